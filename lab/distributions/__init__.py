@@ -1,0 +1,79 @@
+"""What makes a master or worker a Kubernetes node. Everything above knows only this Protocol."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lab.node import NodeHandle
+    from lab.pki import Pair, Secrets
+    from lab.spec import File
+    from lab.topology.model import Node, Topology
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthCheck:
+    """How a master's own API server is asked whether it can serve: the arguments of the resource agent `ocf:halab:apiserver`.
+
+    Paths are paths on the node.
+    """
+
+    url: str
+    ca: str
+    certificate: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What a question answered: whether it is so, and what was seen, for progress lines and time-outs."""
+
+    ok: bool
+    seen: str
+
+
+class Distribution(Protocol):
+    """One way to run Kubernetes on the lab's machines."""
+
+    name: str
+    image: str
+    """The folder under images/ whose image the masters and workers run."""
+    health: HealthCheck
+
+    def volumes(self, node: Node) -> dict[str, str]:
+        """Give the node's volumes, purpose → mount point: what cannot live on the container's overlay, and the node's disk."""
+
+    def files(self, topology: Topology, node: Node, secrets: Secrets) -> tuple[File, ...]:
+        """Give the files that make the node boot as part of the cluster, units and their links included."""
+
+    def waves(self, topology: Topology) -> tuple[tuple[Node, ...], ...]:
+        """Give the order of the first boot: the nodes of a wave boot together once `joined` holds for all of the wave before."""
+
+    def joined(self, node: NodeHandle) -> Observation:
+        """Tell whether a node is so far in the cluster that the next wave may boot. Asked on the node itself, read-only."""
+
+    def settle(self, topology: Topology, run: Callable[[str], NodeHandle]) -> None:
+        """Do what is to be done once after the first boot of all nodes. `run` gives a node's handle by name. Idempotent."""
+
+    def admin(self, secrets: Secrets) -> Pair:
+        """Give the administrator's client certificate for kubeconfigs."""
+
+    def server_authority(self, secrets: Secrets) -> bytes:
+        """Give the certificate (PEM) that the API's server certificate is checked against."""
+
+
+def find(name: str) -> Distribution:
+    """Give the distribution of that name. Raises KeyError where there is none."""
+    if name not in names():
+        raise KeyError(name)
+    return cast("Distribution", importlib.import_module(f"{__name__}.{name}").DISTRIBUTION)
+
+
+def names() -> tuple[str, ...]:
+    """The folder is the list: one file, one distribution."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))

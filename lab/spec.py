@@ -1,0 +1,121 @@
+"""What the engine should hold for a lab: networks, volumes, containers and the files laid down in them. Pure values."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+
+from lab.topology.model import digest
+
+LABEL = "halab.lab"
+"""On everything of a lab: the lab's name. Whatever bears it, `destroy` removes; whatever does not, nothing touches."""
+LABEL_NODE = "halab.node"
+LABEL_ROLE = "halab.role"
+LABEL_DISTRIBUTION = "halab.distribution"
+LABEL_SPEC = "halab.spec"
+LABEL_RUN = "halab.run"
+"""The run that made it: ^C removes what this run made and nothing else."""
+LABEL_TOPOLOGY = "halab.topology"
+"""On the network: the whole topology as JSON, so that no state file is needed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file laid down in a node before it boots. With `link` it is a symbolic link to that path instead.
+
+    `owner` is a numeric uid and gid in the node. Secret content has mode 0o600: give it explicitly.
+    """
+
+    path: str
+    content: bytes = b""
+    mode: int = 0o644
+    owner: int = 0
+    link: str = ""
+
+
+def unit_links(*units: str) -> tuple[File, ...]:
+    """Enable systemd units: what `systemctl enable` does, done before there is a systemd to ask.
+
+    A name without a slash is a unit of ours in /etc/systemd/system; a path is a packaged unit.
+    """
+    wants = "/etc/systemd/system/multi-user.target.wants"
+    full = [unit if "/" in unit else f"/etc/systemd/system/{unit}" for unit in units]
+    return tuple(File(path=f"{wants}/{target.rsplit('/', 1)[1]}", link=target) for target in full)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSpec:
+    """A container as it should be. `volumes` maps a volume's name to where it is mounted.
+
+    `machine` says that systemd is PID 1 and that the node needs a machine's privileges (lab/engine.py explains each).
+    `ports` maps a TCP port of the container to one of the host's 127.0.0.1.
+    """
+
+    name: str
+    hostname: str
+    image: str
+    network: str
+    ip: str
+    labels: dict[str, str] = field(default_factory=dict)
+    volumes: dict[str, str] = field(default_factory=dict)
+    ports: dict[int, int] = field(default_factory=dict)
+
+    def fingerprint(self) -> str:
+        """A short hash of all that cannot be changed without making the container anew."""
+        return digest(json.dumps(asdict(self), sort_keys=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkSpec:
+    """The lab's bridge as it should be."""
+
+    name: str
+    subnet: str
+    gateway: str
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """All that a lab should consist of, in the engine's terms."""
+
+    lab: str
+    network: NetworkSpec
+    volumes: dict[str, dict[str, str]]
+    containers: tuple[ContainerSpec, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedContainer:
+    """A container as the engine shows it. `state` is the engine's word: created, running, exited, paused, dead."""
+
+    id: str
+    name: str
+    state: str
+    labels: dict[str, str]
+    ports: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs (a paused one does not)."""
+        return self.state == "running"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What the engine holds under a lab's label."""
+
+    lab: str
+    network_id: str = ""
+    topology: str = ""
+    volumes: tuple[str, ...] = ()
+    containers: tuple[ObservedContainer, ...] = ()
+
+    def container(self, node: str) -> ObservedContainer | None:
+        """Give the container of a node, if there is one."""
+        return next((found for found in self.containers if found.labels.get(LABEL_NODE) == node), None)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing bears the lab's label."""
+        return not (self.network_id or self.volumes or self.containers)

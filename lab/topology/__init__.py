@@ -1,0 +1,1 @@
+"""The topology file: model, loader and schema."""

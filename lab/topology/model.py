@@ -1,0 +1,160 @@
+"""The topology: what a lab should be. Inert, frozen, free of Docker and of files.
+
+Addresses are `ipaddress` objects, durations whole milliseconds (`…_ms`), everything else plain values.
+The loader builds these from YAML and is the only place that judges; the classes only answer questions.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+KUBERNETES_PORT = 6443
+"""Where every API server listens: the port of kubeadm, K3s and the reference installation."""
+
+
+class Role(enum.StrEnum):
+    """What a node is for. `loadbalancer` nodes come from their own section of the file."""
+
+    MASTER = "master"
+    WORKER = "worker"
+    LOADBALANCER = "loadbalancer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One machine of the lab: its name is its hostname, its Corosync name and its Kubernetes name."""
+
+    name: str
+    role: Role
+    ip: IPv4Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """The lab's bridge: subnet, the floating address, and the gateway (the host's end of the bridge)."""
+
+    subnet: IPv4Network
+    vip: IPv4Address
+    gateway: IPv4Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kubernetes:
+    """What all nodes agree on. `dns_forward` are the servers that names outside the cluster go to; empty: nowhere."""
+
+    distributions: tuple[str, ...]
+    pod_cidr: IPv4Network
+    service_cidr: IPv4Network
+    cluster_dns: IPv4Address
+    dns_forward: tuple[IPv4Address, ...] = ()
+    node_monitor_grace_ms: int = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HighAvailability:
+    """Corosync's token time-out: how long a silent master is believed in (corosync.conf(5), totem.token)."""
+
+    token_ms: int = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadBalancer:
+    """The nginx node and the port of the host's 127.0.0.1 it is published on."""
+
+    ip: IPv4Address
+    host_port: int = KUBERNETES_PORT
+    name: str = "lb"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Images:
+    """Files of the user's that images are made with instead of downloads."""
+
+    k3s_binary: str = ""
+    k3s_images: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topology:
+    """A whole lab."""
+
+    name: str
+    network: Network
+    kubernetes: Kubernetes
+    nodes: tuple[Node, ...]
+    loadbalancer: LoadBalancer
+    ha: HighAvailability = field(default_factory=HighAvailability)
+    addons: tuple[str, ...] = ()
+    images: Images = field(default_factory=Images)
+
+    @property
+    def masters(self) -> tuple[Node, ...]:
+        """The masters in the file's order; the first is the one that K3s starts alone."""
+        return tuple(node for node in self.nodes if node.role is Role.MASTER)
+
+    @property
+    def workers(self) -> tuple[Node, ...]:
+        """The workers in the file's order."""
+        return tuple(node for node in self.nodes if node.role is Role.WORKER)
+
+    @property
+    def balancer(self) -> Node:
+        """The load balancer as a node."""
+        return Node(name=self.loadbalancer.name, role=Role.LOADBALANCER, ip=self.loadbalancer.ip)
+
+    @property
+    def machines(self) -> tuple[Node, ...]:
+        """Every node that becomes a container: masters, workers, load balancer."""
+        return (*self.nodes, self.balancer)
+
+    def node(self, name: str) -> Node:
+        """Give the node of that name. Raises KeyError where there is none."""
+        return {node.name: node for node in self.machines}[name]
+
+    @property
+    def api_names(self) -> tuple[str, ...]:
+        """Every name and address by which somebody reaches the API: all of them stand in its certificate."""
+        masters = [text for node in self.masters for text in (node.name, str(node.ip))]
+        balancer = [self.loadbalancer.name, str(self.loadbalancer.ip)]
+        service = str(self.kubernetes.service_cidr[1])
+        return (*masters, str(self.network.vip), *balancer, "127.0.0.1", "localhost", service)
+
+
+def to_json(topology: Topology) -> str:
+    """Write a topology as canonical JSON, the form kept in the lab network's label."""
+    return json.dumps(asdict(topology), default=str, sort_keys=True, separators=(",", ":"))
+
+
+def from_json(text: str) -> Topology:
+    """Read what `to_json` wrote. Raises ValueError or KeyError on anything else."""
+    data: dict[str, Any] = json.loads(text)
+    network, kubernetes, balancer = data["network"], data["kubernetes"], data["loadbalancer"]
+    return Topology(
+        name=data["name"],
+        network=Network(
+            subnet=IPv4Network(network["subnet"]), vip=IPv4Address(network["vip"]), gateway=IPv4Address(network["gateway"])
+        ),
+        kubernetes=Kubernetes(
+            distributions=tuple(kubernetes["distributions"]),
+            pod_cidr=IPv4Network(kubernetes["pod_cidr"]),
+            service_cidr=IPv4Network(kubernetes["service_cidr"]),
+            cluster_dns=IPv4Address(kubernetes["cluster_dns"]),
+            dns_forward=tuple(IPv4Address(server) for server in kubernetes["dns_forward"]),
+            node_monitor_grace_ms=kubernetes["node_monitor_grace_ms"],
+        ),
+        nodes=tuple(Node(name=n["name"], role=Role(n["role"]), ip=IPv4Address(n["ip"])) for n in data["nodes"]),
+        loadbalancer=LoadBalancer(ip=IPv4Address(balancer["ip"]), host_port=balancer["host_port"], name=balancer["name"]),
+        ha=HighAvailability(**data["ha"]),
+        addons=tuple(data["addons"]),
+        images=Images(**data["images"]),
+    )
+
+
+def digest(text: str) -> str:
+    """Give the first 12 hex digits of a text's SHA-256: short enough for a tag, long enough not to meet twice."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
