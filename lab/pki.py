@@ -6,10 +6,8 @@ Keys are EC P-256 (what K3s and kubeadm's ECDSA profile use; generation takes mi
 from __future__ import annotations
 
 import datetime as dt
-import io
 import ipaddress
 import secrets as random
-import tarfile
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -47,27 +45,6 @@ class Secrets:
     def text(self, name: str) -> str:
         """Give a secret that is text (a token or PEM)."""
         return self.files[name].decode()
-
-    def to_tar(self) -> bytes:
-        """Pack for the secrets volume; every member 0600."""
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w") as archive:
-            for name, content in self.files.items():
-                info = tarfile.TarInfo(name)
-                info.size, info.mode = len(content), 0o600
-                archive.addfile(info, io.BytesIO(content))
-        return buffer.getvalue()
-
-    @classmethod
-    def from_tar(cls, data: bytes) -> Secrets:
-        """Unpack what `to_tar` packed; directories in front of names are dropped."""
-        files = {}
-        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-            for member in archive.getmembers():
-                content = archive.extractfile(member) if member.isfile() else None
-                if content is not None:
-                    files[member.name.rsplit("/", 1)[-1]] = content.read()
-        return cls(files)
 
     @property
     def complete(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lab.pki import Pair, Secrets
     from lab.spec import File
     from lab.topology.model import Node, Topology
+    from lab.wait import Observation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +28,6 @@ class HealthCheck:
     ca: str
     certificate: str
     key: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """What a question answered: whether it is so, and what was seen, for progress lines and time-outs."""
-
-    ok: bool
-    seen: str
 
 
 class Distribution(Protocol):
@@ -59,6 +52,9 @@ class Distribution(Protocol):
 
     def settle(self, topology: Topology, run: Callable[[str], NodeHandle]) -> None:
         """Do what is to be done once after the first boot of all nodes. `run` gives a node's handle by name. Idempotent."""
+
+    def manifests(self, topology: Topology) -> tuple[dict[str, Any], ...]:
+        """Give the objects that the cluster itself needs, applied as soon as the API answers."""
 
     def admin(self, secrets: Secrets) -> Pair:
         """Give the administrator's client certificate for kubeconfigs."""

@@ -1,0 +1,3 @@
+module halab.test/pause
+
+go 1.24

@@ -1,0 +1,113 @@
+"""Carries out a plan: independent steps side by side, every failure told, nothing touched that the plan does not name."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lab.errors import ApplyError, LabError
+from lab.node import container_name
+from lab.plan import Action, Plan
+from lab.spec import LABEL_NODE, LABEL_RUN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from lab.engine import Engine
+    from lab.reporter import Reporter
+    from lab.spec import Desired, File
+
+WORKERS = 8
+"""More engine calls at once only queue inside the engine."""
+STOP_TIMEOUT_S = 10
+"""systemd stops a node in two to three seconds; pods that do not end are cut off with the node."""
+
+
+@dataclass(slots=True)
+class Applier:
+    """One run's hand: makes things with the run's label, so that ^C can take back what it made and nothing else."""
+
+    engine: Engine
+    reporter: Reporter
+    run_id: str
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def together(self, jobs: Iterable[tuple[str, Callable[[], None]]]) -> None:
+        """Run (subject, job) pairs side by side. All end before a failure is told. Raises the one error, or ApplyError."""
+        with ThreadPoolExecutor(WORKERS) as pool:
+            futures = [pool.submit(self._one, job) for _, job in jobs]
+            errors = [error for future in futures if (error := future.exception()) is not None]
+        raise_together(errors)
+
+    def _one(self, job: Callable[[], None]) -> None:
+        if not self.cancelled.is_set():
+            job()
+
+    def make(self, plan: Plan, desired: Desired, *, privileged: bool) -> None:
+        """Make network, volumes and containers; boots nothing."""
+        labels = {LABEL_RUN: self.run_id}
+        if plan.of(Action.CREATE_NETWORK):
+            self.engine.create_network(desired.network, labels)
+        wanted = plan.subjects(Action.CREATE_VOLUME)
+        self.together((name, lambda name=name: self.engine.create_volume(name, {**desired.volumes[name], **labels})) for name in wanted)
+        specs = {spec.labels[LABEL_NODE]: spec for spec in desired.containers}
+        nodes = plan.subjects(Action.CREATE)
+        self.together(
+            (node, lambda node=node: self.engine.create_container(specs[node], labels, privileged=privileged)) for node in nodes
+        )
+
+    def boot(self, lab: str, nodes: Iterable[str], first: Iterable[str], files: Callable[[str], tuple[File, ...]]) -> None:
+        """Start nodes; those in `first` boot for the first time and get their files before."""
+        fresh = set(first)
+
+        def start(node: str) -> None:
+            name = container_name(lab, node)
+            if node in fresh:
+                self.reporter.say(node, "laying down files")
+                self.engine.put(name, files(node))
+            self.engine.start(name)
+            self.reporter.say(node, "booting")
+
+        self.together((node, lambda node=node: start(node)) for node in nodes)
+
+    def stop(self, lab: str, nodes: Iterable[str]) -> None:
+        """Shut nodes down, all at once. A paused node is woken first: it could not shut down."""
+
+        def halt(node: str) -> None:
+            self.reporter.say(node, "stopping")
+            self.engine.unpause(container_name(lab, node))
+            self.engine.stop(container_name(lab, node), STOP_TIMEOUT_S)
+            self.reporter.done(node, "stopped")
+
+        self.together((node, lambda node=node: halt(node)) for node in nodes)
+
+    def remove(self, plan: Plan) -> None:
+        """Remove what a `destroy` plan names: containers, then volumes, then the network."""
+        for action, remove in (
+            (Action.REMOVE, self.engine.remove_container),
+            (Action.REMOVE_VOLUME, self.engine.remove_volume),
+            (Action.REMOVE_NETWORK, self.engine.remove_network),
+        ):
+            self.together((name, lambda name=name, remove=remove: remove(name)) for name in plan.subjects(action))
+
+    def take_back(self) -> int:
+        """Remove everything that this run made; gives how many things that were. For ^C."""
+        containers, volumes, networks = self.engine.labelled(f"{LABEL_RUN}={self.run_id}")
+        self.cancelled.clear()
+        self.together((name, lambda name=name: self.engine.remove_container(name)) for name in containers)
+        self.together((name, lambda name=name: self.engine.remove_volume(name)) for name in volumes)
+        self.together((name, lambda name=name: self.engine.remove_network(name)) for name in networks)
+        return len(containers) + len(volumes) + len(networks)
+
+
+def raise_together(errors: list[BaseException]) -> None:
+    """Raise nothing, the only error, or all of them as one; a bug (no LabError) is raised as it is."""
+    for error in errors:
+        if not isinstance(error, LabError):
+            raise error
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise ApplyError(tuple(error for error in errors if isinstance(error, LabError)))

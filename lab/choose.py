@@ -1,0 +1,48 @@
+"""Which distribution a lab gets: the first in its list that can be had, and why not the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab import distributions
+from lab.errors import ImageError, InputError, LabError
+
+if TYPE_CHECKING:
+    from lab.distributions import Distribution
+    from lab.images import Builder
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The distribution, and a sentence for each one that was preferred but cannot be had."""
+
+    distribution: Distribution
+    why_not: tuple[str, ...]
+
+
+def choose(preferred: tuple[str, ...], builder: Builder, forced: str = "") -> Choice:
+    """Choose, and make its images. One whose image is built already wins over one that would have to be downloaded first.
+
+    Raises InputError for an unknown name, ImageError where none can be had.
+    """
+    if forced and forced not in distributions.names():
+        raise InputError(f"no distribution `{forced}`", f"known: {', '.join(distributions.names())}")
+    names = (forced,) if forced else preferred
+    built = [name for name in names if not builder.missing("loadbalancer", name)]
+    why_not: list[str] = []
+    if built:
+        skipped = names[: names.index(built[0])]
+        why_not = [f"{name}: its image is not built here (`halab images build --distribution {name}`)" for name in skipped]
+        return Choice(distributions.find(built[0]), tuple(why_not))
+    for name in names:
+        try:
+            builder.build(name)
+        except LabError as error:
+            if name == names[-1]:
+                raise
+            why_not.append(f"{name}: {error.message.splitlines()[0]}")
+            builder.reporter.done(name, f"cannot be had: {error.message.splitlines()[0]}")
+        else:
+            return Choice(distributions.find(name), tuple(why_not))
+    raise ImageError("no distribution can be had")

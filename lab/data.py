@@ -1,0 +1,29 @@
+"""Where halab's own files are: beside lab/ in a checkout, inside the package once installed. And where it may write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import platformdirs
+
+_PACKAGE = Path(__file__).parent
+
+
+def shipped(kind: str) -> Path:
+    """Give the folder `images` or `topologies`."""
+    installed = _PACKAGE / "_data" / kind
+    return installed if installed.is_dir() else _PACKAGE.parent / kind
+
+
+def cache() -> Path:
+    """Give the folder for what can be made again: binaries, downloads. Made when missing."""
+    path = Path(platformdirs.user_cache_dir("halab"))
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def state() -> Path:
+    """Give the folder for locks and kubeconfigs, readable for this user only. Made when missing; never asked what a lab is."""
+    path = Path(platformdirs.user_state_dir("halab"))
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path

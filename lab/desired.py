@@ -1,0 +1,74 @@
+"""Topology and distribution → what the engine should hold. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lab import roles
+from lab.node import container_name
+from lab.spec import (
+    LABEL,
+    LABEL_DISTRIBUTION,
+    LABEL_NODE,
+    LABEL_ROLE,
+    LABEL_SPEC,
+    LABEL_TOPOLOGY,
+    ContainerSpec,
+    Desired,
+    NetworkSpec,
+)
+from lab.topology.model import digest, to_json
+
+if TYPE_CHECKING:
+    from lab.distributions import Distribution
+    from lab.topology.model import Node, Topology
+
+
+def secrets_volume(lab: str) -> str:
+    """Give the name of the volume that keeps the lab's secrets."""
+    return f"halab-{lab}-secrets"
+
+
+def network_name(lab: str) -> str:
+    """Give the name of the lab's network."""
+    return f"halab-{lab}"
+
+
+def configuration(topology: Topology) -> str:
+    """Hash of all that nodes are configured with: not the host's port, which the balancer's container alone has."""
+    return digest(to_json(replace(topology, addons=(), loadbalancer=replace(topology.loadbalancer, host_port=0))))
+
+
+def desired(topology: Topology, distribution: Distribution, tags: dict[str, str], host_port: int) -> Desired:
+    """Give the lab as the engine should hold it. `host_port` is the one that was free (0: the engine picks one)."""
+    lab = topology.name
+    volumes = {secrets_volume(lab): {LABEL: lab}}
+    containers = []
+    for node in topology.machines:
+        spec = _container(topology, node, distribution, tags, host_port)
+        volumes |= {name: {LABEL: lab, LABEL_NODE: node.name} for name in spec.volumes}
+        containers.append(spec)
+    network = NetworkSpec(
+        name=network_name(lab),
+        subnet=str(topology.network.subnet),
+        gateway=str(topology.network.gateway),
+        labels={LABEL: lab, LABEL_TOPOLOGY: to_json(topology), LABEL_DISTRIBUTION: distribution.name},
+    )
+    return Desired(lab=lab, network=network, volumes=volumes, containers=tuple(containers))
+
+
+def _container(topology: Topology, node: Node, distribution: Distribution, tags: dict[str, str], host_port: int) -> ContainerSpec:
+    role, lab = roles.find(node.role), topology.name
+    name = container_name(lab, node.name)
+    spec = ContainerSpec(
+        name=name,
+        hostname=node.name,
+        image=tags[role.image(distribution)],
+        network=network_name(lab),
+        ip=str(node.ip),
+        labels={LABEL: lab, LABEL_NODE: node.name, LABEL_ROLE: node.role.value, LABEL_DISTRIBUTION: distribution.name},
+        volumes={f"{name}-{purpose}": path for purpose, path in role.volumes(node, distribution).items()},
+    )
+    marked = {**spec.labels, LABEL_SPEC: digest(spec.fingerprint() + configuration(topology))}
+    return replace(spec, labels=marked, ports=dict.fromkeys(role.ports(topology), host_port))

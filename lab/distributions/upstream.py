@@ -1,0 +1,251 @@
+"""Upstream Kubernetes: the same parts as K3s, one systemd unit each. All masters start at once; none is special."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lab import kubeunits
+from lab.distributions import HealthCheck
+from lab.kubeunits import ETCD, K8S
+from lab.pki import Pair, issue
+from lab.spec import File, unit_links
+from lab.topology.model import KUBERNETES_PORT, Role
+from lab.wait import Observation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lab.node import NodeHandle
+    from lab.pki import Secrets
+    from lab.topology.model import Node, Topology
+
+NODE_UNITS = ("containerd", "kubelet", "kube-proxy", "flannel")
+MASTER_UNITS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+PAUSE_IMAGE = "docker.io/halab/pause:1.0.0"
+"""images/versions.yaml names it; a unit test holds the two together."""
+FLANNEL_USER = "flannel"
+KUBELET_CLIENT = "kube-apiserver-kubelet-client"
+
+
+def kubeconfig(authority: bytes, server: str, pair: Pair) -> bytes:
+    """Render a kubeconfig for a component: JSON, which is YAML."""
+
+    def b64(data: bytes) -> str:
+        return base64.b64encode(data).decode()
+
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "lab", "cluster": {"server": server, "certificate-authority-data": b64(authority)}}],
+            "users": [{"name": "me", "user": {"client-certificate-data": b64(pair.certificate), "client-key-data": b64(pair.key)}}],
+            "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "me"}}],
+            "current-context": "lab",
+        },
+        indent=1,
+    ).encode()
+
+
+def _secret(path: str, content: bytes) -> File:
+    return File(path=path, content=content, mode=0o600)
+
+
+def _pair(folder: str, name: str, pair: Pair) -> tuple[File, ...]:
+    return File(path=f"{folder}/{name}.crt", content=pair.certificate), _secret(f"{folder}/{name}.key", pair.key)
+
+
+def _unit(name: str, content: bytes) -> File:
+    return File(path=f"/etc/systemd/system/{name}.service", content=content)
+
+
+def kubelet_config(topology: Topology, node: Node) -> bytes:
+    """Render kubelet's configuration; a master's node registers with the taint that keeps workloads away."""
+    taint = {"key": kubeunits.CONTROL_PLANE_TAINT, "value": "true", "effect": "NoExecute"}
+    # Without workers the masters must take the workloads.
+    taints = [taint] if node.role is Role.MASTER and topology.workers else []
+    reserved = {"evictionHard": {"imagefs.available": "0%", "nodefs.available": "0%", "nodefs.inodesFree": "0%"}}
+    config = {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+            "x509": {"clientCAFile": f"{K8S}/ca.crt"},
+        },
+        "authorization": {"mode": "Webhook"},
+        "clusterDomain": "cluster.local",
+        "clusterDNS": [str(topology.kubernetes.cluster_dns)],
+        "cgroupDriver": "cgroupfs",
+        # Hosts with cgroup v1 are refused by default since 1.35; a lab must run on them.
+        "failCgroupV1": False,
+        "failSwapOn": False,
+        "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
+        "tlsCertFile": f"{K8S}/kubelet.crt",
+        "tlsPrivateKeyFile": f"{K8S}/kubelet.key",
+        # Not the container's own: that names Docker's resolver on 127.0.0.11, which a pod cannot reach.
+        "resolvConf": f"{K8S}/resolv.conf",
+        # All nodes share the host's disk: one full disk would evict everything everywhere, and deleted images cannot come back.
+        **reserved,
+        "imageGCHighThresholdPercent": 100,
+        # No score below one's own without CAP_SYS_RESOURCE.
+        "oomScoreAdj": 0,
+        # Half of the shortest grace period that a topology may set (10 s), so that one lost update does not make NotReady.
+        "nodeStatusUpdateFrequency": "4s",
+        "nodeLeaseDurationSeconds": 20,
+        "registerWithTaints": taints,
+    }
+    return json.dumps(config, indent=1).encode()
+
+
+def containerd_config() -> bytes:
+    """Render containerd's configuration."""
+    return f"""version = 3
+[plugins."io.containerd.cri.v1.images"]
+  snapshotter = "overlayfs"
+  [plugins."io.containerd.cri.v1.images".pinned_images]
+    sandbox = "{PAUSE_IMAGE}"
+[plugins."io.containerd.cri.v1.runtime"]
+  # Without CAP_SYS_RESOURCE no process may be given a lower score than its parent's.
+  restrict_oom_score_adj = true
+  [plugins."io.containerd.cri.v1.runtime".cni]
+    bin_dirs = ["/opt/cni/bin"]
+    conf_dir = "/etc/cni/net.d"
+""".encode()
+
+
+def resolv_conf(topology: Topology) -> bytes:
+    """What pods with dnsPolicy Default get: the servers of `dns_forward`, else the cluster's own DNS, which forwards nowhere."""
+    servers = topology.kubernetes.dns_forward or (topology.kubernetes.cluster_dns,)
+    return "".join(f"nameserver {server}\n" for server in servers).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Upstream Kubernetes as a Distribution."""
+
+    name: str = "upstream"
+    image: str = "upstream"
+    health: HealthCheck = HealthCheck(
+        url=f"https://127.0.0.1:{KUBERNETES_PORT}/readyz", ca=f"{K8S}/ca.crt", certificate=f"{K8S}/health.crt", key=f"{K8S}/health.key"
+    )
+
+    def volumes(self, node: Node) -> dict[str, str]:
+        """overlayfs cannot stand on the container's own; etcd's data are the machine's disk."""
+        paths = {"containerd": "/var/lib/containerd", "kubelet": "/var/lib/kubelet"}
+        return {**paths, "etcd": "/var/lib/etcd"} if node.role is Role.MASTER else paths
+
+    def files(self, topology: Topology, node: Node, secrets: Secrets) -> tuple[File, ...]:
+        """Everything a node needs to boot into the cluster."""
+        master = node.role is Role.MASTER
+        units = (*NODE_UNITS, *MASTER_UNITS) if master else NODE_UNITS
+        links = unit_links(*(f"{unit}.service" for unit in units))
+        return (*self._node_files(topology, node, secrets), *(self._master_files(topology, node, secrets) if master else ()), *links)
+
+    def _node_files(self, topology: Topology, node: Node, secrets: Secrets) -> tuple[File, ...]:
+        authority = secrets.authority("ca")
+        # A master uses its own API server, which no other master's death touches; a worker uses the floating address.
+        host = node.ip if node.role is Role.MASTER else topology.network.vip
+        server = f"https://{host}:{KUBERNETES_PORT}"
+        users = {
+            "kubelet": issue(authority, f"system:node:{node.name}", organisations=("system:nodes",)),
+            "kube-proxy": issue(authority, "system:kube-proxy"),
+            "flannel": issue(authority, FLANNEL_USER),
+        }
+        network = {"Network": str(topology.kubernetes.pod_cidr), "EnableNFTables": False, "Backend": {"Type": "vxlan"}}
+        return (
+            File(path=f"{K8S}/ca.crt", content=authority.certificate),
+            *(_secret(f"{K8S}/{name}.conf", kubeconfig(authority.certificate, server, pair)) for name, pair in users.items()),
+            *_pair(K8S, "flannel", users["flannel"]),
+            *_pair(K8S, "kubelet", issue(authority, node.name, names=(node.name, str(node.ip)))),
+            File(path=f"{K8S}/kubelet.yaml", content=kubelet_config(topology, node)),
+            File(path=f"{K8S}/resolv.conf", content=resolv_conf(topology)),
+            File(path="/etc/containerd/config.toml", content=containerd_config()),
+            File(path="/etc/kube-flannel/net-conf.json", content=json.dumps(network).encode()),
+            _unit("containerd", kubeunits.containerd()),
+            _unit("kubelet", kubeunits.kubelet(node)),
+            _unit("kube-proxy", kubeunits.kube_proxy(topology, node)),
+            _unit("flannel", kubeunits.flannel(node, server)),
+        )
+
+    def _master_files(self, topology: Topology, node: Node, secrets: Secrets) -> tuple[File, ...]:
+        authority, etcd, proxy = (secrets.authority(name) for name in ("ca", "etcd-ca", "front-proxy-ca"))
+        own = (node.name, str(node.ip), "127.0.0.1", "localhost")
+        service = "kubernetes.default.svc.cluster.local"
+        names = (*topology.api_names, *own, *(service.rsplit(".", cut)[0] for cut in range(5)))
+        server = f"https://{node.ip}:{KUBERNETES_PORT}"
+        managers = {name: issue(authority, f"system:kube-{name}") for name in ("controller-manager", "scheduler")}
+        admin = Pair(secrets.files["admin.key"], secrets.files["admin.crt"])
+        return (
+            File(path=f"{ETCD}/ca.crt", content=etcd.certificate),
+            *_pair(ETCD, "etcd", issue(etcd, node.name, names=own)),
+            *_pair(K8S, "apiserver", issue(authority, "kube-apiserver", names=names)),
+            *_pair(K8S, "kubelet-client", issue(authority, KUBELET_CLIENT)),
+            *_pair(K8S, "health", issue(authority, "halab-health")),
+            *_pair(K8S, "front-proxy-client", issue(proxy, "front-proxy-client")),
+            File(path=f"{K8S}/front-proxy-ca.crt", content=proxy.certificate),
+            _secret(f"{K8S}/sa.key", secrets.files["sa.key"]),
+            File(path=f"{K8S}/sa.pub", content=secrets.files["sa.pub"]),
+            _secret(f"{K8S}/ca.key", authority.key),
+            *(_secret(f"{K8S}/{name}.conf", kubeconfig(authority.certificate, server, pair)) for name, pair in managers.items()),
+            _secret("/root/.kube/config", kubeconfig(authority.certificate, server, admin)),
+            _unit("etcd", kubeunits.etcd(topology, node)),
+            _unit("kube-apiserver", kubeunits.apiserver(topology, node)),
+            _unit("kube-controller-manager", kubeunits.controller_manager(topology)),
+            _unit("kube-scheduler", kubeunits.scheduler()),
+        )
+
+    def waves(self, topology: Topology) -> tuple[tuple[Node, ...], ...]:
+        """All at once: the members of etcd are known beforehand."""
+        return (topology.nodes,)
+
+    def joined(self, node: NodeHandle) -> Observation:
+        """There is no later wave that could wait."""
+        return Observation(ok=True, seen=f"{node.name} needs no order")
+
+    def settle(self, topology: Topology, run: Callable[[str], NodeHandle]) -> None:
+        """Nothing is left to do after the first boot."""
+
+    def admin(self, secrets: Secrets) -> Pair:
+        """The administrator's certificate that every lab has."""
+        return Pair(secrets.files["admin.key"], secrets.files["admin.crt"])
+
+    def server_authority(self, secrets: Secrets) -> bytes:
+        """Kubernetes' one authority signs server and client certificates."""
+        return secrets.files["ca.crt"]
+
+    def manifests(self, topology: Topology) -> tuple[dict[str, Any], ...]:
+        """The rights that kubeadm and K3s also grant: API server → kubelets, flannel → nodes."""
+        del topology
+        return _rights()
+
+
+def _binding(name: str, role: str, user: str) -> dict[str, Any]:
+    api = "rbac.authorization.k8s.io"
+    return {
+        "apiVersion": f"{api}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": api, "kind": "ClusterRole", "name": role},
+        "subjects": [{"apiGroup": api, "kind": "User", "name": user}],
+    }
+
+
+def _rights() -> tuple[dict[str, Any], ...]:
+    flannel = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "flannel"},
+        "rules": [
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
+            {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"]},
+            {"apiGroups": [""], "resources": ["nodes/status"], "verbs": ["patch"]},
+        ],
+    }
+    # system:kubelet-api-admin exists in every cluster and is bound to nobody.
+    return flannel, _binding("flannel", "flannel", FLANNEL_USER), _binding("halab:kubelet-client", "system:kubelet-api-admin", KUBELET_CLIENT)
+
+
+DISTRIBUTION = Upstream()

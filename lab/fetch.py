@@ -1,0 +1,109 @@
+"""Downloads: checked against the publisher's checksum, whole or not at all, patient with busy servers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import requests
+from filelock import FileLock
+
+from lab.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TIMEOUT_S = (10, 60)
+"""Ten seconds to connect; a minute of silence in the middle of a file is a dead connection."""
+TRIES = 4
+RETRY_STATUS = {429, 500, 502, 503, 504}
+MAX_PAUSE_S = 60.0
+"""A server may ask for patience (Retry-After), but not for more than a minute at a time."""
+
+
+def fetch(  # noqa: PLR0913 (what, where, proven by what, told how)
+    url: str,
+    dest: Path,
+    *,
+    sha256: str = "",
+    sha256_url: str = "",
+    name: str = "",
+    remedy: str = "",
+    pause: Callable[[float], None] = time.sleep,
+) -> Path:
+    """Have `url` at `dest`, its SHA-256 proven by `sha256` or by the line for `name` in the file at `sha256_url`.
+
+    A file that is there with the right checksum is kept. Raises ImageError: what, which address, what to do; nothing half-made stays.
+    """
+    with FileLock(f"{dest}.lock"):
+        expected = sha256 or (_listed(_get(sha256_url, remedy, pause).text, name or dest.name, sha256_url) if sha256_url else "")
+        if dest.exists() and expected and _sha256(dest) == expected:
+            return dest
+        handle, part = tempfile.mkstemp(dir=dest.parent, prefix=f".{dest.name}.")
+        os.close(handle)
+        try:
+            _stream(url, Path(part), remedy, pause)
+            found = _sha256(Path(part))
+            if expected and found != expected:
+                raise ImageError(f"{url}: wrong checksum: {found}, published is {expected}", remedy or "try again; if it stays, do not use it")
+            Path(part).chmod(0o644)
+            Path(part).replace(dest)
+        finally:
+            Path(part).unlink(missing_ok=True)
+    return dest
+
+
+def _listed(text: str, name: str, url: str) -> str:
+    """Find a file's checksum in `<hex>  <name>` lines; a file with one bare checksum is taken as it is."""
+    rows = [line.split() for line in text.splitlines() if line.strip()]
+    digests = {row[-1].lstrip("*").rsplit("/", 1)[-1]: row[0].lower() for row in rows}
+    found = digests.get(name) or (rows[0][0].lower() if len(rows) == 1 else "")
+    if len(found) != hashlib.sha256().digest_size * 2:
+        raise ImageError(f"{url} lists no checksum for {name}")
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _get(url: str, remedy: str, pause: Callable[[float], None], *, stream: bool = False) -> requests.Response:
+    problem = ""
+    for attempt in range(TRIES):
+        try:
+            response = requests.get(url, timeout=TIMEOUT_S, stream=stream)
+        except requests.RequestException as error:
+            problem, wait = str(error), 2.0**attempt
+        else:
+            if response.ok:
+                return response
+            problem = f"the server answers {response.status_code} {response.reason}"
+            if response.status_code not in RETRY_STATUS:
+                break
+            asked = response.headers.get("Retry-After", "")
+            wait = float(asked) if asked.isdigit() else 2.0**attempt
+        if attempt + 1 < TRIES:
+            pause(min(wait, MAX_PAUSE_S))
+    raise ImageError(f"cannot download {url}: {problem}", remedy)
+
+
+def _stream(url: str, part: Path, remedy: str, pause: Callable[[float], None]) -> None:
+    for attempt in range(TRIES):
+        response = _get(url, remedy, pause, stream=True)
+        try:
+            with part.open("wb") as file:
+                for chunk in response.iter_content(1024 * 1024):
+                    file.write(chunk)
+        except requests.RequestException:
+            pause(2.0**attempt)
+            continue
+        length = response.headers.get("Content-Length")
+        if length is None or response.headers.get("Content-Encoding") or part.stat().st_size == int(length):
+            return
+        pause(2.0**attempt)
+    raise ImageError(f"{url}: the connection is cut off each time before the file's end", remedy or "try again later")

@@ -1,0 +1,154 @@
+"""The images of a lab: what they are made of, their tags (hashes of all that goes in), and building them.
+
+rootfs ← base ← node ← upstream | k3s;  base ← loadbalancer;  the pods' images go into `upstream`, unpacked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab import components, imagework, versions
+from lab.errors import ApplyError, ImageError, LabError
+from lab.topology.model import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lab.engine import Engine
+    from lab.reporter import Reporter
+
+LABEL_IMAGE = "halab.image"
+UPSTREAM_PARTS = ("kubernetes", "containerd", "cni-plugins", "flannel", "coredns", "pause")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where images come from: the folder images/, the cache, the machine's architecture, and files of the user's."""
+
+    folder: Path
+    cache: Path
+    arch: str
+    k3s_binary: str = ""
+    k3s_images: str = ""
+
+
+def architecture() -> str:
+    """Give this machine's architecture in Go's and Debian's word. Raises ImageError for one that K3s has no release for."""
+    words = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+    machine = platform.machine().lower()
+    if machine not in words:
+        raise ImageError(f"no images for the architecture {machine}", "halab runs on amd64 and arm64")
+    return words[machine]
+
+
+def folder_hash(folder: Path) -> str:
+    """Hash names, modes and contents of all files of a folder."""
+    parts = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            mode = "x" if path.stat().st_mode & 0o100 else "-"
+            parts.append(f"{path.relative_to(folder)} {mode} {hashlib.sha256(path.read_bytes()).hexdigest()}")
+    return digest("\n".join(parts))
+
+
+def tags(sources: Sources) -> dict[str, str]:
+    """Give every image's tag, word → `halab/<word>:<hash>`. Reads files only; touches neither network nor engine."""
+    table = versions.read(sources.folder)
+
+    def tag(word: str, *parts: str) -> str:
+        return f"halab/{word}:{digest(' '.join((sources.arch, *parts)))}"
+
+    def folder(word: str) -> str:
+        return folder_hash(sources.folder / word)
+
+    found = {"rootfs": tag("rootfs", table.release, table.digest)}
+    found["base"] = tag("base", folder("base"), found["rootfs"])
+    found["loadbalancer"] = tag("loadbalancer", folder("loadbalancer"), found["base"])
+    found["node"] = tag("node", folder("node"), found["base"])
+    parts = [repr(table.components[name]) for name in UPSTREAM_PARTS]
+    pods = [*table.pods.values(), folder("pods"), folder("kubernetes")]
+    found["upstream"] = tag("upstream", folder("upstream"), found["node"], *parts, *pods)
+    files = [imagework.file_hash(path) for path in (sources.k3s_binary, sources.k3s_images) if path]
+    found["k3s"] = tag("k3s", folder("k3s"), found["node"], repr(table.components["k3s"]), *files)
+    return found
+
+
+class Builder:
+    """Builds what is missing, independent parts side by side."""
+
+    def __init__(self, engine: Engine, sources: Sources, reporter: Reporter) -> None:
+        """Use an engine, sources and a reporter; nothing happens yet."""
+        self.engine, self.sources, self.reporter = engine, sources, reporter
+        self.versions = versions.read(sources.folder)
+        self.tags = tags(sources)
+
+    def missing(self, *words: str) -> list[str]:
+        """Give those of the named images that are not here."""
+        return [word for word in words if not self.engine.has_image(self.tags[word])]
+
+    def build(self, distribution: str) -> None:
+        """Make the images of a distribution and the load balancer; what is here already is left alone."""
+        wanted = self.missing("loadbalancer", distribution)
+        if not wanted:
+            return
+        # The machine part (packages) waits for the network, the binaries for the processor: side by side.
+        self._together([lambda: self._machines(distribution), lambda: self._parts(distribution)])
+        if distribution == "k3s":
+            self._ensure("k3s", lambda: imagework.build_k3s(self))
+        else:
+            self._ensure("upstream", lambda: imagework.build_upstream(self))
+
+    def obtain(self, name: str) -> dict[str, Path]:
+        """Give a component's binaries."""
+        row = self.versions.components[name]
+        return components.obtain(row, self.sources.cache, self.sources.folder, self.sources.arch, self.reporter)
+
+    def _machines(self, distribution: str) -> None:
+        self._ensure("rootfs", lambda: imagework.make_rootfs(self))
+        self._ensure("base", lambda: self.docker_build("base", ROOTFS=self.tags["rootfs"]))
+        self._ensure("loadbalancer", lambda: self.docker_build("loadbalancer", BASE=self.tags["base"]))
+        if self.missing(distribution):
+            self._ensure("node", lambda: self.docker_build("node", BASE=self.tags["base"]))
+
+    def _parts(self, distribution: str) -> None:
+        if distribution == "upstream" and self.missing("upstream"):
+            for name in UPSTREAM_PARTS:
+                self.obtain(name)
+
+    def _ensure(self, word: str, make: Callable[[], None]) -> None:
+        if self.missing(word):
+            self.reporter.say(word, "building")
+            make()
+        self.reporter.done(word, self.tags[word])
+
+    def docker_build(self, word: str, context: Path | None = None, tag: str = "", **arguments: str) -> None:
+        """Run `docker build` on images/<word> (or a context made from it). On failure the error shows the log's tail."""
+        log: list[str] = []
+        proxies = imagework.proxies()
+        try:
+            for line in self.engine.build(
+                str(context or self.sources.folder / word), tag or self.tags[word], {**proxies, **arguments}, {LABEL_IMAGE: word}
+            ):
+                log.append(line)
+                if line.strip():
+                    self.reporter.say(word, line.strip()[:100])
+        except LabError as error:
+            kept = self.sources.cache / f"build-{word}.log"
+            kept.write_text("\n".join(log))
+            tail = "\n".join(line for line in log if line.strip()).splitlines()[-15:]
+            raise ImageError(f"{error}\n" + "\n".join(tail), f"the whole log is in {kept}; a retry goes on where it stopped") from error
+
+    def _together(self, jobs: list[Callable[[], None]]) -> None:
+        """Run jobs side by side; all end before any failure is told."""
+        with ThreadPoolExecutor(len(jobs)) as pool:
+            futures = [pool.submit(job) for job in jobs]
+            errors = [error for future in futures if isinstance(error := future.exception(), Exception)]
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            raise ApplyError(tuple(errors))

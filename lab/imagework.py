@@ -1,0 +1,160 @@
+"""The steps of image building that are more than a `docker build`: root file system, pods' images, containerd's store."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab import k3s_release
+from lab.components import reachable
+from lab.errors import EngineError, ImageError
+from lab.fetch import fetch
+from lab.privilege import privileged
+from lab.spec import File
+
+if TYPE_CHECKING:
+    from lab.images import Builder
+
+LABEL_HELPER = {"halab.helper": "1"}
+"""On containers that live for one step of a build; `halab destroy --all` and `doctor --fix` remove left-overs."""
+IMPORT_TIMEOUT_S = 300
+IMPORT = """
+mount -o remount,rw /sys 2>/dev/null; mount --make-rshared /
+containerd >/tmp/containerd.log 2>&1 & pid=$!
+for i in $(seq 100); do ctr version >/dev/null 2>&1 && break; sleep 0.1; done
+for tar in /images/*.tar; do ctr -n k8s.io images import --local --compress-blobs "$tar" || { tail /tmp/containerd.log; exit 1; }; done
+ctr -n k8s.io images ls -q; kill $pid; wait $pid; exit 0
+"""
+
+
+def file_hash(path: str) -> str:
+    """Hash a file's content (a K3s binary of the user's)."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def proxies() -> dict[str, str]:
+    """Give the proxy settings of this process as build arguments; `docker build` predefines these names."""
+    words = ("http_proxy", "https_proxy", "no_proxy")
+    return {word: value for word in (*words, *map(str.upper, words)) if (value := os.environ.get(word))}
+
+
+def make_rootfs(builder: Builder) -> None:
+    """Get Debian: by digest from an image registry where that can be reached, else by debootstrap from Debian's packages."""
+    table, tag = builder.versions, builder.tags["rootfs"]
+    reference = f"{table.image.split(':')[0]}@{table.digest}"
+    try:
+        builder.reporter.say("rootfs", f"fetching {reference}")
+        builder.engine.pull(reference, tag)
+        builder.reporter.say("rootfs", "downloaded by digest")
+    except EngineError as error:
+        builder.reporter.say("rootfs", "no image registry reached; debootstrap from Debian's packages")
+        _debootstrap(builder, tag, str(error))
+
+
+def _debootstrap(builder: Builder, tag: str, reason: str) -> None:
+    tool = shutil.which("debootstrap") or shutil.which("/usr/sbin/debootstrap")
+    if tool is None or os.geteuid() != 0:
+        hint = "connect to the Internet; or, on Debian/Ubuntu as root, `apt-get install debootstrap` (`halab doctor --fix` does it)"
+        raise ImageError(f"no Debian to build on: {reason}", hint)
+    with tempfile.TemporaryDirectory(dir=builder.sources.cache) as folder:
+        root = Path(folder) / "root"
+        argv = [tool, f"--arch={builder.sources.arch}", "--variant=minbase", builder.versions.release, str(root)]
+        result = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            raise ImageError(f"debootstrap failed:\n{result.stdout[-1500:]}", "see whether Debian's packages can be reached")
+        for waste in ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale"):
+            shutil.rmtree(root / waste, ignore_errors=True)
+        tar = Path(folder) / "rootfs.tar"
+        subprocess.run(["tar", "--numeric-owner", "-C", str(root), "-cf", str(tar), "."], check=True)
+        builder.engine.import_rootfs(str(tar), tag)
+
+
+def build_upstream(builder: Builder) -> None:
+    """Make the node image with upstream Kubernetes: binaries, and containerd's store with the pods' images."""
+    with tempfile.TemporaryDirectory(dir=builder.sources.cache) as folder:
+        context = Path(folder)
+        shutil.copy(builder.sources.folder / "upstream" / "Dockerfile", context)
+        _binaries(builder, context)
+        _pods(builder, context)
+        _store(builder, context)
+        builder.docker_build("upstream", context, NODE=builder.tags["node"])
+
+
+def _binaries(builder: Builder, context: Path) -> None:
+    (context / "bin").mkdir()
+    (context / "cni").mkdir()
+    for name in ("kubernetes", "containerd", "flannel"):
+        for path in builder.obtain(name).values():
+            shutil.copy(path, context / "bin")
+    for path in builder.obtain("cni-plugins").values():
+        shutil.copy(path, context / "cni")
+    for word in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl", "etcd"):
+        (context / "bin" / word).symlink_to("kube")
+
+
+def _pods(builder: Builder, context: Path) -> None:
+    """Build each pod's image and save it under the name that manifests use."""
+    (context / "images").mkdir()
+    for word, name in builder.versions.pods.items():
+        with tempfile.TemporaryDirectory(dir=builder.sources.cache) as folder:
+            pod = Path(shutil.copytree(builder.sources.folder / "pods" / word, Path(folder) / "context"))
+            if word in builder.versions.components:
+                for path in builder.obtain(word).values():
+                    shutil.copy(path, pod)
+            builder.reporter.say(word, f"building {name}")
+            builder.docker_build(f"pods/{word}", pod, tag=name, BASE=builder.tags["base"])
+        with (context / "images" / f"{word}.tar").open("wb") as tar:
+            for chunk in builder.engine.save([name]):
+                tar.write(chunk)
+
+
+def _store(builder: Builder, context: Path) -> None:
+    """Let containerd unpack the pods' images in a helper machine and take its store along."""
+    engine = builder.engine
+    builder.reporter.say("upstream", "unpacking the pods' images")
+    # The store on a volume: overlayfs cannot stand on the container's overlayfs.
+    host = engine.machine(privileged=privileged(engine, builder.tags["node"]))
+    host["Mounts"] = [{"Type": "volume", "Target": "/var/lib/containerd"}]
+    helper = engine.create_helper(builder.tags["node"], ["sh", "-c", IMPORT], LABEL_HELPER, host)
+    try:
+        tars = sorted((context / "images").glob("*.tar"))
+        binaries = [context / "bin" / name for name in ("containerd", "ctr", "containerd-shim-runc-v2")]
+        for path, place in [*((tar, "/images") for tar in tars), *((binary, "/usr/local/bin") for binary in binaries)]:
+            engine.put(helper, [File(path=f"{place}/{path.name}", content=path.read_bytes(), mode=0o755)])
+        engine.start(helper)
+        code = engine.wait(helper, IMPORT_TIMEOUT_S)
+        if code != 0:
+            raise ImageError(f"containerd could not unpack the pods' images:\n{engine.logs(helper)}")
+        (context / "containerd.tar").write_bytes(engine.read(helper, "/var/lib/containerd"))
+    finally:
+        engine.remove_container(helper)
+    shutil.rmtree(context / "images")
+
+
+def build_k3s(builder: Builder) -> None:
+    """Make the node image with K3s: the user's binary, else the release's by its checksum."""
+    sources = builder.sources
+    with tempfile.TemporaryDirectory(dir=sources.cache) as folder:
+        context = Path(shutil.copytree(sources.folder / "k3s", Path(folder) / "context"))
+        binary = Path(sources.k3s_binary) if sources.k3s_binary else _k3s_binary(builder)
+        shutil.copy(binary, context / "k3s")
+        (context / "k3s").chmod(0o755)
+        (context / "images").mkdir(exist_ok=True)
+        if sources.k3s_images:
+            shutil.copy(sources.k3s_images, context / "images")
+        builder.docker_build("k3s", context, NODE=builder.tags["node"])
+
+
+def _k3s_binary(builder: Builder) -> Path:
+    release = k3s_release.binary(builder.versions.components["k3s"].version, builder.sources.arch)
+    if not reachable(release.url):
+        raise ImageError(f"K3s cannot be downloaded here ({release.url} is not reached)", "give `images: {k3s_binary: PATH}` in the topology")
+    target = builder.sources.cache / "download" / release.name
+    target.parent.mkdir(exist_ok=True)
+    return fetch(release.url, target, sha256_url=release.sha256_url, name=release.name, remedy="give `images: {k3s_binary: PATH}`")

@@ -1,0 +1,31 @@
+"""How a K3s release is laid out: asset names, addresses, checksum files (K3s's scripts/validate-artifacts and release workflow)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DOWNLOADS = "https://github.com/k3s-io/k3s/releases/download"
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A published file: its name (also in the checksum file), its address, and the address of the checksum file."""
+
+    name: str
+    url: str
+    sha256_url: str
+
+
+def binary(version: str, arch: str, base: str = DOWNLOADS) -> Asset:
+    """Give the binary's asset for amd64 or arm64. The tag's `+` is written %2B, as K3s's install.sh does."""
+    return _asset(version, arch, "k3s" if arch == "amd64" else f"k3s-{arch}", base)
+
+
+def images(version: str, arch: str, base: str = DOWNLOADS) -> Asset:
+    """Give the asset with the packaged components' images, for machines without a network."""
+    return _asset(version, arch, f"k3s-airgap-images-{arch}.tar.zst", base)
+
+
+def _asset(version: str, arch: str, name: str, base: str) -> Asset:
+    folder = f"{base}/{version.replace('+', '%2B')}"
+    return Asset(name, f"{folder}/{name}", f"{folder}/sha256sum-{arch}.txt")

@@ -1,0 +1,118 @@
+"""The cluster's API: the only door to the kubernetes package. Always through the load balancer's port on the host."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import kubernetes.client
+import urllib3.exceptions
+from kubernetes.client.exceptions import ApiException
+
+from lab.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lab.pki import Pair
+
+FIELD_MANAGER = "halab"
+TIMEOUT_S = 5.0
+"""For one answer: the API answers in milliseconds or is in trouble."""
+PLURALS = {"Ingress": "ingresses", "NetworkPolicy": "networkpolicies", "StorageClass": "storageclasses"}
+CLUSTER_WIDE = {"Namespace", "Node", "ClusterRole", "ClusterRoleBinding", "StorageClass", "PriorityClass", "APIService", "PersistentVolume"}
+
+
+class Cluster:
+    """Questions and orders to the API server."""
+
+    def __init__(self, server: str, authority: bytes, admin: Pair) -> None:
+        """Speak to `server` (https://127.0.0.1:PORT) as the administrator. Nothing is sent yet."""
+        configuration = kubernetes.client.Configuration()
+        self.server = configuration.host = server
+        configuration.retries = False
+        with contextlib.ExitStack() as stack:
+            # The library wants files; they are private to this process and gone when it ends.
+            self._folder = tempfile.TemporaryDirectory(prefix="halab-")
+            stack.callback(self._folder.cleanup)
+            configuration.ssl_ca_cert = self._file("ca.crt", authority)
+            configuration.cert_file = self._file("me.crt", admin.certificate)
+            configuration.key_file = self._file("me.key", admin.key)
+            stack.pop_all()
+        self._client = kubernetes.client.ApiClient(configuration)
+
+    def _file(self, name: str, content: bytes) -> str:
+        path = Path(self._folder.name) / name
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+        return str(path)
+
+    def close(self) -> None:
+        """Close connections and forget the credentials."""
+        self._client.close()
+        self._folder.cleanup()
+
+    def request(self, method: str, path: str, body: Any = None, *, kind: str = "application/json", timeout_s: float = TIMEOUT_S) -> Any:  # noqa: ANN401
+        """Send one request; gives the decoded JSON, or the text where the answer is none. Raises LabError with the API's own words."""
+        headers = {"Accept": "application/json, */*", "Content-Type": kind}
+        url = self.server + path
+        text = json.dumps(body) if body is not None else None
+        try:
+            answer = self._client.rest_client.pool_manager.request(
+                method, url, body=text, headers=headers, timeout=timeout_s, retries=False
+            )
+        except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise LabError(f"the API at {self.server} does not answer: {type(error).__name__}: {error}") from error
+        data = answer.data.decode(errors="replace")
+        with contextlib.suppress(ValueError):
+            data = json.loads(data)
+        if answer.status >= 400:  # noqa: PLR2004 (HTTP)
+            message = data.get("message", data) if isinstance(data, dict) else data
+            raise LabError(f"{method} {path}: {answer.status}: {str(message)[:500]}")
+        return data
+
+    def readyz(self) -> bool:
+        """Tell whether an API server says that it can serve."""
+        try:
+            return str(self.request("GET", "/readyz", timeout_s=2)) == "ok"
+        except LabError:
+            return False
+
+    def apply(self, objects: Iterable[dict[str, Any]]) -> None:
+        """Apply objects on the server's side: made when missing, changed where they differ, ours win."""
+        for item in objects:
+            query = f"?fieldManager={FIELD_MANAGER}&force=true"
+            self.request("PATCH", path(item) + query, item, kind="application/apply-patch+yaml", timeout_s=15)
+
+    def get(self, path: str) -> Any:  # noqa: ANN401 (any object)
+        """Get an object or list by its path."""
+        return self.request("GET", path)
+
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """Give all nodes by name."""
+        return {item["metadata"]["name"]: item for item in self.get("/api/v1/nodes")["items"]}
+
+    def label_node(self, name: str, labels: dict[str, str]) -> None:
+        """Set labels on a node."""
+        self.request("PATCH", f"/api/v1/nodes/{name}", {"metadata": {"labels": labels}}, kind="application/merge-patch+json")
+
+
+def path(item: dict[str, Any]) -> str:
+    """Give the API path of an object."""
+    version, kind, metadata = item["apiVersion"], item["kind"], item["metadata"]
+    root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
+    plural = PLURALS.get(kind, f"{kind.lower()}s")
+    space = "" if kind in CLUSTER_WIDE else f"/namespaces/{metadata.get('namespace', 'default')}"
+    return f"{root}{space}/{plural}/{metadata['name']}"
+
+
+def node_ready(item: dict[str, Any]) -> tuple[bool, str]:
+    """Tell whether a node is Ready, and what it says where it is not."""
+    conditions = {row["type"]: row for row in item.get("status", {}).get("conditions", [])}
+    ready = conditions.get("Ready")
+    if ready is None:
+        return False, "registered, has not reported yet"
+    return ready["status"] == "True", "Ready" if ready["status"] == "True" else str(ready.get("message", "NotReady"))[:120]

@@ -1,0 +1,180 @@
+"""Upstream Kubernetes as systemd units: one for each component, the command lines with their reasons. Pure text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lab.topology.model import KUBERNETES_PORT
+
+if TYPE_CHECKING:
+    from lab.topology.model import Node, Topology
+
+K8S = "/etc/kubernetes"
+ETCD = "/etc/etcd"
+CONTROL_PLANE_TAINT = "node-role.kubernetes.io/control-plane"
+
+
+def unit(description: str, argv: list[str], *, after: str = "", service: tuple[str, ...] = ()) -> bytes:
+    """Render a unit that is restarted for ever: at boot, peers are missing, and five early failures must not end it for good."""
+    lines = ["[Unit]", f"Description={description}", f"After=network.target {after}".rstrip(), "StartLimitIntervalSec=0", ""]
+    lines += ["[Service]", "ExecStart=" + " \\\n    ".join(argv), "Restart=always", "RestartSec=1", *service, ""]
+    return "\n".join([*lines, "[Install]", "WantedBy=multi-user.target", ""]).encode()
+
+
+def etcd(topology: Topology, node: Node) -> bytes:
+    """etcd with a static member list: all members start at once, none is special."""
+    peers = ",".join(f"{master.name}=https://{master.ip}:2380" for master in topology.masters)
+    argv = [
+        "/usr/local/bin/etcd",
+        f"--name={node.name}",
+        "--data-dir=/var/lib/etcd/data",
+        f"--listen-peer-urls=https://{node.ip}:2380",
+        f"--initial-advertise-peer-urls=https://{node.ip}:2380",
+        f"--listen-client-urls=https://127.0.0.1:2379,https://{node.ip}:2379",
+        f"--advertise-client-urls=https://{node.ip}:2379",
+        f"--initial-cluster={peers}",
+        f"--initial-cluster-token={topology.name}",
+        "--initial-cluster-state=new",
+        *(f"--{prefix}cert-file={ETCD}/etcd.crt" for prefix in ("", "peer-")),
+        *(f"--{prefix}key-file={ETCD}/etcd.key" for prefix in ("", "peer-")),
+        *(f"--{prefix}trusted-ca-file={ETCD}/ca.crt" for prefix in ("", "peer-")),
+        "--client-cert-auth",
+        "--peer-client-cert-auth",
+        # Health and metrics without a certificate, on loopback only.
+        "--listen-metrics-urls=http://127.0.0.1:2381",
+        "--logger=zap",
+        "--log-level=warn",
+    ]
+    # The disk is shared with all other nodes: a slow fsync must not cost the leadership of a healthy member.
+    return unit("etcd", argv, service=("Nice=-5",))
+
+
+def apiserver(topology: Topology, node: Node) -> bytes:
+    """The API server; it talks to its own etcd member only, so that a master without quorum says so."""
+    argv = [
+        "/usr/local/bin/kube-apiserver",
+        f"--advertise-address={node.ip}",
+        f"--secure-port={KUBERNETES_PORT}",
+        "--etcd-servers=https://127.0.0.1:2379",
+        f"--etcd-cafile={ETCD}/ca.crt",
+        f"--etcd-certfile={ETCD}/etcd.crt",
+        f"--etcd-keyfile={ETCD}/etcd.key",
+        f"--tls-cert-file={K8S}/apiserver.crt",
+        f"--tls-private-key-file={K8S}/apiserver.key",
+        f"--client-ca-file={K8S}/ca.crt",
+        f"--kubelet-client-certificate={K8S}/kubelet-client.crt",
+        f"--kubelet-client-key={K8S}/kubelet-client.key",
+        f"--kubelet-certificate-authority={K8S}/ca.crt",
+        "--kubelet-preferred-address-types=InternalIP",
+        f"--service-account-key-file={K8S}/sa.pub",
+        f"--service-account-signing-key-file={K8S}/sa.key",
+        "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+        "--authorization-mode=Node,RBAC",
+        "--enable-admission-plugins=NodeRestriction",
+        "--allow-privileged=true",
+        f"--service-cluster-ip-range={topology.kubernetes.service_cidr}",
+        f"--requestheader-client-ca-file={K8S}/front-proxy-ca.crt",
+        "--requestheader-allowed-names=front-proxy-client",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+        f"--proxy-client-cert-file={K8S}/front-proxy-client.crt",
+        f"--proxy-client-key-file={K8S}/front-proxy-client.key",
+        # A dead master's endpoint leaves the `kubernetes` Service after 15 s instead of never.
+        "--endpoint-reconciler-type=lease",
+        # Pods leave a dead node after 30 s instead of five minutes: a lab's patience, not a data centre's.
+        "--default-not-ready-toleration-seconds=30",
+        "--default-unreachable-toleration-seconds=30",
+        # Profiles of memory and CPU are nobody's need in a lab; the handler costs nothing but surface.
+        "--profiling=false",
+    ]
+    return unit("Kubernetes API server", argv, after="etcd.service")
+
+
+def controller_manager(topology: Topology) -> bytes:
+    """The controller manager; one of all masters leads."""
+    config = f"{K8S}/controller-manager.conf"
+    grace = topology.kubernetes.node_monitor_grace_ms
+    argv = [
+        "/usr/local/bin/kube-controller-manager",
+        f"--kubeconfig={config}",
+        f"--authentication-kubeconfig={config}",
+        f"--authorization-kubeconfig={config}",
+        "--use-service-account-credentials",
+        f"--service-account-private-key-file={K8S}/sa.key",
+        f"--root-ca-file={K8S}/ca.crt",
+        f"--cluster-signing-cert-file={K8S}/ca.crt",
+        f"--cluster-signing-key-file={K8S}/ca.key",
+        "--allocate-node-cidrs",
+        f"--cluster-cidr={topology.kubernetes.pod_cidr}",
+        f"--service-cluster-ip-range={topology.kubernetes.service_cidr}",
+        "--bind-address=127.0.0.1",
+        f"--node-monitor-grace-period={grace}ms",
+        "--node-monitor-period=2s",
+    ]
+    return unit("Kubernetes controller manager", argv, after="kube-apiserver.service")
+
+
+def scheduler() -> bytes:
+    """The scheduler; one of all masters leads."""
+    config = f"{K8S}/scheduler.conf"
+    flags = [f"--{word}kubeconfig={config}" for word in ("", "authentication-", "authorization-")]
+    return unit("Kubernetes scheduler", ["/usr/local/bin/kube-scheduler", *flags, "--bind-address=127.0.0.1"], after="kube-apiserver.service")
+
+
+def containerd() -> bytes:
+    """The container runtime. KillMode=process: pods outlive a restart of it."""
+    # 20000 is the hard limit on sandboxed engines; a unit that asks for more than it may have gets the most it can.
+    service = ("Delegate=yes", "KillMode=process", "LimitNOFILE=infinity", "OOMScoreAdjust=0", "TasksMax=infinity")
+    return unit("containerd", ["/usr/local/bin/containerd"], service=service)
+
+
+def kubelet(node: Node) -> bytes:
+    """The node agent; its settings are in kubelet.yaml."""
+    argv = [
+        "/usr/local/bin/kubelet",
+        f"--config={K8S}/kubelet.yaml",
+        f"--kubeconfig={K8S}/kubelet.conf",
+        f"--hostname-override={node.name}",
+        f"--node-ip={node.ip}",
+    ]
+    service = ("Delegate=yes", "KillMode=process")
+    return unit("kubelet", argv, after="containerd.service", service=service)
+
+
+def kube_proxy(topology: Topology, node: Node) -> bytes:
+    """Services' addresses on this node, by iptables."""
+    argv = [
+        "/usr/local/bin/kube-proxy",
+        f"--kubeconfig={K8S}/kube-proxy.conf",
+        f"--hostname-override={node.name}",
+        f"--cluster-cidr={topology.kubernetes.pod_cidr}",
+        # These sysctls belong to the host; a container may not set them.
+        "--conntrack-max-per-core=0",
+        "--conntrack-tcp-timeout-established=0",
+        "--conntrack-tcp-timeout-close-wait=0",
+        "--metrics-bind-address=127.0.0.1:10249",
+    ]
+    return unit("kube-proxy", argv)
+
+
+def flannel(node: Node, server: str) -> bytes:
+    """The pod network (vxlan). Started once the node has its pod range: before that flannel stalls for 30 s and exits."""
+    ask = f"curl -sf --max-time 2 --cacert {K8S}/ca.crt --cert {K8S}/flannel.crt --key {K8S}/flannel.key {server}/api/v1/nodes/{node.name}"
+    wait = f"ExecStartPre=/bin/sh -c 'until {ask} | grep -q podCIDR; do sleep 0.4; done'"
+    argv = [
+        "/usr/local/bin/flannel",
+        "--kube-subnet-mgr",
+        f"--kubeconfig-file={K8S}/flannel.conf",
+        "--iface=eth0",
+        "--ip-masq",
+        # Rules are looked at this often; every 5 s by default, for a lab in which nobody else writes them.
+        "--iptables-resync=60",
+    ]
+    service = (
+        f"Environment=NODE_NAME={node.name}",
+        wait,
+        "ExecStartPost=/usr/local/sbin/halab-cni",
+        "TimeoutStartSec=infinity",
+    )
+    return unit("flannel", argv, service=service)

@@ -1,0 +1,273 @@
+"""class Lab: everything one can do with a lab, for the command line, for fixtures and for scripts."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lab import data, desired, distributions, host, plan, roles, vault
+from lab.apply import Applier
+from lab.choose import choose
+from lab.errors import InputError, LabError
+from lab.images import Builder, Sources, architecture, tags
+from lab.kube import Cluster
+from lab.locks import exclusive
+from lab.node import NodeHandle
+from lab.plan import Action, Plan
+from lab.privilege import privileged
+from lab.ready import Readiness
+from lab.reporter import Silent
+from lab.spec import LABEL_DISTRIBUTION
+from lab.topology.model import KUBERNETES_PORT, Topology, from_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from lab.distributions import Distribution
+    from lab.engine import Engine
+    from lab.pki import Secrets
+    from lab.reporter import Reporter
+    from lab.spec import Desired, File, Observed
+
+START_TIMEOUT_S = 300
+"""A 3m3w lab is ready in some 25 s on two cores; ten times that is a machine in trouble, and CI must not hang on it."""
+JOIN_TIMEOUT_S = 240
+
+
+def sources(topology: Topology | None = None) -> Sources:
+    """Give where images come from, with the user's own files where a topology names them."""
+    own = topology.images if topology else None
+    return Sources(
+        folder=data.shipped("images"),
+        cache=data.cache(),
+        arch=architecture(),
+        k3s_binary=own.k3s_binary if own else "",
+        k3s_images=own.k3s_images if own else "",
+    )
+
+
+def find(engine: Engine, name: str = "", reporter: Reporter | None = None) -> Lab:
+    """Give a lab that the engine holds. Without a name: the only one. Raises InputError that lists what there is."""
+    labs = engine.labs()
+    if not name and len(labs) == 1:
+        name = next(iter(labs))
+    if name not in labs or not labs[name].topology:
+        known = ", ".join(labs) or "none"
+        what = f"there is no lab `{name}`" if name else "no lab is named, and there is not exactly one"
+        if name in labs:
+            what = f"lab `{name}` is only half there (its network is missing)"
+            known += f"; `halab destroy {name}` removes the rest"
+        raise InputError(what, f"labs here: {known}")
+    return Lab(engine, from_json(labs[name].topology), reporter or Silent())
+
+
+@dataclass(slots=True)
+class Lab:
+    """A lab: its topology and the engine that runs it."""
+
+    engine: Engine
+    topology: Topology
+    reporter: Reporter = field(default_factory=Silent)
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    why_not: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The lab's name."""
+        return self.topology.name
+
+    def observe(self) -> Observed:
+        """Look at what the engine holds of this lab."""
+        return self.engine.observe(self.name)
+
+    def node(self, name: str) -> NodeHandle:
+        """Give a node. Raises InputError for a name that the lab does not have."""
+        try:
+            return NodeHandle(self.engine, self.name, self.topology.node(name))
+        except KeyError:
+            known = ", ".join(node.name for node in self.topology.machines)
+            raise InputError(f"lab {self.name} has no node `{name}`", f"its nodes: {known}") from None
+
+    def distribution(self, observed: Observed | None = None) -> Distribution:
+        """Give the distribution that the lab's nodes were made with."""
+        found = (observed or self.observe()).containers
+        name = next((item.labels[LABEL_DISTRIBUTION] for item in found if LABEL_DISTRIBUTION in item.labels), "")
+        if not name:
+            raise LabError(f"lab {self.name} has no nodes yet", f"run `halab start {self.name}`")
+        return distributions.find(name)
+
+    # --- start ---
+
+    def preview(self, forced: str = "") -> Plan:
+        """Give the plan that `start` would carry out; builds and changes nothing."""
+        observed = self.observe()
+        name = forced or (self._name_of(observed) or self.topology.kubernetes.distributions[0])
+        if name not in distributions.names():
+            raise InputError(f"no distribution `{name}`", f"known: {', '.join(distributions.names())}")
+        wanted = self._desired(distributions.find(name), observed)
+        self._check(wanted, observed)
+        return plan.start(wanted, observed)
+
+    def start(self, forced: str = "", timeout_s: float = START_TIMEOUT_S) -> Plan:
+        """Bring the lab up and wait until it works; gives the plan that was carried out. A second start changes nothing.
+
+        Raises InputError before anything is made, ApplyError or WaitTimeout afterwards. ^C takes back what this run made.
+        """
+        with exclusive(self.name, self.reporter):
+            observed = self.observe()
+            if not observed.network_id:
+                host.check_subnet(self.topology, self.engine, desired.network_name(self.name))
+            builder = Builder(self.engine, sources(self.topology), self.reporter)
+            known = self._name_of(observed)
+            if forced and known and forced != known:
+                raise InputError(f"lab {self.name} runs {known}, not {forced}", f"`halab destroy {self.name}` first")
+            choice = choose(self.topology.kubernetes.distributions, builder, forced or known)
+            self.why_not = choice.why_not
+            wanted = self._desired(choice.distribution, observed)
+            self._check(wanted, observed)
+            steps = plan.start(wanted, observed)
+            applier = Applier(self.engine, self.reporter, secrets.token_hex(6), self.cancelled)
+            with self._taking_back(applier):
+                self._carry_out(steps, wanted, choice.distribution, applier, timeout_s)
+            return steps
+
+    def _name_of(self, observed: Observed) -> str:
+        return next((item.labels[LABEL_DISTRIBUTION] for item in observed.containers if LABEL_DISTRIBUTION in item.labels), "")
+
+    def _desired(self, distribution: Distribution, observed: Observed) -> Desired:
+        balancer = observed.container(self.topology.loadbalancer.name)
+        held = (balancer.ports.get(KUBERNETES_PORT) if balancer else None) or (self._held_port(balancer.name) if balancer else 0)
+        port = held or host.free_port(self.topology.loadbalancer.host_port)
+        return desired.desired(self.topology, distribution, tags(sources(self.topology)), port)
+
+    def _held_port(self, container: str) -> int:
+        """Give the port that a stopped balancer will be published on."""
+        bindings = self.engine.inspect(container)["HostConfig"].get("PortBindings") or {}
+        return next((int(row["HostPort"] or 0) for rows in bindings.values() for row in rows or []), 0)
+
+    def _check(self, wanted: Desired, observed: Observed) -> None:
+        """Refuse what would need a running lab to be rebuilt."""
+        different = plan.changed(wanted, observed)
+        if different:
+            raise InputError(
+                f"lab {self.name} was made from another topology or other images ({', '.join(different)} would differ); nothing was changed",
+                f"`halab destroy {self.name}` and start again, or start this one beside it with --name and another subnet",
+            )
+        for spec in wanted.containers:
+            if self.engine.owner(spec.name) not in {None, self.name}:
+                raise InputError(f"a container named {spec.name} exists that is not this lab's", "rename or remove it, or use --name")
+
+    @contextlib.contextmanager
+    def _taking_back(self, applier: Applier) -> Iterator[None]:
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.cancelled.set()
+            self.reporter.say(self.name, "interrupted: taking back what this run made")
+            count = applier.take_back()
+            self.reporter.done(self.name, f"took back {count} containers, volumes and networks; nothing else was touched")
+            raise
+
+    def _carry_out(self, steps: Plan, wanted: Desired, distribution: Distribution, applier: Applier, timeout_s: float) -> None:
+        image = wanted.containers[-1].image
+        applier.make(Plan(steps.of(Action.CREATE_NETWORK, Action.CREATE_VOLUME)), wanted, privileged=True)
+        keys = vault.ensure(self.engine, self.name, image)
+        applier.make(Plan(steps.of(Action.CREATE)), wanted, privileged=privileged(self.engine, image))
+        self._boot(steps, distribution, keys, applier)
+        with self.cluster(keys) as cluster:
+            Readiness(self.engine, self.topology, distribution, cluster, self.reporter, self.cancelled).wait(timeout_s)
+        if steps.of(Action.BOOT):
+            distribution.settle(self.topology, self.node)
+
+    def _boot(self, steps: Plan, distribution: Distribution, keys: Secrets, applier: Applier) -> None:
+        first, again = steps.subjects(Action.BOOT), steps.subjects(Action.START)
+
+        def files(name: str) -> tuple[File, ...]:
+            node = self.topology.node(name)
+            return roles.find(node.role).files(self.topology, node, keys, distribution)
+
+        balancer = self.topology.loadbalancer.name
+        waves = [[node.name for node in wave] for wave in distribution.waves(self.topology)]
+        waves[0] = [*waves[0], balancer]
+        if not first:  # a lab that has booted before needs no order: its members know each other
+            waves = [[name for wave in waves for name in wave]]
+        for index, wave in enumerate(waves):
+            applier.boot(self.name, [name for name in wave if name in (*first, *again)], first, files)
+            if index + 1 < len(waves):
+                self._await_joined(distribution, [name for name in wave if name != balancer])
+
+    def _await_joined(self, distribution: Distribution, names: Iterable[str]) -> None:
+        from lab.wait import until  # noqa: PLC0415
+
+        for name in names:
+            node = self.node(name)
+            until(
+                f"{name} joins the cluster",
+                lambda node=node: distribution.joined(node),  # type: ignore[misc]
+                timeout_s=JOIN_TIMEOUT_S,
+                told=lambda seen, name=name: self.reporter.say(name, seen),  # type: ignore[misc]
+                cancelled=self.cancelled,
+            )
+
+    def start_node(self, name: str) -> Plan:
+        """Power a node on again and wait until it is Ready. A running one stays as it is."""
+        self.node(name)
+        with exclusive(self.name, self.reporter):
+            observed = self.observe()
+            distribution = self.distribution(observed)
+            wanted = self._desired(distribution, observed)
+            steps = Plan(tuple(step for step in plan.start(wanted, observed).steps if step.subject == name))
+            applier = Applier(self.engine, self.reporter, secrets.token_hex(6), self.cancelled)
+            self._carry_out(steps, wanted, distribution, applier, START_TIMEOUT_S) if steps.steps else None
+            return steps
+
+    # --- stop, destroy ---
+
+    def stop(self, *nodes: str) -> Plan:
+        """Shut down the named nodes, or all; gives what was done."""
+        for name in nodes:
+            self.node(name)
+        with exclusive(self.name, self.reporter):
+            steps = plan.stop(self.observe(), nodes)
+            Applier(self.engine, self.reporter, "").stop(self.name, steps.subjects(Action.STOP))
+            return steps
+
+    # --- access ---
+
+    def secrets(self) -> Secrets:
+        """Give the lab's secrets from its volume."""
+        return vault.read(self.engine, self.name, tags(sources(self.topology))["loadbalancer"])
+
+    def port(self) -> int:
+        """Give the host's port of the API. Raises LabError while the load balancer has none."""
+        found = self.observe().container(self.topology.loadbalancer.name)
+        port = found.ports.get(KUBERNETES_PORT) if found else None
+        if not port:
+            raise LabError(f"the load balancer of lab {self.name} does not run", f"`halab start {self.name}` starts it")
+        return port
+
+    @contextlib.contextmanager
+    def cluster(self, keys: Secrets | None = None) -> Iterator[Cluster]:
+        """Lend the cluster's API, through the load balancer's port."""
+        keys = keys or self.secrets()
+        distribution = self.distribution()
+        cluster = Cluster(f"https://127.0.0.1:{self.port()}", distribution.server_authority(keys), distribution.admin(keys))
+        try:
+            yield cluster
+        finally:
+            cluster.close()
+
+
+def destroy(engine: Engine, name: str, reporter: Reporter) -> Plan:
+    """Remove everything that bears a lab's label; needs no topology, so that a half-made lab goes, too. Gives what was removed."""
+    with exclusive(name, reporter):
+        steps = plan.destroy(engine.observe(name))
+        Applier(engine, reporter, "").remove(steps)
+        left = plan.destroy(engine.observe(name))
+        if not left.empty:
+            Applier(engine, reporter, "").remove(left)
+        (data.state() / f"{name}.kubeconfig").unlink(missing_ok=True)
+        return steps

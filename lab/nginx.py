@@ -1,0 +1,48 @@
+"""The load balancer's configuration: nginx's stream module in front of the masters. Pure text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lab.topology.model import KUBERNETES_PORT
+
+if TYPE_CHECKING:
+    from lab.topology.model import Topology
+
+
+def conf(topology: Topology) -> str:
+    """Render nginx.conf."""
+    port = KUBERNETES_PORT
+    servers = "\n".join(
+        # One failure marks a master dead for 5 s: a dead master costs one connection a retry, once in five seconds.
+        f"        server {node.ip}:{port} max_fails=1 fail_timeout=5s;  # {node.name}"
+        for node in topology.masters
+    )
+    return f"""load_module modules/ngx_stream_module.so;
+worker_processes 1;
+error_log stderr warn;
+pid /run/nginx.pid;
+events {{
+    worker_connections 4096;
+}}
+stream {{
+    upstream kubernetes {{
+        # Shared state: without a zone every worker would have to find out for itself who is dead.
+        zone kubernetes 64k;
+        least_conn;
+{servers}
+    }}
+    server {{
+        listen {port} so_keepalive=10s:3s:3;
+        proxy_pass kubernetes;
+        # The masters are on the same bridge: one that does not answer within half a second is down (nginx's default is 60 s).
+        proxy_connect_timeout 500ms;
+        proxy_next_upstream on;
+        proxy_next_upstream_tries {max(2, len(topology.masters))};
+        # Watches may be silent for minutes (bookmarks come once a minute); kubectl exec and port-forward for longer.
+        proxy_timeout 1h;
+        # A master that vanished without a word is noticed by keepalive probes, not by the time-out above.
+        proxy_socket_keepalive on;
+    }}
+}}
+"""

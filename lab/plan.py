@@ -1,0 +1,102 @@
+"""Desired against observed: the steps between them, each with its reason. Pure."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from lab.spec import LABEL_NODE, LABEL_SPEC, Desired, Observed
+
+
+class Action(enum.StrEnum):
+    """What a step does."""
+
+    CREATE_NETWORK = "create-network"
+    CREATE_VOLUME = "create-volume"
+    CREATE = "create"
+    BOOT = "boot"
+    START = "start"
+    STOP = "stop"
+    REMOVE = "remove"
+    REMOVE_VOLUME = "remove-volume"
+    REMOVE_NETWORK = "remove-network"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One change. `subject` is a node, volume or network."""
+
+    action: Action
+    subject: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps in the order of their kinds: network, volumes, containers, boots."""
+
+    steps: tuple[Step, ...]
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is to be done."""
+        return not self.steps
+
+    def of(self, *actions: Action) -> tuple[Step, ...]:
+        """Give the steps of these kinds."""
+        return tuple(step for step in self.steps if step.action in actions)
+
+    def subjects(self, *actions: Action) -> tuple[str, ...]:
+        """Give the subjects of the steps of these kinds."""
+        return tuple(step.subject for step in self.of(*actions))
+
+
+def start(desired: Desired, observed: Observed) -> Plan:
+    """Give the steps from what is to what should be. A node that was made but never booted gets its files again.
+
+    Nothing that runs is touched: a node with another specification is reported by `changed`, not replaced.
+    """
+    steps = []
+    if not observed.network_id:
+        steps.append(Step(action=Action.CREATE_NETWORK, subject=desired.network.name, reason="the lab has no network yet"))
+    for name in desired.volumes:
+        if name not in observed.volumes:
+            steps.append(Step(action=Action.CREATE_VOLUME, subject=name, reason="missing"))
+    for spec in desired.containers:
+        node = spec.labels[LABEL_NODE]
+        found = observed.container(node)
+        if found is None:
+            steps.append(Step(action=Action.CREATE, subject=node, reason="the node has no container"))
+            steps.append(Step(action=Action.BOOT, subject=node, reason="first boot"))
+        elif found.state == "created":
+            steps.append(Step(action=Action.BOOT, subject=node, reason="made, but never booted"))
+        elif not found.running:
+            steps.append(Step(action=Action.START, subject=node, reason=f"is {found.state}"))
+    order = list(Action)
+    return Plan(tuple(sorted(steps, key=lambda step: order.index(step.action))))
+
+
+def changed(desired: Desired, observed: Observed) -> tuple[str, ...]:
+    """Give the nodes whose containers were made from another specification than the desired one."""
+    wanted = {spec.labels[LABEL_NODE]: spec.labels[LABEL_SPEC] for spec in desired.containers}
+    return tuple(
+        node
+        for found in observed.containers
+        if (node := found.labels.get(LABEL_NODE, "")) and wanted.get(node) != found.labels.get(LABEL_SPEC)
+    )
+
+
+def stop(observed: Observed, nodes: tuple[str, ...] = ()) -> Plan:
+    """Give the steps that shut down the named nodes, or all."""
+    running = [found for found in observed.containers if found.state in {"running", "paused"}]
+    names = [found.labels.get(LABEL_NODE, found.name) for found in running]
+    return Plan(tuple(Step(action=Action.STOP, subject=name, reason="runs") for name in names if not nodes or name in nodes))
+
+
+def destroy(observed: Observed) -> Plan:
+    """Give the steps that leave nothing of a lab."""
+    steps = [Step(action=Action.REMOVE, subject=found.name, reason="bears the lab's label") for found in observed.containers]
+    steps += [Step(action=Action.REMOVE_VOLUME, subject=name, reason="bears the lab's label") for name in observed.volumes]
+    if observed.network_id:
+        steps.append(Step(action=Action.REMOVE_NETWORK, subject=observed.network_id, reason="bears the lab's label"))
+    return Plan(tuple(steps))

@@ -1,0 +1,141 @@
+"""When a lab is ready: every node Ready, the floating address and the load balancer answering, add-ons working.
+
+Asked from inside the lab (through the load balancer's container and its published port), so that it works the same where
+containers' addresses cannot be reached from the host (Docker Desktop).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lab import addons
+from lab.errors import LabError, WaitTimeout
+from lab.kube import node_ready
+from lab.node import NodeHandle
+from lab.roles.loadbalancer import CA_FILE
+from lab.topology.model import KUBERNETES_PORT, Role
+from lab.wait import Observation
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from lab.distributions import Distribution
+    from lab.engine import Engine
+    from lab.kube import Cluster
+    from lab.reporter import Reporter
+    from lab.topology.model import Topology
+
+EVERY_S = 0.4
+"""Between rounds of questions: each costs some milliseconds of the two cores that the nodes boot on."""
+ROLE_LABELS = {
+    Role.MASTER: {"node-role.kubernetes.io/control-plane": "true", "node-role.kubernetes.io/etcd": "true"},
+    Role.WORKER: {"node-role.kubernetes.io/worker": "true"},
+}
+"""kubelets may not give themselves these; kubeadm and K3s set them from outside, too."""
+
+
+@dataclass(slots=True)
+class Readiness:
+    """Waits for a booted lab; remembers what is done already."""
+
+    engine: Engine
+    topology: Topology
+    distribution: Distribution
+    cluster: Cluster
+    reporter: Reporter
+    cancelled: threading.Event
+    applied: bool = False
+    finished: set[str] = field(default_factory=set)
+    seen: dict[str, str] = field(default_factory=dict)
+
+    def handle(self, name: str) -> NodeHandle:
+        """Give a node of the lab."""
+        return NodeHandle(self.engine, self.topology.name, self.topology.node(name))
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for everything. Raises WaitTimeout that names what is missing, what was last seen and the nodes' last words."""
+        begin = time.monotonic()
+        questions = self._questions()
+        while not self.cancelled.is_set():
+            self._round(questions)
+            if all(name in self.finished for name in questions):
+                return
+            waited = time.monotonic() - begin
+            if waited > timeout_s:
+                raise self._timeout(waited, [name for name in questions if name not in self.finished])
+            self.cancelled.wait(EVERY_S)
+
+    def _questions(self) -> dict[str, Callable[[], Observation]]:
+        nodes = {node.name: (lambda name=node.name: self._node(name)) for node in self.topology.nodes}
+        extra = {name: (lambda name=name: self._addon(name)) for name in self.topology.addons}
+        return {"API": self._api, "VIP": self._vip, **nodes, **extra}
+
+    def _round(self, questions: dict[str, Callable[[], Observation]]) -> None:
+        """Ask everything that is not answered yet; nothing but the API is asked before the API answers."""
+        for name, ask in questions.items():
+            if name in self.finished or (name != "API" and "API" not in self.finished):
+                continue
+            try:
+                observation = ask()
+            except LabError as error:
+                observation = Observation(ok=False, seen=error.message[:200])
+            if observation.ok:
+                self.finished.add(name)
+                self.reporter.done(name, observation.seen)
+            elif self.seen.get(name) != observation.seen:
+                self.seen[name] = observation.seen
+                self.reporter.say(name, observation.seen)
+
+    def _api(self) -> Observation:
+        if not self.cluster.readyz():
+            return Observation(ok=False, seen="no API server is ready behind the load balancer yet")
+        self._apply()
+        return Observation(ok=True, seen=f"answers through the load balancer ({self.cluster.server})")
+
+    def _apply(self) -> None:
+        if not self.applied:
+            objects = [item for name in self.topology.addons for item in addons.find(name).manifests(self.topology)]
+            self.cluster.apply([*self.distribution.manifests(self.topology), *objects])
+            self.applied = True
+
+    def _vip(self) -> Observation:
+        vip = self.topology.network.vip
+        balancer = self.handle(self.topology.loadbalancer.name)
+        url = f"https://{vip}:{KUBERNETES_PORT}/readyz"
+        # 401 is an answer, too: K3s lets nobody ask without a certificate. What counts is TLS with the lab's authority, on this address.
+        argv = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "1", "--cacert", CA_FILE, url]
+        code = balancer.run(argv, check=False).output.strip()
+        ok = code in {"200", "401"}
+        return Observation(ok=ok, seen=f"{vip} answers" if ok else f"{vip} does not answer yet")
+
+    def _node(self, name: str) -> Observation:
+        item = self._nodes().get(name)
+        if item is None:
+            return Observation(ok=False, seen="not registered yet")
+        role = self.topology.node(name).role
+        if any(key not in item["metadata"].get("labels", {}) for key in ROLE_LABELS[role]):
+            self.cluster.label_node(name, ROLE_LABELS[role])
+        ready, seen = node_ready(item)
+        return Observation(ok=ready, seen=seen)
+
+    def _nodes(self) -> dict[str, dict[str, object]]:
+        return self.cluster.nodes()
+
+    def _addon(self, name: str) -> Observation:
+        return addons.find(name).ready(self.topology, self.cluster, self.handle)
+
+    def _timeout(self, waited: float, missing: list[str]) -> WaitTimeout:
+        lab = self.topology.name
+        names = {node.name for node in self.topology.nodes}
+        last = "; ".join(f"{name}: {self.seen.get(name, 'waits for the API')}" for name in missing)
+        words = []
+        for name in [name for name in missing if name in names][:3] or [self.topology.masters[0].name]:
+            try:
+                words.append(f"--- journal of {name}\n{self.handle(name).journal()}")
+            except LabError as error:
+                words.append(f"--- journal of {name} cannot be read: {error.message}")
+        hint = f"`halab logs {lab} {next((n for n in missing if n in names), '')}` shows more; the lab is left as it is\n" + "\n".join(words)
+        return WaitTimeout(f"lab {lab}: {', '.join(missing)} not ready", waited, last, hint)

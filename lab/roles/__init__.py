@@ -1,0 +1,39 @@
+"""What a node is for: one file for each role, with its image, its volumes and the files laid down before it boots."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    from lab.distributions import Distribution
+    from lab.pki import Secrets
+    from lab.spec import File
+    from lab.topology.model import Node, Role, Topology
+
+
+class RoleKind(Protocol):
+    """A role: pure functions of topology and secrets."""
+
+    def image(self, distribution: Distribution) -> str:
+        """Give the word of the image under images/."""
+
+    def volumes(self, node: Node, distribution: Distribution) -> dict[str, str]:
+        """Give the node's volumes, purpose → mount point."""
+
+    def files(self, topology: Topology, node: Node, secrets: Secrets, distribution: Distribution) -> tuple[File, ...]:
+        """Give the files laid down before the boot."""
+
+    def ports(self, topology: Topology) -> dict[int, int]:
+        """Give what is published on the host's 127.0.0.1, container port → host port (0: any)."""
+
+
+def find(role: Role) -> RoleKind:
+    """Give the role's code: the module of its name."""
+    return cast("RoleKind", importlib.import_module(f"{__name__}.{role.value}").ROLE)
+
+
+def names() -> tuple[str, ...]:
+    """The folder is the list."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))

@@ -1,0 +1,49 @@
+"""The load balancer: nginx in front of all masters, the one node with a port on the host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab import nginx
+from lab.spec import File, unit_links
+from lab.topology.model import KUBERNETES_PORT
+
+if TYPE_CHECKING:
+    from lab.distributions import Distribution
+    from lab.pki import Secrets
+    from lab.topology.model import Node, Topology
+
+CA_FILE = "/etc/halab/ca.crt"
+"""The API's authority, so that `curl --cacert` on the load balancer can prove whom it speaks to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balancer:
+    """Passes connections on."""
+
+    def image(self, distribution: Distribution) -> str:
+        """Its own."""
+        del distribution
+        return "loadbalancer"
+
+    def volumes(self, node: Node, distribution: Distribution) -> dict[str, str]:
+        """It keeps nothing."""
+        del node, distribution
+        return {}
+
+    def files(self, topology: Topology, node: Node, secrets: Secrets, distribution: Distribution) -> tuple[File, ...]:
+        """nginx's configuration."""
+        del node
+        return (
+            File(path="/etc/nginx/nginx.conf", content=nginx.conf(topology).encode()),
+            File(path=CA_FILE, content=distribution.server_authority(secrets)),
+            *unit_links("/usr/lib/systemd/system/nginx.service"),
+        )
+
+    def ports(self, topology: Topology) -> dict[int, int]:
+        """The API, where kubeconfigs point."""
+        return {KUBERNETES_PORT: topology.loadbalancer.host_port}
+
+
+ROLE = Balancer()

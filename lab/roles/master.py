@@ -1,0 +1,41 @@
+"""A master: a Kubernetes node that also holds etcd and the API, and a member of the Corosync/Pacemaker cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab import pacemaker
+from lab.spec import unit_links
+
+if TYPE_CHECKING:
+    from lab.distributions import Distribution
+    from lab.pki import Secrets
+    from lab.spec import File
+    from lab.topology.model import Node, Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Master:
+    """Runs the control plane and may hold the floating address."""
+
+    def image(self, distribution: Distribution) -> str:
+        """The distribution's."""
+        return distribution.image
+
+    def volumes(self, node: Node, distribution: Distribution) -> dict[str, str]:
+        """The distribution's."""
+        return distribution.volumes(node)
+
+    def files(self, topology: Topology, node: Node, secrets: Secrets, distribution: Distribution) -> tuple[File, ...]:
+        """The distribution's, and the cluster stack's; Pacemaker watches the API server but never starts or stops it."""
+        stack = unit_links("/usr/lib/systemd/system/corosync.service", "/usr/lib/systemd/system/pacemaker.service")
+        return (*distribution.files(topology, node, secrets), *pacemaker.files(topology, secrets, distribution.health), *stack)
+
+    def ports(self, topology: Topology) -> dict[int, int]:
+        """Masters are reached through the load balancer."""
+        del topology
+        return {}
+
+
+ROLE = Master()

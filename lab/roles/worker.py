@@ -1,0 +1,37 @@
+"""A worker: a Kubernetes node of the distribution's making, nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab.distributions import Distribution
+    from lab.pki import Secrets
+    from lab.spec import File
+    from lab.topology.model import Node, Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Runs workloads."""
+
+    def image(self, distribution: Distribution) -> str:
+        """The distribution's."""
+        return distribution.image
+
+    def volumes(self, node: Node, distribution: Distribution) -> dict[str, str]:
+        """The distribution's."""
+        return distribution.volumes(node)
+
+    def files(self, topology: Topology, node: Node, secrets: Secrets, distribution: Distribution) -> tuple[File, ...]:
+        """The distribution's."""
+        return distribution.files(topology, node, secrets)
+
+    def ports(self, topology: Topology) -> dict[int, int]:
+        """Workers are reached through Services."""
+        del topology
+        return {}
+
+
+ROLE = Worker()

@@ -1,0 +1,196 @@
+"""What the values of a topology file must be to each other. All that is wrong is noted; nothing is raised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from typing import TYPE_CHECKING
+
+from lab.topology.model import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lab.topology.fields import Found
+    from lab.topology.reader import Problems, Value
+
+PRIVATE = tuple(IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+"""RFC 1918, section 3."""
+MAX_MASTERS = 9
+"""etcd's FAQ advises at most seven members; nine is one step further for those who want to see why."""
+MAX_NODES = 50
+"""Each node is a systemd with a kubelet in it: about half a gigabyte of one host's memory."""
+POD_PREFIX = 24
+"""kube-controller-manager gives each node a /24 of the pod network (--node-cidr-mask-size)."""
+
+
+@dataclass(slots=True, kw_only=True)
+class DraftNode:
+    """A node as far as it could be read."""
+
+    name: str
+    at: Value
+    role: Found[Role] | None
+    ip: Found[IPv4Address] | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """The file as far as it could be read: None stands for what is missing or wrong and noted."""
+
+    name: Found[str] | None
+    subnet: Found[IPv4Network] | None
+    vip: Found[IPv4Address] | None
+    gateway: Found[IPv4Address] | None
+    distributions: Found[tuple[str, ...]] | None
+    pods: Found[IPv4Network] | None
+    services: Found[IPv4Network] | None
+    dns: Found[IPv4Address] | None
+    forward: Found[tuple[IPv4Address, ...]] | None
+    grace: Found[int] | None
+    nodes_at: Value
+    nodes: list[DraftNode] = field(default_factory=list)
+    token: Found[int] | None
+    balancer_name: Found[str] | None
+    balancer_ip: Found[IPv4Address] | None
+    host_port: Found[int] | None
+    addons: Found[tuple[str, ...]] | None
+    k3s_binary: Found[str] | None
+    k3s_images: Found[str] | None
+
+    def addresses(self) -> Iterator[tuple[str, Found[IPv4Address]]]:
+        """Give every address of the subnet with the name of its key; those of nodes first, in the file's order."""
+        named = [(f"nodes.{node.name}.ip", node.ip) for node in self.nodes]
+        named += [("network.vip", self.vip), ("loadbalancer.ip", self.balancer_ip)]
+        yield from ((name, ip) for name, ip in named if ip)
+
+
+def check(draft: Draft, problems: Problems, warnings: Problems) -> None:
+    """Judge the whole."""
+    _subnet(draft, problems)
+    _addresses(draft, problems)
+    _ranges(draft, problems)
+    _pod_range(draft, problems)
+    _dns(draft, problems, warnings)
+    _nodes(draft, problems, warnings)
+
+
+def _subnet(draft: Draft, problems: Problems) -> None:
+    subnet = draft.subnet
+    if subnet and not any(subnet.value.subnet_of(private) for private in PRIVATE):
+        inside = ", ".join(str(private) for private in PRIVATE)
+        problems.add(subnet.at, f"`network.subnet` {subnet.value} is not private", f"take one inside {inside} (RFC 1918)")
+
+
+def _addresses(draft: Draft, problems: Problems) -> None:
+    if draft.subnet is None:
+        return
+    subnet, taken = draft.subnet.value, dict[IPv4Address, str]()
+    gateway = draft.gateway if draft.gateway and draft.gateway.value in subnet else None
+    if draft.gateway:
+        _inside(draft, "network.gateway", draft.gateway, problems)
+    for name, ip in draft.addresses():
+        if not _inside(draft, name, ip, problems):
+            continue
+        if gateway and ip.value == gateway.value:
+            problems.add(ip.at, f"`{name}` {ip.value} is the gateway, the host's end of the network", f"take {_free(draft)}")
+        elif ip.value in taken:
+            problems.add(ip.at, f"`{name}` {ip.value} is also `{taken[ip.value]}`", f"take {_free(draft)}")
+        else:
+            taken[ip.value] = name
+
+
+def _inside(draft: Draft, name: str, ip: Found[IPv4Address], problems: Problems) -> bool:
+    if draft.subnet is None:
+        return False
+    subnet = draft.subnet.value
+    if ip.value not in subnet:
+        problems.add(ip.at, f"`{name}` {ip.value} is outside {_subnet_name(draft.subnet)}", f"for example {_free(draft)}")
+    elif ip.value in {subnet.network_address, subnet.broadcast_address}:
+        kind = "network" if ip.value == subnet.network_address else "broadcast"
+        problems.add(ip.at, f"`{name}` {ip.value} is the {kind} address of {subnet}", f"for example {_free(draft)}")
+    else:
+        return True
+    return False
+
+
+def _subnet_name(subnet: Found[IPv4Network]) -> str:
+    return f"`network.subnet` {subnet.value}" + (f" of {subnet.at.origin}" if subnet.at.origin else "")
+
+
+def _free(draft: Draft) -> str:
+    used = {ip.value for _, ip in draft.addresses()} | ({draft.gateway.value} if draft.gateway else set())
+    hosts = draft.subnet.value.hosts() if draft.subnet else iter(())
+    return next((str(host) for host in hosts if host not in used), "a larger subnet: this one is full")
+
+
+def _ranges(draft: Draft, problems: Problems) -> None:
+    """Overlapping ranges: a packet would have two ways to go."""
+    named = (("network.subnet", draft.subnet), ("kubernetes.pod_cidr", draft.pods), ("kubernetes.service_cidr", draft.services))
+    ranges = [(name, found) for name, found in named if found]
+    for index, (name, one) in enumerate(ranges):
+        for other_name, other in ranges[index + 1 :]:
+            if one.value.overlaps(other.value):
+                # Told at the later key, unless that one is a default or only the other one was set from outside.
+                here = one if not other.given or (one.at.origin and not other.at.origin) else other
+                message = f"`{other_name}` {other.value} overlaps `{name}` {one.value}"
+                problems.add(here.at, message, "choose ranges that share no address")
+
+
+def _pod_range(draft: Draft, problems: Problems) -> None:
+    if draft.pods is None:
+        return
+    room = 2 ** (POD_PREFIX - draft.pods.value.prefixlen)
+    if room < len(draft.nodes):
+        message = f"`kubernetes.pod_cidr` {draft.pods.value} has a /{POD_PREFIX} for {room} of {len(draft.nodes)} nodes"
+        problems.add(draft.pods.at, message, f"take /{POD_PREFIX - (len(draft.nodes) - 1).bit_length()} or wider")
+
+
+def static_band(services: IPv4Network) -> int:
+    """Give the last offset that Kubernetes does not hand out by itself: its page "Service ClusterIP allocation"."""
+    return min(max(16, services.num_addresses // 16), 256)
+
+
+def _dns(draft: Draft, problems: Problems, warnings: Problems) -> None:
+    services, dns, forward = draft.services, draft.dns, draft.forward
+    if dns and forward and dns.value in forward.value:
+        hint = "name servers outside of the cluster"
+        problems.add(forward.at, f"`kubernetes.dns_forward` has the cluster's own DNS {dns.value}: a loop", hint)
+    if services is None or dns is None:
+        return
+    at, example = dns.at if dns.given else services.at, services.value[10]
+    message = f"`kubernetes.cluster_dns` {dns.value}" + ("" if dns.given else " (the default)")
+    offset, band = int(dns.value) - int(services.value[0]), static_band(services.value)
+    if dns.value not in services.value:
+        problems.add(
+            at, f"{message} is outside `kubernetes.service_cidr` {services.value}", f"set cluster_dns, for example to {example}"
+        )
+    elif offset == 1:
+        problems.add(
+            at, f"{message} is the address of the service `kubernetes`: the first of {services.value}", f"for example {example}"
+        )
+    elif dns.value in {services.value[0], services.value[-1]}:
+        problems.add(
+            at, f"{message} is the first or last of {services.value}, which is never given out", f"for example {example}"
+        )
+    elif offset > band:
+        hint = f"{services.value[2]} to {services.value[band]} are safe"
+        warnings.add(at, f"{message} is one that Kubernetes may give to another service first", hint)
+
+
+def _nodes(draft: Draft, problems: Problems, warnings: Problems) -> None:
+    at, masters = draft.nodes_at, sum(1 for node in draft.nodes if node.role and node.role.value is Role.MASTER)
+    judged = all(node.role for node in draft.nodes)
+    for node in draft.nodes:
+        if draft.balancer_name and node.name == draft.balancer_name.value:
+            here = draft.balancer_name.at if draft.balancer_name.at.origin else node.at
+            problems.add(here, f"node `{node.name}` has the load balancer's name", "rename it, or set `loadbalancer.name`")
+    if len(draft.nodes) > MAX_NODES:
+        problems.add(at, f"`nodes` has {len(draft.nodes)} nodes", f"at most {MAX_NODES}")
+    if masters > MAX_MASTERS:
+        problems.add(at, f"`nodes` has {masters} masters", f"at most {MAX_MASTERS}: every write waits for more than half of them")
+    elif judged and draft.nodes and masters == 0:
+        problems.add(at, "`nodes` has no master", "give at least one node `role: master`")
+    elif masters and masters % 2 == 0:
+        hint = f"{masters - 1} masters bear as many failures, {masters + 1} one more (etcd's FAQ)"
+        warnings.add(at, f"`nodes` has {masters} masters, an even number", hint)

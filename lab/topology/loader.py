@@ -1,0 +1,208 @@
+"""The topology file: read, judged and turned into a Topology, or refused with all its problems at once.
+
+The order of work: text → Values (reader) → single values (fields) → Draft → how they fit together (checks) → Topology.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from lab.errors import InputError, Problem, TopologyError
+from lab.topology import checks, fields
+from lab.topology.checks import Draft, DraftNode
+from lab.topology.model import (
+    KUBERNETES_PORT,
+    HighAvailability,
+    Images,
+    Kubernetes,
+    LoadBalancer,
+    Network,
+    Node,
+    Topology,
+)
+from lab.topology.reader import MAX_BYTES, Problems, Value, compose, override, plain, shown
+from lab.topology.words import ADDONS, DISTRIBUTIONS
+
+if TYPE_CHECKING:
+    from lab.topology.fields import Found, Section
+
+__all__ = ["KEYS", "Loaded", "load", "parse", "plain"]
+
+T = TypeVar("T")
+
+KEYS: dict[str, dict[str, bool]] = {
+    "": {
+        "version": True,
+        "name": True,
+        "network": True,
+        "kubernetes": False,
+        "nodes": True,
+        "ha": False,
+        "loadbalancer": True,
+        "addons": False,
+        "images": False,
+    },
+    "network": {"subnet": True, "vip": True, "gateway": False},
+    "kubernetes": {
+        "distributions": False,
+        "pod_cidr": False,
+        "service_cidr": False,
+        "cluster_dns": False,
+        "dns_forward": False,
+        "node_monitor_grace": False,
+    },
+    "nodes.*": {"role": True, "ip": True},
+    "ha": {"token": False},
+    "loadbalancer": {"ip": True, "host_port": False, "name": False},
+    "images": {"k3s_binary": False, "k3s_images": False},
+}
+"""Every key of every section, and whether it is required."""
+
+TOKEN_MS = (400, 30_000)
+"""corosync 3.1.9 does not start below 400 ms: knet's pong time-out would be under 200 ms. Over 30 s nobody waits."""
+GRACE_MS = (10_000, 300_000)
+"""Below 10 s a kubelet that reports every 10 s (nodeStatusUpdateFrequency) would be taken for dead; 5 min is a lab's patience."""
+PORTS = (1024, 65_535)
+"""Ports below 1024 need privilege (ip_unprivileged_port_start); 0 means any free one."""
+SUBNET_PREFIX = (16, 28)
+"""A /28 has thirteen addresses beside the gateway; Docker takes a /16 for a network by default."""
+SERVICE_PREFIX = (12, 24)
+"""kube-apiserver refuses ranges of more than 20 bits; below a /24 the static band has little room for others."""
+POD_PREFIX = (8, 24)
+"""kube-controller-manager refuses more than 16 bits between the pod network and a node's /24."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A good topology, and what is allowed in it but hardly meant."""
+
+    topology: Topology
+    warnings: tuple[Problem, ...] = ()
+
+
+def load(path: Path, overrides: tuple[str, ...] = (), name: str = "") -> Loaded:
+    """Read a topology file. Raises InputError where there is none, TopologyError with all its problems."""
+    missing = "`halab init` writes one, `halab start 3m3w` uses a shipped one"
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{path}: there is no such file", missing) from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder, not a topology file", missing) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{shown(str(path))} cannot be read: {reason}", "check its name and permissions") from None
+    if len(raw) > MAX_BYTES:
+        raise TopologyError(str(path), (Problem(0, "the file is larger than 1 MiB", "a topology has a few kilobytes"),))
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise TopologyError(str(path), (Problem(line, "not UTF-8 text", "save the file as UTF-8"),)) from None
+    return parse(text, str(path), overrides, name)
+
+
+def parse(text: str, path: str, overrides: tuple[str, ...] = (), name: str = "", base: Path | None = None) -> Loaded:
+    """Judge a topology's text; `base` is the folder that its paths start from, by default the one of `path`."""
+    problems, warnings = Problems(), Problems()
+    root = compose(text, path, problems)
+    if not isinstance(root.data, dict):
+        problem = Problem(root.line, "the file must have keys with values", f"the keys are {', '.join(KEYS[''])}")
+        raise TopologyError(path, (problem,))
+    for setting in overrides:
+        override(root, setting, problems)
+    if name:
+        root.data["name"] = Value(name, 0, "--name", quoted=True)
+    draft = _draft(root, base or Path(path).parent, problems)
+    checks.check(draft, problems, warnings)
+    problems.raise_any(path)
+    return Loaded(_topology(draft), tuple(sorted(warnings.found)))
+
+
+def _draft(root: Value, base: Path, problems: Problems) -> Draft:
+    top = fields.open_section(root, "", KEYS[""], root, problems)
+    sections = ("network", "kubernetes", "ha", "loadbalancer", "images")
+    network, kubernetes, ha, balancer, images = (_section(top, key) for key in sections)
+    top.find("version", fields.integer(1, 1))
+    subnet = network.find("subnet", fields.network(*SUBNET_PREFIX))
+    return Draft(
+        name=top.find("name", fields.label),
+        subnet=subnet,
+        vip=network.find("vip", fields.address),
+        gateway=network.find("gateway", fields.address, subnet.value[1] if subnet else None),
+        distributions=_distributions(kubernetes),
+        pods=kubernetes.find("pod_cidr", fields.network(*POD_PREFIX), IPv4Network("10.42.0.0/16")),
+        services=kubernetes.find("service_cidr", fields.network(*SERVICE_PREFIX), IPv4Network("10.43.0.0/16")),
+        dns=kubernetes.find("cluster_dns", fields.address, IPv4Address("10.43.0.99")),
+        forward=kubernetes.find_all("dns_forward", fields.address, ()),
+        grace=kubernetes.find("node_monitor_grace", fields.duration(*GRACE_MS, "kubelets report every 10s"), 20_000),
+        nodes_at=top.items.get("nodes", root),
+        nodes=_nodes(top),
+        token=ha.find("token", fields.duration(*TOKEN_MS, "corosync does not start below 400ms"), 1000),
+        balancer_name=balancer.find("name", fields.node_name, "lb"),
+        balancer_ip=balancer.find("ip", fields.address),
+        host_port=balancer.find("host_port", fields.integer(*PORTS, also=(0,)), KUBERNETES_PORT),
+        addons=top.find_all("addons", fields.word_of(ADDONS), ("dns-ha",)),
+        k3s_binary=images.find("k3s_binary", fields.file(base), ""),
+        k3s_images=images.find("k3s_images", fields.file(base), ""),
+    )
+
+
+def _section(top: Section, key: str) -> Section:
+    return fields.open_section(top.items.get(key), key, KEYS[key], top.at, top.problems)
+
+
+def _distributions(kubernetes: Section) -> Found[tuple[str, ...]] | None:
+    found = kubernetes.find_all("distributions", fields.word_of(DISTRIBUTIONS), DISTRIBUTIONS)
+    if found and not found.value:
+        kubernetes.problems.add(found.at, "`kubernetes.distributions` is empty", f"known: {', '.join(DISTRIBUTIONS)}")
+    return found
+
+
+def _nodes(top: Section) -> list[DraftNode]:
+    at = top.items.get("nodes")
+    if at is None:
+        return []
+    if not isinstance(at.data, dict) or not at.data:
+        top.problems.add(at, "`nodes` must have a key for each node", "for example m: {role: master, ip: 172.30.0.49}")
+        return []
+    return [_node(name, item, top) for name, item in at.data.items()]
+
+
+def _node(name: str, item: Value, top: Section) -> DraftNode:
+    try:
+        fields.check_node_name(name)
+    except fields.WrongError as wrong:
+        top.problems.add(item, f"the node's name {wrong.message}", wrong.hint)
+    section = fields.open_section(item, f"nodes.{name}", KEYS["nodes.*"], item, top.problems)
+    return DraftNode(name=name, at=item, role=section.find("role", fields.role), ip=section.find("ip", fields.address))
+
+
+def _sure(found: Found[T] | None) -> T:
+    if found is None:
+        raise RuntimeError("a bug: a value was neither read nor refused")
+    return found.value
+
+
+def _topology(draft: Draft) -> Topology:
+    return Topology(
+        name=_sure(draft.name),
+        network=Network(subnet=_sure(draft.subnet), vip=_sure(draft.vip), gateway=_sure(draft.gateway)),
+        kubernetes=Kubernetes(
+            distributions=_sure(draft.distributions),
+            pod_cidr=_sure(draft.pods),
+            service_cidr=_sure(draft.services),
+            cluster_dns=_sure(draft.dns),
+            dns_forward=_sure(draft.forward),
+            node_monitor_grace_ms=_sure(draft.grace),
+        ),
+        nodes=tuple(Node(name=node.name, role=_sure(node.role), ip=_sure(node.ip)) for node in draft.nodes),
+        loadbalancer=LoadBalancer(ip=_sure(draft.balancer_ip), host_port=_sure(draft.host_port), name=_sure(draft.balancer_name)),
+        ha=HighAvailability(token_ms=_sure(draft.token)),
+        addons=_sure(draft.addons),
+        images=Images(k3s_binary=_sure(draft.k3s_binary), k3s_images=_sure(draft.k3s_images)),
+    )

@@ -1,0 +1,228 @@
+"""YAML, read strictly: the only door to PyYAML. Every value keeps its line; whatever could surprise is refused.
+
+YAML 1.1 reads `no` as false, `1_0` as ten and `1:30` as ninety; scalars are therefore taken as text and judged by who asks.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from lab.errors import Problem, TopologyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+MAX_BYTES = 64 * 1024
+"""A topology of fifty nodes has four kilobytes; a megabyte is a mistake."""
+MAX_DEPTH = 20
+"""The format is four levels deep; PyYAML's composer recurses and would end in a RecursionError."""
+BOOLEANS = frozenset(yaml.SafeLoader.bool_values)
+"""What YAML 1.1 reads as true or false: yes, no, on, off, true, false."""
+_SHOWN = 60
+
+
+@dataclass(slots=True)
+class Value:
+    """A node of the file: a `str` (a scalar), a list or a mapping of Values, its 1-based line, and the override it came from."""
+
+    data: str | list[Value] | dict[str, Value] | None
+    line: int
+    origin: str = ""
+    quoted: bool = False
+
+
+@dataclass(slots=True)
+class Problems:
+    """Gathers what is wrong, so that all of it is told at once."""
+
+    found: list[Problem] = field(default_factory=list)
+
+    def add(self, value: Value | int, message: str, hint: str = "") -> None:
+        """Note a problem at a value or line; one that an override brought names the override instead of a line."""
+        if isinstance(value, Value):
+            message = f"{value.origin}: {message}" if value.origin else message
+            self.found.append(Problem(0 if value.origin else value.line, message, hint))
+        else:
+            self.found.append(Problem(value, message, hint))
+
+    def raise_any(self, path: str) -> None:
+        """Raise them all, if there is one."""
+        if self.found:
+            raise TopologyError(path, tuple(self.found))
+
+
+def shown(text: str) -> str:
+    """Give foreign text as it may stand in a message: short, and no control characters or lone surrogates for the terminal."""
+    short = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in short)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Give "did you mean `x`?" or the list of what is known."""
+    names = list(known)
+    # difflib takes quadratic time: nobody means a word of ours by one of a thousand letters.
+    close = difflib.get_close_matches(word[:_SHOWN], names, n=1, cutoff=0.5)
+    return f"did you mean `{close[0]}`?" if close else f"known: {', '.join(names)}"
+
+
+def compose(text: str, path: str, problems: Problems | None = None) -> Value:
+    """Read one YAML document into Values. Raises TopologyError for what is no YAML or too clever YAML.
+
+    Keys that are doubled or no words go into `problems`, so that a caller tells them with its own; without it they are raised.
+    """
+    node = _document(text, path)
+    gathered = Problems() if problems is None else problems
+    value = _convert(node, gathered)
+    if problems is None:
+        gathered.raise_any(path)
+    return value
+
+
+def _document(text: str, path: str) -> yaml.Node:
+    if len(text.encode(errors="replace")) > MAX_BYTES:
+        raise TopologyError(path, (Problem(0, "the file is larger than 64 KiB", "a topology has a few kilobytes"),))
+    try:
+        _limits(text)
+        documents: list[yaml.Node] = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        raise TopologyError(path, (_invalid(text, error),)) from None
+    if not documents:
+        raise TopologyError(path, (Problem(0, "the file is empty", "`halab init` writes a file to begin with"),))
+    return documents[0]
+
+
+def _invalid(text: str, error: yaml.YAMLError) -> Problem:
+    if isinstance(error, yaml.reader.ReaderError):
+        line, code = text.count("\n", 0, int(error.position)) + 1, int(error.character)
+        return Problem(line, f"the character U+{code:04X} is not allowed in YAML", "write the file as plain UTF-8 text")
+    mark = getattr(error, "problem_mark", None)
+    what = str(getattr(error, "problem", None) or next(iter(str(error).splitlines()), type(error).__name__))
+    line = mark.line + 1 if mark else 0
+    if isinstance(error, _RefusedError):
+        return Problem(line, what, error.note or "")
+    begin = getattr(error, "context_mark", None)
+    hint = f"look at this line and at line {begin.line + 1}" if begin else "look at this line and the one above it"
+    hint = "indent with spaces, not with tabs" if r"'\t'" in what else hint
+    return Problem(line, f"not valid YAML: {shown(what)}", hint)
+
+
+class _RefusedError(yaml.MarkedYAMLError):
+    """Valid YAML that we do not take."""
+
+
+def _events(text: str) -> Iterator[yaml.Event]:
+    loader = yaml.SafeLoader(text)
+    try:
+        while loader.check_event():
+            yield loader.get_event()  # type: ignore[no-untyped-call]
+    # PyYAML lets what chr() and int() say to an absurd escape or directive through as it is.
+    except (ValueError, OverflowError):
+        hint = r"escapes such as \U0010FFFF end there"
+        raise _RefusedError(problem="an escape or number is out of range", problem_mark=loader.get_mark(), note=hint) from None
+
+
+def _limits(text: str) -> None:
+    """Refuse aliases, tags and depth before anything is built from them: ten lines of aliases can stand for a gigabyte."""
+    depth = documents = 0
+    for event in _events(text):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        tag, problem, note = getattr(event, "tag", None), "", ""
+        documents += isinstance(event, yaml.DocumentStartEvent)
+        if documents > 1:
+            problem, note = "a second document (`---`)", "one file, one topology"
+        elif isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            problem, note = "anchors and aliases (`&`, `*`) are not used here", "write the value out, or put it in quotes"
+        elif tag is not None:
+            problem, note = f"tags (`{shown(str(tag))}`) are not used here", "leave the tag away, or put the value in quotes"
+        elif depth > MAX_DEPTH:
+            problem, note = "nested too deeply", "a topology is at most four levels deep"
+        if problem:
+            raise _RefusedError(problem=problem, problem_mark=event.start_mark, note=note)  # type: ignore[arg-type]
+
+
+def _convert(node: yaml.Node, problems: Problems) -> Value:
+    line = node.start_mark.line + 1
+    if isinstance(node, yaml.SequenceNode):
+        return Value([_convert(item, problems) for item in node.value], line)
+    if isinstance(node, yaml.MappingNode):
+        return Value(dict(_pairs(node, problems)), line)
+    quoted = getattr(node, "style", None) is not None
+    null = node.tag == "tag:yaml.org,2002:null" and not quoted
+    return Value(None if null else str(node.value), line, quoted=quoted)
+
+
+def _pairs(node: yaml.MappingNode, problems: Problems) -> Iterator[tuple[str, Value]]:
+    seen: dict[str, int] = {}
+    for key, item in node.value:
+        line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode):
+            problems.add(line, "a key must be a word", "a value with `{` or `[` in it belongs behind a key and a colon")
+            continue
+        name, plain_key = str(key.value), key.style is None
+        if plain_key and name.lower() in BOOLEANS:
+            hint = f'write it in quotes: "{name}", or choose another name'
+            problems.add(line, f"`{name}` as a key means true or false in YAML 1.1", hint)
+        if name in seen:
+            problems.add(line, f"`{shown(name)}` stands here a second time", f"first in line {seen[name]}; keep one of them")
+            continue
+        seen[name] = line
+        value = _convert(item, problems)
+        # A block mapping starts, for PyYAML, at its first key; a reader looks for it where its name stands.
+        value.line = value.line if isinstance(value.data, str) else line
+        yield name, value
+
+
+def plain(text: str, path: str) -> Any:  # noqa: ANN401 (whatever the file holds)
+    """Read a YAML file of ours (versions.yaml) into plain values: text, true/false, lists, mappings."""
+
+    def strip(value: Value) -> Any:  # noqa: ANN401
+        if isinstance(value.data, dict):
+            return {key: strip(item) for key, item in value.data.items()}
+        if isinstance(value.data, list):
+            return [strip(item) for item in value.data]
+        return value.data if value.quoted or value.data not in {"true", "false"} else value.data == "true"
+
+    return strip(compose(text, path))
+
+
+def override(root: Value, setting: str, problems: Problems) -> None:
+    """Apply one `--set key.path=value` to the tree; sections that the file lacks are made."""
+    key, separator, text = setting.partition("=")
+    origin = f"--set {shown(key)}"
+    if not separator or not re.fullmatch(r"[^.=\s]+(\.[^.=\s]+)*", key):
+        problems.add(0, f"--set {shown(setting)}: not of the form key.path=value", "for example --set ha.token=400ms")
+        return
+    try:
+        parsed = compose(text, origin) if text.strip() else Value(None, 0)
+    except TopologyError as error:
+        problems.found.extend(Problem(0, f"{origin}: {problem.message}", problem.hint) for problem in error.problems)
+        return
+    _mark(parsed, origin)
+    place = root
+    *sections, last = key.split(".")
+    for section in sections:
+        if isinstance(place.data, dict):
+            place = place.data.setdefault(section, Value({}, 0, origin))
+            place.data = {} if place.data is None else place.data
+    if isinstance(place.data, dict):
+        place.data[last] = parsed
+    else:
+        section = shown(".".join(sections))
+        problems.add(0, f"{origin}: `{section}` is not a section, it has no keys", "`halab schema` tells the keys")
+
+
+def _mark(value: Value, origin: str) -> None:
+    value.origin = origin
+    children = value.data.values() if isinstance(value.data, dict) else value.data if isinstance(value.data, list) else ()
+    for child in children:
+        _mark(child, origin)
+
+
+def dump(data: Any) -> str:  # noqa: ANN401 (any plain value)
+    """Write plain values as YAML, for kubeconfig's users who read it."""
+    return str(yaml.safe_dump(data, sort_keys=False))

@@ -1,0 +1,54 @@
+"""images/versions.yaml as values: the one table of what is used in which version and where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lab.topology import reader
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """A program: its binaries (name → Go package), its module or own directory, and the published file, if there is one."""
+
+    name: str
+    version: str
+    binaries: dict[str, str] = field(default_factory=dict)
+    module: str = ""
+    directory: str = ""
+    ldflags: str = ""
+    cgo: bool = False
+    url: str = ""
+    sha256_url: str = ""
+
+    def expand(self, text: str, arch: str) -> str:
+        """Fill in {version}, {plain} and {arch}."""
+        return text.replace("{version}", self.version).replace("{plain}", self.version.lstrip("v")).replace("{arch}", arch)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versions:
+    """The whole table."""
+
+    release: str
+    image: str
+    digest: str
+    components: dict[str, Component]
+    pods: dict[str, str]
+
+
+def _component(name: str, row: dict[str, Any]) -> Component:
+    download = row.pop("download", {})
+    return Component(name=name, url=download.get("url", ""), sha256_url=download.get("sha256_url", ""), **row)
+
+
+def read(folder: Path) -> Versions:
+    """Read images/versions.yaml."""
+    path = folder / "versions.yaml"
+    data = reader.plain(path.read_text(), str(path))
+    components = {name: _component(name, dict(row)) for name, row in data["components"].items()}
+    return Versions(**data["debian"], components=components, pods=data["pods"])
