@@ -21,14 +21,25 @@ class Choice:
     why_not: tuple[str, ...]
 
 
+def likely(preferred: tuple[str, ...], builder: Builder, forced: str = "") -> Distribution:
+    """Give the one that `choose` would begin with; builds nothing. Raises InputError for an unknown name."""
+    names = _names(preferred, forced)
+    built = [name for name in names if not builder.missing("loadbalancer", name)]
+    return distributions.find((built or list(names))[0])
+
+
+def _names(preferred: tuple[str, ...], forced: str) -> tuple[str, ...]:
+    if forced and forced not in distributions.names():
+        raise InputError(f"no distribution `{forced}`", f"known: {', '.join(distributions.names())}")
+    return (forced,) if forced else preferred
+
+
 def choose(preferred: tuple[str, ...], builder: Builder, forced: str = "") -> Choice:
     """Choose, and make its images. One whose image is built already wins over one that would have to be downloaded first.
 
     Raises InputError for an unknown name, ImageError where none can be had.
     """
-    if forced and forced not in distributions.names():
-        raise InputError(f"no distribution `{forced}`", f"known: {', '.join(distributions.names())}")
-    names = (forced,) if forced else preferred
+    names = _names(preferred, forced)
     built = [name for name in names if not builder.missing("loadbalancer", name)]
     why_not: list[str] = []
     if built:

@@ -8,9 +8,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab import data, desired, distributions, host, plan, roles, vault
+from lab import choose, data, desired, distributions, host, plan, roles, vault
 from lab.apply import Applier
-from lab.choose import choose
 from lab.errors import InputError, LabError
 from lab.images import Builder, Sources, architecture, tags
 from lab.kube import Cluster
@@ -104,10 +103,9 @@ class Lab:
     def preview(self, forced: str = "") -> Plan:
         """Give the plan that `start` would carry out; builds and changes nothing."""
         observed = self.observe()
-        name = forced or (self._name_of(observed) or self.topology.kubernetes.distributions[0])
-        if name not in distributions.names():
-            raise InputError(f"no distribution `{name}`", f"known: {', '.join(distributions.names())}")
-        wanted = self._desired(distributions.find(name), observed)
+        builder = Builder(self.engine, sources(self.topology), self.reporter)
+        likely = choose.likely(self.topology.kubernetes.distributions, builder, forced or self._name_of(observed))
+        wanted = self._desired(likely, observed)
         self._check(wanted, observed)
         return plan.start(wanted, observed)
 
@@ -124,7 +122,7 @@ class Lab:
             known = self._name_of(observed)
             if forced and known and forced != known:
                 raise InputError(f"lab {self.name} runs {known}, not {forced}", f"`halab destroy {self.name}` first")
-            choice = choose(self.topology.kubernetes.distributions, builder, forced or known)
+            choice = choose.choose(self.topology.kubernetes.distributions, builder, forced or known)
             self.why_not = choice.why_not
             wanted = self._desired(choice.distribution, observed)
             self._check(wanted, observed)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 MAX_BYTES = 64 * 1024
-"""A topology of fifty nodes has four kilobytes; a megabyte is a mistake."""
+"""A topology of fifty nodes has four kilobytes; sixty-four are a mistake, and PyYAML needs a second for each."""
 MAX_DEPTH = 20
 """The format is four levels deep; PyYAML's composer recurses and would end in a RecursionError."""
 BOOLEANS = frozenset(yaml.SafeLoader.bool_values)
@@ -226,3 +226,12 @@ def _mark(value: Value, origin: str) -> None:
 def dump(data: Any) -> str:  # noqa: ANN401 (any plain value)
     """Write plain values as YAML, for kubeconfig's users who read it."""
     return str(yaml.safe_dump(data, sort_keys=False))
+
+
+def foreign(text: str, path: str) -> Any:  # noqa: ANN401 (whatever the file holds)
+    """Read a YAML file that is not ours (the user's kubeconfig) by YAML's own rules: its booleans and numbers stay what they are."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        what = str(error).splitlines()[0]
+        raise TopologyError(path, (Problem(0, f"not valid YAML ({what}); it was not changed"),)) from None

@@ -168,7 +168,7 @@ def test_an_unreadable_file(tmp_path: Path) -> None:
     [
         (b"version: 1\nname: \xff\n", 2, "not UTF-8 text"),
         (TEXT.encode("utf-16"), 1, "not UTF-8 text"),
-        (b"# " + b"x" * 1024 * 1024, 0, "the file is larger than 1 MiB"),
+        (b"# " + b"x" * 1024 * 1024, 0, "the file is larger than 64 KiB"),
     ],
 )
 def test_bytes(tmp_path: Path, raw: bytes, line: int, message: str) -> None:

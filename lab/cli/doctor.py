@@ -1,0 +1,34 @@
+"""doctor: can this machine run a lab?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from lab.cli import option_output
+from lab.cli.common import complete_topology, load_topology
+
+MARKS = {"ok": "✓", "warning": "!", "failed": "✗"}
+
+
+@click.command("doctor", epilog="Examples: halab doctor · halab doctor 3m3w --fix")
+@click.argument("file", required=False, shell_complete=complete_topology)
+@click.option("--fix", is_flag=True, help="Do what can be done: install and start Docker, set limits, remove left-overs.")
+@option_output
+def doctor_command(file: str | None, fix: bool, output: str) -> int:  # noqa: FBT001 (click)
+    """Look whether this machine can run a lab (of FILE, if named). Exit code 1 where something fails."""
+    from lab import doctor, doctor_fix  # noqa: PLC0415
+    from lab.cli import output as out  # noqa: PLC0415
+
+    topology = load_topology(file) if file else None
+    findings = doctor.examine(topology)
+    if fix:
+        findings = tuple(doctor_fix.fix(findings, tell=lambda text: click.echo(text, err=True)))
+        findings = doctor.examine(topology)
+    if output == "json":
+        out.answer([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            click.echo(f"{MARKS[finding.state]} {finding.name}: {finding.seen}" + (f"\n    → {finding.remedy}" if finding.remedy else ""))
+    raise SystemExit(1 if any(finding.state == "failed" for finding in findings) else 0)

@@ -1,0 +1,121 @@
+"""images build, list, save, load, remove."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lab.cli import option_output
+from lab.errors import InputError, LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lab.images import Builder
+    from lab.reporter import Reporter
+
+DISTRIBUTIONS = click.Choice(["k3s", "upstream"])
+
+
+def _builder(reporter: Reporter | None = None) -> Builder:
+    from lab import engine  # noqa: PLC0415
+    from lab.images import Builder  # noqa: PLC0415
+    from lab.lab import sources  # noqa: PLC0415
+    from lab.reporter import Silent  # noqa: PLC0415
+
+    return Builder(engine.connect(), sources(), reporter or Silent())
+
+
+@click.group("images")
+def images_command() -> None:
+    """The images of nodes: tags are hashes of all that goes in, so a second build does nothing."""
+
+
+@images_command.command("build", epilog="Example: halab images build --distribution upstream")
+@click.option("--distribution", type=DISTRIBUTIONS, default=None, help="Build for this one; else for the first that can be had.")
+@option_output
+def build_command(distribution: str | None, output: str) -> None:
+    """Make what is missing: downloaded where that can be reached, else built from Go modules and Debian's packages."""
+    from lab.choose import choose  # noqa: PLC0415
+    from lab.cli import output as out  # noqa: PLC0415
+
+    with out.Progress("building images") as progress:
+        builder = _builder(progress)
+        choice = choose(("k3s", "upstream"), builder, distribution or "")
+    for reason in choice.why_not:
+        click.echo(f"not used: {reason}", err=True)
+    name = choice.distribution.image
+    tags = {word: builder.tags[word] for word in ("loadbalancer", name)}
+    if output == "json":
+        out.answer(tags)
+    else:
+        out.table(["IMAGE", "TAG"], [[word, tag] for word, tag in tags.items()])
+
+
+@images_command.command("list", epilog="Example: halab images list -o json")
+@option_output
+def list_command(output: str) -> None:
+    """List the images that labs are made of, and whether they are here."""
+    from lab.cli import output as out  # noqa: PLC0415
+
+    builder = _builder()
+    here = builder.engine.images()
+    rows = [{"image": word, "tag": tag, "here": tag in here, "size": here.get(tag, {}).get("Size", 0)} for word, tag in builder.tags.items()]
+    if output == "json":
+        out.answer(rows)
+    else:
+        cells = [[row["image"], row["tag"], f"{row['size'] / 1e6:.0f} MB" if row["here"] else "not built"] for row in rows]
+        out.table(["IMAGE", "TAG", "SIZE"], [[str(cell) for cell in row] for row in cells])
+
+
+@images_command.command("save", epilog="Example: halab images save halab-images.tar")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def save_command(file: Path) -> None:
+    """Save the images that are here into a tar, for a machine without a network."""
+    builder = _builder()
+    wanted = [tag for word, tag in builder.tags.items() if word in {"loadbalancer", "upstream", "k3s"} and builder.engine.has_image(tag)]
+    if not wanted:
+        raise LabError("no images are here", "`halab images build` makes them")
+    part = file.with_name(f".{file.name}.part")
+    try:
+        with part.open("wb") as target:
+            for chunk in builder.engine.save(wanted):
+                target.write(chunk)
+        part.replace(file)
+    except OSError as error:
+        raise LabError(f"cannot write {file}: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
+    click.echo(f"saved {', '.join(wanted)} to {file} ({file.stat().st_size / 1e6:.0f} MB)", err=True)
+
+
+def _chunks(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as source:
+        while chunk := source.read(1024 * 1024):
+            yield chunk
+
+
+@images_command.command("load", epilog="Example: halab images load halab-images.tar")
+@click.argument("file", type=click.Path(path_type=Path))
+def load_command(file: Path) -> None:
+    """Load images from a tar that `images save` wrote."""
+    if not file.is_file():
+        raise InputError(f"no file {file}")
+    builder = _builder()
+    for line in builder.engine.load(_chunks(file)):
+        if line:
+            click.echo(line, err=True)
+    here = [word for word in ("upstream", "k3s") if not builder.missing("loadbalancer", word)]
+    if not here:
+        raise LabError(f"{file} holds no images of this halab", "they were saved by another version, or for another architecture")
+
+
+@images_command.command("remove", epilog="Example: halab images remove")
+def remove_command() -> None:
+    """Remove all of halab's images from the engine; the cache of binaries stays, so a rebuild is quick."""
+    builder = _builder()
+    for tag in sorted(builder.engine.images()):
+        builder.engine.remove_image(tag)
+        click.echo(f"removed {tag}", err=True)

@@ -1,0 +1,194 @@
+"""start, plan, status, list, stop, destroy."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from lab.cli import option_output
+from lab.cli.common import complete_lab, complete_node, complete_topology, find_lab, load_topology, topology_path
+from lab.errors import InputError
+
+if TYPE_CHECKING:
+    from lab.lab import Lab
+    from lab.plan import Plan
+    from lab.reporter import Reporter
+
+START_EXAMPLES = """
+\b
+Examples:
+  halab start topologies/3m3w.yaml        a file
+  halab start 3m3w --name demo            a shipped topology, under another name
+  halab start 3m3w --set ha.token=400ms   with one value changed
+  halab start 3m3w w1                     one node of a lab that exists
+"""
+
+
+def _plan_text(plan: Plan) -> None:
+    from lab.cli import output  # noqa: PLC0415
+
+    if plan.empty:
+        click.echo("nothing to do")
+        return
+    output.table(["STEP", "SUBJECT", "REASON"], [[step.action.value, step.subject, step.reason] for step in plan.steps])
+
+
+def _lab(word: str, overrides: tuple[str, ...], name: str, reporter: Reporter | None = None) -> Lab:
+    """Give the lab that a word means: a file or shipped topology; else a lab that the engine holds."""
+    from lab import engine, lab  # noqa: PLC0415
+    from lab.reporter import Silent  # noqa: PLC0415
+
+    if topology_path(word) is not None:
+        topology = load_topology(word, overrides, name)
+        return lab.Lab(engine.connect(), topology, reporter or Silent())
+    connected = engine.connect()
+    if word in connected.labs():
+        if overrides or name:
+            raise InputError("--set and --name go with a topology file, not with a lab that exists", f"`halab start {word}`")
+        return lab.find(connected, word, reporter)
+    load_topology(word)  # raises, and says what there is
+    raise AssertionError(word)
+
+
+@click.command("start", epilog=START_EXAMPLES)
+@click.argument("file", metavar="FILE|LAB", shell_complete=complete_topology)
+@click.argument("node", required=False, default="", shell_complete=complete_node)
+@click.option("--name", default="", help="Another name for the lab than the file's.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one value of the file, e.g. ha.token=400ms.")
+@click.option("--distribution", default="", metavar="D", help="Use this distribution: k3s or upstream.")
+@click.option("--timeout", default=300.0, show_default=True, help="Seconds to wait for the lab once it has booted.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and change nothing.")
+@option_output
+def start_command(  # noqa: PLR0913 (click gives every option as an argument)
+    file: str, node: str, name: str, overrides: tuple[str, ...], distribution: str, timeout: float, dry_run: bool, output: str  # noqa: FBT001
+) -> None:
+    """Bring a lab up and wait until it works. A second start changes nothing."""
+    from lab import kubeconfig  # noqa: PLC0415
+    from lab.cli import output as out  # noqa: PLC0415
+    from lab.status import look  # noqa: PLC0415
+
+    if dry_run:
+        _show_plan(_lab(file, overrides, name), distribution, output)
+        return
+    with out.Progress(f"starting {file}") as progress:
+        lab = _lab(file, overrides, name, progress)
+        plan = lab.start_node(node) if node else lab.start(distribution, timeout)
+    for reason in lab.why_not:
+        click.echo(f"not used: {reason}", err=True)
+    keys = lab.secrets()
+    chosen = lab.distribution()
+    config = kubeconfig.build(lab.name, f"https://127.0.0.1:{lab.port()}", chosen.server_authority(keys), chosen.admin(keys))
+    kubeconfig.write(kubeconfig.own_path(lab.name), config)
+    found = look(lab)
+    if output == "json":
+        out.answer({**found.to_dict(), "changed": not plan.empty, "why_not": lab.why_not, "kubeconfig": str(kubeconfig.own_path(lab.name))})
+        return
+    if plan.empty:
+        click.echo(f"lab {lab.name} runs already; nothing was changed", err=True)
+    out.status(found)
+    click.echo(
+        f"\nTry next:\n  halab kubectl {lab.name} -- get pods -A -o wide\n"
+        f"  export KUBECONFIG={kubeconfig.own_path(lab.name)}\n  halab shell {lab.name} {lab.topology.masters[0].name}",
+        err=True,
+    )
+
+
+def _show_plan(lab: Lab, distribution: str, output: str) -> None:
+    from lab.cli import output as out  # noqa: PLC0415
+
+    plan = lab.preview(distribution)
+    if output == "json":
+        out.answer({"lab": lab.name, "steps": [asdict(step) for step in plan.steps]})
+    else:
+        _plan_text(plan)
+
+
+@click.command("plan", epilog="Example: halab plan topologies/3m3w.yaml")
+@click.argument("file", metavar="FILE|LAB", shell_complete=complete_topology)
+@click.option("--name", default="", help="Another name for the lab than the file's.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one value of the file.")
+@click.option("--distribution", default="", metavar="D", help="Plan for this distribution.")
+@option_output
+def plan_command(file: str, name: str, overrides: tuple[str, ...], distribution: str, output: str) -> None:
+    """Show what `start` would do. Changes nothing."""
+    _show_plan(_lab(file, overrides, name), distribution, output)
+
+
+@click.command("status", epilog="Example: halab status 3m3w -o json")
+@click.argument("lab", required=False, shell_complete=complete_lab)
+@option_output
+def status_command(lab: str | None, output: str) -> None:
+    """Show a lab: its machines, who holds the VIP, who leads etcd. LAB may be left out where there is only one."""
+    from lab.cli import output as out  # noqa: PLC0415
+    from lab.status import look  # noqa: PLC0415
+
+    found = look(find_lab(lab))
+    if output == "json":
+        out.answer(found.to_dict())
+    else:
+        out.status(found)
+
+
+@click.command("list", epilog="Example: halab list -o json")
+@option_output
+def list_command(output: str) -> None:
+    """List the labs of this engine."""
+    from lab import engine  # noqa: PLC0415
+    from lab.cli import output as out  # noqa: PLC0415
+    from lab.spec import LABEL_DISTRIBUTION  # noqa: PLC0415
+
+    rows = []
+    for name, observed in engine.connect().labs().items():
+        nodes = [found for found in observed.containers if "halab.node" in found.labels]
+        distribution = next((found.labels[LABEL_DISTRIBUTION] for found in nodes if LABEL_DISTRIBUTION in found.labels), "")
+        rows.append({"name": name, "distribution": distribution, "nodes": len(nodes), "running": sum(found.running for found in nodes)})
+    if output == "json":
+        out.answer(rows)
+    elif rows:
+        out.table(["LAB", "DISTRIBUTION", "NODES", "RUNNING"], [[str(value) for value in row.values()] for row in rows])
+    else:
+        click.echo("no labs; `halab start 3m3w` makes one", err=True)
+
+
+@click.command("stop", epilog="Examples: halab stop 3m3w · halab stop 3m3w w1")
+@click.argument("lab", required=False, shell_complete=complete_lab)
+@click.argument("nodes", nargs=-1, metavar="[NODE]...", shell_complete=complete_node)
+@option_output
+def stop_command(lab: str | None, nodes: tuple[str, ...], output: str) -> None:
+    """Shut a lab down, or some of its nodes; disks stay. `halab start LAB [NODE]` powers on again."""
+    from lab.cli import output as out  # noqa: PLC0415
+
+    with out.Progress("stopping") as progress:
+        plan = find_lab(lab, progress).stop(*nodes)
+    if output == "json":
+        out.answer({"stopped": [step.subject for step in plan.steps]})
+    elif plan.empty:
+        click.echo("nothing ran", err=True)
+
+
+@click.command("destroy", epilog="Examples: halab destroy 3m3w · halab destroy --all")
+@click.argument("lab", required=False, shell_complete=complete_lab)
+@click.option("--all", "everything", is_flag=True, help="Every lab of this engine.")
+@option_output
+def destroy_command(lab: str | None, everything: bool, output: str) -> None:  # noqa: FBT001 (click)
+    """Remove a lab: containers, networks, volumes, kubeconfig. Only what bears the lab's label; half-made labs, too."""
+    from lab import engine, kubeconfig  # noqa: PLC0415
+    from lab import lab as labs  # noqa: PLC0415
+    from lab.cli import output as out  # noqa: PLC0415
+
+    connected = engine.connect()
+    known = list(connected.labs())
+    if not everything and lab is None and len(known) != 1:
+        raise InputError("name the lab to destroy, or say --all", f"labs here: {', '.join(known) or 'none'}")
+    names = known if everything else [lab or known[0]]
+    removed = {}
+    with out.Progress("destroying") as progress:
+        for name in names:
+            plan = labs.destroy(connected, name, progress)
+            kubeconfig.unmerge(kubeconfig.user_path(), name)
+            removed[name] = len(plan.steps)
+            progress.done(name, f"removed {len(plan.steps)} containers, volumes and networks" if plan.steps else "there was nothing")
+    if output == "json":
+        out.answer({"removed": removed})

@@ -1,0 +1,100 @@
+"""How progress and answers look: live lines on a terminal, plain ones elsewhere; talk on stderr, the answer on stdout."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from lab.status import LabStatus
+
+NARROW = 100
+
+
+class Progress:
+    """A Reporter for people: one line for each subject. Live where stderr is a terminal, else a line for every change."""
+
+    def __init__(self, title: str) -> None:
+        """Begin the clock; nothing is shown yet."""
+        self._console = Console(stderr=True)
+        self._begin = time.monotonic()
+        self._rows: dict[str, tuple[str, str, float]] = {}
+        self._lock = threading.Lock()
+        self._title = title
+        self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=4) if self._console.is_terminal else None
+
+    def __enter__(self) -> Progress:
+        """Begin to show."""
+        if self._live:
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Leave the last state on the screen."""
+        if self._live:
+            self._live.__exit__(kind, error, trace)
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._begin
+
+    def _note(self, mark: str, subject: str, text: str) -> None:
+        with self._lock:
+            before = self._rows.get(subject)
+            self._rows[subject] = (mark, text, self._seconds())
+            if self._live is None and (before is None or before[:2] != (mark, text)):
+                click.echo(f"{self._seconds():6.1f} s  {mark} {subject}: {text}", err=True)
+
+    def say(self, subject: str, text: str) -> None:
+        """Show what a subject does or waits for."""
+        self._note("…", subject, text)
+
+    def done(self, subject: str, text: str) -> None:
+        """Show that a subject is finished."""
+        self._note("✓", subject, text)
+
+    def _table(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        table.add_row("", f"[bold]{self._title}[/bold]", f"{self._seconds():.0f} s")
+        with self._lock:
+            for subject, (mark, text, at) in self._rows.items():
+                colour = "green" if mark == "✓" else "yellow"
+                table.add_row(f"[{colour}]{mark}[/{colour}]", subject, f"{_escape(text)[:NARROW]}  [dim]{at:.0f} s[/dim]")
+        return table
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def answer(data: Any) -> None:  # noqa: ANN401 (any JSON value)
+    """Print the answer as JSON."""
+    click.echo(json.dumps(data, indent=2, default=str))
+
+
+def table(columns: list[str], rows: list[list[str]]) -> None:
+    """Print the answer as a table, as wide as it needs to be: a pipe must not cut it."""
+    widths = [max(len(row[index]) for row in [columns, *rows]) for index in range(len(columns))]
+    for row in [columns, *rows]:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def status(found: LabStatus) -> None:
+    """Print a lab's status for people."""
+    holder = ", ".join(found.vip_holders) or "nobody"
+    click.echo(f"lab {found.name} ({found.distribution})   API {found.api}   VIP {found.vip} held by {holder}   etcd leader {found.etcd_leader or 'none'}")
+    columns = ["NODE", "ROLE", "ADDRESS", "MACHINE", "KUBERNETES", "VERSION", "ETCD", "VIP"]
+    table(
+        columns,
+        [[n.name, n.role, n.ip, n.state, n.kubernetes, n.version, n.etcd, "VIP" if n.vip else ""] for n in found.nodes],
+    )
+    for problem in found.problems:
+        click.echo(f"! {problem}", err=True)

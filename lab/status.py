@@ -1,0 +1,128 @@
+"""What a lab is like now: asked from the engine, the nodes and the cluster, side by side; what cannot be asked says why."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from lab.errors import LabError
+from lab.kube import node_ready
+from lab.topology.model import Role
+
+if TYPE_CHECKING:
+    from lab.lab import Lab
+    from lab.spec import Observed
+    from lab.topology.model import Node
+
+UNKNOWN = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStatus:
+    """One node: the engine's word for its state, Kubernetes' for its readiness, etcd's for its part."""
+
+    name: str
+    role: str
+    ip: str
+    state: str
+    kubernetes: str
+    version: str
+    etcd: str
+    vip: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabStatus:
+    """A lab. `api` is where kubeconfigs point; `problems` tell what could not be asked."""
+
+    name: str
+    distribution: str
+    api: str
+    vip: str
+    vip_holders: tuple[str, ...]
+    etcd_leader: str
+    nodes: tuple[NodeStatus, ...]
+    addons: tuple[str, ...]
+    problems: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values for JSON."""
+        return asdict(self)
+
+
+def holds_vip(output: str, vip: str) -> bool:
+    """Tell whether `ip -4 -o addr` shows the address."""
+    return any(word.split("/")[0] == vip for word in output.split())
+
+
+def etcd_part(metrics: str) -> str:
+    """Read etcd's metrics: leader, follower, or no leader known."""
+    values = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if line.startswith("etcd_server_"))
+    if values.get("etcd_server_has_leader") != "1":
+        return "no leader" if values else UNKNOWN
+    return "leader" if values.get("etcd_server_is_leader") == "1" else "follower"
+
+
+def _master(lab: Lab, node: Node) -> tuple[str, bool]:
+    """Ask a master for its part in etcd and whether it holds the floating address, in one command."""
+    ask = "ip -4 -o addr show dev eth0; curl -s --max-time 2 http://127.0.0.1:2381/metrics | grep -E '^etcd_server_(is|has)_leader'"
+    output = lab.node(node.name).run(["sh", "-c", ask], check=False, timeout_s=5).output
+    return etcd_part(output), holds_vip(output, str(lab.topology.network.vip))
+
+
+def _kubernetes(lab: Lab) -> dict[str, dict[str, Any]]:
+    with lab.cluster() as cluster:
+        return cluster.nodes()
+
+
+def look(lab: Lab) -> LabStatus:
+    """Look at everything. Raises EngineError only; a lab in pieces is described, not complained about."""
+    observed = lab.observe()
+    problems: list[str] = []
+    running = [node for node in lab.topology.masters if (found := observed.container(node.name)) and found.running]
+    with ThreadPoolExecutor(8) as pool:
+        asked = {node.name: pool.submit(_master, lab, node) for node in running}
+        nodes_asked = pool.submit(_kubernetes, lab)
+        masters = {name: _answer(future.result, (UNKNOWN, False), problems) for name, future in asked.items()}
+        kubernetes: dict[str, dict[str, Any]] = _answer(nodes_asked.result, {}, problems)
+    rows = tuple(_row(node, observed, kubernetes, masters.get(node.name, (UNKNOWN, False))) for node in lab.topology.machines)
+    return LabStatus(
+        name=lab.name,
+        distribution=_answer(lambda: lab.distribution(observed).name, UNKNOWN, problems),
+        api=_answer(lambda: f"https://127.0.0.1:{lab.port()}", UNKNOWN, []),
+        vip=str(lab.topology.network.vip),
+        vip_holders=tuple(row.name for row in rows if row.vip),
+        etcd_leader=next((row.name for row in rows if row.etcd == "leader"), ""),
+        nodes=rows,
+        addons=lab.topology.addons,
+        problems=tuple(dict.fromkeys(problems)),
+    )
+
+
+def _answer(ask: Any, otherwise: Any, problems: list[str]) -> Any:  # noqa: ANN401 (the type is the caller's)
+    try:
+        return ask()
+    except LabError as error:
+        problems.append(error.message)
+        return otherwise
+
+
+def _row(node: Node, observed: Observed, kubernetes: dict[str, dict[str, Any]], master: tuple[str, bool]) -> NodeStatus:
+    found = observed.container(node.name)
+    item = kubernetes.get(node.name)
+    ready = UNKNOWN
+    if item is not None:
+        ready = "Ready" if node_ready(item)[0] else "NotReady"
+    elif node.role is not Role.LOADBALANCER and kubernetes:
+        ready = "not registered"
+    return NodeStatus(
+        name=node.name,
+        role=node.role.value,
+        ip=str(node.ip),
+        state=found.state if found else "missing",
+        kubernetes=ready,
+        version=item["status"]["nodeInfo"]["kubeletVersion"] if item else UNKNOWN,
+        etcd=master[0],
+        vip=master[1],
+    )
