@@ -96,6 +96,8 @@ class Builder:
         wanted = self.missing("loadbalancer", distribution)
         if not wanted:
             return
+        if distribution == "k3s" and self.missing("k3s"):
+            imagework.k3s_binary(self)  # first: what cannot be had must not cost minutes of building
         # The machine part (packages) waits for the network, the binaries for the processor: side by side.
         self._together([lambda: self._machines(distribution), lambda: self._parts(distribution)])
         if distribution == "k3s":
@@ -135,7 +137,7 @@ class Builder:
                 str(context or self.sources.folder / word), tag or self.tags[word], {**proxies, **arguments}, {LABEL_IMAGE: word}
             ):
                 log.append(line)
-                if line.strip():
+                if line.startswith("Step "):
                     self.reporter.say(word, line.strip()[:100])
         except LabError as error:
             kept = self.sources.cache / f"build-{word}.log"

@@ -142,8 +142,7 @@ def build_k3s(builder: Builder) -> None:
     sources = builder.sources
     with tempfile.TemporaryDirectory(dir=sources.cache) as folder:
         context = Path(shutil.copytree(sources.folder / "k3s", Path(folder) / "context"))
-        binary = Path(sources.k3s_binary) if sources.k3s_binary else _k3s_binary(builder)
-        shutil.copy(binary, context / "k3s")
+        shutil.copy(k3s_binary(builder), context / "k3s")
         (context / "k3s").chmod(0o755)
         (context / "images").mkdir(exist_ok=True)
         if sources.k3s_images:
@@ -151,7 +150,10 @@ def build_k3s(builder: Builder) -> None:
         builder.docker_build("k3s", context, NODE=builder.tags["node"])
 
 
-def _k3s_binary(builder: Builder) -> Path:
+def k3s_binary(builder: Builder) -> Path:
+    """Give K3s: the user's file, else the release's, downloaded and proven by its checksum. Raises ImageError where neither can be had."""
+    if builder.sources.k3s_binary:
+        return Path(builder.sources.k3s_binary)
     release = k3s_release.binary(builder.versions.components["k3s"].version, builder.sources.arch)
     if not reachable(release.url):
         raise ImageError(f"K3s cannot be downloaded here ({release.url} is not reached)", "give `images: {k3s_binary: PATH}` in the topology")

@@ -1,0 +1,51 @@
+# halab: every target does its own set-up. `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help engine start test check unit docker e2e bench images clean destroy
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "halab needs Python 3.11 or newer: set PYTHON=python3.x" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv .venv; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+engine: $(READY)
+	@$(BIN)/halab doctor --fix
+
+start: $(READY) ## set everything up and start the reference lab, 3 masters and 3 workers
+	@$(BIN)/halab doctor --fix
+	@$(BIN)/halab start topologies/3m3w.yaml
+
+images: engine ## build the images that labs are made of
+	@$(BIN)/halab images build
+
+check: $(READY) ## style, types and unit tests; no Docker
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/pytest -q tests/unit
+
+unit: $(READY) ## unit tests; no Docker
+	@$(BIN)/pytest tests/unit
+
+docker: images ## each image on its own
+	@$(BIN)/pytest tests/docker
+
+e2e: images ## a real 3m3w lab, with the installed halab
+	@$(BIN)/pytest tests/e2e
+
+test: images ## set everything up and run all tests
+	@$(BIN)/pytest tests/unit tests/docker tests/e2e
+
+bench: images ## measure start, memory, stop, failover; prints a table
+	@$(BIN)/python tests/bench/bench.py
+
+destroy: $(READY) ## remove every lab of this engine
+	@$(BIN)/halab destroy --all
+
+clean: ## remove the virtual environment and caches of tools
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
