@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from conftest import Inside
+    from labs import Inside
 
 MASTERS, WORKERS = ("m", "m2", "m3"), ("w1", "w2", "w3")
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import HALAB, TOPOLOGIES, Cli, docker
+from labs import HALAB, TOPOLOGIES, Cli, docker
 
 if TYPE_CHECKING:
-    from conftest import Inside
+    from labs import Inside
 
 
 def ids(lab: str) -> dict[str, str]:

@@ -1,0 +1,73 @@
+"""Real labs, driven by the installed `halab` as a user would: what the fixtures hand to tests."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HALAB = Path(sys.executable).parent / "halab"
+TOPOLOGIES = Path(__file__).parents[2] / "topologies"
+
+
+@dataclass(frozen=True)
+class Cli:
+    """The installed command."""
+
+    environment: dict[str, str]
+
+    def __call__(self, *words: str, code: int = 0, timeout: float = 600, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [str(HALAB), *words], capture_output=True, text=True, timeout=timeout, check=False, env=self.environment, input=stdin
+        )
+        assert done.returncode == code, f"halab {' '.join(words)} ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        assert "Traceback" not in done.stderr
+        return done
+
+    def json(self, *words: str, code: int = 0) -> Any:
+        return json.loads(self(*words, "-o", "json", code=code).stdout)
+
+
+@dataclass(frozen=True)
+class Inside:
+    """Commands on nodes and the cluster of one lab."""
+
+    cli: Cli
+    lab: str
+
+    def run(self, node: str, *argv: str, code: int = 0) -> str:
+        return self.cli("exec", self.lab, node, "--", *argv, code=code).stdout
+
+    def try_run(self, node: str, *argv: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [str(HALAB), "exec", self.lab, node, "--", *argv], capture_output=True, text=True, timeout=120, check=False, env=self.cli.environment
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def kubectl(self, *words: str, node: str = "") -> str:
+        if node:
+            return self.run(node, "kubectl", *words)
+        return self.cli("kubectl", self.lab, "--", *words).stdout
+
+    def status(self) -> Any:
+        return self.cli.json("status", self.lab)
+
+    def eventually(self, what: str, ask: Callable[[], bool], timeout: float = 120) -> None:
+        begin = time.monotonic()
+        while not ask():
+            assert time.monotonic() - begin < timeout, f"{what}: not within {timeout} s; status: {json.dumps(self.status())[:2000]}"
+            time.sleep(0.5)
+
+
+def docker(*words: str) -> str:
+    tool = shutil.which("docker")
+    assert tool
+    return subprocess.run([tool, *words], capture_output=True, text=True, check=True).stdout
