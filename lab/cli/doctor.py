@@ -24,7 +24,7 @@ def doctor_command(file: str | None, fix: bool, output: str) -> int:  # noqa: FB
     topology = load_topology(file) if file else None
     findings = doctor.examine(topology)
     if fix:
-        findings = tuple(doctor_fix.fix(findings, tell=lambda text: click.echo(text, err=True)))
+        doctor_fix.fix(findings, tell=lambda text: click.echo(text, err=True))
         findings = doctor.examine(topology)
     if output == "json":
         out.answer([asdict(finding) for finding in findings])
