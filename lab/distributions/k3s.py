@@ -1,0 +1,139 @@
+"""K3s: the reference distribution. The first master starts alone, further ones join one after the other, workers together.
+
+Written from K3s's documentation and source; never run on the machine it was developed on, where K3s cannot be had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lab import k3s_config
+from lab.distributions import HealthCheck
+from lab.pki import ADMIN_GROUP, Pair, issue
+from lab.spec import File, unit_links
+from lab.topology.model import KUBERNETES_PORT, Role
+from lab.wait import Observation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lab.node import NodeHandle
+    from lab.pki import Secrets
+    from lab.topology.model import Node, Topology
+
+DATA = "/var/lib/rancher/k3s"
+TLS = f"{DATA}/server/tls"
+CONFIG = "/etc/rancher/k3s"
+NODE_FILE = f"{CONFIG}/config.yaml.d/20-node.yaml"
+AUTHORITIES = {
+    "server-ca": "ca",
+    "client-ca": "client-ca",
+    "request-header-ca": "front-proxy-ca",
+    "etcd/server-ca": "etcd-ca",
+    "etcd/peer-ca": "etcd-peer-ca",
+}
+"""K3s's file → the lab's secret. All are given to the first master before its first start; joiners fetch them from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class K3s:
+    """K3s as a Distribution."""
+
+    name: str = "k3s"
+    image: str = "k3s"
+    health: HealthCheck = HealthCheck(
+        # With a certificate: K3s lets nobody ask anonymously.
+        url=f"https://127.0.0.1:{KUBERNETES_PORT}/readyz",
+        ca=f"{TLS}/server-ca.crt",
+        certificate=f"{TLS}/client-admin.crt",
+        key=f"{TLS}/client-admin.key",
+    )
+
+    def volumes(self, node: Node) -> dict[str, str]:
+        """K3s's whole state, its containerd's overlays included, cannot live on the container's own overlay."""
+        del node
+        return {"k3s": DATA, "kubelet": "/var/lib/kubelet"}
+
+    def files(self, topology: Topology, node: Node, secrets: Secrets) -> tuple[File, ...]:
+        """Configuration, unit, and on the first master the authorities."""
+        servers = topology.kubernetes.dns_forward or (topology.kubernetes.cluster_dns,)
+        resolv = "".join(f"nameserver {server}\n" for server in servers).encode()
+        shared = (
+            File(path=k3s_config.RESOLV_CONF, content=resolv),
+            File(path=f"{DATA}/agent/etc/containerd/config-v3.toml.d/10-halab.toml", content=k3s_config.CONTAINERD),
+        )
+        role, unit = ("server", "k3s") if node.role is Role.MASTER else ("agent", "k3s-agent")
+        units = (
+            File(path=f"/etc/systemd/system/{unit}.service", content=k3s_config.unit(role)),
+            File(path=f"/etc/systemd/system/{unit}.service.d/10-halab.conf", content=k3s_config.DROP_IN),
+            *unit_links(f"{unit}.service"),
+        )
+        own = self._master(topology, node, secrets) if node.role is Role.MASTER else self._agent(topology, node, secrets)
+        return (*shared, *own, *units)
+
+    def _master(self, topology: Topology, node: Node, secrets: Secrets) -> tuple[File, ...]:
+        common = k3s_config.render_master(k3s_config.common(topology, secrets))
+        own = k3s_config.render_master(k3s_config.master(topology, node))
+        files = (
+            File(path=f"{CONFIG}/config.yaml.d/10-common.yaml", content=common, mode=0o600),
+            File(path=NODE_FILE, content=own, mode=0o600),
+        )
+        return (*files, *self._authorities(secrets)) if node == topology.masters[0] else files
+
+    def _agent(self, topology: Topology, node: Node, secrets: Secrets) -> tuple[File, ...]:
+        content = k3s_config.render_agent(k3s_config.agent(topology, node, secrets))
+        return (File(path=f"{CONFIG}/config.yaml", content=content, mode=0o600),)
+
+    def _authorities(self, secrets: Secrets) -> tuple[File, ...]:
+        """Custom authorities, so that the kubeconfig is known before the boot (K3s: cli/certificate, generate-custom-ca-certs.sh)."""
+        pairs = {place: secrets.authority(name) for place, name in AUTHORITIES.items()}
+        return tuple(
+            file
+            for place, pair in pairs.items()
+            for file in (
+                File(path=f"{TLS}/{place}.crt", content=pair.certificate),
+                File(path=f"{TLS}/{place}.key", content=pair.key, mode=0o600),
+            )
+        )
+
+    def waves(self, topology: Topology) -> tuple[tuple[Node, ...], ...]:
+        """The first master; each further one alone, because etcd takes one learner at a time; all workers."""
+        masters = tuple((node,) for node in topology.masters)
+        return (*masters, topology.workers) if topology.workers else masters
+
+    def joined(self, node: NodeHandle) -> Observation:
+        """A master is a voter of etcd (K3s's node condition EtcdIsVoter), a worker is Ready."""
+        if node.role != Role.MASTER.value:
+            ask = ["k3s", "kubectl", "--kubeconfig", f"{DATA}/agent/kubelet.kubeconfig"]
+            condition = "Ready"
+        else:
+            ask = ["k3s", "kubectl"]
+            condition = "EtcdIsVoter"
+        path = f"jsonpath={{.status.conditions[?(@.type=='{condition}')].status}}"
+        result = node.run([*ask, "get", "node", node.name, "-o", path, "--request-timeout=3s"], check=False, timeout_s=10)
+        status = result.output.strip().splitlines()[-1:] or ["no answer"]
+        ok = result.code == 0 and status == ["True"]
+        return Observation(ok=ok, seen=f"{condition} is True" if ok else f"{condition}: {status[0][:100]}")
+
+    def settle(self, topology: Topology, run: Callable[[str], NodeHandle]) -> None:
+        """Tell the first master where the others are: only now, because with `server` its first boot would have been a join."""
+        first = topology.masters[0]
+        content = k3s_config.render_master(k3s_config.master(topology, first, booted=True))
+        run(first.name).put([File(path=NODE_FILE, content=content, mode=0o600)])
+
+    def manifests(self, topology: Topology) -> tuple[dict[str, Any], ...]:
+        """K3s brings its own."""
+        del topology
+        return ()
+
+    def admin(self, secrets: Secrets) -> Pair:
+        """A certificate of K3s's client authority; the one of upstream labs is signed by another."""
+        return issue(secrets.authority("client-ca"), "halab-admin", organisations=(ADMIN_GROUP,))
+
+    def server_authority(self, secrets: Secrets) -> bytes:
+        """K3s's server authority is the lab's `ca`."""
+        return secrets.files["ca.crt"]
+
+
+DISTRIBUTION = K3s()

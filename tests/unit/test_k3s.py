@@ -1,0 +1,131 @@
+"""K3s's files held against its documentation: no key that the role does not know, tokens private, order of joining."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lab import k3s_config, k3s_keys, k3s_release
+from lab.distributions import find
+from lab.distributions.k3s import NODE_FILE
+from lab.engine import Result
+from lab.pki import new_secrets
+from lab.spec import File
+from lab.topology import loader
+
+K3S = find("k3s")
+TOPOLOGY = loader.load(Path(__file__).parents[2] / "topologies" / "3m3w.yaml").topology
+SECRETS = new_secrets("test")
+
+
+def files(name: str) -> dict[str, File]:
+    return {file.path: file for file in K3S.files(TOPOLOGY, TOPOLOGY.node(name), SECRETS)}
+
+
+def keys(file: File) -> dict[str, str]:
+    return dict(line.split(": ", 1) for line in file.content.decode().splitlines())
+
+
+@pytest.mark.parametrize("name", ["m", "m2", "m3"])
+def test_masters_write_documented_server_keys_only(name: str) -> None:
+    written = {**keys(files(name)["/etc/rancher/k3s/config.yaml.d/10-common.yaml"]), **keys(files(name)[NODE_FILE])}
+    assert set(written) <= k3s_keys.SERVER
+    assert written["node-ip"] == written["advertise-address"] == f'"{TOPOLOGY.node(name).ip}"'
+
+
+@pytest.mark.parametrize("name", ["w1", "w2", "w3"])
+def test_agents_write_documented_agent_keys_only(name: str) -> None:
+    written = keys(files(name)["/etc/rancher/k3s/config.yaml"])
+    assert set(written) <= k3s_keys.AGENT
+    assert written["server"] == '"https://172.30.0.50:6443"'
+    assert written["token"] == f'"{SECRETS.text("agent-token")}"'
+    assert SECRETS.text("token") not in files(name)["/etc/rancher/k3s/config.yaml"].content.decode()
+
+
+def test_an_undocumented_key_is_a_bug() -> None:
+    with pytest.raises(ValueError, match="tls-san"):
+        k3s_config.render_agent({"tls-san": ["x"]})
+
+
+def test_only_the_first_master_initialises_and_only_others_join() -> None:
+    first, second = keys(files("m")[NODE_FILE]), keys(files("m2")[NODE_FILE])
+    assert first["cluster-init"] == "true"
+    assert "server" not in first
+    assert "cluster-init" not in second
+    assert second["server"] == '"https://172.30.0.49:6443"'
+
+
+def test_what_must_be_equal_on_all_servers_is() -> None:
+    common = {files(name)["/etc/rancher/k3s/config.yaml.d/10-common.yaml"].content for name in ("m", "m2", "m3")}
+    assert len(common) == 1
+    for name in ("m", "m2", "m3"):
+        assert not set(keys(files(name)[NODE_FILE])) & k3s_keys.EQUAL_ON_ALL_SERVERS
+
+
+def test_the_certificate_names_every_way_to_the_api() -> None:
+    names = keys(files("m")["/etc/rancher/k3s/config.yaml.d/10-common.yaml"])["tls-san"]
+    for word in ("172.30.0.50", "172.30.0.40", "172.30.0.47", "172.30.0.48", "172.30.0.49", "127.0.0.1", "localhost", '"m2"', '"lb"'):
+        assert word in names
+
+
+def test_files_with_tokens_and_keys_are_private() -> None:
+    for name in ("m", "m2", "w1"):
+        for file in files(name).values():
+            secret = any(SECRETS.files[word] in file.content for word in ("token", "agent-token")) or b"PRIVATE KEY" in file.content
+            assert not secret or file.mode == 0o600, file.path
+
+
+def test_authorities_are_on_the_first_master_alone() -> None:
+    place = "/var/lib/rancher/k3s/server/tls/etcd/peer-ca.crt"
+    assert place in files("m")
+    assert place not in files("m2")
+    assert place not in files("w1")
+
+
+def test_waves_start_one_master_after_the_other() -> None:
+    assert [[node.name for node in wave] for wave in K3S.waves(TOPOLOGY)] == [["m"], ["m2"], ["m3"], ["w1", "w2", "w3"]]
+
+
+def test_the_unit_is_the_installers() -> None:
+    text = k3s_config.unit("agent").decode()
+    for line in ("Type=notify", "KillMode=process", "Delegate=yes", "TimeoutStartSec=0", "RestartSec=5s", "ExecStart=/usr/local/bin/k3s agent"):
+        assert line in text.splitlines()
+    assert "EnvironmentFile=-/etc/systemd/system/k3s-agent.service.env" in text
+
+
+class DoubleNode:
+    """A double of a node: remembers what is put, answers what it was told to."""
+
+    def __init__(self, name: str = "m", role: str = "master", output: str = "", code: int = 0) -> None:
+        self.name, self.role, self.result, self.files, self.argv = name, role, Result(code, output), [], []
+
+    def put(self, files: list[File]) -> None:
+        self.files.append(files)
+
+    def run(self, argv: list[str], *, check: bool, timeout_s: float) -> Result:
+        self.argv = argv
+        return self.result
+
+
+def test_settle_is_idempotent_and_points_at_the_vip() -> None:
+    node = DoubleNode()
+    K3S.settle(TOPOLOGY, lambda _: node)
+    K3S.settle(TOPOLOGY, lambda _: node)
+    assert node.files[0] == node.files[1]
+    assert keys(node.files[0][0])["server"] == '"https://172.30.0.50:6443"'
+    assert keys(node.files[0][0])["cluster-init"] == "true"
+
+
+@pytest.mark.parametrize(("output", "code", "ok"), [("True", 0, True), ("False", 0, False), ("", 0, False), ("True", 1, False)])
+def test_a_master_has_joined_when_it_is_a_voter(output: str, code: int, ok: bool) -> None:  # noqa: FBT001
+    node = DoubleNode(output=output, code=code)
+    assert K3S.joined(node).ok is ok
+    assert "EtcdIsVoter" in " ".join(node.argv)
+
+
+def test_release_addresses() -> None:
+    asset = k3s_release.binary("v1.36.5+k3s1", "arm64")
+    assert asset.url.endswith("/v1.36.5%2Bk3s1/k3s-arm64")
+    assert asset.sha256_url.endswith("/sha256sum-arm64.txt")
+    assert k3s_release.binary("v1.36.5+k3s1", "amd64").name == "k3s"
