@@ -34,28 +34,29 @@ class Applier:
     run_id: str
     cancelled: threading.Event = field(default_factory=threading.Event)
 
-    def together(self, jobs: Iterable[tuple[str, Callable[[], None]]]) -> None:
-        """Run (subject, job) pairs side by side. All end before a failure is told. Raises the one error, or ApplyError."""
+    def together(self, do: Callable[[str], None], subjects: Iterable[str]) -> None:
+        """Do the same to all subjects, side by side. All end before a failure is told. Raises the one error, or ApplyError."""
+
+        def unless_cancelled(subject: str) -> None:
+            if not self.cancelled.is_set():
+                do(subject)
+
         with ThreadPoolExecutor(WORKERS) as pool:
-            futures = [pool.submit(self._one, job) for _, job in jobs]
+            futures = [pool.submit(unless_cancelled, subject) for subject in subjects]
             errors = [error for future in futures if (error := future.exception()) is not None]
         raise_together(errors)
-
-    def _one(self, job: Callable[[], None]) -> None:
-        if not self.cancelled.is_set():
-            job()
 
     def make(self, plan: Plan, desired: Desired, *, privileged: bool) -> None:
         """Make network, volumes and containers; boots nothing."""
         labels = {LABEL_RUN: self.run_id}
         if plan.of(Action.CREATE_NETWORK):
             self.engine.create_network(desired.network, labels)
-        wanted = plan.subjects(Action.CREATE_VOLUME)
-        self.together((name, lambda name=name: self.engine.create_volume(name, {**desired.volumes[name], **labels})) for name in wanted)
         specs = {spec.labels[LABEL_NODE]: spec for spec in desired.containers}
-        nodes = plan.subjects(Action.CREATE)
         self.together(
-            (node, lambda node=node: self.engine.create_container(specs[node], labels, privileged=privileged)) for node in nodes
+            lambda name: self.engine.create_volume(name, {**desired.volumes[name], **labels}), plan.subjects(Action.CREATE_VOLUME)
+        )
+        self.together(
+            lambda node: self.engine.create_container(specs[node], labels, privileged=privileged), plan.subjects(Action.CREATE)
         )
 
     def boot(self, lab: str, nodes: Iterable[str], first: Iterable[str], files: Callable[[str], tuple[File, ...]]) -> None:
@@ -70,7 +71,7 @@ class Applier:
             self.engine.start(name)
             self.reporter.say(node, "booting")
 
-        self.together((node, lambda node=node: start(node)) for node in nodes)
+        self.together(start, nodes)
 
     def stop(self, lab: str, nodes: Iterable[str]) -> None:
         """Shut nodes down, all at once. A paused node is woken first: it could not shut down."""
@@ -81,7 +82,7 @@ class Applier:
             self.engine.stop(container_name(lab, node), STOP_TIMEOUT_S)
             self.reporter.done(node, "stopped")
 
-        self.together((node, lambda node=node: halt(node)) for node in nodes)
+        self.together(halt, nodes)
 
     def remove(self, plan: Plan) -> None:
         """Remove what a `destroy` plan names: containers, then volumes, then the network."""
@@ -90,15 +91,15 @@ class Applier:
             (Action.REMOVE_VOLUME, self.engine.remove_volume),
             (Action.REMOVE_NETWORK, self.engine.remove_network),
         ):
-            self.together((name, lambda name=name, remove=remove: remove(name)) for name in plan.subjects(action))
+            self.together(remove, plan.subjects(action))
 
     def take_back(self) -> int:
         """Remove everything that this run made; gives how many things that were. For ^C."""
         containers, volumes, networks = self.engine.labelled(f"{LABEL_RUN}={self.run_id}")
         self.cancelled.clear()
-        self.together((name, lambda name=name: self.engine.remove_container(name)) for name in containers)
-        self.together((name, lambda name=name: self.engine.remove_volume(name)) for name in volumes)
-        self.together((name, lambda name=name: self.engine.remove_network(name)) for name in networks)
+        self.together(self.engine.remove_container, containers)
+        self.together(self.engine.remove_volume, volumes)
+        self.together(self.engine.remove_network, networks)
         return len(containers) + len(volumes) + len(networks)
 
 

@@ -50,7 +50,7 @@ def obtain(component: Component, cache: Path, images: Path, arch: str, reporter:
     return {name: home / name for name in component.binaries}
 
 
-def _make(component: Component, home: Path, cache: Path, images: Path, arch: str, reporter: Reporter) -> str:  # noqa: PLR0913
+def _make(component: Component, home: Path, cache: Path, images: Path, arch: str, reporter: Reporter) -> str:
     if component.url and reachable(component.expand(component.url, arch)):
         reporter.say(component.name, "downloading")
         _download(component, home, cache, arch)

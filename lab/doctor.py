@@ -113,7 +113,9 @@ def memory(total: int, available: int, topology: Topology) -> Finding:
     seen = f"{free / GIB:.1f} GiB free, lab {topology.name} needs {need / GIB:.1f} GiB"
     if total < need:
         return Finding("memory", "failed", seen, "take a smaller topology (1m1w), or give Docker more memory")
-    return Finding("memory", "ok", seen) if free >= need else Finding("memory", "warning", seen, "end something, or take a smaller topology (1m1w)")
+    if free < need:
+        return Finding("memory", "warning", seen, "end something, or take a smaller topology (1m1w)")
+    return Finding("memory", "ok", seen)
 
 
 def _available() -> int:
@@ -136,7 +138,8 @@ def disk(free: int, nodes: int, place: str) -> Finding:
     if free < need:
         return Finding("disk", "failed", f"{seen}, {nodes} nodes need {need / GIB:.1f} GiB", "free some: `docker system df`, `halab images remove`")
     if free < need + BUILD_BYTES:
-        return Finding("disk", "warning", f"{seen}; a first build takes {BUILD_BYTES / GIB:.0f} GiB more", "enough where the images are built already")
+        told = f"{seen}; a first build takes {BUILD_BYTES / GIB:.0f} GiB more"
+        return Finding("disk", "warning", told, "enough where the images are built already")
     return Finding("disk", "ok", seen)
 
 
@@ -195,7 +198,8 @@ def _kernel() -> list[Finding]:
         return []
     missing = [name for name, option in KERNEL.items() if not _has(name, option)]
     if missing:
-        return [Finding("kernel", "warning", f"not found: {', '.join(missing)}", f"try `sudo modprobe {missing[0]}`; flannel needs vxlan and br_netfilter")]
+        remedy = f"try `sudo modprobe {missing[0]}`; flannel needs vxlan and br_netfilter"
+        return [Finding("kernel", "warning", f"not found: {', '.join(missing)}", remedy)]
     return [Finding("kernel", "ok", f"{platform.release()}: {', '.join(KERNEL)}")]
 
 
@@ -249,4 +253,5 @@ def _tools() -> Finding:
     if not missing:
         return Finding("build tools", "ok", "go, gcc and debootstrap are here")
     fixable = os.geteuid() == 0 and bool(shutil.which("apt-get")) and missing != ["go"]
-    return Finding("build tools", "warning", f"not here: {', '.join(missing)}; needed where nothing can be downloaded", "`halab doctor --fix`", fixable=fixable)
+    seen = f"not here: {', '.join(missing)}; needed where nothing can be downloaded"
+    return Finding("build tools", "warning", seen, "`halab doctor --fix`", fixable=fixable)

@@ -25,7 +25,7 @@ MAX_PAUSE_S = 60.0
 """A server may ask for patience (Retry-After), but not for more than a minute at a time."""
 
 
-def fetch(  # noqa: PLR0913 (what, where, proven by what, told how)
+def fetch(
     url: str,
     dest: Path,
     *,

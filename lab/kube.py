@@ -52,7 +52,7 @@ class Cluster:
 
     def close(self) -> None:
         """Close connections and forget the credentials."""
-        self._client.close()
+        self._client.rest_client.pool_manager.clear()
         self._folder.cleanup()
 
     def request(self, method: str, path: str, body: Any = None, *, kind: str = "application/json", timeout_s: float = TIMEOUT_S) -> Any:  # noqa: ANN401

@@ -198,7 +198,7 @@ class Lab:
                 self._await_joined(distribution, [name for name in wave if name != balancer])
 
     def _await_joined(self, distribution: Distribution, names: Iterable[str]) -> None:
-        from lab.wait import until  # noqa: PLC0415
+        from lab.wait import until
 
         for name in names:
             node = self.node(name)

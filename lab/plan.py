@@ -59,9 +59,8 @@ def start(desired: Desired, observed: Observed) -> Plan:
     steps = []
     if not observed.network_id:
         steps.append(Step(action=Action.CREATE_NETWORK, subject=desired.network.name, reason="the lab has no network yet"))
-    for name in desired.volumes:
-        if name not in observed.volumes:
-            steps.append(Step(action=Action.CREATE_VOLUME, subject=name, reason="missing"))
+    missing = [name for name in desired.volumes if name not in observed.volumes]
+    steps.extend(Step(action=Action.CREATE_VOLUME, subject=name, reason="missing") for name in missing)
     for spec in desired.containers:
         node = spec.labels[LABEL_NODE]
         found = observed.container(node)

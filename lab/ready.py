@@ -112,7 +112,7 @@ class Readiness:
         return Observation(ok=ok, seen=f"{vip} answers" if ok else f"{vip} does not answer yet")
 
     def _node(self, name: str) -> Observation:
-        item = self._nodes().get(name)
+        item = self.cluster.nodes().get(name)
         if item is None:
             return Observation(ok=False, seen="not registered yet")
         role = self.topology.node(name).role
@@ -120,9 +120,6 @@ class Readiness:
             self.cluster.label_node(name, ROLE_LABELS[role])
         ready, seen = node_ready(item)
         return Observation(ok=ready, seen=seen)
-
-    def _nodes(self) -> dict[str, dict[str, object]]:
-        return self.cluster.nodes()
 
     def _addon(self, name: str) -> Observation:
         return addons.find(name).ready(self.topology, self.cluster, self.handle)

@@ -21,7 +21,7 @@ class Observation:
     seen: str
 
 
-def until(  # noqa: PLR0913 (each is a part of one sentence: what, asked how, how long, how often, told to whom)
+def until(
     what: str,
     ask: Callable[[], Observation],
     *,

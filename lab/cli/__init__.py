@@ -46,7 +46,7 @@ class Lazy(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Say which command was probably meant."""
         if args and args[0] not in COMMANDS:
-            import difflib  # noqa: PLC0415 (only for a mistyped word)
+            import difflib
 
             close = difflib.get_close_matches(args[0], COMMANDS, n=1)
             ctx.fail(f"no command `{args[0]}`." + (f" Did you mean `{close[0]}`?" if close else " `halab --help` lists them."))

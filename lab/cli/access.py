@@ -43,7 +43,7 @@ def exec_command(lab: str, node: str, command: tuple[str, ...], timeout: float) 
 
 def _has_input() -> bool:
     """Tell whether standard input is a file or a pipe with something in it: an open, silent pipe (CI) must not hang us."""
-    import select  # noqa: PLC0415
+    import select
 
     try:
         return bool(select.select([sys.stdin], [], [], 0)[0])
@@ -66,7 +66,7 @@ def shell_command(words: tuple[str, ...]) -> None:
 @click.option("-u", "--unit", default="", help="Only this systemd unit.")
 @click.option("-n", "--lines", default=50, show_default=True, help="How many lines of each node.")
 @click.option("-f", "--follow", is_flag=True, help="Go on showing new lines.")
-def logs_command(lab: str | None, node: str | None, unit: str, lines: int, follow: bool) -> None:  # noqa: FBT001 (click)
+def logs_command(lab: str | None, node: str | None, unit: str, lines: int, follow: bool) -> None:
     """Show the journal of a node, or of all nodes one after the other."""
     found = find_lab(lab)
     if follow:
@@ -90,7 +90,7 @@ def kubectl_command(lab: str, arguments: tuple[str, ...]) -> None:
     found = find_lab(lab)
     tool = shutil.which("kubectl")
     if tool:
-        from lab import kubeconfig  # noqa: PLC0415
+        from lab import kubeconfig
 
         _write_own(found)
         environment = {**os.environ, "KUBECONFIG": str(kubeconfig.own_path(found.name))}
@@ -106,8 +106,8 @@ def kubectl_command(lab: str, arguments: tuple[str, ...]) -> None:
 
 
 def _write_own(found: object) -> dict[str, object]:
-    from lab import kubeconfig  # noqa: PLC0415
-    from lab.lab import Lab  # noqa: PLC0415
+    from lab import kubeconfig
+    from lab.lab import Lab
 
     assert isinstance(found, Lab)  # noqa: S101 (for the type checker: `Lab` is imported late)
     keys, chosen = found.secrets(), found.distribution()
@@ -121,11 +121,11 @@ def _write_own(found: object) -> dict[str, object]:
 @click.option("--merge", is_flag=True, help="Put it into your own kubeconfig, as context halab-LAB.")
 @click.option("--unmerge", is_flag=True, help="Take it out of your own kubeconfig again.")
 @option_output
-def kubeconfig_command(lab: str | None, merge: bool, unmerge: bool, output: str) -> None:  # noqa: FBT001 (click)
+def kubeconfig_command(lab: str | None, merge: bool, unmerge: bool, output: str) -> None:
     """Print a lab's kubeconfig: valid through the load balancer's port on 127.0.0.1."""
-    from lab import kubeconfig  # noqa: PLC0415
-    from lab.cli import output as out  # noqa: PLC0415
-    from lab.topology import reader  # noqa: PLC0415
+    from lab import kubeconfig
+    from lab.cli import output as out
+    from lab.topology import reader
 
     if merge and unmerge:
         raise InputError("--merge and --unmerge exclude each other")

@@ -33,7 +33,7 @@ def topology_path(word: str) -> Path | None:
 
 def load_topology(word: str, overrides: tuple[str, ...] = (), name: str = "") -> Topology:
     """Load the topology that a word means; warnings go to stderr. Raises InputError or TopologyError."""
-    from lab.topology import loader  # noqa: PLC0415 (keeps --help quick)
+    from lab.topology import loader
 
     path = topology_path(word)
     if path is None:
@@ -46,7 +46,7 @@ def load_topology(word: str, overrides: tuple[str, ...] = (), name: str = "") ->
 
 def find_lab(name: str | None, reporter: Reporter | None = None) -> Lab:
     """Give a lab of the engine; without a name the only one."""
-    from lab import engine, lab  # noqa: PLC0415 (keeps --help quick)
+    from lab import engine, lab
 
     return lab.find(engine.connect(), name or "", reporter)
 
@@ -54,7 +54,7 @@ def find_lab(name: str | None, reporter: Reporter | None = None) -> Lab:
 def complete_lab(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
     """Complete the names of labs; silent where no engine answers."""
     try:
-        from lab import engine  # noqa: PLC0415
+        from lab import engine
 
         return [name for name in engine.connect().labs() if name.startswith(incomplete)]
     except LabError:

@@ -1,4 +1,4 @@
-"""doctor: can this machine run a lab?"""
+"""doctor: whether this machine can run a lab."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ MARKS = {"ok": "✓", "warning": "!", "failed": "✗"}
 @click.argument("file", required=False, shell_complete=complete_topology)
 @click.option("--fix", is_flag=True, help="Do what can be done: install and start Docker, set limits, remove left-overs.")
 @option_output
-def doctor_command(file: str | None, fix: bool, output: str) -> int:  # noqa: FBT001 (click)
+def doctor_command(file: str | None, fix: bool, output: str) -> int:
     """Look whether this machine can run a lab (of FILE, if named). Exit code 1 where something fails."""
-    from lab import doctor, doctor_fix  # noqa: PLC0415
-    from lab.cli import output as out  # noqa: PLC0415
+    from lab import doctor, doctor_fix
+    from lab.cli import output as out
 
     topology = load_topology(file) if file else None
     findings = doctor.examine(topology)

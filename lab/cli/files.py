@@ -21,7 +21,7 @@ def validate_command(file: str, overrides: tuple[str, ...], output: str) -> None
     """Check a topology file; every problem is told at once, with its line. Exit code 2 where there is one."""
     topology = load_topology(file, overrides)
     if output == "json":
-        from lab.cli import output as out  # noqa: PLC0415
+        from lab.cli import output as out
 
         out.answer({"name": topology.name, "masters": len(topology.masters), "workers": len(topology.workers), "valid": True})
     else:
@@ -31,8 +31,8 @@ def validate_command(file: str, overrides: tuple[str, ...], output: str) -> None
 @click.command("schema", epilog="Example: halab schema > halab.schema.json")
 def schema_command() -> None:
     """Print the JSON Schema of topology files, for editors that check while one types."""
-    from lab.cli import output as out  # noqa: PLC0415
-    from lab.topology.schema import schema  # noqa: PLC0415
+    from lab.cli import output as out
+    from lab.topology.schema import schema
 
     out.answer(schema())
 
@@ -54,9 +54,9 @@ def init_command(file: Path, source: str) -> None:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion_command(shell: str) -> None:
     """Print the completion script of a shell: commands, labs, nodes, topologies."""
-    from click.shell_completion import get_completion_class  # noqa: PLC0415
+    from click.shell_completion import get_completion_class
 
-    from lab.cli import cli  # noqa: PLC0415
+    from lab.cli import cli
 
     maker = get_completion_class(shell)
     if maker is None:

@@ -20,10 +20,10 @@ DISTRIBUTIONS = click.Choice(["k3s", "upstream"])
 
 
 def _builder(reporter: Reporter | None = None) -> Builder:
-    from lab import engine  # noqa: PLC0415
-    from lab.images import Builder  # noqa: PLC0415
-    from lab.lab import sources  # noqa: PLC0415
-    from lab.reporter import Silent  # noqa: PLC0415
+    from lab import engine
+    from lab.images import Builder
+    from lab.lab import sources
+    from lab.reporter import Silent
 
     return Builder(engine.connect(), sources(), reporter or Silent())
 
@@ -38,8 +38,8 @@ def images_command() -> None:
 @option_output
 def build_command(distribution: str | None, output: str) -> None:
     """Make what is missing: downloaded where that can be reached, else built from Go modules and Debian's packages."""
-    from lab.choose import choose  # noqa: PLC0415
-    from lab.cli import output as out  # noqa: PLC0415
+    from lab.choose import choose
+    from lab.cli import output as out
 
     with out.Progress("building images") as progress:
         builder = _builder(progress)
@@ -58,7 +58,7 @@ def build_command(distribution: str | None, output: str) -> None:
 @option_output
 def list_command(output: str) -> None:
     """List the images that labs are made of, and whether they are here."""
-    from lab.cli import output as out  # noqa: PLC0415
+    from lab.cli import output as out
 
     builder = _builder()
     here = builder.engine.images()

@@ -27,7 +27,7 @@ Examples:
 
 
 def _plan_text(plan: Plan) -> None:
-    from lab.cli import output  # noqa: PLC0415
+    from lab.cli import output
 
     if plan.empty:
         click.echo("nothing to do")
@@ -37,8 +37,8 @@ def _plan_text(plan: Plan) -> None:
 
 def _lab(word: str, overrides: tuple[str, ...], name: str, reporter: Reporter | None = None) -> Lab:
     """Give the lab that a word means: a file or shipped topology; else a lab that the engine holds."""
-    from lab import engine, lab  # noqa: PLC0415
-    from lab.reporter import Silent  # noqa: PLC0415
+    from lab import engine, lab
+    from lab.reporter import Silent
 
     if topology_path(word) is not None:
         topology = load_topology(word, overrides, name)
@@ -61,13 +61,13 @@ def _lab(word: str, overrides: tuple[str, ...], name: str, reporter: Reporter | 
 @click.option("--timeout", default=300.0, show_default=True, help="Seconds to wait for the lab once it has booted.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and change nothing.")
 @option_output
-def start_command(  # noqa: PLR0913 (click gives every option as an argument)
-    file: str, node: str, name: str, overrides: tuple[str, ...], distribution: str, timeout: float, dry_run: bool, output: str  # noqa: FBT001
+def start_command(
+    file: str, node: str, name: str, overrides: tuple[str, ...], distribution: str, timeout: float, dry_run: bool, output: str
 ) -> None:
     """Bring a lab up and wait until it works. A second start changes nothing."""
-    from lab import kubeconfig  # noqa: PLC0415
-    from lab.cli import output as out  # noqa: PLC0415
-    from lab.status import look  # noqa: PLC0415
+    from lab import kubeconfig
+    from lab.cli import output as out
+    from lab.status import look
 
     if dry_run:
         _show_plan(_lab(file, overrides, name), distribution, output)
@@ -96,7 +96,7 @@ def start_command(  # noqa: PLR0913 (click gives every option as an argument)
 
 
 def _show_plan(lab: Lab, distribution: str, output: str) -> None:
-    from lab.cli import output as out  # noqa: PLC0415
+    from lab.cli import output as out
 
     plan = lab.preview(distribution)
     if output == "json":
@@ -121,8 +121,8 @@ def plan_command(file: str, name: str, overrides: tuple[str, ...], distribution:
 @option_output
 def status_command(lab: str | None, output: str) -> None:
     """Show a lab: its machines, who holds the VIP, who leads etcd. LAB may be left out where there is only one."""
-    from lab.cli import output as out  # noqa: PLC0415
-    from lab.status import look  # noqa: PLC0415
+    from lab.cli import output as out
+    from lab.status import look
 
     found = look(find_lab(lab))
     if output == "json":
@@ -135,9 +135,9 @@ def status_command(lab: str | None, output: str) -> None:
 @option_output
 def list_command(output: str) -> None:
     """List the labs of this engine."""
-    from lab import engine  # noqa: PLC0415
-    from lab.cli import output as out  # noqa: PLC0415
-    from lab.spec import LABEL_DISTRIBUTION  # noqa: PLC0415
+    from lab import engine
+    from lab.cli import output as out
+    from lab.spec import LABEL_DISTRIBUTION
 
     rows = []
     for name, observed in engine.connect().labs().items():
@@ -158,7 +158,7 @@ def list_command(output: str) -> None:
 @option_output
 def stop_command(lab: str | None, nodes: tuple[str, ...], output: str) -> None:
     """Shut a lab down, or some of its nodes; disks stay. `halab start LAB [NODE]` powers on again."""
-    from lab.cli import output as out  # noqa: PLC0415
+    from lab.cli import output as out
 
     with out.Progress("stopping") as progress:
         plan = find_lab(lab, progress).stop(*nodes)
@@ -172,11 +172,11 @@ def stop_command(lab: str | None, nodes: tuple[str, ...], output: str) -> None:
 @click.argument("lab", required=False, shell_complete=complete_lab)
 @click.option("--all", "everything", is_flag=True, help="Every lab of this engine.")
 @option_output
-def destroy_command(lab: str | None, everything: bool, output: str) -> None:  # noqa: FBT001 (click)
+def destroy_command(lab: str | None, everything: bool, output: str) -> None:
     """Remove a lab: containers, networks, volumes, kubeconfig. Only what bears the lab's label; half-made labs, too."""
-    from lab import engine, kubeconfig  # noqa: PLC0415
-    from lab import lab as labs  # noqa: PLC0415
-    from lab.cli import output as out  # noqa: PLC0415
+    from lab import engine, kubeconfig
+    from lab import lab as labs
+    from lab.cli import output as out
 
     connected = engine.connect()
     known = list(connected.labs())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 from rich.console import Console
@@ -32,7 +32,7 @@ class Progress:
         self._title = title
         self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=4) if self._console.is_terminal else None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         """Begin to show."""
         if self._live:
             self._live.__enter__()
@@ -90,7 +90,8 @@ def table(columns: list[str], rows: list[list[str]]) -> None:
 def status(found: LabStatus) -> None:
     """Print a lab's status for people."""
     holder = ", ".join(found.vip_holders) or "nobody"
-    click.echo(f"lab {found.name} ({found.distribution})   API {found.api}   VIP {found.vip} held by {holder}   etcd leader {found.etcd_leader or 'none'}")
+    leader = found.etcd_leader or "none"
+    click.echo(f"lab {found.name} ({found.distribution})   API {found.api}   VIP {found.vip} held by {holder}   etcd leader {leader}")
     columns = ["NODE", "ROLE", "ADDRESS", "MACHINE", "KUBERNETES", "VERSION", "ETCD", "VIP"]
     table(
         columns,

@@ -42,7 +42,7 @@ class K3s:
 
     name: str = "k3s"
     image: str = "k3s"
-    health: HealthCheck = HealthCheck(
+    health: HealthCheck = HealthCheck(  # noqa: RUF009 (frozen: shared by all instances on purpose)
         # With a certificate: K3s lets nobody ask anonymously.
         url=f"https://127.0.0.1:{KUBERNETES_PORT}/readyz",
         ca=f"{TLS}/server-ca.crt",

@@ -128,7 +128,7 @@ class Upstream:
 
     name: str = "upstream"
     image: str = "upstream"
-    health: HealthCheck = HealthCheck(
+    health: HealthCheck = HealthCheck(  # noqa: RUF009 (frozen: shared by all instances on purpose)
         url=f"https://127.0.0.1:{KUBERNETES_PORT}/readyz", ca=f"{K8S}/ca.crt", certificate=f"{K8S}/health.crt", key=f"{K8S}/health.key"
     )
 

@@ -97,7 +97,7 @@ def load(path: Path, overrides: tuple[str, ...] = (), name: str = "") -> Loaded:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{shown(str(path))} cannot be read: {reason}", "check its name and permissions") from None
     if len(raw) > MAX_BYTES:
-        raise TopologyError(str(path), (Problem(0, "the file is larger than 1 MiB", "a topology has a few kilobytes"),))
+        raise TopologyError(str(path), (Problem(0, "the file is larger than 64 KiB", "a topology has a few kilobytes"),))
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -8,10 +8,11 @@ import subprocess
 import textwrap
 import urllib.error
 import urllib.request
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from labs import Inside
 
 MASTERS, WORKERS = ("m", "m2", "m3"), ("w1", "w2", "w3")
@@ -89,7 +90,7 @@ def test_the_published_port_is_on_loopback_only_and_valid_for_it(inside: Inside)
         with urllib.request.urlopen(f"https://{host}:{port}/readyz", context=context, timeout=10) as answer:
             assert answer.read() == b"ok"
     listening = subprocess.run(["docker", "port", f"halab-{inside.lab}-lb"], capture_output=True, text=True, check=True).stdout
-    assert "0.0.0.0" not in listening
+    assert {line.split(" -> ")[1].rsplit(":", 1)[0] for line in listening.splitlines()} == {"127.0.0.1"}
 
 
 def test_dns_has_three_replicas_on_three_nodes_at_its_address(inside: Inside) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,8 +12,10 @@ from lab.distributions import find
 from lab.distributions.k3s import NODE_FILE
 from lab.engine import Result
 from lab.pki import new_secrets
-from lab.spec import File
 from lab.topology import loader
+
+if TYPE_CHECKING:
+    from lab.spec import File
 
 K3S = find("k3s")
 TOPOLOGY = loader.load(Path(__file__).parents[2] / "topologies" / "3m3w.yaml").topology

@@ -1,0 +1,78 @@
+"""The engine's calls about images."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import docker
+import docker.errors
+
+from lab.engine.told import told
+from lab.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+class ImageCalls:
+    """Building, importing, fetching, saving, loading and removing images; a part of Engine."""
+
+    _client: docker.DockerClient
+    _api: Any
+
+    def images(self, repository: str = "halab/*") -> dict[str, dict[str, Any]]:
+        """Give the images of a repository pattern, tag → the engine's description."""
+        with told("listing images"):
+            found = self._api.images(filters={"reference": repository})
+        return {tag: item for item in found for tag in (item.get("RepoTags") or [])}
+
+    def has_image(self, tag: str) -> bool:
+        """Tell whether an image is here."""
+        try:
+            self._api.inspect_image(tag)
+        except docker.errors.ImageNotFound:
+            return False
+        return True
+
+    def build(self, context: str, tag: str, arguments: dict[str, str], labels: dict[str, str]) -> Iterator[str]:
+        """Build an image and yield the build's lines. Raises EngineError with the engine's message where a step fails."""
+        with told(f"building {tag}"):
+            # Host network: package sources are then reached as the host reaches them, proxies and resolvers included.
+            stream = self._api.build(path=context, tag=tag, buildargs=arguments, labels=labels, rm=True, network_mode="host", decode=True)
+            for event in stream:
+                if "error" in event:
+                    raise EngineError(f"building {tag}: {event['error'].strip()}")
+                yield from str(event.get("stream", "")).splitlines()
+
+    def import_rootfs(self, tar: str, tag: str) -> None:
+        """Make an image of a tar with a root file system."""
+        repository, version = tag.rsplit(":", 1)
+        with told(f"importing {tag}"):
+            self._api.import_image_from_file(tar, repository=repository, tag=version)
+
+    def pull(self, reference: str, tag: str) -> None:
+        """Fetch an image by digest and give it our tag."""
+        with told(f"fetching {reference}"):
+            self._client.images.pull(reference.split("@", maxsplit=1)[0], tag=reference.split("@")[1])
+            self._api.tag(reference, *tag.rsplit(":", 1))
+
+    def save(self, tags: Sequence[str]) -> Iterator[bytes]:
+        """Yield a tar with these images, shared layers once."""
+        with told("saving images"):
+            response = self._api._get(self._api._url("/images/get"), params={"names": list(tags)}, stream=True)  # noqa: SLF001 (the library saves one image only)
+            self._api._raise_for_status(response)  # noqa: SLF001
+            yield from response.iter_content(1024 * 1024)
+
+    def load(self, data: Any) -> Iterator[str]:  # noqa: ANN401 (anything that requests can send: a file or an iterator)
+        """Load what `save` wrote; yields the names."""
+        with told("loading images"):
+            for event in self._api.load_image(data):
+                if "error" in event:
+                    raise EngineError(f"loading images: {event['error']}")
+                yield str(event.get("stream", "")).strip()
+
+    def remove_image(self, tag: str) -> None:
+        """Remove an image's tag, and its layers where nothing else needs them."""
+        with told(f"removing image {tag}"), contextlib.suppress(docker.errors.ImageNotFound):
+            self._api.remove_image(tag)

@@ -1,0 +1,25 @@
+"""The docker library's errors in our words."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import docker.errors
+import requests.exceptions
+
+from lab.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def told(what: str, hint: str = "") -> Iterator[None]:
+    """Turn the docker library's errors into ours; the engine's own words stay in the message."""
+    try:
+        yield
+    except docker.errors.APIError as error:
+        raise EngineError(f"{what}: {error.explanation or error}", hint) from error
+    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        raise EngineError(f"{what}: {error}", hint) from error
