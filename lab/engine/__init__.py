@@ -20,7 +20,7 @@ from lab.errors import EngineError
 from lab.spec import LABEL, LABEL_TOPOLOGY, File, Observed, ObservedContainer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from lab.spec import ContainerSpec, NetworkSpec
 

@@ -1,0 +1,155 @@
+"""Measures what users feel, with the installed halab, and prints a table. `make bench`, or bench.py [--runs N] [--quick].
+
+Failover is measured on a fixed schedule: a request every 20 ms on a new connection, each in its own thread, so that a slow answer does
+not delay the next question. Traffic goes to the lab's own bridge only: the route is checked before the first packet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import ssl
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+HALAB = str(Path(sys.executable).parent / "halab")
+INTERVAL_S, TIMEOUT_S = 0.02, 1.0
+NAME = "bench"
+
+
+def halab(*words: str) -> float:
+    """Run halab; gives the seconds it took."""
+    begin = time.monotonic()
+    done = subprocess.run([HALAB, *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"halab {' '.join(words)}: {done.stderr[-2000:]}")
+    return time.monotonic() - begin
+
+
+def answer(*words: str) -> Any:
+    return json.loads(subprocess.run([HALAB, *words, "-o", "json"], capture_output=True, text=True, check=True).stdout)
+
+
+def docker(*words: str) -> str:
+    return subprocess.run(["docker", *words], capture_output=True, text=True, check=True).stdout
+
+
+@dataclass
+class Prober:
+    """Asks /readyz on a fixed schedule; an outage is the time from the last good question before a gap to the first good one after."""
+
+    host: str
+    port: int
+    gateway: str
+    results: list[tuple[float, bool]] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def check_route(self) -> None:
+        """Raise unless packets to the target leave by the lab's bridge (a connected UDP socket sends none)."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((self.host, self.port))
+            if probe.getsockname()[0] != self.gateway:
+                raise SystemExit(f"{self.host} is not reached by the lab's bridge")
+
+    def _ask(self, at: float) -> None:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # time is measured here; e2e tests prove the certificate
+        good = False
+        try:
+            with socket.create_connection((self.host, self.port), TIMEOUT_S) as raw, context.wrap_socket(raw) as tls:
+                tls.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                good = tls.recv(64).startswith(b"HTTP/1.1 200")
+        except OSError:
+            pass
+        self.results.append((at, good))
+
+    def run(self) -> None:
+        begin, number = time.monotonic(), 0
+        while not self.stop.is_set():
+            at = begin + number * INTERVAL_S
+            time.sleep(max(0, at - time.monotonic()))
+            threading.Thread(target=self._ask, args=(at,), daemon=True).start()
+            number += 1
+
+    def outage(self) -> float:
+        good = sorted(at for at, ok in self.results if ok)
+        return max((b - a for a, b in zip(good, good[1:], strict=False)), default=float("inf"))
+
+
+def failover(kill: str, host: str, port: int, gateway: str) -> float:
+    """Kill a node while its address is asked; gives the outage in seconds (resolution 20 ms)."""
+    prober = Prober(host, port, gateway)
+    prober.check_route()
+    thread = threading.Thread(target=prober.run)
+    thread.start()
+    time.sleep(1.5)
+    docker("kill", f"halab-{NAME}-{kill}")
+    time.sleep(8)
+    prober.stop.set()
+    thread.join()
+    time.sleep(TIMEOUT_S)
+    return prober.outage()
+
+
+def memory_and_cpu() -> tuple[float, float]:
+    """Give the lab's memory in GiB and its CPU in cores, the latter over 30 s."""
+    names = docker("ps", "--filter", f"label=halab.lab={NAME}", "--format", "{{.Names}}").split()
+    rows = [json.loads(line) for line in docker("stats", "--no-stream", "--format", "{{json .}}", *names).splitlines()]
+    units = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+    used = sum(float(row["MemUsage"].split()[0][:-3]) * units[row["MemUsage"].split()[0][-3:]] for row in rows)
+    shares = [sum(float(json.loads(line)["CPUPerc"].rstrip("%")) for line in docker("stats", "--no-stream", "--format", "{{json .}}", *names).splitlines())
+              for _ in range(12)]  # fmt: skip
+    return used / 2**30, statistics.mean(shares) / 100
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--kills", type=int, default=10)
+    options = parser.parse_args()
+    rows: dict[str, list[float]] = {}
+
+    def note(what: str, value: float) -> None:
+        rows.setdefault(what, []).append(round(value, 2))
+        print(f"  {what}: {value:.2f}", file=sys.stderr, flush=True)
+
+    halab("destroy", NAME)
+    note("halab --help (s)", halab("--help"))
+    for _ in range(options.runs):
+        note("start 1m1w (s)", halab("start", "1m1w", "--name", NAME))
+        note("destroy 1m1w (s)", halab("destroy", NAME))
+    for number in range(options.runs):
+        note("start 3m3w (s)", halab("start", "3m3w", "--name", NAME, "--set", "ha.token=400ms"))
+        if number == 0:
+            time.sleep(60)
+            used, cpu = memory_and_cpu()
+            note("idle memory (GiB)", used)
+            note("idle CPU (cores)", cpu)
+        note("stop (s)", halab("stop", NAME))
+        note("start again, everything ready (s)", halab("start", NAME))
+        if number < options.runs - 1:
+            note("destroy (s)", halab("destroy", NAME))
+    for _ in range(options.kills):
+        victim = answer("status", NAME)["vip_holders"][0]
+        note("VIP outage after docker kill of its holder, token 400 (s)", failover(victim, "172.30.0.50", 6443, "172.30.0.1"))
+        halab("start", NAME)
+    for _ in range(max(1, options.kills // 3)):
+        victim = answer("status", NAME)["vip_holders"][0]
+        port = int(answer("status", NAME)["api"].rsplit(":", 1)[1])
+        note("load balancer outage after docker kill of a master (s)", failover(victim, "127.0.0.1", port, "127.0.0.1"))
+        halab("start", NAME)
+    halab("destroy", NAME)
+    print(f"{'what':64} {'median':>8} {'worst':>8}  runs")
+    for what, values in rows.items():
+        print(f"{what:64} {statistics.median(values):8.2f} {max(values):8.2f}  {values}")
+
+
+if __name__ == "__main__":
+    main()

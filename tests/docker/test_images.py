@@ -1,0 +1,137 @@
+"""Each image on its own: machines boot, nginx balances, masters form a cluster and move the address."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab import data, nginx, pacemaker, versions
+from lab.distributions import HealthCheck
+from lab.pki import new_secrets
+from lab.spec import File, unit_links
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Ground
+    from machines import Machine
+
+    Make = Callable[..., Machine]
+
+HEALTH = HealthCheck(url="http://127.0.0.1:8080/", ca="/etc/hostname", certificate="/etc/hostname", key="/etc/hostname")
+
+
+def httpd(port: int) -> tuple[File, ...]:
+    """A web server that answers with the machine's name."""
+    unit = f"""[Service]
+ExecStartPre=/bin/sh -c 'mkdir -p /www && hostname > /www/index.html'
+ExecStart=/usr/bin/busybox httpd -f -p {port} -h /www
+"""
+    return (File(path="/etc/systemd/system/web.service", content=unit.encode()), *unit_links("web.service"))
+
+
+@pytest.mark.parametrize("word", ["base", "node", "loadbalancer", "upstream"])
+def test_an_image_is_a_machine(machine: Make, word: str) -> None:
+    node = machine(word)
+    node.await_boot()
+    assert node.run("cat", "/proc/1/comm")[1].strip() == "systemd"
+    assert node.run("systemctl", "list-units", "--failed", "--no-legend")[1].strip() == ""
+    assert len(node.run("cat", "/etc/machine-id")[1].strip()) == 32
+    node.get_wrapped_container().stop(timeout=30)
+    node.get_wrapped_container().reload()
+    assert node.get_wrapped_container().attrs["State"]["ExitCode"] != 137  # it shut down, nobody had to kill it
+
+
+def test_nginx_balances_and_a_dead_backend_costs_no_request(machine: Make, ground: Ground) -> None:
+    topology = ground.topology
+    backends = {
+        node.name: machine("base", files=httpd(6443), network=ground.network, ip=str(node.ip), name=node.name) for node in topology.masters
+    }
+    conf = File(path="/etc/nginx/nginx.conf", content=nginx.conf(topology).encode())
+    links = unit_links("/usr/lib/systemd/system/nginx.service")
+    balancer = machine("loadbalancer", files=(conf, *links), network=ground.network, ip=str(topology.balancer.ip), name="lb")
+    ask = ("curl", "-s", "--max-time", "5", "http://127.0.0.1:6443/")
+    for backend in backends.values():
+        backend.await_boot()
+    seen: set[str] = set()
+
+    def all_seen() -> bool:
+        seen.add(balancer.run(*ask)[1].strip())
+        return seen >= set(backends)
+
+    balancer.eventually("all backends are used", all_seen)
+    backends["m"].get_wrapped_container().kill()
+    answers = [balancer.run(*ask)[1].strip() for _ in range(20)]
+    assert set(answers) == {"m2", "m3"}
+
+
+def holders(machines: dict[str, Machine], vip: str) -> list[str]:
+    return [name for name, node in machines.items() if f" {vip}/" in node.run("ip", "-4", "-o", "addr")[1]]
+
+
+def test_masters_form_a_cluster_and_the_address_follows_health_and_quorum(machine: Make, ground: Ground) -> None:
+    secrets, topology = new_secrets("test"), ground.topology
+    vip = str(topology.network.vip)
+    units = unit_links("/usr/lib/systemd/system/corosync.service", "/usr/lib/systemd/system/pacemaker.service")
+    files = (*pacemaker.files(topology, secrets, HEALTH), *units, *httpd(8080))
+    machines = {node.name: machine("node", files=files, network=ground.network, ip=str(node.ip), name=node.name) for node in topology.masters}
+    first = machines["m"]
+    first.eventually("one master holds the address", lambda: len(holders(machines, vip)) == 1)
+    first.eventually("all are members", lambda: "Online: [ m m2 m3 ]" in first.run("crm_mon", "-1")[1])
+
+    sick = holders(machines, vip)[0]
+    machines[sick].run("systemctl", "stop", "web")
+    first.eventually("the address leaves a sick master", lambda: holders(machines, vip) not in ([sick], []))
+    assert machines[sick].run("systemctl", "is-active", "pacemaker")[1].strip() == "active"
+    machines[sick].run("systemctl", "start", "web")
+
+    dead = holders(machines, vip)[0]
+    machines.pop(dead).get_wrapped_container().kill()
+    left = next(iter(machines.values()))
+    left.eventually("the address leaves a dead master", lambda: len(holders(machines, vip)) == 1)
+
+    machines.pop(holders(machines, vip)[0]).get_wrapped_container().kill()
+    (name, last), = machines.items()
+    last.eventually("without quorum", lambda: "WITHOUT quorum" in last.run("crm_mon", "-1")[1])
+    assert holders({name: last}, vip) == []
+
+
+def test_the_resource_agent_keeps_the_contract(machine: Make) -> None:
+    agent = "/usr/lib/ocf/resource.d/halab/apiserver"
+    double = File(path="/double/attrd_updater", content=b'#!/bin/sh\necho "$@" >> /tmp/told\n', mode=0o755)
+    node = machine("node", files=(double, *httpd(8080)))
+    node.await_boot()
+    node.eventually("the web server answers", lambda: node.run("curl", "-sf", HEALTH.url)[0] == 0)
+
+    def act(action: str, interval: int = 0) -> int:
+        environment = f"PATH=/double:$PATH OCF_ROOT=/usr/lib/ocf HA_RSCTMP=/run/ra OCF_RESKEY_CRM_meta_interval={interval}"
+        parameters = f"OCF_RESKEY_url={HEALTH.url} OCF_RESKEY_cacert=/etc/hostname OCF_RESKEY_cert=/etc/hostname OCF_RESKEY_key=/etc/hostname"
+        return node.run("sh", "-c", f"{environment} {parameters} {agent} {action}")[0]
+
+    names = {item.attrib["name"] for item in ET.fromstring(node.run(agent, "meta-data")[1]).iter("action")}  # noqa: S314 (our own text)
+    assert names == {"start", "stop", "monitor", "validate-all", "meta-data"}
+    assert act("validate-all") == 0
+    assert act("monitor") == 7
+    assert [act("start"), act("start"), act("monitor", 1000)] == [0, 0, 0]
+    node.run("systemctl", "stop", "web")
+    assert [act("monitor", 1000), act("monitor", 1000)] == [0, 0]
+    assert [act("stop"), act("stop"), act("monitor")] == [0, 0, 7]
+    told = [re.sub(r".*-U (\d).*", r"\1", line) for line in node.run("cat", "/tmp/told")[1].splitlines()]
+    assert told[0] == "1"
+    assert told[-1] == "0"
+    assert act("nonsense") == 3
+
+
+def test_the_node_image_holds_binaries_and_pods_images(machine: Make) -> None:
+    table = versions.read(data.shipped("images"))
+    containerd = b"[Service]\nExecStart=/usr/local/bin/containerd\n"
+    node = machine("upstream", files=(File(path="/etc/systemd/system/containerd.service", content=containerd), *unit_links("containerd.service")))
+    node.await_boot()
+    node.eventually("containerd answers", lambda: node.run("ctr", "version")[0] == 0)
+    listed = node.run("ctr", "-n", "k8s.io", "images", "ls", "-q")[1]
+    assert all(f"docker.io/{name}" in listed for name in table.pods.values())
+    assert table.components["kubernetes"].version in node.run("kubelet", "--version")[1]
+    assert table.components["containerd"].version in node.run("containerd", "--version")[1]
