@@ -7,6 +7,7 @@ not delay the next question. Traffic goes to the lab's own bridge only: the rout
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import socket
 import ssl
@@ -80,7 +81,7 @@ class Prober:
 
     def outage(self) -> float:
         good = sorted(at for at, ok in self.results if ok)
-        return max((b - a for a, b in zip(good, good[1:], strict=False)), default=float("inf"))
+        return max((b - a for a, b in itertools.pairwise(good)), default=float("inf"))
 
 
 def failover(kill: str, host: str, port: int, gateway: str) -> float:
@@ -104,8 +105,8 @@ def memory_and_cpu() -> tuple[float, float]:
     rows = [json.loads(line) for line in docker("stats", "--no-stream", "--format", "{{json .}}", *names).splitlines()]
     units = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
     used = sum(float(row["MemUsage"].split()[0][:-3]) * units[row["MemUsage"].split()[0][-3:]] for row in rows)
-    shares = [sum(float(json.loads(line)["CPUPerc"].rstrip("%")) for line in docker("stats", "--no-stream", "--format", "{{json .}}", *names).splitlines())
-              for _ in range(12)]  # fmt: skip
+    looks = [docker("stats", "--no-stream", "--format", "{{.CPUPerc}}", *names).split() for _ in range(12)]
+    shares = [sum(float(share.rstrip("%")) for share in look) for look in looks]
     return used / 2**30, statistics.mean(shares) / 100
 
 

@@ -101,7 +101,8 @@ def test_masters_form_a_cluster_and_the_address_follows_health_and_quorum(machin
 
 def test_the_resource_agent_keeps_the_contract(machine: Make) -> None:
     agent = "/usr/lib/ocf/resource.d/halab/apiserver"
-    double = File(path="/double/attrd_updater", content=b'#!/bin/sh\necho "$@" >> /tmp/told\n', mode=0o755)
+    script = "#!/bin/sh\nprintf '%s\\n' \"$*\" >> /tmp/told\n"
+    double = File(path="/double/attrd_updater", content=script.encode(), mode=0o755)
     node = machine("node", files=(double, *httpd(8080)))
     node.await_boot()
     node.eventually("the web server answers", lambda: node.run("curl", "-sf", HEALTH.url)[0] == 0)
