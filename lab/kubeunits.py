@@ -21,6 +21,12 @@ def unit(description: str, argv: list[str], *, after: str = "", service: tuple[s
     return "\n".join([*lines, "[Install]", "WantedBy=multi-user.target", ""]).encode()
 
 
+def await_api(node: Node) -> tuple[str, ...]:
+    """Service lines that wait for this master's API server: a component started before it would exit and start again, three times over."""
+    ask = f"curl -sf -o /dev/null --max-time 2 --cacert {K8S}/ca.crt https://{node.ip}:{KUBERNETES_PORT}/readyz"
+    return f"ExecStartPre=/bin/sh -c 'until {ask}; do sleep 0.3; done'", "TimeoutStartSec=infinity"
+
+
 def etcd(topology: Topology, node: Node) -> bytes:
     """etcd with a static member list: all members start at once, none is special."""
     peers = ",".join(f"{master.name}=https://{master.ip}:2380" for master in topology.masters)
@@ -91,7 +97,7 @@ def apiserver(topology: Topology, node: Node) -> bytes:
     return unit("Kubernetes API server", argv, after="etcd.service")
 
 
-def controller_manager(topology: Topology) -> bytes:
+def controller_manager(topology: Topology, node: Node) -> bytes:
     """The controller manager; one of all masters leads."""
     config = f"{K8S}/controller-manager.conf"
     grace = topology.kubernetes.node_monitor_grace_ms
@@ -111,21 +117,26 @@ def controller_manager(topology: Topology) -> bytes:
         "--bind-address=127.0.0.1",
         f"--node-monitor-grace-period={grace}ms",
         "--node-monitor-period=2s",
+        # Forty controllers begin with a service account each; at the default of 20 requests per second that takes four seconds.
+        "--kube-api-qps=200",
+        "--kube-api-burst=400",
     ]
-    return unit("Kubernetes controller manager", argv, after="kube-apiserver.service")
+    return unit("Kubernetes controller manager", argv, after="kube-apiserver.service", service=await_api(node))
 
 
-def scheduler() -> bytes:
+def scheduler(node: Node) -> bytes:
     """The scheduler; one of all masters leads."""
     config = f"{K8S}/scheduler.conf"
     flags = [f"--{word}kubeconfig={config}" for word in ("", "authentication-", "authorization-")]
-    return unit("Kubernetes scheduler", ["/usr/local/bin/kube-scheduler", *flags, "--bind-address=127.0.0.1"], after="kube-apiserver.service")
+    argv = ["/usr/local/bin/kube-scheduler", *flags, "--bind-address=127.0.0.1"]
+    return unit("Kubernetes scheduler", argv, after="kube-apiserver.service", service=await_api(node))
 
 
 def containerd() -> bytes:
     """The container runtime. KillMode=process: pods outlive a restart of it."""
     # 20000 is the hard limit on sandboxed engines; a unit that asks for more than it may have gets the most it can.
-    service = ("Delegate=yes", "KillMode=process", "LimitNOFILE=infinity", "OOMScoreAdjust=0", "TasksMax=infinity")
+    # Type=notify: kubelet exits when it finds no runtime, so it starts once containerd says that it is there.
+    service = ("Type=notify", "Delegate=yes", "KillMode=process", "LimitNOFILE=infinity", "OOMScoreAdjust=0", "TasksMax=infinity")
     return unit("containerd", ["/usr/local/bin/containerd"], service=service)
 
 

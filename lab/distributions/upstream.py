@@ -193,8 +193,8 @@ class Upstream:
             _secret("/root/.kube/config", kubeconfig(authority.certificate, server, admin)),
             _unit("etcd", kubeunits.etcd(topology, node)),
             _unit("kube-apiserver", kubeunits.apiserver(topology, node)),
-            _unit("kube-controller-manager", kubeunits.controller_manager(topology)),
-            _unit("kube-scheduler", kubeunits.scheduler()),
+            _unit("kube-controller-manager", kubeunits.controller_manager(topology, node)),
+            _unit("kube-scheduler", kubeunits.scheduler(node)),
         )
 
     def waves(self, topology: Topology) -> tuple[tuple[Node, ...], ...]:
