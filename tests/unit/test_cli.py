@@ -1,0 +1,131 @@
+"""The command line where no engine answers: messages, exit codes, nothing written, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import docker
+import pytest
+
+from lab import engine
+from lab.errors import EngineError, ImageError
+from lab.images import Builder, Sources
+from lab.reporter import Silent
+
+TOPOLOGIES = Path(__file__).parents[2] / "topologies"
+
+
+def halab(*words: str, code: int = 0, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "DOCKER_HOST": "unix:///nonexistent/docker.sock"}
+    done = subprocess.run([sys.executable, "-m", "lab", *words], capture_output=True, text=True, env=environment, cwd=cwd, check=False, timeout=60)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_help_lists_every_command_and_each_has_an_example() -> None:
+    from lab.cli import COMMANDS, SUMMARIES
+
+    assert set(COMMANDS) == set(SUMMARIES)
+    text = halab("--help").stdout
+    for name in COMMANDS:
+        assert f"\n  {name} " in text
+    for name in ("start", "plan", "status", "stop", "destroy", "validate", "init", "exec", "logs", "kubectl", "kubeconfig", "doctor", "completion"):
+        assert "Example" in halab(name, "--help").stdout, name
+
+
+@pytest.mark.parametrize("words", [("list",), ("status",), ("start", str(TOPOLOGIES / "1m1w.yaml")), ("destroy", "x"), ("images", "list")])
+def test_no_engine_is_one_message_with_a_remedy(words: tuple[str, ...]) -> None:
+    done = halab(*words, code=1)
+    assert "no Docker engine answers" in done.stderr
+    assert "start Docker" in done.stderr
+
+
+def test_a_refused_user_is_told_how_to_be_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise docker.errors.DockerException("('Connection aborted.', PermissionError(13, 'Permission denied'))")
+
+    monkeypatch.setattr(docker, "from_env", refuse)
+    with pytest.raises(EngineError, match="permission denied") as caught:
+        engine.connect()
+    assert "usermod -aG docker" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("bogus",), "no command `bogus`"),
+        (("statsu",), "Did you mean `status`?"),
+        (("start", "nowhere.yaml"), "nowhere.yaml"),
+        (("start", "nothing"), "no Docker engine answers"),
+        (("validate", "nothing"), "shipped topologies: 1m1w, 3m0w, 3m3w, 5m2w"),
+        (("validate", "3m3w", "--set", "ha.tokn=1s"), "did you mean `token`"),
+        (("validate", "3m3w", "--set", "name=a;b"), "--set name"),
+        (("kubeconfig", "x", "--merge", "--unmerge"), "exclude each other"),
+    ],
+)
+def test_bad_input_says_what_and_what_to_do(words: tuple[str, ...], expected: str) -> None:
+    code = 1 if "no Docker" in expected else 2
+    assert expected in halab(*words, code=code).stderr
+
+
+def test_every_problem_of_a_file_is_told_at_once_with_its_line(tmp_path: Path) -> None:
+    text = (TOPOLOGIES / "3m3w.yaml").read_text().replace("172.30.0.41", "10.0.0.1").replace("role: worker", "role: wroker", 1)
+    (tmp_path / "bad.yaml").write_text(text)
+    lines = halab("validate", "bad.yaml", code=2, cwd=tmp_path).stderr.splitlines()
+    assert len([line for line in lines if "bad.yaml:" in line]) >= 2
+
+
+def test_init_writes_a_copy_and_never_over_something(tmp_path: Path) -> None:
+    halab("init", "my.yaml", "--from", "1m1w", cwd=tmp_path)
+    assert (tmp_path / "my.yaml").read_text() == (TOPOLOGIES / "1m1w.yaml").read_text()
+    assert json.loads(halab("validate", "my.yaml", "-o", "json", cwd=tmp_path).stdout)["masters"] == 1
+    (tmp_path / "my.yaml").write_text("mine")
+    halab("init", "my.yaml", code=2, cwd=tmp_path)
+    assert (tmp_path / "my.yaml").read_text() == "mine"
+
+
+def test_schema_and_completion_are_printed() -> None:
+    assert json.loads(halab("schema").stdout)["type"] == "object"
+    for shell in ("bash", "zsh", "fish"):
+        assert "_HALAB_COMPLETE" in halab("completion", shell).stdout
+
+
+def test_doctor_describes_a_machine_without_an_engine() -> None:
+    found = {row["name"]: row for row in json.loads(halab("doctor", "-o", "json", code=1).stdout)}
+    assert found["engine"]["state"] == "failed"
+    assert found["engine"]["remedy"]
+
+
+def test_the_state_folder_is_private() -> None:
+    from lab import data
+
+    assert stat.S_IMODE(data.state().stat().st_mode) == 0o700
+
+
+class DoubleEngine:
+    """A double of the engine whose build breaks off after two steps."""
+
+    def has_image(self, _: str) -> bool:
+        return False
+
+    def build(self, *_: object):
+        yield "Step 1/2 : FROM x"
+        yield "E: Unable to locate package nonsense"
+        raise EngineError("building halab/base: the command returned a non-zero code: 100")
+
+
+def test_a_broken_build_shows_its_log_and_keeps_it(tmp_path: Path) -> None:
+    from lab import data
+
+    sources = Sources(folder=data.shipped("images"), cache=tmp_path, arch="amd64")
+    builder = Builder(DoubleEngine(), sources, Silent())  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match="Unable to locate package nonsense") as caught:
+        builder.docker_build("base")
+    assert "a retry goes on" in caught.value.hint
+    assert "nonsense" in (tmp_path / "build-base.log").read_text()
