@@ -2,52 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import os
 import platform
 import resource
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lab import components, data, engine, host, images, k3s_release, privilege, versions
+from lab import components, data, desired, engine, host, images, k3s_release, privilege, versions
 from lab.errors import LabError
+from lab.spec import Observed
 from lab.topology import loader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
+    from ipaddress import IPv4Network
 
     from lab.engine import Engine
     from lab.topology.model import Topology
 
-State = Literal["ok", "warning", "failed"]
-MIB = 1024 * 1024
-GIB = 1024 * MIB
-MIN_API = (1, 41)
-"""Docker 20.10: the first with private cgroup namespaces."""
+Feature = Literal["there", "loadable", "lacking", "unknown"]
+MIB, GIB = 1024**2, 1024**3
+MIN_API = (1, 41)  # Docker 20.10: the first with private cgroup namespaces
 INOTIFY = {"max_user_instances": 512, "max_user_watches": 524288}
-"""systemd, kubelet and containerd of one node use some twenty instances; they are counted for the whole host (kind's known issues)."""
+"""systemd, kubelet and containerd of a node use some twenty; they are counted for the whole host (kind's known issues)."""
 OPEN_FILES = 20000
-MASTER_BYTES, WORKER_BYTES, SPARE_BYTES = 600 * MIB, 150 * MIB, 512 * MIB
-"""Measured on an idle lab: 530 to 570 MiB a master, 80 to 110 MiB a worker."""
+MASTER_BYTES, WORKER_BYTES, SPARE_BYTES = 600 * MIB, 150 * MIB, 512 * MIB  # an idle lab: up to 570 a master, 110 a worker
 BUILD_BYTES, NODE_BYTES = 6 * GIB, 512 * MIB
-KERNEL = {
-    "vxlan": "CONFIG_VXLAN",
-    "bridge": "CONFIG_BRIDGE",
-    "br_netfilter": "CONFIG_BRIDGE_NETFILTER",
-    "veth": "CONFIG_VETH",
-    "overlay": "CONFIG_OVERLAY_FS",
-    "nf_tables": "CONFIG_NF_TABLES",
-}
+NODE_IMAGES = ("halab/upstream:", "halab/k3s:")
+# Feature → the kernel's option. nf_tables, as the nodes' iptables is Debian's, which speaks that.
+FEATURES = "vxlan bridge br_netfilter veth overlay nf_tables".split()
+OPTIONS = dict(zip(FEATURES, "VXLAN BRIDGE BRIDGE_NETFILTER VETH OVERLAY_FS NF_TABLES".split(), strict=True))
+TOOLS = {"gcc": "", "debootstrap": "/usr/sbin/debootstrap", "go": "/usr/local/go/bin/go"}  # where PATH may not lead
+HELPER_AGE = timedelta(minutes=10)  # a younger one may belong to a halab that works right now: none lives longer than 300 s
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the examination."""
+    """One line of the examination. `fixable`: `halab doctor --fix` can do it, most of it as root only."""
 
     name: str
-    state: State
+    state: Literal["ok", "warning", "failed"]
     seen: str
     remedy: str = ""
     fixable: bool = False
@@ -56,31 +56,55 @@ class Finding:
 def examine(topology: Topology | None = None) -> tuple[Finding, ...]:
     """Look at everything; `topology` says what is needed (else the reference lab)."""
     wanted = topology or loader.load(data.shipped("topologies") / "3m3w.yaml").topology
-    findings = [_limits(), *_inotify(Path("/proc/sys/fs/inotify")), *_kernel()]
+    with ThreadPoolExecutor(1) as pool:
+        sources = pool.submit(_guarded, "sources", _sources)  # beside all else: what is not reached takes its whole time-out
+        try:
+            connected = engine.connect()
+            info = connected.info()
+            found = [*_engine(connected, info, wanted), *(_host() if local(info) else [])]
+        except LabError as error:
+            startable = local({}) and (there("dockerd", "/usr/sbin/dockerd") or there("apt-get"))
+            found = [no_engine(error, startable=startable), *_port(wanted, Observed(lab="")), *(_host() if local({}) else [])]
+        return (*found, *sources.result(), build_tools())
+
+
+def _guarded(name: str, look: Callable[[], list[Finding]]) -> list[Finding]:
+    """Look at one thing; what cannot be looked at is a finding, too."""
     try:
-        connected = engine.connect()
-        findings = [*_engine(connected, wanted), *findings]
-    except LabError as error:
-        findings = [Finding("engine", "failed", error.message, error.hint, fixable=True), *findings]
-    return (*findings, port(wanted.loadbalancer.host_port), *_sources())
+        return look()
+    except (LabError, OSError, ValueError, KeyError) as error:
+        seen, remedy = (error.message, error.hint) if isinstance(error, LabError) else (repr(error), "")
+        return [Finding(name, "warning", f"could not be looked at: {seen}", remedy)]
 
 
-def _engine(connected: Engine, topology: Topology) -> list[Finding]:
-    info = connected.info()
-    own = f"halab-{topology.name}"
-    found = [
-        version(info),
-        cgroup(info),
-        _privilege(connected),
-        memory(int(info.get("MemTotal", 0)), _available(), topology),
-        _disk(Path(str(info.get("DockerRootDir", "/"))), len(topology.machines)),
-        _subnet(connected, topology, own),
-        leftovers(connected.labelled("halab.helper=1")[0]),
-    ]
-    if "Docker Desktop" in str(info.get("OperatingSystem", "")):
-        hint = "use the published port: kubeconfigs point there; the VIP answers inside the lab (`halab shell`)"
-        found.append(Finding("addresses", "warning", "Docker Desktop: containers' addresses are not reachable from here", hint))
-    return found
+def there(program: str, place: str = "") -> bool:
+    """Tell whether a program is here, in PATH or in its usual place."""
+    return bool(shutil.which(program) or shutil.which(place))
+
+
+def local(info: dict[str, Any]) -> bool:
+    """Tell whether the engine uses this machine's own kernel and disk."""
+    near = os.environ.get("DOCKER_HOST", "unix://").startswith("unix://")
+    return near and platform.system() == "Linux" and "Docker Desktop" not in str(info.get("OperatingSystem", ""))
+
+
+def no_engine(error: LabError, *, startable: bool) -> Finding:
+    """Judge an engine that gives no answer. One that refuses this user runs already: there is nothing to start."""
+    return Finding("engine", "failed", error.message, error.hint, fixable=startable and "permission denied" not in error.message)
+
+
+def _engine(connected: Engine, info: dict[str, Any], topology: Topology) -> list[Finding]:
+    near, ours = local(info), connected.images()
+    looks: dict[str, Callable[[], list[Finding]]] = {
+        "engine": lambda: [version(info), *way(info)],
+        "privilege": lambda: [privileges(full=privilege.privileged(connected, min(ours)) if ours else None)],
+        "memory": lambda: [memory(int(info.get("MemTotal", 0)), _available() if near else 0, topology)],
+        "disk": lambda: _disk(info, topology, built=any(tag.startswith(NODE_IMAGES) for tag in ours)) if near else [],
+        "subnet": lambda: _subnet(connected, topology),
+        "port": lambda: _port(topology, connected.observe(topology.name)),
+        "left-overs": lambda: [leftovers(helpers(connected))],
+    }
+    return [finding for name, look in looks.items() for finding in _guarded(name, look)]
 
 
 def version(info: dict[str, Any]) -> Finding:
@@ -92,22 +116,25 @@ def version(info: dict[str, Any]) -> Finding:
     return Finding("engine", "ok", seen)
 
 
-def cgroup(info: dict[str, Any]) -> Finding:
-    """Tell the cgroup version; both work."""
-    return Finding("cgroups", "ok", f"version {info.get('CgroupVersion', '?')}, driver {info.get('CgroupDriver', '?')}")
+def way(info: dict[str, Any]) -> list[Finding]:
+    """Tell the cgroup version (both work), and what is different where the engine runs in a machine of its own."""
+    found = [Finding("cgroups", "ok", f"version {info.get('CgroupVersion', '?')}, driver {info.get('CgroupDriver', '?')}")]
+    if "Docker Desktop" in str(info.get("OperatingSystem", "")):
+        hint = "use the published port: kubeconfigs point there; the VIP answers inside the lab (`halab shell`)"
+        found.append(Finding("addresses", "warning", "Docker Desktop: containers' addresses are not reachable from here", hint))
+    return found
 
 
-def _privilege(connected: Engine) -> Finding:
-    here = sorted(connected.images())
-    if not here:
-        return Finding("privilege", "ok", "asked at the first start (no image of halab's is here yet)")
-    full = privilege.privileged(connected, here[0])
-    way = "--privileged starts" if full else "--privileged does not start here; nodes get all capabilities but CAP_SYS_RESOURCE instead"
-    return Finding("privilege", "ok", way)
+def privileges(*, full: bool | None) -> Finding:
+    """Tell which way nodes get their privileges (both work); None: not known."""
+    if full is None:
+        return Finding("privilege", "warning", "not known: no image is here yet", "nothing to do: asked at the first start")
+    other = "--privileged does not start here; nodes get all capabilities but CAP_SYS_RESOURCE instead"
+    return Finding("privilege", "ok", "--privileged starts" if full else other)
 
 
 def memory(total: int, available: int, topology: Topology) -> Finding:
-    """Judge the memory against what the topology needs, in bytes."""
+    """Judge the memory against what the topology needs, in bytes. `available` 0: not known."""
     need = len(topology.masters) * MASTER_BYTES + len(topology.workers) * WORKER_BYTES + SPARE_BYTES
     free = min(total, available) if available else total
     seen = f"{free / GIB:.1f} GiB free, lab {topology.name} needs {need / GIB:.1f} GiB"
@@ -119,70 +146,85 @@ def memory(total: int, available: int, topology: Topology) -> Finding:
 
 
 def _available() -> int:
-    try:
-        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return 0
+    lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    return int(lines["MemAvailable"].split()[0]) * 1024
 
 
-def _disk(root: Path, nodes: int) -> Finding:
+def _disk(info: dict[str, Any], topology: Topology, *, built: bool) -> list[Finding]:
+    root = Path(str(info.get("DockerRootDir", "/")))
     place = next((path for path in (root, *root.parents) if path.exists()), Path("/"))
-    return disk(shutil.disk_usage(place).free, nodes, str(place))
+    return [disk(shutil.disk_usage(place).free, len(topology.machines), str(place), built=built)]
 
 
-def disk(free: int, nodes: int, place: str) -> Finding:
-    """Judge the free bytes where the engine keeps its data."""
-    need = NODE_BYTES * nodes
-    seen = f"{free / GIB:.0f} GiB free at {place}"
+def disk(free: int, nodes: int, place: str, *, built: bool = False) -> Finding:
+    """Judge the free bytes where the engine keeps its data; what is built already needs no room for building."""
+    need, room = NODE_BYTES * nodes, 0 if built else BUILD_BYTES
+    seen = f"{free / GIB:.1f} GiB free at {place}, {nodes} nodes need {need / GIB:.1f} GiB"
     if free < need:
-        return Finding("disk", "failed", f"{seen}, {nodes} nodes need {need / GIB:.1f} GiB", "free some: `docker system df`, `halab images remove`")
-    if free < need + BUILD_BYTES:
-        told = f"{seen}; a first build takes {BUILD_BYTES / GIB:.0f} GiB more"
-        return Finding("disk", "warning", told, "enough where the images are built already")
+        return Finding("disk", "failed", seen, "free some: `docker system df`, `halab images remove`")
+    if free < need + room:
+        return Finding("disk", "warning", f"{seen}, a first build {room / GIB:.0f} GiB more", "free some: `docker system df`")
     return Finding("disk", "ok", seen)
 
 
-def _subnet(connected: Engine, topology: Topology, own: str) -> Finding:
-    try:
-        host.check_subnet(topology, connected, own)
-    except LabError as error:
-        # The lab's own bridge is a route of the host's, too.
-        if topology.name in connected.labs():
-            return Finding("subnet", "ok", f"{topology.network.subnet} is lab {topology.name}'s")
-        return Finding("subnet", "failed", error.message, error.hint)
-    return Finding("subnet", "ok", f"{topology.network.subnet} is free")
+def _subnet(connected: Engine, topology: Topology) -> list[Finding]:
+    own = desired.network_name(topology.name)
+    mine = {subnet for subnet, name in connected.subnets().items() if name == own}  # the lab's own bridge is a route, too
+    used = {network: what for network, what in host.taken(connected, own).items() if str(network) not in mine}
+    return [subnet(topology.network.subnet, used)]
 
 
-def port(wanted: int) -> Finding:
-    """Judge the API's port on the host."""
-    try:
-        found = host.free_port(wanted)
-    except LabError as error:
-        return Finding("port", "failed", error.message, error.hint)
-    if wanted and found != wanted:
-        return Finding("port", "warning", f"{wanted} is in use on 127.0.0.1; a lab would take {found}")
-    return Finding("port", "ok", f"{wanted or 'any'} is free on 127.0.0.1")
+def subnet(wanted: IPv4Network, used: dict[IPv4Network, str]) -> Finding:
+    """Judge the lab's subnet against the networks that others use."""
+    met = next((f"{network} ({what})" for network, what in used.items() if network.overlaps(wanted)), "")
+    if not met:
+        return Finding("subnet", "ok", f"{wanted} meets no other network")
+    free = next((str(one) for one in host.CANDIDATES if not any(one.overlaps(other) for other in used)), "none found")
+    return Finding("subnet", "failed", f"{wanted} meets {met}", f"free is {free}: change network.subnet and the addresses in it")
 
 
-def leftovers(helpers: list[str]) -> Finding:
+def _port(topology: Topology, observed: Observed) -> list[Finding]:
+    wanted = topology.loadbalancer.host_port
+    own = wanted in {number for container in observed.containers for number in container.ports.values()}
+    return _guarded("port", lambda: [port(wanted, wanted if own else host.free_port(wanted))])
+
+
+def port(wanted: int, free: int) -> Finding:
+    """Judge the API's port on the host: `free` is the one that a lab would take (its own, if it holds it already)."""
+    if wanted and free != wanted:
+        return Finding("port", "warning", f"{wanted} is in use here", f"a lab takes {free}, or set loadbalancer.host_port")
+    return Finding("port", "ok", f"{wanted or 'any'} can be used")
+
+
+def helpers(connected: Engine) -> list[str]:
+    """Give the helper containers that no running halab can still need."""
+    limit = (datetime.now(UTC) - HELPER_AGE).isoformat()  # the engine's times are UTC in this form: they compare as texts
+    return [helper for helper in connected.labelled("halab.helper=1")[0] if connected.inspect(helper)["Created"] < limit]
+
+
+def leftovers(found: Collection[str]) -> Finding:
     """Judge helper containers that a killed run left."""
-    if helpers:
-        return Finding("left-overs", "warning", f"{len(helpers)} helper containers of an interrupted run", "`halab doctor --fix`", fixable=True)
-    return Finding("left-overs", "ok", "none")
+    if not found:
+        return Finding("left-overs", "ok", "none")
+    return Finding("left-overs", "warning", f"{len(found)} helper containers", "`halab doctor --fix` removes them", fixable=True)
 
 
-def _limits() -> Finding:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+def _host() -> list[Finding]:
+    found = _guarded("inotify", lambda: [watches(name) for name in INOTIFY])
+    return [*found, open_files(*resource.getrlimit(resource.RLIMIT_NOFILE)), kernel({name: feature(name) for name in FEATURES})]
+
+
+def open_files(soft: int, hard: int) -> Finding:
+    """Judge the limit of open files: the hard one, up to which any program raises its own."""
+    seen = f"{soft}, at most {'any number' if hard == resource.RLIM_INFINITY else hard}"
     if hard != resource.RLIM_INFINITY and hard < OPEN_FILES:
-        return Finding("open files", "warning", f"{soft}, at most {hard}", f"raise the hard limit to {OPEN_FILES} or more (limits.conf(5))")
-    return Finding("open files", "ok", f"{soft}, at most {hard}")
+        return Finding("open files", "warning", seen, f"raise the hard limit to {OPEN_FILES} (limits.conf(5))")
+    return Finding("open files", "ok", seen)
 
 
-def _inotify(folder: Path) -> list[Finding]:
-    if not folder.is_dir():
-        return []
-    return [inotify(name, int((folder / name).read_text()), least) for name, least in INOTIFY.items()]
+def watches(name: str) -> Finding:
+    """Look at one inotify limit."""
+    return inotify(name, int(Path("/proc/sys/fs/inotify", name).read_text()), INOTIFY[name])
 
 
 def inotify(name: str, value: int, least: int) -> Finding:
@@ -193,65 +235,65 @@ def inotify(name: str, value: int, least: int) -> Finding:
     return Finding(f"fs.inotify.{name}", "warning", f"{value}, {least} are needed for six nodes", remedy, fixable=True)
 
 
-def _kernel() -> list[Finding]:
-    if platform.system() != "Linux":
-        return []
-    missing = [name for name, option in KERNEL.items() if not _has(name, option)]
-    if missing:
-        remedy = f"try `sudo modprobe {missing[0]}`; flannel needs vxlan and br_netfilter"
-        return [Finding("kernel", "warning", f"not found: {', '.join(missing)}", remedy)]
-    return [Finding("kernel", "ok", f"{platform.release()}: {', '.join(KERNEL)}")]
+def feature(name: str, root: Path = Path("/"), release: str = platform.release()) -> Feature:
+    """Tell whether the kernel has a feature, without loading anything."""
+    folder, option = root / "lib/modules" / release, f"CONFIG_{OPTIONS[name]}"
+    builtin, modules = (_text(folder / file).replace("-", "_") for file in ("modules.builtin", "modules.dep"))
+    config = (_text(root / "proc/config.gz") or _text(root / f"boot/config-{release}")).splitlines()
+    sign = "proc/sys/net/bridge/bridge-nf-call-iptables" if name == "br_netfilter" else f"sys/module/{name}"
+    known = (root / sign).exists() or name in _text(root / "proc/filesystems").split()
+    if known or f"/{name}.ko" in builtin or f"{option}=y" in config:
+        return "there"
+    if f"/{name}.ko" in modules:
+        return "loadable"
+    # "=m" without a list of modules: they are somewhere that cannot be seen from here (a container has none).
+    return "lacking" if modules or (config and f"{option}=m" not in config) else "unknown"
 
 
-def _has(name: str, option: str) -> bool:
-    """Tell whether the kernel has a feature: loaded, built in, or as a module that can be loaded."""
-    if Path("/sys/module", name).exists():
-        return True
-    folder = Path("/lib/modules", platform.release())
-    listed = [folder / "modules.builtin", folder / "modules.dep"]
-    if any(f"/{name}.ko" in file.read_text() for file in listed if file.exists()):
-        return True
-    return any(f"{option}={word}" in _config() for word in ("y", "m"))
-
-
-def _config() -> str:
-    import gzip
-
-    for path in (Path("/proc/config.gz"), Path(f"/boot/config-{platform.release()}")):
-        if path.exists():
-            return gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
+def _text(path: Path) -> str:
+    """Give a file's text, unpacked; empty where it cannot be read."""
+    with contextlib.suppress(OSError):
+        return (gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()).decode(errors="replace")
     return ""
+
+
+def kernel(features: dict[str, Feature]) -> Finding:
+    """Judge the kernel's features. Modules are loaded when first used, but for br_netfilter, which nobody asks for by name."""
+    by = {state: " ".join(name for name, found in features.items() if found == state) for state in features.values()}
+    if "lacking" in by:
+        return Finding("kernel", "failed", f"lacks {by['lacking']}", "take a kernel with it (Ubuntu: linux-modules-extra)")
+    if "unknown" in by:
+        return Finding("kernel", "warning", f"not found: {by['unknown']}", f"try `sudo modprobe -a {by['unknown']}`")
+    if features.get("br_netfilter") == "loadable":
+        return Finding("kernel", "warning", "br_netfilter is not loaded; services need it", "`sudo modprobe br_netfilter`")
+    return Finding("kernel", "ok", ", ".join(features))
 
 
 def _sources() -> list[Finding]:
     """Ask which sources answer; a lab needs none of them once its images are built."""
-    table = versions.read(data.shipped("images"))
-    arch = images.architecture()
-    coredns = table.components["coredns"]
-    k3s = k3s_release.binary(table.components["k3s"].version, arch)
-    asked = {"downloads": coredns.expand(coredns.url, arch), "K3s release": k3s.url}
+    table, arch = versions.read(data.shipped("images")).components, images.architecture()
+    release = k3s_release.binary(table["k3s"].version, arch).url
+    asked = {"downloads": table["coredns"].expand(table["coredns"].url, arch), "K3s release": release}
     with ThreadPoolExecutor() as pool:
-        reached = dict(zip(asked, pool.map(components.reachable, asked.values()), strict=True))
-    return [source(name, answers=answers) for name, answers in reached.items()] + [_tools()]
+        answers = pool.map(components.reachable, asked.values())
+        return [source(name, answers=answer) for name, answer in zip(asked, answers, strict=True)]
 
 
 def source(name: str, *, answers: bool) -> Finding:
-    """Judge a source."""
-    if answers:
-        return Finding(name, "ok", "reached")
-    otherwise = "give `images: {k3s_binary: PATH}` for K3s" if "K3s" in name else "binaries are built from their Go modules instead"
-    return Finding(name, "warning", "not reached", otherwise)
+    """Judge a source; there is another way for each."""
+    k3s = "give `images: {k3s_binary: PATH}` for K3s; else upstream Kubernetes is used"
+    otherwise = k3s if "K3s" in name else "nothing to do: built from Go modules and Debian's packages instead"
+    return Finding(name, "ok", "reached") if answers else Finding(name, "warning", "not reached", otherwise)
 
 
-def _tools() -> Finding:
-    wanted: dict[str, Callable[[], bool]] = {
-        "go": lambda: bool(shutil.which("go") or Path("/usr/local/go/bin/go").exists()),
-        "gcc": lambda: bool(shutil.which("gcc")),
-        "debootstrap": lambda: bool(shutil.which("debootstrap") or Path("/usr/sbin/debootstrap").exists()),
-    }
-    missing = [name for name, there in wanted.items() if not there()]
-    if not missing:
-        return Finding("build tools", "ok", "go, gcc and debootstrap are here")
-    fixable = os.geteuid() == 0 and bool(shutil.which("apt-get")) and missing != ["go"]
-    seen = f"not here: {', '.join(missing)}; needed where nothing can be downloaded"
-    return Finding("build tools", "warning", seen, "`halab doctor --fix`", fixable=fixable)
+def build_tools() -> Finding:
+    """Look for the build tools."""
+    return tools([name for name, place in TOOLS.items() if not there(name, place)], apt=there("apt-get"))
+
+
+def tools(missing: Collection[str], *, apt: bool) -> Finding:
+    """Judge the build tools. Go is no matter: where it is missing, a Python package brings it (components)."""
+    if not (names := " ".join(name for name in missing if name != "go")):
+        return Finding("build tools", "ok", "gcc, debootstrap and go" + (", which is installed when needed" if missing else ""))
+    remedy = f"`halab doctor --fix` as root, or: sudo apt-get install {names}" if apt else "install them if your system has them"
+    return Finding("build tools", "warning", f"not here: {names}; needed where nothing can be downloaded", remedy, fixable=apt)

@@ -3,97 +3,155 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import engine
-from lab.doctor import INOTIFY
-from lab.errors import LabError
+from lab import doctor, engine
+from lab.errors import ApplyError, LabError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from lab.doctor import Finding
 
-PACKAGES = {"dockerd": "docker.io", "debootstrap": "debootstrap", "gcc": "gcc", "iptables": "iptables"}
-"""Program → Debian's package; libc6-dev comes with gcc's recommendation and is named with it."""
-ENGINE_WAIT_S = 60
-LOG = Path("/var/log/dockerd.log")
+    Tell = Callable[[str], None]
+    Execute = Callable[[list[str]], None]
+    Detach = Callable[[list[str], Path], Callable[[], int | None]]
 
+INCLUDES = Path("/usr/include/stdlib.h")
+SYSTEMD = Path("/run/systemd/system")
+LOG = Path("/var/log/dockerd.log")
+ENGINE_WAIT_S = 60
+AS_ROOT = {"engine", "build tools", *(f"fs.inotify.{name}" for name in doctor.INOTIFY)}
+"""Findings that only root can do something about."""
 
 
 def run(argv: list[str]) -> None:
     """Run a command. Raises LabError with the tail of what it printed."""
-    result = subprocess.run(argv, capture_output=True, text=True, check=False, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        result = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
+    except OSError as error:
+        raise LabError(f"`{' '.join(argv)}` cannot be run: {error}") from error
     if result.returncode != 0:
         raise LabError(f"`{' '.join(argv)}` ended with {result.returncode}:\n{(result.stdout + result.stderr)[-1500:]}")
 
 
-def fix(findings: Iterable[Finding], tell: Callable[[str], None], execute: Callable[[list[str]], None] = run) -> None:
-    """Do what can be done about the fixable findings. Raises LabError where a step fails."""
-    names = {finding.name for finding in findings if finding.fixable}
-    root = os.geteuid() == 0
-    if names and not root:
-        tell("not root: only what needs no root is done; the remedies say the rest")
-    if "engine" in names and root:
-        _packages(tell, execute, engine_too=True)
-        _start_engine(tell, execute)
-    elif "build tools" in names and root:
-        _packages(tell, execute, engine_too=False)
-    for name, value in INOTIFY.items():
-        if f"fs.inotify.{name}" in names and root:
-            tell(f"setting fs.inotify.{name} to {value}")
-            execute(["sysctl", "-q", "-w", f"fs.inotify.{name}={value}"])
-    if "left-overs" in names:
-        connected = engine.connect()
-        for helper in connected.labelled("halab.helper=1")[0]:
-            tell(f"removing helper container {helper[:12]}")
-            connected.remove_container(helper)
+def detached(argv: list[str], log: Path) -> Callable[[], int | None]:
+    """Start a command that outlives this process and its terminal; gives what asks for its exit code (None: it runs)."""
+    try:
+        with log.open("ab") as output:
+            process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
+    except OSError as error:
+        raise LabError(f"`{' '.join(argv)}` cannot be run: {error}") from error
+    return process.poll
 
 
-def _packages(tell: Callable[[str], None], execute: Callable[[list[str]], None], *, engine_too: bool) -> None:
-    """Install Debian's packages for the programs that are missing."""
-    missing = [package for program, package in PACKAGES.items() if not _there(program) and (engine_too or program != "dockerd")]
+def fix(findings: Iterable[Finding], tell: Tell, execute: Execute = run, detach: Detach = detached) -> list[Finding]:
+    """Do what can be done about the fixable findings and give all as they are then. Raises LabError where a step fails.
+
+    A step that fails does not keep the others from being done.
+    """
+    after: list[Finding] = []
+    errors: list[LabError] = []
+    for finding in findings:
+        if not finding.fixable:
+            after.append(finding)
+        elif finding.name in AS_ROOT and os.geteuid() != 0:
+            tell(f"{finding.name}: needs root, left as it is")
+            after.append(finding)
+        else:
+            try:
+                after.append(_one(finding, tell, execute, detach))
+            except LabError as error:
+                errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise ApplyError(tuple(errors))
+    return after
+
+
+def _one(finding: Finding, tell: Tell, execute: Execute, detach: Detach) -> Finding:
+    """Do something about one finding and look again."""
+    if finding.name == "engine":
+        # The build tools come along: one `apt-get update`. Where there is none, only Docker itself is a must.
+        along = {"iptables": _lacks("iptables"), **_tools()} if doctor.there("apt-get") else {}
+        install({"docker.io": _lacks("dockerd"), **along}, tell, execute)
+        start_engine(tell, execute, detach)
+        return doctor.version(engine.connect().info())
+    if finding.name == "build tools":
+        install(_tools(), tell, execute)
+        return doctor.build_tools()
+    if finding.name == "left-overs":
+        return _remove_helpers(tell)
+    limit = finding.name.removeprefix("fs.inotify.")
+    tell(f"setting fs.inotify.{limit} to {doctor.INOTIFY[limit]}")
+    execute(["sysctl", "-q", "-w", f"fs.inotify.{limit}={doctor.INOTIFY[limit]}"])
+    return doctor.watches(limit)
+
+
+def _lacks(program: str) -> bool:
+    return not doctor.there(program, f"/usr/sbin/{program}")
+
+
+def _tools() -> dict[str, bool]:
+    """Give Debian's packages that building needs, package → whether it is missing."""
+    return {"debootstrap": _lacks("debootstrap"), "gcc": _lacks("gcc"), "libc6-dev": not INCLUDES.exists()}
+
+
+def install(packages: dict[str, bool], tell: Tell, execute: Execute) -> None:
+    """Install the packages that are missing. Raises LabError where the system is not Debian's kind."""
+    missing = [package for package, lacking in packages.items() if lacking]
     if not missing:
         return
-    if not shutil.which("apt-get"):
-        raise LabError(f"missing: {', '.join(missing)}", "halab installs on Debian and Ubuntu only: install Docker yourself")
-    if "gcc" in missing:
-        missing.append("libc6-dev")
+    if not doctor.there("apt-get"):
+        raise LabError(f"missing: {', '.join(missing)}", "halab installs on Debian and Ubuntu only: install them yourself")
     tell(f"installing {', '.join(missing)}")
     execute(["apt-get", "update", "-qq"])
     execute(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing])
 
 
-def _there(program: str) -> bool:
-    return bool(shutil.which(program) or Path("/usr/sbin", program).exists())
-
-
-def _start_engine(tell: Callable[[str], None], execute: Callable[[list[str]], None]) -> None:
+def start_engine(tell: Tell, execute: Execute, detach: Detach) -> None:
     """Start Docker: by systemd where that runs, else by hand, detached from this terminal."""
-    if _answers():
+    if answers():  # a package may start it
         return
-    if Path("/run/systemd/system").is_dir():
+    if SYSTEMD.is_dir():
         tell("starting Docker (systemctl start docker)")
         execute(["systemctl", "start", "docker"])
-    else:
-        tell(f"starting Docker (dockerd; its log is {LOG})")
-        with LOG.open("ab") as log:
-            subprocess.Popen(["dockerd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        await_engine(lambda: None, "see `journalctl -u docker`")
+        return
+    tell(f"starting Docker (dockerd; its log is {LOG})")
+    ended = detach(["dockerd"], LOG)
+    await_engine(ended, f"see {LOG}", LOG)
+
+
+def await_engine(ended: Callable[[], int | None], hint: str, log: Path | None = None) -> None:
+    """Wait until Docker answers. Raises LabError with the log's tail when it ends or takes too long."""
     begin = time.monotonic()
-    while not _answers():
-        if time.monotonic() - begin > ENGINE_WAIT_S:
-            tail = LOG.read_text(errors="replace")[-1500:] if LOG.exists() else ""
-            raise LabError(f"Docker does not answer after {ENGINE_WAIT_S} s:\n{tail}", "look at its log")
+    while not answers():
+        code, waited = ended(), time.monotonic() - begin
+        if code is not None or waited > ENGINE_WAIT_S:
+            what = f"Docker does not answer after {waited:.0f} s" if code is None else f"dockerd ended with {code}"
+            tail = log.read_text(errors="replace")[-1500:] if log and log.exists() else ""
+            raise LabError(f"{what}:\n{tail}" if tail else what, hint)
         time.sleep(0.5)
 
 
-def _answers() -> bool:
+def answers() -> bool:
+    """Tell whether an engine answers."""
     try:
         engine.connect()
     except LabError:
         return False
     return True
+
+
+def _remove_helpers(tell: Tell) -> Finding:
+    connected = engine.connect()
+    for helper in doctor.helpers(connected):
+        tell(f"removing helper container {helper[:12]}")
+        connected.remove_container(helper)
+    return doctor.leftovers(doctor.helpers(connected))

@@ -19,7 +19,7 @@ from lab.plan import Action, Plan
 from lab.privilege import privileged
 from lab.ready import Readiness
 from lab.reporter import Silent
-from lab.spec import LABEL_DISTRIBUTION
+from lab.spec import LABEL_DISTRIBUTION, LABEL_NODE
 from lab.topology.model import KUBERNETES_PORT, Topology, from_json
 
 if TYPE_CHECKING:
@@ -170,15 +170,20 @@ class Lab:
             raise
 
     def _carry_out(self, steps: Plan, wanted: Desired, distribution: Distribution, applier: Applier, timeout_s: float) -> None:
-        image = wanted.containers[-1].image
-        applier.make(Plan(steps.of(Action.CREATE_NETWORK, Action.CREATE_VOLUME)), wanted, privileged=True)
-        keys = vault.ensure(self.engine, self.name, image)
-        applier.make(Plan(steps.of(Action.CREATE)), wanted, privileged=privileged(self.engine, image))
+        keys = self._make(steps, wanted, applier)
         self._boot(steps, distribution, keys, applier)
         with self.cluster(keys) as cluster:
             Readiness(self.engine, self.topology, distribution, cluster, self.reporter, self.cancelled).wait(timeout_s)
         if steps.of(Action.BOOT):
             distribution.settle(self.topology, self.node)
+
+    def _make(self, steps: Plan, wanted: Desired, applier: Applier) -> Secrets:
+        """Make what is missing, boot nothing; gives the lab's secrets, made new with the lab."""
+        image = wanted.containers[-1].image
+        applier.make(Plan(steps.of(Action.CREATE_NETWORK, Action.CREATE_VOLUME)), wanted, privileged=True)
+        keys = vault.ensure(self.engine, self.name, image)
+        applier.make(Plan(steps.of(Action.CREATE)), wanted, privileged=privileged(self.engine, image))
+        return keys
 
     def _boot(self, steps: Plan, distribution: Distribution, keys: Secrets, applier: Applier) -> None:
         first, again = steps.subjects(Action.BOOT), steps.subjects(Action.START)
@@ -218,9 +223,26 @@ class Lab:
             distribution = self.distribution(observed)
             wanted = self._desired(distribution, observed)
             steps = Plan(tuple(step for step in plan.start(wanted, observed).steps if step.subject == name))
-            applier = Applier(self.engine, self.reporter, secrets.token_hex(6), self.cancelled)
-            self._carry_out(steps, wanted, distribution, applier, START_TIMEOUT_S) if steps.steps else None
+            if not steps.empty:
+                applier = Applier(self.engine, self.reporter, secrets.token_hex(6), self.cancelled)
+                with self._taking_back(applier):
+                    keys = self._make(steps, wanted, applier)
+                    self._boot(steps, distribution, keys, applier)
+                    self._await_node(name, distribution, keys)
             return steps
+
+    def _await_node(self, name: str, distribution: Distribution, keys: Secrets) -> None:
+        """Wait until a node that was powered on is Ready, if there is a cluster to be Ready in."""
+        running = {found.labels.get(LABEL_NODE) for found in self.observe().containers if found.running}
+        masters = [node.name for node in self.topology.masters]
+        quorum = len([node for node in masters if node in running]) > len(masters) // 2
+        if not quorum or self.topology.loadbalancer.name not in running:
+            reason = "the load balancer does not run" if quorum else "most masters do not run"
+            self.reporter.done(name, f"booted; the cluster is not awaited: {reason}")
+            return
+        with self.cluster(keys) as cluster:
+            only = () if name == self.topology.loadbalancer.name else (name,)
+            Readiness(self.engine, self.topology, distribution, cluster, self.reporter, self.cancelled, only=only).wait(START_TIMEOUT_S)
 
     # --- stop, destroy ---
 
@@ -237,7 +259,11 @@ class Lab:
 
     def secrets(self) -> Secrets:
         """Give the lab's secrets from its volume."""
-        return vault.read(self.engine, self.name, tags(sources(self.topology))["loadbalancer"])
+        # By the image of one of its own nodes: the lab may be older than this halab and its images.
+        image = next((found.image for found in self.observe().containers if found.image), "")
+        if not image:
+            raise LabError(f"lab {self.name} has no nodes yet", f"run `halab start {self.name}`")
+        return vault.read(self.engine, self.name, image)
 
     def port(self) -> int:
         """Give the host's port of the API. Raises LabError while the load balancer has none."""
@@ -267,5 +293,6 @@ def destroy(engine: Engine, name: str, reporter: Reporter) -> Plan:
         left = plan.destroy(engine.observe(name))
         if not left.empty:
             Applier(engine, reporter, "").remove(left)
-        (data.state() / f"{name}.kubeconfig").unlink(missing_ok=True)
+        for ending in ("kubeconfig", "lock"):  # filelock notices that a file it waited for was removed, and takes a new one
+            (data.state() / f"{name}.{ending}").unlink(missing_ok=True)
         return steps

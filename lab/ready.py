@@ -47,6 +47,8 @@ class Readiness:
     cluster: Cluster
     reporter: Reporter
     cancelled: threading.Event
+    only: tuple[str, ...] | None = None
+    """Wait for the API and these nodes alone; for everything where it is None."""
     applied: bool = False
     finished: set[str] = field(default_factory=set)
     seen: dict[str, str] = field(default_factory=dict)
@@ -70,6 +72,8 @@ class Readiness:
 
     def _questions(self) -> dict[str, Callable[[], Observation]]:
         nodes = {node.name: (lambda name=node.name: self._node(name)) for node in self.topology.nodes}
+        if self.only is not None:
+            return {"API": self._api, **{name: ask for name, ask in nodes.items() if name in self.only}}
         extra = {name: (lambda name=name: self._addon(name)) for name in self.topology.addons}
         return {"API": self._api, "VIP": self._vip, **nodes, **extra}
 

@@ -61,8 +61,11 @@ class ContainerSpec:
     ports: dict[int, int] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
-        """A short hash of all that cannot be changed without making the container anew."""
-        return digest(json.dumps(asdict(self), sort_keys=True))
+        """A short hash of all that cannot be changed without making the container anew.
+
+        But not the image: a lab made by an older halab must still start again; a node made anew gets the newer image.
+        """
+        return digest(json.dumps({**asdict(self), "image": ""}, sort_keys=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +96,7 @@ class ObservedContainer:
     name: str
     state: str
     labels: dict[str, str]
+    image: str = ""
     ports: dict[int, int] = field(default_factory=dict)
 
     @property

@@ -290,5 +290,10 @@ def _observed(lab: str, found: dict[str, list[dict[str, Any]]]) -> Observed:
 def _container(item: dict[str, Any]) -> ObservedContainer:
     ports = {port["PrivatePort"]: port["PublicPort"] for port in item.get("Ports") or [] if port.get("PublicPort")}
     return ObservedContainer(
-        id=item["Id"], name=item["Names"][0].lstrip("/"), state=item["State"], labels=dict(item["Labels"]), ports=ports
+        id=item["Id"],
+        name=item["Names"][0].lstrip("/"),
+        state=item["State"],
+        labels=dict(item["Labels"]),
+        image=item["Image"],
+        ports=ports,
     )

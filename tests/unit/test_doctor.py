@@ -1,0 +1,393 @@
+"""doctor: each fact is judged by a pure function; what is fixed is recorded by a double. No engine, no command is run."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import resource
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address, IPv4Network
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+from lab import components, doctor, doctor_fix, engine, host, privilege
+from lab.doctor import FEATURES, GIB, INOTIFY, MIB, Finding
+from lab.errors import ApplyError, EngineError, InputError, LabError
+from lab.spec import Observed, ObservedContainer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lab.topology.model import Topology
+
+INFO = {
+    "ServerVersion": "28.0", "ApiVersion": "1.48", "CgroupVersion": "2", "CgroupDriver": "systemd", "MemTotal": 16 * GIB,
+    "OperatingSystem": "Debian", "DockerRootDir": "/",
+}  # fmt: skip
+DESKTOP = {**INFO, "OperatingSystem": "Docker Desktop"}
+NOT_THERE = EngineError("no Docker engine answers", "start Docker")
+REFUSED = EngineError("Docker refuses this user (permission denied on its socket)", "usermod")
+
+
+class Machine:
+    """An engine with some helpers and a lab."""
+
+    def __init__(self, ages_s: tuple[int, ...] = (), subnets: dict[str, str] | None = None, port: int = 0) -> None:
+        self.helpers = {f"helper{age:012}": datetime.now(UTC) - timedelta(seconds=age) for age in ages_s}
+        self.networks, self.port, self.told = subnets or {}, port, INFO
+        self.removed: list[str] = []
+        self.sick = False
+
+    def info(self) -> dict[str, object]:
+        return self.told
+
+    def images(self) -> dict[str, object]:
+        return {}
+
+    def labelled(self, label: str) -> tuple[list[str], list[str], list[str]]:
+        if self.sick:
+            raise EngineError("listing what bears it: broken", "restart it")
+        assert label == "halab.helper=1"
+        return list(self.helpers), [], []
+
+    def inspect(self, helper: str) -> dict[str, str]:
+        return {"Created": f"{self.helpers[helper]:%Y-%m-%dT%H:%M:%S}.123456789Z"}
+
+    def remove_container(self, helper: str) -> None:
+        self.removed.append(helper)
+        del self.helpers[helper]
+
+    def subnets(self) -> dict[str, str]:
+        return self.networks
+
+    def observe(self, lab: str) -> Observed:
+        balancer = ObservedContainer(id="x", name="lb", state="running", labels={}, ports={6443: self.port})
+        return Observed(lab=lab, containers=(balancer,) if self.port else ())
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A healthy Linux machine without any network but the engine's."""
+    made = Machine()
+    monkeypatch.setattr(engine, "connect", lambda: made)
+    monkeypatch.setattr(host, "routes", dict)
+    monkeypatch.setattr(host, "free_port", lambda wanted: wanted)
+    monkeypatch.setattr(components, "reachable", lambda _: True)
+    monkeypatch.setattr(doctor.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(doctor, "_available", lambda: 12 * GIB)
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    return made
+
+
+def by_name(findings: tuple[Finding, ...]) -> dict[str, Finding]:
+    return {finding.name: finding for finding in findings}
+
+
+def refuse(error: LabError) -> Callable[..., NoReturn]:
+    def fail(*_: object) -> NoReturn:
+        raise error
+
+    return fail
+
+
+CASES = {
+    "new engine": (lambda _: doctor.version(INFO), "ok", "Docker 28.0, API 1.48", ""),
+    "oldest engine": (lambda _: doctor.version({**INFO, "ApiVersion": "1.41"}), "ok", "API 1.41", ""),
+    "old engine": (lambda _: doctor.version({**INFO, "ApiVersion": "1.40"}), "failed", "too old", "20.10"),
+    "no engine": (lambda _: doctor.no_engine(NOT_THERE, startable=True), "failed", "no Docker", "start Docker"),
+    "cgroups": (lambda _: doctor.way(INFO)[0], "ok", "version 2, driver systemd", ""),
+    "desktop": (lambda _: doctor.way(DESKTOP)[1], "warning", "not reachable", "published port"),
+    "privileged": (lambda _: doctor.privileges(full=True), "ok", "--privileged starts", ""),
+    "capabilities": (lambda _: doctor.privileges(full=False), "ok", "but CAP_SYS_RESOURCE", ""),
+    "privilege unknown": (lambda _: doctor.privileges(full=None), "warning", "no image", "asked at the first start"),
+    "memory": (lambda t: doctor.memory(16 * GIB, 8 * GIB, t), "ok", "8.0 GiB free, lab 3m3w needs 2.7 GiB", ""),
+    "memory unknown": (lambda t: doctor.memory(8 * GIB, 0, t), "ok", "8.0 GiB free", ""),
+    "memory in use": (lambda t: doctor.memory(16 * GIB, 2 * GIB, t), "warning", "2.0 GiB free", "smaller topology"),
+    "memory too small": (lambda t: doctor.memory(2 * GIB, 2 * GIB, t), "failed", "needs 2.7 GiB", "smaller topology"),
+    "disk": (lambda _: doctor.disk(50 * GIB, 7, "/d"), "ok", "50.0 GiB free at /d, 7 nodes need 3.5 GiB", ""),
+    "disk for a build": (lambda _: doctor.disk(5 * GIB, 7, "/d"), "warning", "a first build 6 GiB more", "docker system df"),
+    "disk when built": (lambda _: doctor.disk(5 * GIB, 7, "/d", built=True), "ok", "5.0 GiB", ""),
+    "disk nearly full": (lambda _: doctor.disk(100 * MIB, 7, "/d"), "failed", "0.1 GiB", "docker system df"),
+    "port": (lambda _: doctor.port(6443, 6443), "ok", "6443 can be used", ""),
+    "any port": (lambda _: doctor.port(0, 40001), "ok", "any can be used", ""),
+    "port in use": (lambda _: doctor.port(6443, 6444), "warning", "6443 is in use", "6444"),
+    "nothing left over": (lambda _: doctor.leftovers([]), "ok", "none", ""),
+    "left over": (lambda _: doctor.leftovers(["a", "b"]), "warning", "2 helper", "--fix"),
+    "files": (lambda _: doctor.open_files(1024, 524288), "ok", "1024, at most 524288", ""),
+    "files without limit": (lambda _: doctor.open_files(1024, resource.RLIM_INFINITY), "ok", "any number", ""),
+    "few files": (lambda _: doctor.open_files(1024, 4096), "warning", "at most 4096", "limits.conf"),
+    "inotify": (lambda _: doctor.inotify("max_user_watches", 524288, 524288), "ok", "524288", ""),
+    "little inotify": (lambda _: doctor.inotify("max_user_watches", 8192, 524288), "warning", "8192", "sysctl -w fs.inotify.max_user_w"),
+    "reached": (lambda _: doctor.source("downloads", answers=True), "ok", "reached", ""),
+    "no downloads": (lambda _: doctor.source("downloads", answers=False), "warning", "not reached", "Go modules and Debian's"),
+    "no K3s": (lambda _: doctor.source("K3s release", answers=False), "warning", "not reached", "k3s_binary"),
+    "tools": (lambda _: doctor.tools([], apt=True), "ok", "gcc, debootstrap and go", ""),
+    "no Go": (lambda _: doctor.tools(["go"], apt=False), "ok", "installed when needed", ""),
+    "no gcc": (lambda _: doctor.tools(["gcc", "go"], apt=True), "warning", "not here: gcc;", "apt-get install gcc"),
+    "no gcc, no apt": (lambda _: doctor.tools(["gcc"], apt=False), "warning", "not here: gcc;", "install them"),
+    "kernel": (lambda _: doctor.kernel(dict.fromkeys(FEATURES, "there")), "ok", "vxlan", ""),
+    "modules": (lambda _: doctor.kernel({"vxlan": "loadable", "br_netfilter": "there"}), "ok", "vxlan", ""),
+    "br_netfilter": (lambda _: doctor.kernel({"br_netfilter": "loadable"}), "warning", "not loaded", "modprobe br_netfilter"),
+    "kernel unknown": (lambda _: doctor.kernel({"vxlan": "unknown", "veth": "unknown"}), "warning", "vxlan veth", "modprobe -a vxlan veth"),
+    "kernel lacks": (lambda _: doctor.kernel({"vxlan": "lacking", "veth": "unknown"}), "failed", "lacks vxlan", "kernel"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_facts_are_judged(topology: Topology, case: str) -> None:
+    judge, state, seen, remedy = CASES[case]
+    found = judge(topology)
+    assert found.state == state
+    assert seen in found.seen
+    assert remedy in found.remedy
+    assert bool(found.remedy) == (state != "ok"), "whatever is not well has a remedy, and nothing else has"
+
+
+@pytest.mark.parametrize(("error", "startable", "fixable"), [(NOT_THERE, True, True), (NOT_THERE, False, False), (REFUSED, True, False)])
+def test_an_engine_that_refuses_the_user_is_not_started_again(error: LabError, startable: bool, fixable: bool) -> None:  # noqa: FBT001
+    assert doctor.no_engine(error, startable=startable).fixable is fixable
+
+
+def test_a_subnet_in_use_is_told_with_a_free_one() -> None:
+    wanted = IPv4Network("172.30.0.0/24")
+    assert doctor.subnet(wanted, {IPv4Network("172.17.0.0/16"): "Docker network bridge"}).state == "ok"
+    found = doctor.subnet(wanted, {IPv4Network("172.30.0.0/16"): "the host's route by tun0"})
+    assert (found.state, found.seen) == ("failed", "172.30.0.0/24 meets 172.30.0.0/16 (the host's route by tun0)")
+    assert "free is 172.31.0.0/24" in found.remedy
+
+
+def write(root: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "found"),
+    [
+        ("vxlan", {"sys/module/vxlan/refcnt": "1"}, "there"),
+        ("overlay", {"proc/filesystems": "nodev\ttmpfs\nnodev\toverlay\n"}, "there"),
+        ("br_netfilter", {"proc/sys/net/bridge/bridge-nf-call-iptables": "1"}, "there"),
+        ("veth", {"lib/modules/6.1/modules.builtin": "kernel/drivers/net/veth.ko\n"}, "there"),
+        ("veth", {"proc/config.gz": "CONFIG_VETH=y\n"}, "there"),
+        ("nf_tables", {"boot/config-6.1": "CONFIG_NF_TABLES=y\n"}, "there"),
+        ("vxlan", {"lib/modules/6.1/modules.dep": "kernel/drivers/net/vxlan/vxlan.ko.xz: kernel/x.ko\n"}, "loadable"),
+        ("vxlan", {"lib/modules/6.1/modules.dep": "kernel/a.ko:\n", "boot/config-6.1": "CONFIG_VXLAN=m\n"}, "lacking"),
+        ("bridge", {"boot/config-6.1": "# CONFIG_BRIDGE is not set\nCONFIG_BRIDGE_NETFILTER=y\n"}, "lacking"),
+        ("vxlan", {"boot/config-6.1": "CONFIG_VXLAN=m\n"}, "unknown"),
+        ("vxlan", {"boot/config-5.0": "CONFIG_VXLAN=y\n"}, "unknown"),
+        ("vxlan", {}, "unknown"),
+    ],
+)
+def test_kernel_features_are_found_without_loading(tmp_path: Path, name: str, files: dict[str, str], found: str) -> None:
+    write(tmp_path, files)
+    assert doctor.feature(name, tmp_path, "6.1") == found
+
+
+def test_a_healthy_machine_is_examined(machine: Machine) -> None:
+    found = by_name(doctor.examine())
+    names = "engine cgroups privilege memory disk subnet port left-overs open_files kernel downloads K3s_release build_tools"
+    assert {name.replace("_", " ") for name in names.split()} | {"br_netfilter"} >= set(found) - {f"fs.inotify.{n}" for n in INOTIFY} - {"inotify"}
+    assert {found[name].state for name in ("engine", "cgroups", "memory", "subnet", "port", "left-overs", "downloads")} == {"ok"}
+    assert found["privilege"].state == "warning"
+
+
+def test_a_machine_without_an_engine_is_a_finding(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "connect", refuse(NOT_THERE))
+    monkeypatch.setattr(host, "free_port", refuse(InputError("no free port on 127.0.0.1", "set another")))
+    found = by_name(doctor.examine())
+    assert found["engine"].state == "failed"
+    assert "no free port" in found["port"].seen
+    assert {"kernel", "open files", "build tools"} <= set(found)
+
+
+def test_what_cannot_be_looked_at_hides_nothing_else(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.sick = True
+    machine.told = {**INFO, "ApiVersion": "new"}
+    monkeypatch.setattr(components, "reachable", refuse(LabError("no resolver")))
+    found = by_name(doctor.examine())
+    assert (found["left-overs"].state, found["left-overs"].remedy) == ("warning", "restart it")
+    assert "could not be looked at: ValueError" in found["engine"].seen
+    assert "no resolver" in found["sources"].seen
+    assert found["subnet"].state == "ok"
+
+
+@pytest.mark.parametrize("sign", ["desktop", "remote"])
+def test_an_engine_elsewhere_is_not_judged_by_this_machine(machine: Machine, monkeypatch: pytest.MonkeyPatch, sign: str) -> None:
+    if sign == "desktop":
+        machine.told = DESKTOP
+    else:
+        monkeypatch.setenv("DOCKER_HOST", "tcp://elsewhere:2376")
+    found = by_name(doctor.examine())
+    assert not {"disk", "kernel", "open files", "inotify"} & set(found)
+    assert "16.0 GiB free" in found["memory"].seen
+    assert ("addresses" in found) == (sign == "desktop")
+
+
+def test_a_running_lab_does_not_collide_with_itself(machine: Machine, monkeypatch: pytest.MonkeyPatch, topology: Topology) -> None:
+    own, port = str(topology.network.subnet), topology.loadbalancer.host_port
+    machine.networks, machine.port = {own: f"halab-{topology.name}"}, port
+    monkeypatch.setattr(host, "routes", lambda: {topology.network.subnet: "br-1"})
+    monkeypatch.setattr(host, "free_port", lambda wanted: wanted + 1)
+    found = by_name(doctor.examine(topology))
+    assert (found["subnet"].state, found["port"].state) == ("ok", "ok")
+    machine.networks[str(IPv4Network((IPv4Address("172.30.0.128"), 25)))] = "another"
+    assert by_name(doctor.examine(topology))["subnet"].state == "failed"
+
+
+def test_the_privilege_is_asked_with_an_image_of_ours(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(machine, "images", lambda: {"halab/node:1": {}, "halab/base:1": {}}, raising=False)
+    monkeypatch.setattr(privilege, "privileged", lambda _, image: asked.append(image) or True)
+    assert by_name(doctor.examine())["privilege"].seen == "--privileged starts"
+    assert asked == ["halab/base:1"]
+
+
+def test_a_young_helper_may_be_in_use(machine: Machine) -> None:
+    old, young = 3600, 200
+    machine.helpers = Machine((old, young)).helpers
+    assert doctor.helpers(machine) == [f"helper{old:012}"]  # type: ignore[arg-type]
+
+
+# --- fixing ---
+
+
+class Bench:
+    """Records what fix() does; `have` are the programs that are here."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        self.told: list[str] = []
+        self.commands: list[list[str]] = []
+        self.have = {"apt-get"}
+        self.answers = [False, True]
+        self.code: int | None = None
+        self.fails: set[str] = set()
+        self.log, self.systemd = tmp_path / "dockerd.log", tmp_path / "systemd"
+        for name, value in {"LOG": self.log, "SYSTEMD": self.systemd, "INCLUDES": tmp_path / "stdlib.h", "ENGINE_WAIT_S": 0.01}.items():
+            monkeypatch.setattr(doctor_fix, name, value)
+        monkeypatch.setattr(doctor_fix, "answers", lambda: self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
+        monkeypatch.setattr(doctor_fix.time, "sleep", lambda _: None)
+        monkeypatch.setattr(doctor, "there", lambda program, _="": program in self.have)
+        monkeypatch.setattr(doctor, "watches", lambda name: Finding(f"fs.inotify.{name}", "ok", "now"))
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+    def execute(self, argv: list[str]) -> None:
+        self.commands.append(argv)
+        if argv[0] in self.fails:
+            raise LabError(f"{argv[0]} failed")
+        if argv[:2] == ["apt-get", "install"]:
+            self.have |= {"dockerd", "gcc", "debootstrap", "iptables"}
+
+    def detach(self, argv: list[str], log: Path) -> Callable[[], int | None]:
+        self.commands.append(["detached", *argv])
+        log.write_text("failed to start: iptables not found")
+        return lambda: self.code
+
+    def fix(self, *names: str) -> list[Finding]:
+        findings = [Finding(name, "warning", "before", "do it", fixable=True) for name in names]
+        return doctor_fix.fix([*findings, Finding("disk", "ok", "x")], self.told.append, self.execute, self.detach)
+
+
+@pytest.fixture
+def bench(machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bench:
+    return Bench(monkeypatch, tmp_path)
+
+
+UPDATE, INSTALL = ["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends"]
+ALL_PACKAGES = ["docker.io", "iptables", "debootstrap", "gcc", "libc6-dev"]
+
+
+def test_fix_installs_and_starts_docker_by_hand(bench: Bench) -> None:
+    after = bench.fix("engine")
+    assert bench.commands == [UPDATE, [*INSTALL, *ALL_PACKAGES], ["detached", "dockerd"]]
+    assert bench.told == [f"installing {', '.join(ALL_PACKAGES)}", f"starting Docker (dockerd; its log is {bench.log})"]
+    assert [(finding.name, finding.state) for finding in after] == [("engine", "ok"), ("disk", "ok")]
+
+
+def test_fix_starts_docker_by_systemd(bench: Bench) -> None:
+    bench.systemd.mkdir()
+    bench.have = {"dockerd"}  # no apt-get: what is not a must is left out
+    bench.fix("engine")
+    assert bench.commands == [["systemctl", "start", "docker"]]
+
+
+def test_fix_starts_nothing_that_a_package_started(bench: Bench) -> None:
+    bench.answers = [True]
+    bench.fix("engine")
+    assert bench.commands == [UPDATE, [*INSTALL, *ALL_PACKAGES]]
+
+
+@pytest.mark.parametrize(("code", "words"), [(1, "dockerd ended with 1"), (None, "does not answer after")])
+def test_an_engine_that_does_not_start_shows_its_log(bench: Bench, code: int | None, words: str) -> None:
+    bench.answers, bench.code = [False], code
+    with pytest.raises(LabError, match=rf"(?s){words}.*iptables not found"):
+        bench.fix("engine")
+
+
+def test_fix_says_what_it_cannot_install(bench: Bench) -> None:
+    bench.have = set()
+    with pytest.raises(LabError, match=r"missing: docker.io\n.*Debian and Ubuntu only"):
+        bench.fix("engine")
+    assert bench.commands == []
+
+
+def test_fix_installs_build_tools_once(bench: Bench) -> None:
+    after = bench.fix("engine", "build tools")
+    assert [argv[1] for argv in bench.commands].count("update") == 1
+    assert after[1].state in {"ok", "warning"}
+    bench.commands.clear()
+    bench.have -= {"gcc"}
+    doctor_fix.INCLUDES.touch()
+    bench.fix("build tools")
+    assert bench.commands == [UPDATE, [*INSTALL, "gcc"]]
+
+
+def test_fix_sets_limits(bench: Bench) -> None:
+    after = bench.fix("fs.inotify.max_user_watches")
+    assert bench.commands == [["sysctl", "-q", "-w", "fs.inotify.max_user_watches=524288"]]
+    assert bench.told == ["setting fs.inotify.max_user_watches to 524288"]
+    assert after[0].state == "ok"
+
+
+def test_fix_removes_old_helpers_only(bench: Bench, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)  # needs no root
+    machine.helpers = Machine((3600, 5)).helpers
+    after = bench.fix("left-overs")
+    assert machine.removed == [f"helper{3600:012}"]
+    assert bench.told == ["removing helper container helper000000"]
+    assert after[0] == Finding("left-overs", "ok", "none")
+
+
+def test_without_root_nothing_is_run_and_all_is_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    after = bench.fix("engine", "build tools", "fs.inotify.max_user_watches")
+    assert bench.commands == []
+    assert [line.endswith("needs root, left as it is") for line in bench.told] == [True] * 3
+    assert {finding.seen for finding in after} == {"before", "x"}
+
+
+def test_what_fails_does_not_keep_the_rest_from_being_done(bench: Bench) -> None:
+    bench.fails = {"apt-get", "sysctl"}
+    with pytest.raises(ApplyError, match=r"(?s)apt-get failed.*sysctl failed"):
+        bench.fix("build tools", "fs.inotify.max_user_watches")
+    assert [argv[0] for argv in bench.commands] == ["apt-get", "sysctl"]
+
+
+def test_a_command_that_fails_shows_what_it_printed() -> None:
+    with pytest.raises(LabError, match=r"(?s)ended with 3:\nno space"):
+        doctor_fix.run(["sh", "-c", "echo no space; exit 3"])
+    with pytest.raises(LabError, match="cannot be run"):
+        doctor_fix.run(["/no/such/program"])
+
+
+def test_a_detached_command_writes_its_log_and_tells_its_end(tmp_path: Path) -> None:
+    ended = doctor_fix.detached(["sh", "-c", "echo started; exit 4"], tmp_path / "log")
+    while (code := ended()) is None:
+        pass
+    assert code == 4
+    assert (tmp_path / "log").read_text() == "started\n"
+    with pytest.raises(LabError, match="cannot be run"):
+        doctor_fix.detached(["/no/such/program"], tmp_path / "log")
