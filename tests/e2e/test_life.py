@@ -141,7 +141,15 @@ class TestSmallLab:
 
     def start(self, halab: Cli, distribution: str) -> subprocess.Popen[str]:
         argv = [str(HALAB), "start", "1m1w", "--name", self.NAME, "--distribution", distribution]
-        return subprocess.Popen(argv, env=halab.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # CI's shell may have told its children to ignore ^C; a terminal's would not.
+        return subprocess.Popen(
+            argv,
+            env=halab.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 (no threads here)
+        )
 
     def await_containers(self, count: int) -> None:
         begin = time.monotonic()
