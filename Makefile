@@ -15,10 +15,10 @@ $(READY): pyproject.toml
 	@touch $@
 
 engine: $(READY)
-	@$(BIN)/halab doctor --fix
+	@$(BIN)/halab doctor --fix --machine
 
 start: $(READY) ## set everything up and start the reference lab, 3 masters and 3 workers
-	@$(BIN)/halab doctor --fix
+	@$(BIN)/halab doctor --fix --machine
 	@$(BIN)/halab start topologies/3m3w.yaml
 
 images: engine ## build the images that labs are made of

@@ -15,17 +15,19 @@ MARKS = {"ok": "✓", "warning": "!", "failed": "✗"}
 @click.command("doctor", epilog="Examples: halab doctor · halab doctor 3m3w --fix")
 @click.argument("file", required=False, shell_complete=complete_topology)
 @click.option("--fix", is_flag=True, help="Do what can be done: install and start Docker, set limits, remove left-overs.")
+@click.option("--machine", is_flag=True, help="The machine alone: no look at the subnet and port that the topology wants.")
 @option_output
-def doctor_command(file: str | None, fix: bool, output: str) -> int:
+def doctor_command(file: str | None, fix: bool, machine: bool, output: str) -> int:
     """Look whether this machine can run a lab (of FILE, if named). Exit code 1 where something fails."""
     from lab import doctor, doctor_fix
     from lab.cli import output as out
 
     topology = load_topology(file) if file else None
-    findings = doctor.examine(topology)
+    of_a_lab = ("subnet", "port") if machine else ()
+    findings = [finding for finding in doctor.examine(topology) if finding.name not in of_a_lab]
     if fix:
         doctor_fix.fix(findings, tell=lambda text: click.echo(text, err=True))
-        findings = doctor.examine(topology)
+        findings = [finding for finding in doctor.examine(topology) if finding.name not in of_a_lab]
     if output == "json":
         out.answer([asdict(finding) for finding in findings])
     else:

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# halab on a user's kind of machine: stock kernel, cgroup v2, a Docker with --privileged. Not part of CI: under emulation it takes most of an hour.
+#
+#   halab images save images.tar.zst                 where the images are built
+#   bash tests/uservm/check.sh [images.tar.zst]      on any such machine, from a checkout; without a file the images are built there
+#
+# In a throw-away machine, by a runner that boots one, lays the checkout at /root/halab and the file at /root/, and runs this as root there:
+#   RUNNER tests/uservm/check.sh images.tar.zst
+#
+# Every step prints what it does and its seconds; the first one that fails ends it. SLOW multiplies the time-outs (default 10: emulation).
+set -euo pipefail
+checkout=$(cd "$(dirname "$0")/../.." 2>/dev/null && pwd)
+[ -e "$checkout/pyproject.toml" ] || checkout=/root/halab # laid there by a runner that copies this script alone
+images=${1:-}
+[ -z "$images" ] && [ -e /root/images.tar.zst ] && images=/root/images.tar.zst
+slow=${SLOW:-10}
+cd "$checkout"
+lab=e2e-user
+
+step() { # step WORDS -- COMMAND…
+  local what=() begin=$SECONDS
+  while [ "$1" != -- ]; do what+=("$1"); shift; done; shift
+  echo "=== ${what[*]}"
+  "$@" || { echo "FAILED: ${what[*]} ($((SECONDS - begin)) s)"; return 1; }
+  echo "--- ok: ${what[*]}: $((SECONDS - begin)) s"
+}
+has() { grep -q "$1" <<<"$2" || { echo "no '$1' in: $2"; return 1; }; }
+
+install() { python3 -m venv .venv && .venv/bin/pip install --quiet --disable-pip-version-check .; }
+halab() { .venv/bin/halab "$@"; }
+doctor() { # its warnings about memory and sources are facts of the machine; a failure is not
+  halab doctor 1m1w --fix
+}
+pod() {
+  # To completion, on the worker: the scheduler, kubelet, the runtime, DNS and the way to the API's Service are in it.
+  halab kubectl $lab -- run probe --image=halab/toolbox:1.0.0 --restart=Never --overrides='{"spec":{"nodeName":"w1"}}' --command -- sh -c 'nslookup kubernetes.default.svc.cluster.local'
+  halab kubectl $lab -- wait --for=jsonpath='{.status.phase}'=Succeeded pod/probe --timeout=$((60 * slow))s
+  has 10.43.0.1 "$(halab kubectl $lab -- logs probe)"
+  halab kubectl $lab -- delete pod probe --wait=false
+}
+limit() { # on cgroup v2 a pod's memory limit must arrive in the kernel
+  halab kubectl $lab -- run bounded --image=halab/toolbox:1.0.0 --restart=Never --overrides='{"spec":{"nodeName":"w1","containers":[{"name":"bounded","image":"halab/toolbox:1.0.0","command":["sleep","3600"],"resources":{"limits":{"memory":"64Mi"}}}]}}'
+  halab kubectl $lab -- wait --for=condition=Ready pod/bounded --timeout=$((60 * slow))s
+  [ -e /sys/fs/cgroup/cgroup.controllers ] || { echo "cgroup v1: not looked at"; return 0; }
+  has 67108864 "$(halab exec $lab w1 -- sh -c 'cat $(find /sys/fs/cgroup/kubepods* -path "*pod*" -name memory.max)')"
+  halab kubectl $lab -- delete pod bounded --force --wait=false
+}
+nothing_left() {
+  local left
+  left=$(docker ps -aq --filter label=halab.lab; docker network ls -q --filter label=halab.lab; docker volume ls -q --filter label=halab.lab)
+  [ -z "$left" ] || { echo "left: $left"; return 1; }
+}
+load() { if [ -n "$images" ]; then halab images load "$images"; else halab images build; fi; }
+
+trap 'halab destroy '$lab' >/dev/null 2>&1 || true' EXIT
+step install halab from the checkout -- install
+step images -- load
+step doctor -- doctor
+step start 1m1w -- halab start 1m1w --name $lab --timeout $((300 * slow))
+step status -- halab status $lab
+step a pod on the worker resolves names -- pod
+step a memory limit reaches the kernel -- limit
+step start again changes nothing -- halab start $lab --timeout $((300 * slow))
+step stop -- halab stop $lab
+step start after stop -- halab start $lab --timeout $((300 * slow))
+step a pod after the restart -- pod
+step destroy -- halab destroy $lab
+step nothing is left -- nothing_left
+echo "ALL OK in $SECONDS s"
