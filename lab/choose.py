@@ -21,6 +21,11 @@ class Choice:
     why_not: tuple[str, ...]
 
 
+def settled(name: str) -> Choice:
+    """Give the distribution of a lab whose containers are all there: nothing is built for it, even if its image is gone."""
+    return Choice(distributions.find(name), ())
+
+
 def likely(preferred: tuple[str, ...], builder: Builder, forced: str = "") -> Distribution:
     """Give the one that `choose` would begin with; builds nothing. Raises InputError for an unknown name."""
     names = _names(preferred, forced)

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab import components, imagework, versions
+from lab import components, imagework, k3s_image, versions
 from lab.errors import ApplyError, ImageError, LabError
 from lab.topology.model import digest
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lab.reporter import Reporter
 
 LABEL_IMAGE = "halab.image"
+POD_PARTS = ("coredns", "pause")
 UPSTREAM_PARTS = ("kubernetes", "containerd", "cni-plugins", "flannel", "coredns", "pause")
 
 
@@ -74,7 +75,8 @@ def tags(sources: Sources) -> dict[str, str]:
     pods = [*table.pods.values(), folder("pods"), folder("kubernetes")]
     found["upstream"] = tag("upstream", folder("upstream"), found["node"], *parts, *pods)
     files = [imagework.file_hash(path) for path in (sources.k3s_binary, sources.k3s_images) if path]
-    found["k3s"] = tag("k3s", folder("k3s"), found["node"], repr(table.components["k3s"]), *files)
+    own = [repr(table.components[name]) for name in ("k3s", *POD_PARTS)]
+    found["k3s"] = tag("k3s", folder("k3s"), found["node"], *own, *table.pods.values(), folder("pods"), *files)
     return found
 
 
@@ -97,11 +99,11 @@ class Builder:
         if not wanted:
             return
         if distribution == "k3s" and self.missing("k3s"):
-            imagework.k3s_binary(self)  # first: what cannot be had must not cost minutes of building
+            k3s_image.binary(self)  # first: what cannot be had must not cost minutes of building
         # The machine part (packages) waits for the network, the binaries for the processor: side by side.
         self._together([lambda: self._machines(distribution), lambda: self._parts(distribution)])
         if distribution == "k3s":
-            self._ensure("k3s", lambda: imagework.build_k3s(self))
+            self._ensure("k3s", lambda: k3s_image.build(self))
         else:
             self._ensure("upstream", lambda: imagework.build_upstream(self))
 
@@ -118,9 +120,9 @@ class Builder:
             self._ensure("node", lambda: self.docker_build("node", BASE=self.tags["base"]))
 
     def _parts(self, distribution: str) -> None:
-        if distribution == "upstream" and self.missing("upstream"):
-            for name in UPSTREAM_PARTS:
-                self.obtain(name)
+        parts = {"upstream": UPSTREAM_PARTS, "k3s": POD_PARTS}[distribution]
+        for name in parts if self.missing(distribution) else ():
+            self.obtain(name)
 
     def _ensure(self, word: str, make: Callable[[], None]) -> None:
         if self.missing(word):

@@ -10,10 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import k3s_release
-from lab.components import reachable
 from lab.errors import EngineError, ImageError
-from lab.fetch import fetch
 from lab.privilege import privileged
 from lab.spec import File
 
@@ -33,7 +30,9 @@ ctr -n k8s.io images ls -q; kill $pid; wait $pid; exit 0
 
 
 def file_hash(path: str) -> str:
-    """Hash a file's content (a K3s binary of the user's)."""
+    """Hash a file's content (a K3s binary of the user's). One that is gone gives a hash of its own: labs made from it live on."""
+    if not Path(path).is_file():
+        return "gone"
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -81,7 +80,7 @@ def build_upstream(builder: Builder) -> None:
         context = Path(folder)
         shutil.copy(builder.sources.folder / "upstream" / "Dockerfile", context)
         _binaries(builder, context)
-        _pods(builder, context)
+        pods(builder, context)
         _store(builder, context)
         builder.docker_build("upstream", context, NODE=builder.tags["node"])
 
@@ -98,7 +97,7 @@ def _binaries(builder: Builder, context: Path) -> None:
         (context / "bin" / word).symlink_to("kube")
 
 
-def _pods(builder: Builder, context: Path) -> None:
+def pods(builder: Builder, context: Path) -> None:
     """Build each pod's image and save it under the name that manifests use."""
     (context / "images").mkdir()
     for word, name in builder.versions.pods.items():
@@ -135,28 +134,3 @@ def _store(builder: Builder, context: Path) -> None:
     finally:
         engine.remove_container(helper)
     shutil.rmtree(context / "images")
-
-
-def build_k3s(builder: Builder) -> None:
-    """Make the node image with K3s: the user's binary, else the release's by its checksum."""
-    sources = builder.sources
-    with tempfile.TemporaryDirectory(dir=sources.cache) as folder:
-        context = Path(shutil.copytree(sources.folder / "k3s", Path(folder) / "context"))
-        shutil.copy(k3s_binary(builder), context / "k3s")
-        (context / "k3s").chmod(0o755)
-        (context / "images").mkdir(exist_ok=True)
-        if sources.k3s_images:
-            shutil.copy(sources.k3s_images, context / "images")
-        builder.docker_build("k3s", context, NODE=builder.tags["node"])
-
-
-def k3s_binary(builder: Builder) -> Path:
-    """Give K3s: the user's file, else the release's, downloaded and proven by its checksum. Raises ImageError where neither can be had."""
-    if builder.sources.k3s_binary:
-        return Path(builder.sources.k3s_binary)
-    release = k3s_release.binary(builder.versions.components["k3s"].version, builder.sources.arch)
-    if not reachable(release.url):
-        raise ImageError(f"K3s cannot be downloaded here ({release.url} is not reached)", "give `images: {k3s_binary: PATH}` in the topology")
-    target = builder.sources.cache / "download" / release.name
-    target.parent.mkdir(exist_ok=True)
-    return fetch(release.url, target, sha256_url=release.sha256_url, name=release.name, remedy="give `images: {k3s_binary: PATH}`")

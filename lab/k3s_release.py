@@ -14,6 +14,8 @@ class Asset:
     name: str
     url: str
     sha256_url: str
+    folder: str
+    """A name for the release, for a cache of several."""
 
 
 def binary(version: str, arch: str, base: str = DOWNLOADS) -> Asset:
@@ -28,4 +30,9 @@ def images(version: str, arch: str, base: str = DOWNLOADS) -> Asset:
 
 def _asset(version: str, arch: str, name: str, base: str) -> Asset:
     folder = f"{base}/{version.replace('+', '%2B')}"
-    return Asset(name, f"{folder}/{name}", f"{folder}/sha256sum-{arch}.txt")
+    return Asset(name, f"{folder}/{name}", f"{folder}/sha256sum-{arch}.txt", f"k3s-{version}")
+
+
+def tag(said: str) -> str:
+    """Give the release of what `k3s --version` says: `k3s version v1.36.5+k3s1 (1a2b3c4d)`."""
+    return said.split()[2]

@@ -122,7 +122,8 @@ class Lab:
             known = self._name_of(observed)
             if forced and known and forced != known:
                 raise InputError(f"lab {self.name} runs {known}, not {forced}", f"`halab destroy {self.name}` first")
-            choice = choose.choose(self.topology.kubernetes.distributions, builder, forced or known)
+            whole = all(observed.container(node.name) for node in self.topology.machines)  # then no image is needed
+            choice = choose.settled(known) if known and whole else choose.choose(self.topology.kubernetes.distributions, builder, forced or known)
             self.why_not = choice.why_not
             wanted = self._desired(choice.distribution, observed)
             self._check(wanted, observed)

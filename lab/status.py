@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.errors import LabError
 from lab.kube import node_ready
+from lab.spec import LABEL_RELEASE
 from lab.topology.model import Role
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class LabStatus:
 
     name: str
     distribution: str
+    release: str
+    """What the distribution's own program says that it is; empty for upstream, whose nodes' versions say it all."""
     api: str
     vip: str
     vip_holders: tuple[str, ...]
@@ -49,6 +52,11 @@ class LabStatus:
     def to_dict(self) -> dict[str, Any]:
         """Give plain values for JSON."""
         return asdict(self)
+
+
+def release(observed: Observed) -> str:
+    """Give what the nodes' image says of its distribution's program."""
+    return next((found.labels[LABEL_RELEASE] for found in observed.containers if LABEL_RELEASE in found.labels), "")
 
 
 def holds_vip(output: str, vip: str) -> bool:
@@ -90,6 +98,7 @@ def look(lab: Lab) -> LabStatus:
     return LabStatus(
         name=lab.name,
         distribution=_answer(lambda: lab.distribution(observed).name, UNKNOWN, problems),
+        release=release(observed),
         api=_answer(lambda: f"https://127.0.0.1:{lab.port()}", UNKNOWN, []),
         vip=str(lab.topology.network.vip),
         vip_holders=tuple(row.name for row in rows if row.vip),

@@ -91,7 +91,8 @@ def status(found: LabStatus) -> None:
     """Print a lab's status for people."""
     holder = ", ".join(found.vip_holders) or "nobody"
     leader = found.etcd_leader or "none"
-    click.echo(f"lab {found.name} ({found.distribution})   API {found.api}   VIP {found.vip} held by {holder}   etcd leader {leader}")
+    kind = f"{found.distribution}: {found.release}" if found.release else found.distribution
+    click.echo(f"lab {found.name} ({kind})   API {found.api}   VIP {found.vip} held by {holder}   etcd leader {leader}")
     columns = ["NODE", "ROLE", "ADDRESS", "MACHINE", "KUBERNETES", "VERSION", "ETCD", "VIP"]
     table(
         columns,

@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import k3s_source
 import pytest
-from labs import HALAB, TOPOLOGIES, Cli, Inside
+from labs import HALAB, TOPOLOGIES, Cli, Distribution, Inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,20 +39,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def distribution(request: pytest.FixtureRequest, halab: Cli) -> str:
-    wanted = str(request.config.getoption("--distribution"))
-    here = {row["image"]: row["here"] for row in halab.json("images", "list")}
-    if wanted == "k3s" and not here["k3s"]:
-        pytest.skip("K3s's image is not built here: its release cannot be downloaded on this machine")
-    return wanted
+def distribution(request: pytest.FixtureRequest) -> Distribution:
+    if request.config.getoption("--distribution") == "upstream":
+        return Distribution("upstream", ("--distribution", "upstream"))
+    found = k3s_source.find()
+    values = [word for value in found.words for word in ("--set", value)]
+    return Distribution("k3s", ("--distribution", "k3s", *values), found.double)
 
 
 @pytest.fixture(scope="session")
-def lab3(halab: Cli, distribution: str) -> Iterator[str]:
+def lab3(halab: Cli, distribution: Distribution) -> Iterator[str]:
     """The reference lab."""
     name = "e2e"
     halab("destroy", name)
-    halab("start", str(TOPOLOGIES / "3m3w.yaml"), "--name", name, "--distribution", distribution, timeout=1800)
+    halab("start", str(TOPOLOGIES / "3m3w.yaml"), "--name", name, *distribution.words, timeout=1800)
     yield name
     if "HALAB_KEEP" not in os.environ:
         halab("destroy", name)

@@ -37,6 +37,20 @@ class Cli:
 
 
 @dataclass(frozen=True)
+class Distribution:
+    """What a lab of these tests runs: the words for `halab start`, and where the two differ."""
+
+    name: str
+    words: tuple[str, ...]
+    double: bool = False
+
+    @property
+    def api_unit(self) -> str:
+        """The unit whose end ends a master's API server."""
+        return {"upstream": "kube-apiserver", "k3s": "k3s"}[self.name]
+
+
+@dataclass(frozen=True)
 class Inside:
     """Commands on nodes and the cluster of one lab."""
 
@@ -56,6 +70,11 @@ class Inside:
         if node:
             return self.run(node, "kubectl", *words)
         return self.cli("kubectl", self.lab, "--", *words).stdout
+
+    def api(self, host: str) -> bool:
+        """Whether the API answers there, proven by the lab's authority. 401 is an answer, too: K3s lets nobody ask without a certificate."""
+        argv = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "2", "--cacert", "/etc/halab/ca.crt")
+        return self.try_run("lb", *argv, f"https://{host}:6443/readyz")[1] in {"200", "401"}
 
     def status(self) -> Any:
         return self.cli.json("status", self.lab)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from labs import HALAB, TOPOLOGIES, Cli, docker
+from labs import HALAB, TOPOLOGIES, Cli, Distribution, docker
 
 if TYPE_CHECKING:
-    from labs import Inside
+    from labs import Distribution, Inside
 
 
 def ids(lab: str) -> dict[str, str]:
@@ -28,6 +28,7 @@ def left(lab: str) -> str:
     return docker("ps", "-aq", "--filter", mark) + docker("volume", "ls", "-q", "--filter", mark) + docker("network", "ls", "-q", "--filter", mark)
 
 
+@pytest.mark.distribution
 def test_a_second_start_changes_nothing(inside: Inside, halab: Cli) -> None:
     before = ids(inside.lab)
     assert halab.json("start", inside.lab)["changed"] is False
@@ -35,6 +36,7 @@ def test_a_second_start_changes_nothing(inside: Inside, halab: Cli) -> None:
     assert halab.json("plan", inside.lab)["steps"] == []
 
 
+@pytest.mark.distribution
 def test_the_kubeconfig_is_private_and_works_and_merges(inside: Inside, halab: Cli, tmp_path: Path) -> None:
     own = Path(halab.environment["XDG_STATE_HOME"]) / "halab" / f"{inside.lab}.kubeconfig"
     assert stat.S_IMODE(own.stat().st_mode) == 0o600
@@ -52,11 +54,11 @@ def test_the_kubeconfig_is_private_and_works_and_merges(inside: Inside, halab: C
     assert target.read_text() == "{ not yaml"
 
 
+@pytest.mark.distribution
 @pytest.mark.parametrize("victim", ["m", "m2", "m3"])
 def test_a_killed_master_costs_neither_the_api_nor_the_vip(inside: Inside, halab: Cli, victim: str) -> None:
     docker("kill", f"halab-{inside.lab}-{victim}")
-    argv = ("curl", "-s", "--max-time", "2", "--cacert", "/etc/halab/ca.crt", "https://172.30.0.50:6443/readyz")
-    inside.eventually("the API answers by the VIP", lambda: inside.try_run("lb", *argv)[1] == "ok", 60)
+    inside.eventually("the API answers by the VIP", lambda: inside.api("172.30.0.50"), 60)
     holders = inside.status()["vip_holders"]
     assert len(holders) == 1
     assert holders[0] != victim
@@ -66,17 +68,19 @@ def test_a_killed_master_costs_neither_the_api_nor_the_vip(inside: Inside, halab
     inside.eventually("the killed master is back", lambda: [row["etcd"] for row in inside.status()["nodes"]].count("follower") == 2, 120)
 
 
-def test_the_vip_leaves_a_master_whose_api_died(inside: Inside) -> None:
+@pytest.mark.distribution
+def test_the_vip_leaves_a_master_whose_api_died(inside: Inside, distribution: Distribution) -> None:
     holder = inside.status()["vip_holders"][0]
-    inside.run(holder, "systemctl", "stop", "kube-apiserver")
+    inside.run(holder, "systemctl", "stop", distribution.api_unit)
     try:
         inside.eventually("the VIP moves", lambda: inside.status()["vip_holders"] not in ([holder], []), 60)
         assert inside.run(holder, "systemctl", "is-active", "pacemaker").strip() == "active"
     finally:
-        inside.run(holder, "systemctl", "start", "kube-apiserver")
+        inside.run(holder, "systemctl", "start", "--no-block", distribution.api_unit)
     inside.eventually("its API is back", lambda: inside.try_run(holder, "kubectl", "get", "--raw", "/readyz")[1] == "ok", 120)
 
 
+@pytest.mark.distribution
 def test_the_lab_comes_back_in_another_order(inside: Inside, halab: Cli) -> None:
     before = ids(inside.lab)
     assert len(halab.json("stop", inside.lab)["stopped"]) == 7
@@ -90,6 +94,7 @@ def test_the_lab_comes_back_in_another_order(inside: Inside, halab: Cli) -> None
     assert all(row["kubernetes"] == "Ready" for row in status["nodes"] if row["role"] != "loadbalancer")
 
 
+@pytest.mark.distribution
 def test_a_worker_stops_and_starts(inside: Inside, halab: Cli) -> None:
     assert set(halab.json("stop", inside.lab, "w2", "w3")["stopped"]) == {"w2", "w3"}
     halab("start", inside.lab, "w2")  # does not wait for w3, which stays off
@@ -120,13 +125,13 @@ def test_a_subnet_in_use_is_refused_with_a_free_one(inside: Inside, halab: Cli) 
     assert left("other") == ""
 
 
-def test_a_foreign_container_of_the_same_name_is_never_touched(inside: Inside, halab: Cli, distribution: str) -> None:
+def test_a_foreign_container_of_the_same_name_is_never_touched(inside: Inside, halab: Cli, distribution: Distribution) -> None:
     image = next(row["tag"] for row in halab.json("images", "list") if row["image"] == "loadbalancer")
     docker("create", "--name", "halab-foreign-m", image)
     try:
         done = halab("start", "1m1w", "--name", "foreign", "--set", "network.subnet=172.30.9.0/24", "--set", "network.vip=172.30.9.50",
                      "--set", "nodes.m.ip=172.30.9.49", "--set", "nodes.w1.ip=172.30.9.41", "--set", "loadbalancer.ip=172.30.9.40",
-                     "--distribution", distribution, code=2)  # fmt: skip
+                     *distribution.words, code=2)  # fmt: skip
         assert "halab-foreign-m exists" in done.stderr
         halab("destroy", "foreign")
         assert "halab-foreign-m" in docker("ps", "-a", "--format", "{{.Names}}")
@@ -139,8 +144,8 @@ class TestSmallLab:
 
     NAME = "e2e-small"
 
-    def start(self, halab: Cli, distribution: str) -> subprocess.Popen[str]:
-        argv = [str(HALAB), "start", "1m1w", "--name", self.NAME, "--distribution", distribution]
+    def start(self, halab: Cli, distribution: Distribution) -> subprocess.Popen[str]:
+        argv = [str(HALAB), "start", "1m1w", "--name", self.NAME, *distribution.words]
         # CI's shell may have told its children to ignore ^C; a terminal's would not.
         return subprocess.Popen(
             argv,
@@ -164,17 +169,17 @@ class TestSmallLab:
         halab("destroy", self.NAME)
         assert left(self.NAME) == ""
 
-    def test_killed_start_is_completed_by_the_next_beside_another_lab(self, inside: Inside, halab: Cli, distribution: str) -> None:
+    def test_killed_start_is_completed_by_the_next_beside_another_lab(self, inside: Inside, halab: Cli, distribution: Distribution) -> None:
         process = self.start(halab, distribution)
         self.await_containers(1)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        status = halab.json("start", "1m1w", "--name", self.NAME, "--distribution", distribution)
+        status = halab.json("start", "1m1w", "--name", self.NAME, *distribution.words)
         assert [row["kubernetes"] for row in status["nodes"] if row["role"] != "loadbalancer"] == ["Ready", "Ready"]
         assert {row["name"] for row in halab.json("list")} >= {self.NAME, inside.lab}
         assert inside.status()["vip_holders"] != []
 
-    def test_killed_start_is_removed_by_destroy(self, halab: Cli, distribution: str) -> None:
+    def test_killed_start_is_removed_by_destroy(self, halab: Cli, distribution: Distribution) -> None:
         process = self.start(halab, distribution)
         self.await_containers(2)
         process.send_signal(signal.SIGKILL)
@@ -182,7 +187,7 @@ class TestSmallLab:
         halab("destroy", self.NAME)
         assert left(self.NAME) == ""
 
-    def test_interrupt_takes_back_what_it_made(self, halab: Cli, distribution: str) -> None:
+    def test_interrupt_takes_back_what_it_made(self, halab: Cli, distribution: Distribution) -> None:
         process = self.start(halab, distribution)
         self.await_containers(3)
         process.send_signal(signal.SIGINT)
@@ -190,19 +195,19 @@ class TestSmallLab:
         assert process.returncode == 130, errors
         assert left(self.NAME) == ""
 
-    def test_the_second_of_two_starts_waits(self, halab: Cli, distribution: str) -> None:
+    def test_the_second_of_two_starts_waits(self, halab: Cli, distribution: Distribution) -> None:
         first = self.start(halab, distribution)
         self.await_containers(1)
-        second = halab("start", "1m1w", "--name", self.NAME, "--distribution", distribution)
+        second = halab("start", "1m1w", "--name", self.NAME, *distribution.words)
         assert "another halab is working on this lab" in second.stderr
         assert first.wait(timeout=60) == 0
 
-    def test_a_port_in_use_gives_the_next_one(self, halab: Cli, distribution: str) -> None:
+    def test_a_port_in_use_gives_the_next_one(self, halab: Cli, distribution: Distribution) -> None:
         with socket.socket() as busy:
             busy.bind(("127.0.0.1", 0))
             busy.listen()
             port = busy.getsockname()[1]
-            found = halab.json("start", "1m1w", "--name", self.NAME, "--distribution", distribution, "--set", f"loadbalancer.host_port={port}")
+            found = halab.json("start", "1m1w", "--name", self.NAME, *distribution.words, "--set", f"loadbalancer.host_port={port}")
             assert found["api"] != f"https://127.0.0.1:{port}"
             assert json.loads(halab("kubectl", self.NAME, "--", "get", "nodes", "-o", "json").stdout)["items"]
 

@@ -1,0 +1,80 @@
+"""The node image with K3s: the binary and its images, proven by checksum, and what the binary says that it is."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab import imagework, k3s_release
+from lab.components import reachable
+from lab.errors import ImageError
+from lab.fetch import fetch
+from lab.spec import File
+
+if TYPE_CHECKING:
+    from lab.images import Builder
+
+ASK_TIMEOUT_S = 60
+REMEDY = "give `images: {k3s_binary: PATH}` in the topology"
+
+
+def build(builder: Builder) -> None:
+    """Make the image: the user's binary, else the release's; the images of its packaged components; halab's own pods' images."""
+    with tempfile.TemporaryDirectory(dir=builder.sources.cache) as folder:
+        context = Path(shutil.copytree(builder.sources.folder / "k3s", Path(folder) / "context"))
+        shutil.copy(binary(builder), context / "k3s")
+        (context / "k3s").chmod(0o755)
+        release = version(builder, context / "k3s")
+        builder.reporter.say("k3s", release)
+        imagework.pods(builder, context)
+        _packaged(builder, context / "images", k3s_release.tag(release))
+        builder.docker_build("k3s", context, NODE=builder.tags["node"], RELEASE=release)
+
+
+def binary(builder: Builder) -> Path:
+    """Give K3s: the user's file, else the release's, downloaded and proven by its checksum. Raises ImageError where neither can be had."""
+    if builder.sources.k3s_binary:
+        return Path(builder.sources.k3s_binary)
+    release = k3s_release.binary(builder.versions.components["k3s"].version, builder.sources.arch)
+    if not reachable(release.url):
+        raise ImageError(f"K3s cannot be downloaded here ({release.url} is not reached)", REMEDY)
+    return _download(builder, release, REMEDY)
+
+
+def _download(builder: Builder, asset: k3s_release.Asset, remedy: str) -> Path:
+    # A folder for each release: another version's file has the same name.
+    target = builder.sources.cache / "download" / asset.folder / asset.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    builder.reporter.say("k3s", f"downloading {asset.name}")
+    return fetch(asset.url, target, sha256_url=asset.sha256_url, name=asset.name, remedy=remedy)
+
+
+def version(builder: Builder, program: Path) -> str:
+    """Ask the binary, on the node image, what it is: the first line of `k3s --version`. Raises ImageError where it is no K3s for this machine."""
+    engine = builder.engine
+    helper = engine.create_helper(builder.tags["node"], ["/k3s", "--version"], imagework.LABEL_HELPER)
+    try:
+        engine.put(helper, [File(path="/k3s", content=program.read_bytes(), mode=0o755)])
+        engine.start(helper)
+        code, said = engine.wait(helper, ASK_TIMEOUT_S), engine.logs(helper).strip()
+    finally:
+        engine.remove_container(helper)
+    first = said.splitlines()[0] if said else ""
+    if code != 0 or not first.startswith("k3s version "):
+        hint = f"it must be a k3s program for linux/{builder.sources.arch}"
+        raise ImageError(f"{program}: `k3s --version` ended with {code} and said: {first or 'nothing'}", hint)
+    return first
+
+
+def _packaged(builder: Builder, images: Path, tag: str) -> None:
+    """Lay the images of K3s's packaged components down, so that no node pulls any: six nodes would meet the registry's rate limit."""
+    if builder.sources.k3s_images:
+        shutil.copy(builder.sources.k3s_images, images)
+        return
+    asset = k3s_release.images(tag, builder.sources.arch)
+    if reachable(asset.url):
+        shutil.copy(_download(builder, asset, "give `images: {k3s_images: PATH}` in the topology"), images)
+        return
+    builder.reporter.say("k3s", f"no images of its packaged components ({asset.url} is not reached): nodes will pull them")

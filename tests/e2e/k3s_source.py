@@ -1,0 +1,82 @@
+"""Where the e2e tests' K3s comes from: a real one where there is one, else the strict double in tests/k3s_double, which is built here."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from labs import docker
+
+from lab import components, data, images, k3s_release, versions
+from lab.reporter import Silent
+
+SOURCE = Path(__file__).parents[1] / "k3s_double"
+PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl", "etcd")
+PAUSE = "docker.io/rancher/mirrored-pause:3.10.2"
+"""K3s's default sandbox image, under which name the double's archive holds halab's own pause."""
+DOUBLE = "K3s double, not K3s"
+
+
+@dataclass(frozen=True)
+class K3s:
+    """The words for `halab start`, and whether they name the double."""
+
+    words: tuple[str, ...]
+    double: bool
+
+
+def find() -> K3s:
+    """Give HALAB_K3S_BINARY's (with HALAB_K3S_IMAGES), the release where it can be reached, or the double."""
+    if binary := os.environ.get("HALAB_K3S_BINARY"):
+        archive = os.environ.get("HALAB_K3S_IMAGES", "")
+        return K3s((f"images.k3s_binary={binary}", *([f"images.k3s_images={archive}"] if archive else [])), double=False)
+    table = versions.read(data.shipped("images"))
+    if components.reachable(k3s_release.binary(table.components["k3s"].version, images.architecture()).url):
+        return K3s((), double=False)
+    folder = data.cache() / "k3s-double"
+    folder.mkdir(exist_ok=True)
+    archive = _archive(folder, table)
+    return K3s((f"images.k3s_binary={_program(folder, table)}", f"images.k3s_images={archive}"), double=True)
+
+
+def _program(folder: Path, table: versions.Versions) -> Path:
+    """Build the double with the upstream programs in it, as K3s's release file holds its own; kept by the hash of what goes in."""
+    shipped, arch = data.shipped("images"), images.architecture()
+    parts = [path for name in ("kubernetes", "containerd", "flannel", "cni-plugins")
+             for path in components.obtain(table.components[name], data.cache(), shipped, arch, Silent()).values()]
+    rows = [repr(table.components[path.parent.name.rsplit("-v", 1)[0]]) for path in parts]
+    key = hashlib.sha256(" ".join([images.folder_hash(SOURCE), arch, *rows]).encode()).hexdigest()[:12]
+    program = folder / f"k3s-{key}"
+    if not program.exists():
+        for old in folder.glob("k3s-*"):
+            old.unlink()
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            source = Path(shutil.copytree(SOURCE, Path(place) / "src"))
+            environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}
+            go = components.find_go(data.cache())
+            for name, package in (("double", "."), ("pack", "./pack")):
+                argv = [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(Path(place) / name), package]
+                subprocess.run(argv, cwd=source, env=environment, check=True)
+            links = [f"{name}=kube" for name in PROGRAMS]
+            subprocess.run([f"{place}/pack", str(program), f"{place}/double", *map(str, parts), *links], check=True)
+    return program
+
+
+def _archive(folder: Path, table: versions.Versions) -> Path:
+    """Make the archive of images that goes with it: the sandbox's, under K3s's own name."""
+    pause, name = table.pods["pause"], PAUSE.removeprefix("docker.io/")
+    identity = docker("images", "-q", pause).strip()
+    if not identity:
+        raise AssertionError(f"{pause} is not here: `halab images build` makes it")
+    archive = folder / f"images-{identity}.tar"
+    if not archive.exists():
+        docker("tag", pause, name)
+        docker("save", "-o", f"{archive}.part", name)
+        docker("rmi", name)
+        Path(f"{archive}.part").rename(archive)
+    return archive
