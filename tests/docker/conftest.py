@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from machines import LABEL, Machine
@@ -61,15 +61,21 @@ def ground() -> Iterator[Ground]:
     import docker
 
     client = docker.from_env()
+    _clear(client)  # what a killed run left has our subnet
     pool = docker.types.IPAMPool(subnet=f"{SUBNET}.0/24", gateway=f"{SUBNET}.1")
-    made = client.networks.create("halab-test-docker", ipam=docker.types.IPAMConfig(pool_configs=[pool]), labels=LABEL)
+    client.networks.create("halab-test-docker", ipam=docker.types.IPAMConfig(pool_configs=[pool]), labels=LABEL)
     try:
         yield Ground(connected, known, privileged(connected, known["loadbalancer"]), "halab-test-docker", topology)
     finally:
-        for container in client.containers.list(all=True, filters={"label": "halab.test=docker"}):
-            container.remove(force=True, v=True)
-        made.remove()
+        _clear(client)
         client.close()
+
+
+def _clear(client: Any) -> None:
+    for container in client.containers.list(all=True, filters={"label": "halab.test=docker"}):
+        container.remove(force=True, v=True)
+    for network in client.networks.list(filters={"label": "halab.test=docker"}):
+        network.remove()
 
 
 @pytest.fixture
