@@ -89,3 +89,11 @@ class WaitTimeout(LabError):
         """Keep what was awaited, for how long, and what was last seen."""
         self.what, self.seconds, self.last = what, seconds, last
         super().__init__(f"{what}: not after {seconds:.0f} s; last seen: {last or 'nothing'}", hint)
+
+
+class FaultError(LabError):
+    """A fault cannot act here, or does not show that it acts."""
+
+
+class HealFailed(LabError):
+    """What a fault changed could not be undone; which node, and what is left."""

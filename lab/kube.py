@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,12 @@ class Cluster:
     def nodes(self) -> dict[str, dict[str, Any]]:
         """Give all nodes by name."""
         return {item["metadata"]["name"]: item for item in self.get("/api/v1/nodes")["items"]}
+
+    def heartbeats(self) -> dict[str, float]:
+        """Give when each node's kubelet last renewed its lease, in seconds since 1970."""
+        items = self.get("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases")["items"]
+        times = {item["metadata"]["name"]: item["spec"].get("renewTime") for item in items}
+        return {name: datetime.fromisoformat(time).timestamp() for name, time in times.items() if time}
 
     def label_node(self, name: str, labels: dict[str, str]) -> None:
         """Set labels on a node."""

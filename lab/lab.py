@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,13 +18,13 @@ from lab.locks import exclusive
 from lab.node import NodeHandle
 from lab.plan import Action, Plan
 from lab.privilege import privileged
-from lab.ready import Readiness
+from lab.ready import Readiness, await_joined
 from lab.reporter import Silent
 from lab.spec import LABEL_DISTRIBUTION, LABEL_NODE
 from lab.topology.model import KUBERNETES_PORT, Topology, from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from lab.distributions import Distribution
     from lab.engine import Engine
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 START_TIMEOUT_S = 300
 """A 3m3w lab is ready in some 25 s on two cores; ten times that is a machine in trouble, and CI must not hang on it."""
-JOIN_TIMEOUT_S = 240
 
 
 def sources(topology: Topology | None = None) -> Sources:
@@ -171,10 +171,12 @@ class Lab:
             raise
 
     def _carry_out(self, steps: Plan, wanted: Desired, distribution: Distribution, applier: Applier, timeout_s: float) -> None:
-        keys = self._make(steps, wanted, applier)
+        keys, since = self._make(steps, wanted, applier), time.time()
         self._boot(steps, distribution, keys, applier)
+        booted = steps.subjects(Action.BOOT, Action.START)
         with self.cluster(keys) as cluster:
-            Readiness(self.engine, self.topology, distribution, cluster, self.reporter, self.cancelled).wait(timeout_s)
+            ready = Readiness(self.engine, self.topology, distribution, cluster, self.reporter, self.cancelled, booted=booted, since=since)
+            ready.wait(timeout_s)
         if steps.of(Action.BOOT):
             distribution.settle(self.topology, self.node)
 
@@ -201,20 +203,7 @@ class Lab:
         for index, wave in enumerate(waves):
             applier.boot(self.name, [name for name in wave if name in (*first, *again)], first, files)
             if index + 1 < len(waves):
-                self._await_joined(distribution, [name for name in wave if name != balancer])
-
-    def _await_joined(self, distribution: Distribution, names: Iterable[str]) -> None:
-        from lab.wait import until
-
-        for name in names:
-            node = self.node(name)
-            until(
-                f"{name} joins the cluster",
-                lambda node=node: distribution.joined(node),  # type: ignore[misc]
-                timeout_s=JOIN_TIMEOUT_S,
-                told=lambda seen, name=name: self.reporter.say(name, seen),  # type: ignore[misc]
-                cancelled=self.cancelled,
-            )
+                await_joined(distribution, [self.node(name) for name in wave if name != balancer], self.reporter, self.cancelled)
 
     def start_node(self, name: str) -> Plan:
         """Power a node on again and wait until it is Ready. A running one stays as it is."""
@@ -227,12 +216,12 @@ class Lab:
             if not steps.empty:
                 applier = Applier(self.engine, self.reporter, secrets.token_hex(6), self.cancelled)
                 with self._taking_back(applier):
-                    keys = self._make(steps, wanted, applier)
+                    keys, since = self._make(steps, wanted, applier), time.time()
                     self._boot(steps, distribution, keys, applier)
-                    self._await_node(name, distribution, keys)
+                    self._await_node(name, distribution, keys, since)
             return steps
 
-    def _await_node(self, name: str, distribution: Distribution, keys: Secrets) -> None:
+    def _await_node(self, name: str, distribution: Distribution, keys: Secrets, since: float) -> None:
         """Wait until a node that was powered on is Ready, if there is a cluster to be Ready in."""
         running = {found.labels.get(LABEL_NODE) for found in self.observe().containers if found.running}
         masters = [node.name for node in self.topology.masters]
@@ -243,7 +232,8 @@ class Lab:
             return
         with self.cluster(keys) as cluster:
             only = () if name == self.topology.loadbalancer.name else (name,)
-            Readiness(self.engine, self.topology, distribution, cluster, self.reporter, self.cancelled, only=only).wait(START_TIMEOUT_S)
+            ready = Readiness(self.engine, self.topology, distribution, cluster, self.reporter, self.cancelled, only, only, since)
+            ready.wait(START_TIMEOUT_S)
 
     # --- stop, destroy ---
 

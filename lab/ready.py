@@ -16,11 +16,11 @@ from lab.kube import node_ready
 from lab.node import NodeHandle
 from lab.roles.loadbalancer import CA_FILE
 from lab.topology.model import KUBERNETES_PORT, Role
-from lab.wait import Observation
+from lab.wait import Observation, until
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from lab.distributions import Distribution
     from lab.engine import Engine
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from lab.reporter import Reporter
     from lab.topology.model import Topology
 
+JOIN_TIMEOUT_S = 240
+"""For one K3s master to become a voter; 15 to 30 s on a quiet machine (etcd's leader promotes on a 15 s tick)."""
 EVERY_S = 0.4
 """Between rounds of questions: each costs some milliseconds of the two cores that the nodes boot on."""
 ROLE_LABELS = {
@@ -49,6 +51,9 @@ class Readiness:
     cancelled: threading.Event
     only: tuple[str, ...] | None = None
     """Wait for the API and these nodes alone; for everything where it is None."""
+    booted: tuple[str, ...] = ()
+    """Powered on by this run: what the API says of them may be from before, until their kubelets have been heard."""
+    since: float = field(default_factory=time.time)
     applied: bool = False
     finished: set[str] = field(default_factory=set)
     seen: dict[str, str] = field(default_factory=dict)
@@ -123,6 +128,8 @@ class Readiness:
         if any(key not in item["metadata"].get("labels", {}) for key in ROLE_LABELS[role]):
             self.cluster.label_node(name, ROLE_LABELS[role])
         ready, seen = node_ready(item)
+        if ready and name in self.booted and self.cluster.heartbeats().get(name, 0.0) < self.since:
+            return Observation(ok=False, seen="its kubelet has not been heard since the machine was powered on")
         return Observation(ok=ready, seen=seen)
 
     def _addon(self, name: str) -> Observation:
@@ -140,3 +147,19 @@ class Readiness:
                 words.append(f"--- journal of {name} cannot be read: {error.message}")
         hint = f"`halab logs {lab} {next((n for n in missing if n in names), '')}` shows more; the lab is left as it is\n" + "\n".join(words)
         return WaitTimeout(f"lab {lab}: {', '.join(missing)} not ready", waited, last, hint)
+
+
+def await_joined(distribution: Distribution, nodes: Iterable[NodeHandle], reporter: Reporter, cancelled: threading.Event) -> None:
+    """Wait until each of these nodes has joined its cluster. Raises WaitTimeout with the last lines of the journal of the one that has not."""
+    for node in nodes:
+        try:
+            until(
+                f"{node.name} joins the cluster",
+                lambda node=node: distribution.joined(node),  # type: ignore[misc]
+                timeout_s=JOIN_TIMEOUT_S,
+                told=lambda seen, name=node.name: reporter.say(name, seen),  # type: ignore[misc]
+                cancelled=cancelled,
+            )
+        except WaitTimeout as error:
+            hint = f"`halab logs {node.lab} {node.name}` shows more; the lab is left as it is\n--- journal of {node.name}\n{node.journal()}"
+            raise WaitTimeout(error.what, error.seconds, error.last, hint) from error

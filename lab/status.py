@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import LabError
+from lab.faults import record
 from lab.kube import node_ready
 from lab.spec import LABEL_RELEASE
 from lab.topology.model import Role
@@ -47,6 +48,8 @@ class LabStatus:
     etcd_leader: str
     nodes: tuple[NodeStatus, ...]
     addons: tuple[str, ...]
+    faults: tuple[str, ...]
+    """Faults that are on: `hang at m`."""
     problems: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -105,8 +108,14 @@ def look(lab: Lab) -> LabStatus:
         etcd_leader=next((row.name for row in rows if row.etcd == "leader"), ""),
         nodes=rows,
         addons=lab.topology.addons,
+        faults=_answer(lambda: _faults(lab, observed), (), problems),
         problems=tuple(dict.fromkeys(problems)),
     )
+
+
+def _faults(lab: Lab, observed: Observed) -> tuple[str, ...]:
+    there = [lab.node(node.name) for node in lab.topology.machines if observed.container(node.name)]
+    return tuple(f"{hit.fault} at {hit.node}" for hit in record.read(lab.engine, there))
 
 
 def _answer(ask: Any, otherwise: Any, problems: list[str]) -> Any:  # noqa: ANN401 (the type is the caller's)

@@ -98,5 +98,7 @@ def status(found: LabStatus) -> None:
         columns,
         [[n.name, n.role, n.ip, n.state, n.kubernetes, n.version, n.etcd, "VIP" if n.vip else ""] for n in found.nodes],
     )
+    for fault in found.faults:
+        click.echo(f"fault on: {fault} (`halab fault heal {found.name}`)")
     for problem in found.problems:
         click.echo(f"! {problem}", err=True)

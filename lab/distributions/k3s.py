@@ -5,6 +5,7 @@ Written from K3s's documentation and source; never run on the machine it was dev
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ DATA = "/var/lib/rancher/k3s"
 TLS = f"{DATA}/server/tls"
 CONFIG = "/etc/rancher/k3s"
 NODE_FILE = f"{CONFIG}/config.yaml.d/20-node.yaml"
+NODE_PASSWORD = "/etc/rancher/node/password"  # noqa: S105 (a place)
 AUTHORITIES = {
     "server-ca": "ca",
     "client-ca": "client-ca",
@@ -34,6 +36,14 @@ AUTHORITIES = {
     "etcd/peer-ca": "etcd-peer-ca",
 }
 """K3s's file → the lab's secret. All are given to the first master before its first start; joiners fetch them from it."""
+
+
+def node_password(secrets: Secrets, name: str) -> bytes:
+    """Give what a node proves its name with: servers keep the hash of the first one they saw.
+
+    Known before the boot, so that a node whose container was removed and made again is not refused as a stranger (K3s makes up a random one).
+    """
+    return hmac.new(secrets.files["agent-token"], name.encode(), "sha256").hexdigest()[:32].encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +71,7 @@ class K3s:
         resolv = "".join(f"nameserver {server}\n" for server in servers).encode()
         shared = (
             File(path=k3s_config.RESOLV_CONF, content=resolv),
+            File(path=NODE_PASSWORD, content=node_password(secrets, node.name), mode=0o600),
             File(path=f"{DATA}/agent/etc/containerd/config-v3.toml.d/10-halab.toml", content=k3s_config.CONTAINERD),
         )
         role, unit = ("server", "k3s") if node.role is Role.MASTER else ("agent", "k3s-agent")

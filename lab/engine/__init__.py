@@ -15,6 +15,7 @@ from docker.types import EndpointConfig, IPAMConfig, IPAMPool
 
 from lab.engine.archive import pack, unpack
 from lab.engine.images import ImageCalls
+from lab.engine.power import PowerCalls
 from lab.engine.told import told
 from lab.errors import EngineError
 from lab.spec import LABEL, LABEL_TOPOLOGY, File, Observed, ObservedContainer
@@ -79,7 +80,7 @@ def connect() -> Engine:
     return Engine(client)
 
 
-class Engine(ImageCalls):
+class Engine(ImageCalls, PowerCalls):
     """Docker's API in the words of a lab."""
 
     def __init__(self, client: docker.DockerClient) -> None:
@@ -187,26 +188,6 @@ class Engine(ImageCalls):
             return b"".join(stream)
 
     # --- running ---
-
-    def start(self, container: str) -> None:
-        """Power on. A running container stays as it is."""
-        with told(f"starting {container}"):
-            self._api.start(container)
-
-    def stop(self, container: str, timeout_s: int) -> None:
-        """Shut down; after `timeout_s` seconds the power is cut."""
-        with told(f"stopping {container}"):
-            self._api.stop(container, timeout=timeout_s)
-
-    def kill(self, container: str) -> None:
-        """Cut the power."""
-        with told(f"killing {container}"):
-            self._api.kill(container)
-
-    def unpause(self, container: str) -> None:
-        """Wake a paused container; others stay as they are."""
-        with told(f"waking {container}"), contextlib.suppress(docker.errors.APIError):
-            self._api.unpause(container)
 
     def run(self, container: str, argv: Sequence[str], *, stdin: bytes | None = None, timeout_s: float = 30) -> Result:
         """Run a command in a running container. After `timeout_s` seconds it is ended there and the code is 124 (timeout(1))."""

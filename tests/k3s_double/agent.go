@@ -273,10 +273,12 @@ func startFlannel(config Config, cluster map[string]string) {
 		key, value, _ := strings.Cut(line, "=")
 		values[key] = value
 	}
+	_, subnet, err := net.ParseCIDR(values["FLANNEL_SUBNET"]) // flannel writes its own address, the bridge wants the network's
+	must(err)
 	mtu, _ := strconv.Atoi(values["FLANNEL_MTU"])
 	write(agentDir+"/etc/cni/net.d/10-flannel.conflist", encode(map[string]any{"name": "cbr0", "cniVersion": "1.0.0", "plugins": []any{
-		map[string]any{"type": "bridge", "bridge": "cni0", "isGateway": true, "hairpinMode": true, "forceAddress": true, "mtu": mtu,
-			"ipam": map[string]any{"type": "host-local", "subnet": values["FLANNEL_SUBNET"], "routes": []any{map[string]string{"dst": values["FLANNEL_NETWORK"]}}}},
+		map[string]any{"type": "bridge", "bridge": "cni0", "isGateway": true, "isDefaultGateway": true, "hairpinMode": true, "forceAddress": true, "mtu": mtu,
+			"ipam": map[string]any{"type": "host-local", "subnet": subnet.String(), "routes": []any{map[string]string{"dst": values["FLANNEL_NETWORK"]}}}},
 		map[string]any{"type": "portmap", "capabilities": map[string]bool{"portMappings": true}},
 	}}), 0o644)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
@@ -10,6 +11,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // local is this server's own API server, asked as the administrator.
@@ -101,6 +104,57 @@ func (l *local) condition(member string, voter bool, reason string) {
 			}}}
 			l.call(http.MethodPatch, "/api/v1/nodes/"+node.Metadata.Name+"/status", patch, body)
 		}
+	}
+}
+
+const announcements, announceLease = "/double/apiservers/", 15 // seconds, as the API server's own reconciler
+
+// announce keeps this server among the endpoints of default/kubernetes, on port 6443: K3s's API server is told that port in
+// its own process; a separate one would publish the port that it listens on.
+func announce(config Config, api *local) {
+	client := etcdClient(ownEtcd)
+	key := announcements + advertised(config)
+	for ; ; time.Sleep(2 * time.Second) {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		lease, err := client.Grant(ctx, announceLease)
+		if err == nil {
+			_, err = client.Put(ctx, key, "", clientv3.WithLease(lease.ID))
+		}
+		var found *clientv3.GetResponse
+		if err == nil {
+			found, err = client.Get(ctx, announcements, clientv3.WithPrefix(), clientv3.WithKeysOnly())
+		}
+		cancel()
+		if err != nil {
+			continue
+		}
+		addresses := []string{}
+		for _, item := range found.Kvs {
+			addresses = append(addresses, string(item.Key)[len(announcements):])
+		}
+		api.publish(addresses)
+	}
+}
+
+func (l *local) publish(addresses []string) {
+	old, slices := []map[string]string{}, []map[string]any{}
+	for _, address := range addresses {
+		old = append(old, map[string]string{"ip": address})
+		slices = append(slices, map[string]any{"addresses": []string{address}, "conditions": map[string]bool{"ready": true}})
+	}
+	port := []map[string]any{{"name": "https", "port": 6443, "protocol": "TCP"}}
+	name := map[string]any{"name": "kubernetes", "namespace": "default", "labels": map[string]string{"endpointslice.kubernetes.io/skip-mirror": "true"}}
+	l.apply("/api/v1/namespaces/default/endpoints/kubernetes", map[string]any{"apiVersion": "v1", "kind": "Endpoints", "metadata": name,
+		"subsets": []any{map[string]any{"addresses": old, "ports": port}}})
+	name = map[string]any{"name": "kubernetes", "namespace": "default", "labels": map[string]string{"kubernetes.io/service-name": "kubernetes"}}
+	l.apply("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes", map[string]any{"apiVersion": "discovery.k8s.io/v1",
+		"kind": "EndpointSlice", "metadata": name, "addressType": "IPv4", "endpoints": slices, "ports": port})
+}
+
+func (l *local) apply(path string, body any) {
+	code, data, err := l.call(http.MethodPatch, path+"?fieldManager=double&force=true", "application/apply-patch+yaml", body)
+	if err != nil || code >= 300 {
+		warn("endpoints of default/kubernetes: %v %s", err, data)
 	}
 }
 

@@ -52,6 +52,7 @@ func server(config Config) {
 	}
 	go deploy()
 	go manage(config, api)
+	go announce(config, api)
 	go api.markServer(config)
 	notify("READY=1")
 	info("k3s is up and running (%s)", words)
@@ -183,14 +184,18 @@ func writeKubeconfig(config Config) {
 	write(config.one("write-kubeconfig"), content, os.FileMode(mode))
 }
 
-func startControl(config Config) {
-	advertise := config.one("advertise-address")
-	if advertise == "" {
-		advertise = config.ip()
+func advertised(config Config) string {
+	if address := config.one("advertise-address"); address != "" {
+		return address
 	}
+	return config.ip()
+}
+
+func startControl(config Config) {
+	advertise := advertised(config)
 	os.Remove(serverDir + "/cred/.api")
 	run("kube-apiserver", nil, append([]string{
-		"--advertise-address=" + advertise, "--advertise-port=6443", "--allow-privileged=true", "--anonymous-auth=false",
+		"--advertise-address=" + advertise, "--endpoint-reconciler-type=none", "--allow-privileged=true", "--anonymous-auth=false",
 		"--api-audiences=https://kubernetes.default.svc." + config.one("cluster-domain") + ",k3s", "--authorization-mode=Node,RBAC",
 		"--bind-address=127.0.0.1", "--secure-port=6444", "--client-ca-file=" + tlsDir + "/client-ca.crt", "--enable-admission-plugins=NodeRestriction",
 		"--etcd-servers=" + ownEtcd, "--etcd-cafile=" + tlsDir + "/etcd/server-ca.crt", "--etcd-certfile=" + tlsDir + "/etcd/client.crt",

@@ -1,0 +1,148 @@
+"""fault: break a lab on purpose, and heal it."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from lab.cli import option_output
+from lab.cli.common import complete_lab, find_lab
+from lab.errors import InputError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from lab.chaos import Effect
+
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
+
+
+def seconds(word: str) -> float:
+    """Read a duration: 500ms, 20s, 2m. Raises InputError."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m)", word)
+    if not found:
+        raise InputError(f"`{word}` is no duration", "for example 500ms, 20s, 2m")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def complete_fault(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
+    """Complete faults' names."""
+    from lab import faults
+
+    return [name for name in faults.names() if name.startswith(incomplete)]
+
+
+def complete_target(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
+    """Complete targets: words, and nodes of the lab named before."""
+    from lab import targets
+    from lab.errors import LabError
+
+    try:
+        nodes = [node.name for node in find_lab(ctx.params.get("lab")).topology.machines]
+    except LabError:
+        nodes = []
+    return [word for word in (*nodes, *targets.WORDS, "role:master", "role:worker", "all") if word.startswith(incomplete)]
+
+
+@click.group("fault", epilog="Example: halab fault inject 3m3w hang @vip-holder --for 20s")
+def fault_command() -> None:
+    """Break a lab on purpose, prove that it is broken, heal it."""
+
+
+@fault_command.command("list")
+@click.argument("lab", required=False, shell_complete=complete_lab)
+@option_output
+def list_faults(lab: str | None, output: str) -> None:
+    """List all faults; with a LAB also whether they can act on it, and the ones that are on."""
+    from lab import faults
+    from lab.chaos import Chaos
+    from lab.cli import output as out
+
+    chaos = Chaos(find_lab(lab)) if lab else None
+    able: dict[str, str] = {}
+    if chaos:
+        site = chaos.site(chaos.lab.topology.masters[0].name)
+        probed = [(name, fault) for name, fault in faults.all_faults().items() if fault.needs]
+        able = {name: fault.check(site, dict(fault.options)) for name, fault in probed}
+    active = chaos.active() if chaos else ()
+    if output == "json":
+        rows = [
+            {"name": n, "summary": f.summary, "options": f.options, "needs": f.needs, "not_here": able.get(n, "")}
+            for n, f in faults.all_faults().items()
+        ]
+        out.answer({"faults": rows, "active": [asdict(hit) for hit in active]})
+        return
+    table = [[name, fault.summary, able.get(name) or fault.needs] for name, fault in sorted(faults.all_faults().items())]
+    out.table(["FAULT", "WHAT IT DOES", "NEEDS"], table)
+    for hit in active:
+        click.echo(f"on: {hit.fault} at {hit.node} since {time.strftime('%H:%M:%S', time.localtime(hit.since))} ({hit.id})")
+
+
+@fault_command.command("inject", epilog="Example: halab fault inject 3m3w partition minority --set from=masters --for 30s")
+@click.argument("lab", shell_complete=complete_lab)
+@click.argument("fault", shell_complete=complete_fault)
+@click.argument("target", shell_complete=complete_target)
+@click.option("--set", "given", multiple=True, metavar="OPTION=VALUE", help="An option of the fault; `halab fault list` shows them.")
+@click.option("--for", "hold", default="", metavar="TIME", help="Heal by itself after 500ms, 20s, 2m; without it the fault stays until healed.")
+@click.option("--seed", type=int, default=None, help="For random targets: the same seed, the same node.")
+@option_output
+def inject(lab: str, fault: str, target: str, given: tuple[str, ...], hold: str, seed: int | None, output: str) -> None:
+    """Inject FAULT at TARGET and prove that it acts.
+
+    TARGET: a node's name, @leader, @vip-holder, @first-master, @random-master, @random-worker, minority, majority, role:master, all.
+    """
+    from lab.chaos import Chaos
+    from lab.cli import output as out
+
+    options = dict(_pair(word) for word in given)
+    duration = seconds(hold) if hold else 0.0
+    chaos = Chaos(find_lab(lab))
+    seed = random.randrange(2**31) if seed is None else seed  # noqa: S311 (a dice)
+    nodes = chaos.targets(target, seed)
+    effects = chaos.inject(fault, nodes, options)
+    if output == "text":
+        _tell(effects, f", seed {seed}" if "random" in target else "")
+    if duration:
+        try:
+            time.sleep(duration)
+        finally:
+            begin = time.monotonic()
+            chaos.heal([effect.hit for effect in effects])
+        if output == "text":
+            click.echo(f"healed in {time.monotonic() - begin:.2f} s")
+    elif output == "text":
+        click.echo(f"it stays until `halab fault heal {chaos.lab.name}`", err=True)
+    if output == "json":
+        out.answer({"seed": seed, "healed": bool(duration), "effects": [asdict(effect) for effect in effects]})
+
+
+def _pair(word: str) -> tuple[str, str]:
+    key, found, value = word.partition("=")
+    if not found:
+        raise InputError(f"`{word}` is no OPTION=VALUE", "for example --set percent=5")
+    return key, value
+
+
+def _tell(effects: tuple[Effect, ...], more: str) -> None:
+    for effect in effects:
+        click.echo(f"{effect.hit.fault} at {effect.hit.node}: {effect.proof} (after {effect.seconds * 1000:.0f} ms{more})")
+
+
+@fault_command.command("heal", epilog="Example: halab fault heal 3m3w")
+@click.argument("lab", required=False, shell_complete=complete_lab)
+@option_output
+def heal(lab: str | None, output: str) -> None:
+    """Heal every fault that is on, whoever injected it."""
+    from lab.chaos import Chaos
+    from lab.cli import output as out
+
+    healed = Chaos(find_lab(lab)).heal()
+    if output == "json":
+        out.answer({"healed": [asdict(hit) for hit in healed]})
+    else:
+        click.echo("\n".join(f"healed {hit.fault} at {hit.node}" for hit in healed) or "no fault is on")

@@ -1,0 +1,110 @@
+"""Faults: what halab breaks on purpose. One file for each kind; inject, prove that it acts, heal.
+
+A fault remembers nothing itself: before it acts, its record is laid down on the node it hits (`record.py`), and healing reads it
+there. So any later process can heal, after a kill -9, too; healing twice is healing once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lab.engine import Engine
+    from lab.node import NodeHandle
+    from lab.topology.model import Topology
+
+Options = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """One fault on one node: what its record says."""
+
+    id: str
+    fault: str
+    node: str
+    options: Options = field(default_factory=dict)
+    since: float = 0.0
+    """Wall clock, seconds since 1970: for people. Order and durations are measured elsewhere."""
+    before: Options = field(default_factory=dict)
+    """What the fault found and healing needs (limits, addresses)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a fault acts: a lab, and one node of it."""
+
+    engine: Engine
+    topology: Topology
+    distribution: str
+    node: NodeHandle
+    others: Mapping[str, NodeHandle]
+    """The lab's other machines, by name."""
+
+
+class Fault(Protocol):
+    """A kind of fault. Raises FaultError where it cannot act or cannot prove that it did."""
+
+    name: str
+    summary: str
+    options: Options
+    """Option → default; an empty default is explained in `summary`."""
+    needs: str
+    """What the host or node must have, for people; empty: nothing special."""
+
+    def check(self, site: Site, options: Options) -> str:
+        """Say why the fault cannot act here, or nothing. Changes nothing."""
+
+    def prepare(self, site: Site, options: Options) -> Options:
+        """Give what healing will need, before anything is changed."""
+
+    def inject(self, site: Site, hit: Hit) -> None:
+        """Break it."""
+
+    def proof(self, site: Site, hit: Hit) -> str:
+        """Give what shows that it acts; an empty text while nothing does yet."""
+
+    def heal(self, site: Site, hit: Hit) -> None:
+        """Mend it. Idempotent; the node may be off, paused or whole already."""
+
+
+class Base:
+    """What most faults share: nothing to check, nothing to remember."""
+
+    options: Options = {}  # noqa: RUF012 (a constant of each class)
+    needs = ""
+
+    def check(self, site: Site, options: Options) -> str:
+        """Nothing stands against it."""
+        del site, options
+        return ""
+
+    def prepare(self, site: Site, options: Options) -> Options:
+        """Nothing needs to be remembered."""
+        del site, options
+        return {}
+
+
+def names() -> tuple[str, ...]:
+    """Give every fault's name."""
+    return tuple(sorted(all_faults()))
+
+
+def all_faults() -> dict[str, Fault]:
+    """The folder is the list: each module's FAULTS, by name."""
+    found: dict[str, Fault] = {}
+    for module in pkgutil.iter_modules(__path__):
+        loaded = importlib.import_module(f"{__name__}.{module.name}")
+        for fault in getattr(loaded, "FAULTS", ()):
+            found[fault.name] = cast("Fault", fault)
+    return found
+
+
+def find(name: str) -> Fault:
+    """Give a fault. Raises KeyError where there is none of that name."""
+    return all_faults()[name]

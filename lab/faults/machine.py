@@ -1,0 +1,135 @@
+"""Faults of whole machines: their power and their pulse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab.faults import Base
+
+if TYPE_CHECKING:
+    from lab.faults import Hit, Site
+
+DARK = 'add table netdev halab_dark; add chain netdev halab_dark {0} {{ type filter hook {0} device "eth0" priority -500; policy drop; }}'
+
+
+def state(site: Site) -> str:
+    """Give the engine's word for the node's state."""
+    return str(site.engine.inspect(site.node.container)["State"]["Status"])
+
+
+class _Off(Base):
+    """Faults after which the machine is off; healing powers it on."""
+
+    def proof(self, site: Site, hit: Hit) -> str:
+        """The engine says that it does not run."""
+        del hit
+        found = state(site)
+        return f"{site.node.name} is {found}" if found == "exited" else ""
+
+    def heal(self, site: Site, hit: Hit) -> None:
+        """Power it on."""
+        del hit
+        site.engine.start(site.node.container)
+
+
+@dataclass(frozen=True)
+class Crash(_Off):
+    """Every process ends at once; the kernel closes their connections, so that peers see an end (FIN or RST)."""
+
+    name: str = "crash"
+    summary: str = "kill a machine; its kernel still closes its connections"
+
+    def inject(self, site: Site, hit: Hit) -> None:
+        """Kill it."""
+        del hit
+        site.engine.kill(site.node.container)
+
+
+@dataclass(frozen=True)
+class PowerCut(_Off):
+    """The wire goes silent first, then the machine ends: nobody hears a FIN. What the loss of a real machine looks like."""
+
+    name: str = "power-cut"
+    summary: str = "silence, then death: peers hear nothing, as of a machine that lost its power"
+
+    def inject(self, site: Site, hit: Hit) -> None:
+        """Drop all, then kill. The rules die with the machine's network."""
+        del hit
+        silence(site)
+        site.engine.kill(site.node.container)
+
+
+def silence(site: Site) -> None:
+    """Drop everything that comes or goes at the machine's wire."""
+    rules = "; ".join(DARK.format(hook) for hook in ("ingress", "egress"))
+    site.node.run(["nft", rules])
+
+
+@dataclass(frozen=True)
+class Stop(_Off):
+    """An orderly shutdown: services end, the VIP is handed over."""
+
+    name: str = "stop"
+    summary: str = "shut a machine down in good order"
+
+    def inject(self, site: Site, hit: Hit) -> None:
+        """Shut it down."""
+        del hit
+        site.engine.stop(site.node.container, 10)
+
+
+@dataclass(frozen=True)
+class Reboot(Base):
+    """Off and on again at once."""
+
+    name: str = "reboot"
+    summary: str = "kill a machine and power it on at once"
+
+    def prepare(self, site: Site, options: dict[str, str]) -> dict[str, str]:
+        """Remember when it was started."""
+        del options
+        return {"started": str(site.engine.inspect(site.node.container)["State"]["StartedAt"])}
+
+    def inject(self, site: Site, hit: Hit) -> None:
+        """Kill and start."""
+        del hit
+        site.engine.kill(site.node.container)
+        site.engine.start(site.node.container)
+
+    def proof(self, site: Site, hit: Hit) -> str:
+        """It was started after the fault began."""
+        started = str(site.engine.inspect(site.node.container)["State"]["StartedAt"])
+        return f"{site.node.name} was started anew at {started}" if started != hit.before["started"] else ""
+
+    def heal(self, site: Site, hit: Hit) -> None:
+        """See that it runs."""
+        del hit
+        site.engine.start(site.node.container)
+
+
+@dataclass(frozen=True)
+class Hang(Base):
+    """Frozen: its kernel still answers ARP, ping and TCP handshakes, but no process runs."""
+
+    name: str = "hang"
+    summary: str = "freeze a machine: its addresses still answer, its processes do not"
+
+    def inject(self, site: Site, hit: Hit) -> None:
+        """Pause it."""
+        del hit
+        site.engine.pause(site.node.container)
+
+    def proof(self, site: Site, hit: Hit) -> str:
+        """The engine says that it is paused."""
+        del hit
+        return f"{site.node.name} is paused" if state(site) == "paused" else ""
+
+    def heal(self, site: Site, hit: Hit) -> None:
+        """Let it run again; one that was fenced meanwhile is powered on."""
+        del hit
+        site.engine.unpause(site.node.container)
+        site.engine.start(site.node.container)
+
+
+FAULTS = (Crash(), PowerCut(), Stop(), Reboot(), Hang())

@@ -1,0 +1,88 @@
+"""Faults of one service on a machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lab.errors import FaultError
+from lab.faults import Base
+
+if TYPE_CHECKING:
+    from lab.faults import Hit, Options, Site
+
+UNITS = {
+    "etcd": {"upstream": "etcd", "k3s": "k3s"},
+    "apiserver": {"upstream": "kube-apiserver", "k3s": "k3s"},
+    "controller-manager": {"upstream": "kube-controller-manager", "k3s": "k3s"},
+    "scheduler": {"upstream": "kube-scheduler", "k3s": "k3s"},
+    "kubelet": {"upstream": "kubelet", "k3s": "k3s"},
+    "kube-proxy": {"upstream": "kube-proxy", "k3s": "k3s"},
+    "containerd": {"upstream": "containerd", "k3s": "k3s"},
+    "flannel": {"upstream": "flannel", "k3s": "k3s"},
+    "k3s": {"k3s": "k3s"},
+}
+"""Service → unit, by distribution; K3s is all of them in one. Other words are units' own names (corosync, pacemaker, nginx)."""
+
+
+def unit(site: Site, service: str) -> str:
+    """Give the unit that runs a service on this node. K3s's workers have k3s-agent."""
+    found = UNITS.get(service, {}).get(site.distribution, service)
+    return "k3s-agent" if found == "k3s" and site.node.role == "worker" else found
+
+
+@dataclass(frozen=True)
+class Service(Base):
+    """A service ends and stays ended, is killed and comes back by itself, or freezes."""
+
+    name: str
+    summary: str
+    signal: str
+    """Empty: stopped by systemd."""
+    options: Options = field(default_factory=lambda: {"unit": ""})
+
+    def check(self, site: Site, options: Options) -> str:
+        """The unit must be there and running."""
+        if not options["unit"]:
+            return "say which: --set unit=etcd (or apiserver, kubelet, containerd, corosync, pacemaker, nginx, flannel, …)"
+        name = unit(site, options["unit"])
+        found = site.node.run(["systemctl", "is-active", name], check=False).output.strip()
+        return "" if found in {"active", "activating"} else f"{name} is {found or 'unknown'} on {site.node.name}"
+
+    def prepare(self, site: Site, options: Options) -> Options:
+        """Remember the process."""
+        return {"pid": self._pid(site, unit(site, options["unit"]))}
+
+    def _pid(self, site: Site, name: str) -> str:
+        return site.node.run(["systemctl", "show", "-P", "MainPID", name]).output.strip()
+
+    def inject(self, site: Site, hit: Hit) -> None:
+        """Stop it, or send the signal to all its processes."""
+        name = unit(site, hit.options["unit"])
+        site.node.run(["systemctl", "stop", name] if not self.signal else ["systemctl", "kill", f"--signal={self.signal}", name])
+
+    def proof(self, site: Site, hit: Hit) -> str:
+        """The unit does not run, its process is another one, or stands still."""
+        name, pid = unit(site, hit.options["unit"]), hit.before["pid"]
+        if self.signal == "SIGSTOP":
+            found = site.node.run(["cat", f"/proc/{pid}/stat"], check=False).output.rsplit(")", 1)[-1].split()
+            return f"{name} (process {pid}) stands still" if found[:1] == ["T"] else ""
+        now = self._pid(site, name)
+        return f"{name}: process {pid} is gone" if now != pid else ""
+
+    def heal(self, site: Site, hit: Hit) -> None:
+        """Let it run. A machine that is off starts its services itself."""
+        if site.engine.inspect(site.node.container)["State"]["Status"] != "running":
+            return
+        name = unit(site, hit.options["unit"])
+        action = ["kill", "--signal=SIGCONT", name] if self.signal == "SIGSTOP" else ["start", "--no-block", name]
+        result = site.node.run(["systemctl", *action], check=False)
+        if result.code != 0:
+            raise FaultError(f"{name} on {site.node.name} cannot be healed: {result.output.strip()}")
+
+
+FAULTS = (
+    Service("service-stop", "stop a service; it stays down until healed (--set unit=etcd)", ""),
+    Service("service-kill", "kill a service's processes; systemd brings it back (--set unit=etcd)", "SIGKILL"),
+    Service("service-hang", "freeze a service's processes (--set unit=etcd)", "SIGSTOP"),
+)
