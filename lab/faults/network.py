@@ -16,12 +16,8 @@ if TYPE_CHECKING:
     from lab.faults import Hit, Options, Site
     from lab.node import NodeHandle
 
-PORTS = {
-    # Corosync's knet; etcd's clients and peers; the API. By destination: answers to what is dropped do not come anyway.
-    "corosync": "udp dport 5405",
-    "etcd": "tcp dport {2379,2380}",
-    "api": "tcp dport 6443",
-}
+PORTS = {"corosync": ("udp", "{5405}"), "etcd": ("tcp", "{2379,2380}"), "api": ("tcp", "{6443}")}
+"""Corosync's knet; etcd's clients and peers; the API. Both ends of a connection are meant: who asked is not known."""
 DEVICE = "eth0"
 PERCENT = 100.0
 
@@ -102,17 +98,18 @@ class Partition(_Rules):
         others = peers(site, hit.options["from"])
         addresses = "{" + ",".join(other.ip for other in others) + "}"
         macs = "{" + hit.before["wires"] + "}"
-        port = "" if hit.options["port"] == "all" else PORTS[hit.options["port"]]
+        kind, numbers = PORTS.get(hit.options["port"], ("", ""))
+        ports = [f"{kind} {end} {numbers}" for end in ("sport", "dport")] if kind else [""]
         chains = ""
         for way, hook, side in (("in", "ingress", "saddr"), ("out", "egress", "daddr")):
             if hit.options["way"] not in {way, "both"}:
                 continue
-            lines = [f"ip {side} {addresses} {port} counter drop"]
+            lines = [f"ip {side} {addresses} {port} counter drop" for port in ports]
             if hit.before["wires"]:
-                lines.append(f"ether {side} {macs} {port} counter drop")
-            if not port:
+                lines += [f"ether {side} {macs} {port} counter drop" for port in ports]
+            if not kind:
                 lines.append(f"arp {side} ip {addresses} counter drop")
-            if not port and hit.options["from"] == "all":
+            if not kind and hit.options["from"] == "all":
                 lines.append("ether daddr ff:ff:ff:ff:ff:ff counter drop")  # nobody hears its announcements
             chains += chain(way, hook, lines)
         return f"table netdev {table(hit)} {{\n{chains}}}\n"

@@ -128,7 +128,7 @@ def test_the_resource_agent_keeps_the_contract(machine: Make) -> None:
     node.eventually("the watcher tells of its return", lambda: told() == "101")
     assert [act("stop"), act("stop"), act("monitor")] == [0, 0, 7]
     assert told() == "1010"
-    assert node.run("pgrep", "-f", "apiserver watch")[0] == 1
+    node.eventually("the watcher is gone", lambda: node.run("pgrep", "-f", "apiserver watch")[0] == 1, 10)
     assert act("nonsense") == 3
 
 

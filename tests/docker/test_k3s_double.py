@@ -40,7 +40,7 @@ def try_with(node: Machine, role: str, *words: str, **files: str) -> tuple[int, 
     node.run("sh", "-c", f"rm -rf {CONFIG} {CONFIG}.d; mkdir -p {CONFIG}.d")
     for name, content in files.items():
         path = CONFIG if name == "main" else f"{CONFIG}.d/{name}.yaml"
-        node.run("sh", "-c", f"printf '%s' {json.dumps(content)} > {path}")
+        node.run("sh", "-c", f"printf '%b' {json.dumps(content)} > {path}")
     return node.run("timeout", "8", "k3s", role, *words)
 
 

@@ -93,7 +93,8 @@ def test_a_partitioned_minority_loses_the_vip_and_its_quorum(inside: Inside, hal
     try:
         inside.eventually("another master holds the VIP", lambda: inside.status()["vip_holders"] not in ([], [holder]), 60)
         inside.eventually("the API answers by it", lambda: inside.api("172.30.0.50"), 60)
-        assert "WITHOUT quorum" in inside.run(holder, "crm_mon", "-1")
+        inside.eventually("the minority knows it", lambda: "WITHOUT quorum" in inside.run(holder, "crm_mon", "-1"), 60)
+        inside.eventually("the minority let the VIP go", lambda: holder not in inside.status()["vip_holders"], 60)
     finally:
         halab("fault", "heal", inside.lab)
     wait_whole(inside)
