@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 CANDIDATES = [IPv4Network(f"172.{second}.{third}.0/24") for second in (30, 31, 29, 28) for third in range(256)]
 """Where a free subnet is looked for: private space that Docker's own pools and home routers seldom use."""
 PORT_TRIES = 100
+INSTANCES = 25
+"""inotify instances of one node: systemd, containerd, kubelet and its watchers use some twenty (counted)."""
 
 
 def routes() -> dict[IPv4Network, str]:
@@ -56,6 +58,14 @@ def check_subnet(topology: Topology, engine: Engine, own: str) -> None:
                 f"the lab's subnet {subnet} meets {network} ({what}); nothing was changed",
                 f"free is {free}: change network.subnet and the addresses in it",
             )
+
+
+def few_watches(nodes: int, root: Path = Path("/proc/sys/fs/inotify")) -> str:
+    """Say that the kernel's inotify instances are too few for so many nodes, or nothing. Kubelets would fail late and oddly."""
+    limit = root / "max_user_instances"
+    if not limit.exists() or int(limit.read_text()) >= nodes * INSTANCES:
+        return ""
+    return f"fs.inotify.max_user_instances is {limit.read_text().strip()}, {nodes} nodes want {nodes * INSTANCES}: `sudo halab doctor --fix`"
 
 
 def free_port(wanted: int) -> int:

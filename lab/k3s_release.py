@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
+MIRROR = "INSTALL_K3S_ARTIFACT_URL"
+"""The environment variable by which K3s's own installer is told of a mirror of its releases; it means the same here."""
 DOWNLOADS = "https://github.com/k3s-io/k3s/releases/download"
 
 
@@ -18,18 +21,18 @@ class Asset:
     """A name for the release, for a cache of several."""
 
 
-def binary(version: str, arch: str, base: str = DOWNLOADS) -> Asset:
+def binary(version: str, arch: str) -> Asset:
     """Give the binary's asset for amd64 or arm64. The tag's `+` is written %2B, as K3s's install.sh does."""
-    return _asset(version, arch, "k3s" if arch == "amd64" else f"k3s-{arch}", base)
+    return _asset(version, arch, "k3s" if arch == "amd64" else f"k3s-{arch}")
 
 
-def images(version: str, arch: str, base: str = DOWNLOADS) -> Asset:
+def images(version: str, arch: str) -> Asset:
     """Give the asset with the packaged components' images, for machines without a network."""
-    return _asset(version, arch, f"k3s-airgap-images-{arch}.tar.zst", base)
+    return _asset(version, arch, f"k3s-airgap-images-{arch}.tar.zst")
 
 
-def _asset(version: str, arch: str, name: str, base: str) -> Asset:
-    folder = f"{base}/{version.replace('+', '%2B')}"
+def _asset(version: str, arch: str, name: str) -> Asset:
+    folder = f"{os.environ.get(MIRROR, DOWNLOADS).rstrip('/')}/{version.replace('+', '%2B')}"
     return Asset(name, f"{folder}/{name}", f"{folder}/sha256sum-{arch}.txt", f"k3s-{version}")
 
 

@@ -118,6 +118,8 @@ class Lab:
             observed = self.observe()
             if not observed.network_id:
                 host.check_subnet(self.topology, self.engine, desired.network_name(self.name))
+            if few := host.few_watches(len(self.topology.nodes)):
+                self.reporter.say(self.name, few)
             builder = Builder(self.engine, sources(self.topology), self.reporter)
             known = self._name_of(observed)
             if forced and known and forced != known:

@@ -30,6 +30,9 @@ __all__ = ["Engine", "Result", "connect", "pack", "unpack"]
 API_TIMEOUT_S = 600
 """For one answer of the engine: an image build may be silent for minutes, and a stop on a busy machine is slow."""
 
+GREETING_TIMEOUT_S = 20
+"""For the engine's first word; on a machine in trouble it may take some seconds."""
+
 COMMON: dict[str, Any] = {
     # Its own view of cgroups: systemd and kubelet then manage a tree that begins at the node.
     "cgroupns": "private",
@@ -69,7 +72,9 @@ class Result:
 def connect() -> Engine:
     """Connect to the engine that the environment names (DOCKER_HOST, else the local socket). Raises EngineError where none answers."""
     try:
-        client = docker.from_env(version="auto", timeout=API_TIMEOUT_S, max_pool_size=32)
+        # An engine that hangs is found out soon; long work gets its time afterwards.
+        client = docker.from_env(version="auto", timeout=GREETING_TIMEOUT_S, max_pool_size=32)
+        client.api.timeout = API_TIMEOUT_S
     except docker.errors.DockerException as error:
         text = str(error)
         if "Permission denied" in text or "PermissionError" in text:

@@ -1,0 +1,133 @@
+"""K3s's downloads, from a server on loopback that serves a release's layout: whole and proven, or one clear error and nothing left."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+
+from lab import fetch, k3s_image, k3s_release
+from lab.errors import ImageError
+from lab.reporter import Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+VERSION = "v1.36.5+k3s1"
+BINARY, IMAGES = b"binary" * 999, b"images" * 999
+
+
+class Release(SimpleHTTPRequestHandler):
+    """Serves a folder; `faults` makes a name misbehave: a status, or "cut" for a connection that ends half-way."""
+
+    faults: ClassVar[dict[str, int | str]] = {}
+
+    def do_GET(self) -> None:
+        fault = self.faults.get(self.path.rsplit("/", 1)[-1])
+        if isinstance(fault, int):
+            self.send_error(fault)
+        elif fault == "cut":
+            self.send_response(200)
+            self.send_header("Content-Length", "100000")
+            self.end_headers()
+            self.wfile.write(b"begin")
+            self.close_connection = True
+        else:
+            super().do_GET()
+
+    def do_HEAD(self) -> None:
+        fault = self.faults.get(self.path.rsplit("/", 1)[-1])
+        if isinstance(fault, int):
+            self.send_error(fault)
+        else:
+            super().do_HEAD()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    folder = tmp_path / "releases" / VERSION
+    folder.mkdir(parents=True)
+    for arch, name in (("amd64", "k3s"), ("arm64", "k3s-arm64")):
+        files = {name: BINARY, f"k3s-airgap-images-{arch}.tar.zst": IMAGES}
+        for file, content in files.items():
+            (folder / file).write_bytes(content)
+        lines = [f"{hashlib.sha256(content).hexdigest()}  {file}" for file, content in reversed(files.items())]
+        (folder / f"sha256sum-{arch}.txt").write_text("\n".join(lines) + "\n")
+    Release.faults = {}
+    monkeypatch.setattr(fetch.time, "sleep", lambda _: None)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Release, directory=str(tmp_path / "releases"))) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        monkeypatch.setenv(k3s_release.MIRROR, f"http://127.0.0.1:{running.server_port}")
+        yield folder
+        running.shutdown()
+        thread.join()
+
+
+def builder(tmp_path: Path, arch: str = "amd64") -> SimpleNamespace:
+    """A double of the builder: what downloads need of it."""
+    (tmp_path / "cache").mkdir(exist_ok=True)
+    sources = SimpleNamespace(k3s_binary="", k3s_images="", arch=arch, cache=tmp_path / "cache")
+    return SimpleNamespace(sources=sources, reporter=Silent(), versions=SimpleNamespace(components={"k3s": SimpleNamespace(version=VERSION)}))
+
+
+def left(tmp_path: Path) -> list[str]:
+    return [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file() and not path.name.endswith(".lock")]
+
+
+@pytest.mark.parametrize("arch", ["amd64", "arm64"])
+def test_binary_and_images_come_by_their_checksums(release: Path, tmp_path: Path, arch: str) -> None:
+    found = builder(tmp_path, arch)
+    assert k3s_image.binary(found).read_bytes() == BINARY
+    (tmp_path / "images").mkdir()
+    k3s_image._packaged(found, tmp_path / "images", VERSION)
+    assert (tmp_path / "images" / f"k3s-airgap-images-{arch}.tar.zst").read_bytes() == IMAGES
+
+
+def test_a_wrong_checksum_is_refused_and_nothing_stays(release: Path, tmp_path: Path) -> None:
+    (release / "k3s").write_bytes(b"another binary")
+    with pytest.raises(ImageError, match="wrong checksum"):
+        k3s_image.binary(builder(tmp_path))
+    assert left(tmp_path) == []
+
+
+def test_a_file_that_is_cut_off_is_refused_and_nothing_stays(release: Path, tmp_path: Path) -> None:
+    Release.faults = {"k3s": "cut"}
+    with pytest.raises(ImageError, match="cut off"):
+        k3s_image.binary(builder(tmp_path))
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("status", [404, 503])
+def test_a_release_that_is_not_there_names_the_way_out(release: Path, tmp_path: Path, status: int) -> None:
+    Release.faults = {"k3s": status}
+    with pytest.raises(ImageError, match="cannot be downloaded") as caught:
+        k3s_image.binary(builder(tmp_path))
+    assert "k3s_binary" in caught.value.hint
+
+
+def test_a_missing_checksum_file_is_an_error(release: Path, tmp_path: Path) -> None:
+    (release / "sha256sum-amd64.txt").unlink()
+    with pytest.raises(ImageError, match="404"):
+        k3s_image.binary(builder(tmp_path))
+    assert left(tmp_path) == []
+
+
+def test_images_that_are_not_published_are_left_to_the_nodes(release: Path, tmp_path: Path) -> None:
+    Release.faults = {"k3s-airgap-images-amd64.tar.zst": 404}
+    (tmp_path / "images").mkdir()
+    k3s_image._packaged(builder(tmp_path), tmp_path / "images", VERSION)
+    assert list((tmp_path / "images").iterdir()) == []
+
+
+def test_the_release_is_what_the_program_says() -> None:
+    assert k3s_release.tag("k3s version v1.36.5+k3s1 (1a2b3c4d)") == VERSION
