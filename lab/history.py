@@ -1,0 +1,118 @@
+"""What happened in a run: one event a line, as JSON, in the order in which it was learnt. Verdicts are computed from this alone.
+
+Times are seconds on the host's monotonic clock since the run began (`t`; events that last also have `end`). The kinds:
+
+run         the first line: lab, scenario, distribution, versions, seed, wall (ISO 8601), topology (as the lab's network label has it)
+instrument  a probe that will sample: probe, question, interval and timeout (seconds), connection (new, kept, none)
+probe       a sample: probe, end, ok (true, false; null: the instrument itself could not ask), optionally value and detail
+op          an operation on the API: client, op (create, write, read, list), key, value, end, outcome (ok, fail; unknown: no answer came)
+watch       an event of a watch: rv, key, type (ADDED, MODIFIED, DELETED), value; type RESUME: the connection was made anew from `rv`;
+            type LOST: the server no longer has `rv` (410), and what lies between was not seen
+fault       action (fire, proof, heal, healed, failed), id, fault, node, word (the target as it was written), detail
+log         a line of a node's journal that matters: node, unit, what (membership, fenced, vip-start, leader, …), text
+step        a step of the scenario: index, text, state (begin, end, failed), detail
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TextIO
+
+from lab.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+KINDS = ("run", "instrument", "probe", "op", "watch", "fault", "log", "step")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened: when (seconds since the run began), of which kind, and what belongs to it."""
+
+    t: float
+    kind: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def end(self) -> float:
+        """When it was over; events without duration end when they begin."""
+        return float(self.data.get("end", self.t))
+
+    def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 (any JSON value)
+        """Give one of its values."""
+        return self.data.get(key, default)
+
+    def line(self) -> str:
+        """Write it as one line of JSON."""
+        return json.dumps({"t": round(self.t, 6), "kind": self.kind, **self.data}, separators=(",", ":"), default=str)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All events of a run, ordered by time."""
+
+    events: tuple[Event, ...]
+
+    def of(self, kind: str, **values: Any) -> tuple[Event, ...]:  # noqa: ANN401
+        """Give the events of a kind whose data have these values."""
+        return tuple(event for event in self.events if event.kind == kind and all(event.data.get(key) == value for key, value in values.items()))
+
+    def samples(self, probe: str) -> tuple[Event, ...]:
+        """Give a probe's samples."""
+        return self.of("probe", probe=probe)
+
+    def instruments(self) -> dict[str, Event]:
+        """Give the probes that sampled, by name."""
+        return {str(event.data["probe"]): event for event in self.of("instrument")}
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """What the first line says; empty where there is none."""
+        first = self.of("run")
+        return first[0].data if first else {}
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """When the run began and when its last event ended, seconds."""
+        return (0.0, max((event.end for event in self.events), default=0.0))
+
+
+def history(events: Iterable[Event]) -> History:
+    """Put events in the order of their times."""
+    return History(tuple(sorted(events, key=lambda event: event.t)))
+
+
+def parse(lines: Iterable[str], name: str = "history.jsonl") -> Iterator[Event]:
+    """Read lines. Raises InputError, with the line, for what is no event; a last line that was cut off in the middle is left out."""
+    rows = list(lines)
+    for number, line in enumerate(rows, 1):
+        if not line.strip():
+            continue
+        try:
+            data = json.loads(line)
+            event = Event(float(data.pop("t")), str(data.pop("kind")), data)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            if number == len(rows):  # a run that was killed while it wrote
+                return
+            raise InputError(f"{name}:{number}: no event of a run: {line.strip()[:80]}", "a history is written by halab and not edited") from None
+        if event.kind not in KINDS:
+            raise InputError(f"{name}:{number}: no kind of event `{event.kind}`", f"known: {', '.join(KINDS)}")
+        yield event
+
+
+def read(path: Path) -> History:
+    """Read a run's history. Raises InputError where it is not there or not one."""
+    try:
+        return history(parse(path.read_text(encoding="utf-8").splitlines(), str(path)))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}", "a run's folder has a history.jsonl") from error
+
+
+def write(file: TextIO, events: Iterable[Event]) -> None:
+    """Append events, each as a line, and flush: what was learnt must survive a kill."""
+    for event in events:
+        file.write(event.line() + "\n")
+    file.flush()
