@@ -5,6 +5,7 @@ Each is kept in the cache under component, version and architecture; which way i
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from filelock import FileLock
 
 from lab.errors import ImageError
 from lab.fetch import fetch
+from lab.topology.model import digest
 
 if TYPE_CHECKING:
     from lab.reporter import Reporter
@@ -26,6 +28,16 @@ if TYPE_CHECKING:
 
 REACH_TIMEOUT_S = 5
 """A source that does not begin to answer in five seconds is not reached: the other way takes minutes, not hours."""
+
+
+def folder_hash(folder: Path) -> str:
+    """Hash names, modes and contents of all files of a folder."""
+    parts = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            mode = "x" if path.stat().st_mode & 0o100 else "-"
+            parts.append(f"{path.relative_to(folder)} {mode} {hashlib.sha256(path.read_bytes()).hexdigest()}")
+    return digest("\n".join(parts))
 
 
 def reachable(url: str) -> bool:
@@ -38,7 +50,9 @@ def reachable(url: str) -> bool:
 
 def obtain(component: Component, cache: Path, images: Path, arch: str, reporter: Reporter) -> dict[str, Path]:
     """Give a component's binaries, making them where the cache has none. Raises ImageError with the log's tail."""
-    home = cache / "bin" / f"{component.name}-{component.version}-{arch}"
+    # Sources of ours change without their version: they are kept by their hash, too.
+    own = f"-{folder_hash(images / component.directory)}" if component.directory else ""
+    home = cache / "bin" / f"{component.name}-{component.version}{own}-{arch}"
     home.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{home}.lock"):
         if not (home / "way").exists():

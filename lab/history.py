@@ -113,6 +113,5 @@ def read(path: Path) -> History:
 
 def write(file: TextIO, events: Iterable[Event]) -> None:
     """Append events, each as a line, and flush: what was learnt must survive a kill."""
-    for event in events:
-        file.write(event.line() + "\n")
+    file.writelines(event.line() + "\n" for event in events)
     file.flush()

@@ -5,13 +5,13 @@ rootfs ← base ← node ← upstream | k3s;  base ← loadbalancer;  the pods' 
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab import components, imagework, k3s_image, versions
+from lab.components import folder_hash
 from lab.errors import ApplyError, ImageError, LabError
 from lab.topology.model import digest
 
@@ -47,16 +47,6 @@ def architecture() -> str:
     return words[machine]
 
 
-def folder_hash(folder: Path) -> str:
-    """Hash names, modes and contents of all files of a folder."""
-    parts = []
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            mode = "x" if path.stat().st_mode & 0o100 else "-"
-            parts.append(f"{path.relative_to(folder)} {mode} {hashlib.sha256(path.read_bytes()).hexdigest()}")
-    return digest("\n".join(parts))
-
-
 def tags(sources: Sources) -> dict[str, str]:
     """Give every image's tag, word → `halab/<word>:<hash>`. Reads files only; touches neither network nor engine."""
     table = versions.read(sources.folder)
@@ -69,8 +59,8 @@ def tags(sources: Sources) -> dict[str, str]:
 
     found = {"rootfs": tag("rootfs", table.release, table.digest)}
     found["base"] = tag("base", folder("base"), found["rootfs"])
-    found["loadbalancer"] = tag("loadbalancer", folder("loadbalancer"), found["base"])
-    found["node"] = tag("node", folder("node"), found["base"])
+    found["loadbalancer"] = tag("loadbalancer", folder("loadbalancer"), folder("tools"), found["base"])
+    found["node"] = tag("node", folder("node"), folder("tools"), found["base"])
     parts = [repr(table.components[name]) for name in UPSTREAM_PARTS]
     pods = [*table.pods.values(), folder("pods"), folder("kubernetes")]
     found["upstream"] = tag("upstream", folder("upstream"), found["node"], *parts, *pods)
@@ -115,9 +105,9 @@ class Builder:
     def _machines(self, distribution: str) -> None:
         self._ensure("rootfs", lambda: imagework.make_rootfs(self))
         self._ensure("base", lambda: self.docker_build("base", ROOTFS=self.tags["rootfs"]))
-        self._ensure("loadbalancer", lambda: self.docker_build("loadbalancer", BASE=self.tags["base"]))
+        self._ensure("loadbalancer", lambda: imagework.build_with_tools(self, "loadbalancer"))
         if self.missing(distribution):
-            self._ensure("node", lambda: self.docker_build("node", BASE=self.tags["base"]))
+            self._ensure("node", lambda: imagework.build_with_tools(self, "node"))
 
     def _parts(self, distribution: str) -> None:
         parts = {"upstream": UPSTREAM_PARTS, "k3s": POD_PARTS}[distribution]

@@ -74,6 +74,16 @@ def _debootstrap(builder: Builder, tag: str, reason: str) -> None:
         builder.engine.import_rootfs(str(tar), tag)
 
 
+def build_with_tools(builder: Builder, word: str) -> None:
+    """Build images/<word> with halab's own programs in its context: bin/halab-probe (samples) and bin/halab-delay (delays packets)."""
+    with tempfile.TemporaryDirectory(dir=builder.sources.cache) as folder:
+        context = Path(shutil.copytree(builder.sources.folder / word, Path(folder) / "context"))
+        (context / "bin").mkdir()
+        for path in builder.obtain("tools").values():
+            shutil.copy(path, context / "bin")
+        builder.docker_build(word, context, BASE=builder.tags["base"])
+
+
 def build_upstream(builder: Builder) -> None:
     """Make the node image with upstream Kubernetes: binaries, and containerd's store with the pods' images."""
     with tempfile.TemporaryDirectory(dir=builder.sources.cache) as folder:

@@ -1,0 +1,3 @@
+module halab.test/tools
+
+go 1.26.0
