@@ -1,0 +1,53 @@
+"""Commands in running containers."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lab.engine.told import told
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command on a node gave: its exit code and what it printed, both streams together."""
+
+    code: int
+    output: str
+
+
+class RunCalls:
+    """What runs commands and reads what they print; a part of Engine."""
+
+    _api: Any
+
+    def run(self, container: str, argv: Sequence[str], *, stdin: bytes | None = None, timeout_s: float = 30) -> Result:
+        """Run a command in a running container. After `timeout_s` seconds it is ended there and the code is 124 (timeout(1))."""
+        bounded = ["timeout", "-k", "2", str(timeout_s), *argv]
+        with told(f"running `{' '.join(argv)}` in {container}"):
+            made = self._api.exec_create(container, bounded, stdin=stdin is not None)
+            output = self._api.exec_start(made["Id"]) if stdin is None else self._feed(made["Id"], stdin)
+            code = self._api.exec_inspect(made["Id"])["ExitCode"]
+        return Result(-1 if code is None else int(code), output.decode(errors="replace"))
+
+    def _feed(self, exec_id: str, data: bytes) -> bytes:
+        """Write to the command's standard input, close it, read what it prints."""
+        import docker.utils.socket as frames  # only this rare path needs it
+
+        sock = self._api.exec_start(exec_id, socket=True)
+        raw = getattr(sock, "_sock", sock)
+        raw.sendall(data)
+        with contextlib.suppress(OSError):
+            raw.shutdown(1)
+        output = b"".join(chunk for _, chunk in frames.frames_iter(sock, tty=False))  # type: ignore[no-untyped-call]
+        sock.close()
+        return output
+
+    def logs(self, container: str) -> str:
+        """Give what PID 1 printed."""
+        with told(f"reading the log of {container}"):
+            return str(self._api.logs(container, tail=200).decode(errors="replace"))
