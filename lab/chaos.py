@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from lab import faults, status, targets
 from lab.errors import ApplyError, FaultError, HealFailed, InputError, LabError
 from lab.faults import Hit, Site, record
+from lab.ready import member
+from lab.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 PROOF_S = 5.0
 """For the first packet to be dropped, the first tick to be throttled: a lab is never silent that long."""
 PROOF_EVERY_S = 0.02
+REJOIN_S = 90
+"""A rebooted master is a member some ten seconds later, and may be shot once before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,8 @@ class Effect:
     hit: Hit
     proof: str
     seconds: float
+    fired: float = 0.0
+    """When, on the monotonic clock, seconds."""
 
 
 def options_of(fault: Fault, given: dict[str, str]) -> Options:
@@ -107,7 +113,7 @@ class Chaos:
         while True:
             proof = fault.proof(site, hit)
             if proof:
-                return Effect(hit=hit, proof=proof, seconds=round(time.monotonic() - begin, 3))
+                return Effect(hit=hit, proof=proof, seconds=round(time.monotonic() - begin, 3), fired=begin)
             if time.monotonic() - begin > PROOF_S:
                 raise FaultError(f"{fault.name} on {site.node.name} shows no effect after {PROOF_S:.0f} s; it was healed")
             time.sleep(PROOF_EVERY_S)
@@ -139,3 +145,19 @@ class Chaos:
         if not errors and not record.read(site.engine, [site.node]):
             site.engine.start(site.node.container)  # it may have been shot while the fault was on; one that runs stays as it is
         return errors
+
+    def rejoin(self, hits: Iterable[Hit]) -> None:
+        """Wait until the masters among the healed nodes are members of their cluster again.
+
+        A master that comes back while the others are still agreeing on its loss is shot once more: that is seen here, and it is powered
+        on again. Nothing is awaited where the others have no quorum. Raises WaitTimeout.
+        """
+        masters = [node.name for node in self.lab.topology.masters]
+        nodes = [name for name in dict.fromkeys(hit.node for hit in hits) if name in masters]
+        running = [node.name for node in self.lab.topology.masters if self._state(node.name) == "running"]
+        if len(running) > len(masters) // 2:
+            for name in nodes:
+                until(f"{name} is a member of the cluster again", lambda name=name: member(self.lab.node(name)), timeout_s=REJOIN_S)  # type: ignore[misc]
+
+    def _state(self, name: str) -> str:
+        return str(self.lab.engine.inspect(self.lab.node(name).container)["State"]["Status"])

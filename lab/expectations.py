@@ -1,6 +1,6 @@
 """What a scenario expects, as it is written in a file: `outage(api.vip) <= 5s`, `vip_unique`, `not vip_unique`. Reading only; lab/report judges.
 
-    expectation = ["not"] truth | measure ["(" what ")"] comparison number
+expectation = ["not"] truth | measure ["(" what ")"] comparison number
 """
 
 from __future__ import annotations
