@@ -1,6 +1,6 @@
 """What a scenario expects, as it is written in a file: `outage(api.vip) <= 5s`, `vip_unique`, `not vip_unique`. Reading only; lab/report judges.
 
-expectation = ["not"] truth | measure ["(" what ")"] comparison number
+An expectation is a truth, `not` and a truth, or a measure with a comparison: `WORD`, `not WORD`, `WORD(WHAT) <= 5s`, `WORD == 0`.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def silences(points: Sequence[Point], interval: float, patience: float) -> list[
     ends = sorted(point.end for point in points if point.good)
     asked = [point.t for point in points]
     found = []
-    for before, after in zip(ends, ends[1:], strict=False):
+    for before, after in pairwise(ends):
         if after - before > patience and _asked_through(asked, before, after, patience):
             found.append(Span(before, after, after - before - interval))
     return found
@@ -197,7 +198,7 @@ def silences(points: Sequence[Point], interval: float, patience: float) -> list[
 def _asked_through(asked: Sequence[float], begin: float, end: float, patience: float) -> bool:
     """Tell whether the instrument asked all through: its own silence is no outage."""
     inside = [begin, *asked[bisect_left(asked, begin) : bisect_right(asked, end)], end]
-    return all(after - before <= patience for before, after in zip(inside, inside[1:], strict=False))
+    return all(after - before <= patience for before, after in pairwise(inside))
 
 
 def merged(spans: Iterable[Span], interval: float) -> tuple[Span, ...]:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from lab.checkers import Figure, Verdict, one_leader, verdict, vip_unique
 from lab.checkers.outage import measure
-from lab.samples import under
+from lab.samples import series, under
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from lab.checkers.outage import Outages
     from lab.history import Event, History
+    from lab.samples import Series
 
 TOGETHER_S = 0.5
 JOURNAL_S = 0.001
@@ -75,39 +76,60 @@ class Blow:
         return self.t <= t < self.until
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A history, sorted once: a run of ten minutes has half a million samples."""
+
+    probes: dict[str, Series]
+    logs: tuple[Event, ...]
+    faults: tuple[Event, ...]
+    reigns: tuple[one_leader.Reign, ...]
+    measured: dict[str, Outages]
+
+    def interval(self, probe: str) -> float:
+        """Give a probe's interval, seconds; 0 where none is known."""
+        return self.probes[probe].interval if probe in self.probes else 0.0
+
+
+def _look(history: History) -> _Seen:
+    return _Seen(series(history), history.of("log"), history.of("fault"), one_leader.reigns(history), measure(history))
+
+
 def blows(history: History) -> tuple[Blow, ...]:
     """Give the faults of a run with the phases of what followed."""
-    fires = history.of("fault", action="fire")
+    return _blows(_look(history))
+
+
+def _blows(seen: _Seen) -> tuple[Blow, ...]:
+    fires = [event for event in seen.faults if event.get("action") == "fire"]
     groups: list[list[Event]] = []
     for fire in fires:
         if groups and fire.t - groups[-1][0].t <= TOGETHER_S:
             groups[-1].append(fire)
         else:
             groups.append([fire])
-    measured = measure(history)
     found = []
     for number, group in enumerate(groups):
         ids = tuple(str(fire.get("id")) for fire in group)
-        heals = [event.t for event in history.of("fault") if event.get("action") in {"heal", "healed"} and str(event.get("id")) in ids]
+        heals = [event.t for event in seen.faults if event.get("action") in {"heal", "healed"} and str(event.get("id")) in ids]
         limit = groups[number + 1][0].t if number + 1 < len(groups) else math.inf
         faults = tuple(sorted({str(fire.get("fault")) for fire in group}))
         nodes = tuple(sorted({str(fire.get("node")) for fire in group}))
         blow = Blow(group[0].t, faults, nodes, ids, min(heals, default=math.inf), limit)
-        phases = tuple(phase for name in PHASES if (phase := _phase(history, measured, blow, name)))
-        seen = {phase.name for phase in phases}
-        missing = tuple(name for name in PHASES if name not in seen)
+        phases = tuple(phase for name in PHASES if (phase := _phase(seen, blow, name)))
+        missing = tuple(name for name in PHASES if name not in {phase.name for phase in phases})
         found.append(Blow(blow.t, faults, nodes, ids, blow.healed, limit, phases, missing))
     return tuple(found)
 
 
-def _phase(history: History, measured: dict[str, Outages], blow: Blow, name: str) -> Phase | None:
+def _phase(seen: _Seen, blow: Blow, name: str) -> Phase | None:
     if name in LOGS:
-        return _logged(history, blow, name)
+        return _logged(seen, blow, name)
     if name in PROBES:
-        prefix = next((prefix for prefix in PROBES[name] if any(under(probe, prefix) for probe in measured)), "")
-        answered = answer(measured, blow, prefix) if prefix else None
+        prefix = next((prefix for prefix in PROBES[name] if any(under(probe, prefix) for probe in seen.measured)), "")
+        answered = answer(seen.measured, blow, prefix) if prefix else None
         return Phase(name, answered.seconds, answered.resolution, answered.detail) if answered else None
-    return {"vip_up": _vip_up, "leader": _leader, "not_ready": _not_ready, "endpoint": _endpoint, "pods": _pods}[name](history, blow)
+    return {"vip_up": _vip_up, "leader": _leader, "not_ready": _not_ready, "endpoint": _endpoint, "pods": _pods}[name](seen, blow)
 
 
 def answer(measured: dict[str, Outages], blow: Blow, prefix: str) -> Phase | None:
@@ -128,71 +150,68 @@ def answer(measured: dict[str, Outages], blow: Blow, prefix: str) -> Phase | Non
     return Phase(prefix, seconds, resolution, name)
 
 
-def _logged(history: History, blow: Blow, name: str) -> Phase | None:
-    for event in history.of("log", what=LOGS[name]):
-        if blow.within(event.t):
-            return Phase(name, event.t - blow.t, float(event.get("resolution") or JOURNAL_S), f"{event.get('node', '')}: {event.get('text', '')}"[:120])
+def _logged(seen: _Seen, blow: Blow, name: str) -> Phase | None:
+    for event in seen.logs:
+        if event.get("what") == LOGS[name] and blow.within(event.t):
+            detail = f"{event.get('node', '')}: {event.get('text', '')}"[:120]
+            return Phase(name, event.t - blow.t, float(event.get("resolution") or JOURNAL_S), detail)
     return None
 
 
-def _before_after(history: History, blow: Blow, probe: str, until: float) -> tuple[Event | None, Iterator[Event]]:
+def _before_after(seen: _Seen, blow: Blow, probe: str, until: float) -> tuple[Event | None, Iterator[Event]]:
     """Give a probe's last answer before the blow, and those after it."""
-    samples = [sample for sample in history.samples(probe) if sample.get("ok") is True]
+    samples = [sample for sample in seen.probes[probe].samples if sample.get("ok") is True] if probe in seen.probes else []
     before = [sample for sample in samples if sample.end <= blow.t]
     return (before[-1] if before else None, (sample for sample in samples if sample.t >= blow.t and sample.end < until))
 
 
-def _first(history: History, blow: Blow, probe: str, name: str, changed: Callable[[Event, Event], str], until: float | None = None) -> Phase | None:
+def _first(seen: _Seen, blow: Blow, probe: str, name: str, changed: Callable[[Event, Event], str], until: float | None = None) -> Phase | None:
     """Give the first answer after the blow that differs, by `changed`, from the last one before it."""
-    before, after = _before_after(history, blow, probe, blow.until if until is None else until)
+    before, after = _before_after(seen, blow, probe, blow.until if until is None else until)
     if before is None:
         return None
-    instrument = history.instruments().get(probe)
-    resolution = float(instrument.get("interval") or 0) if instrument else 0.0
     for sample in after:
         detail = changed(before, sample)
         if detail:
-            return Phase(name, sample.end - blow.t, resolution, detail)
+            return Phase(name, sample.end - blow.t, seen.interval(probe), detail)
     return None
 
 
-def _vip_up(history: History, blow: Blow) -> Phase | None:
+def _vip_up(seen: _Seen, blow: Blow) -> Phase | None:
     def changed(before: Event, sample: Event) -> str:
         return ", ".join(sorted(set(vip_unique.holders(sample)) - set(vip_unique.holders(before))))
 
-    return _first(history, blow, vip_unique.PROBE, "vip_up", changed)
+    return _first(seen, blow, vip_unique.PROBE, "vip_up", changed)
 
 
-def _leader(history: History, blow: Blow) -> Phase | None:
-    led = one_leader.reigns(history)
-    if not any(reign.first <= blow.t for reign in led):
+def _leader(seen: _Seen, blow: Blow) -> Phase | None:
+    if not any(reign.first <= blow.t for reign in seen.reigns):
         return None
-    for reign in led:
+    for reign in seen.reigns:
         if blow.within(reign.first):
-            instrument = history.instruments().get(f"{one_leader.PREFIX}.{reign.node}")
-            resolution = float(instrument.get("interval") or 0) if instrument else 0.0
+            resolution = seen.interval(f"{one_leader.PREFIX}.{reign.node}")
             return Phase("leader", reign.first - blow.t, resolution, f"{reign.node}, term {reign.term}")
     return None
 
 
-def _not_ready(history: History, blow: Blow) -> Phase | None:
+def _not_ready(seen: _Seen, blow: Blow) -> Phase | None:
     def changed(before: Event, sample: Event) -> str:
         was, now = _mapping(before), _mapping(sample)
         return ", ".join(f"{node}: {now[node]}" for node in sorted(now) if was.get(node) == "Ready" and now[node] != "Ready")
 
-    return _first(history, blow, "nodes", "not_ready", changed)
+    return _first(seen, blow, "nodes", "not_ready", changed)
 
 
-def _endpoint(history: History, blow: Blow) -> Phase | None:
+def _endpoint(seen: _Seen, blow: Blow) -> Phase | None:
     def changed(before: Event, sample: Event) -> str:
         was, now = before.get("value"), sample.get("value")
         both = isinstance(was, list) and isinstance(now, list)
         return ", ".join(sorted({str(ip) for ip in was} - {str(ip) for ip in now})) if both else ""
 
-    return _first(history, blow, "endpoints", "endpoint", changed)
+    return _first(seen, blow, "endpoints", "endpoint", changed)
 
 
-def _pods(history: History, blow: Blow) -> Phase | None:
+def _pods(seen: _Seen, blow: Blow) -> Phase | None:
     """As many pods are ready as before, none of them on a node that was hit, after some had been lost there."""
 
     def ready(sample: Event) -> dict[str, str]:
@@ -205,7 +224,7 @@ def _pods(history: History, blow: Blow) -> Phase | None:
         back = bool(lost) and len(now) >= len(was) and not set(now.values()) & set(blow.nodes)
         return f"{len(lost)} pods replaced: {', '.join(sorted(set(now) - set(was)))}" if back else ""
 
-    return _first(history, blow, "pods", "pods", changed, blow.limit)
+    return _first(seen, blow, "pods", "pods", changed, blow.limit)
 
 
 def _mapping(sample: Event) -> dict[str, object]:
@@ -215,8 +234,11 @@ def _mapping(sample: Event) -> dict[str, object]:
 
 def figure(history: History, what: str) -> Figure:
     """Give the failover time of a phase, or of the probes under a prefix (`api.lb`): the worst of all blows; None where none was seen."""
-    measured = measure(history)
-    rows = blows(history)
+    seen = _look(history)
+    return _figure(_blows(seen), seen.measured, what)
+
+
+def _figure(rows: Sequence[Blow], measured: dict[str, Outages], what: str) -> Figure:
     found: list[tuple[Blow, Phase]] = []
     never = []
     for blow in rows:
@@ -225,18 +247,19 @@ def figure(history: History, what: str) -> Figure:
             found.append((blow, seen))
         prefixes = PROBES.get(what, (what,))
         gone = [row.probe for row in measured.values() if under(row.probe, prefixes[-1]) and row.spans and row.spans[-1].open]
-        if not seen and gone and row_hit(measured, blow, gone):
+        if not seen and gone and _struck(measured, blow, gone):
             never.append(f"{', '.join(gone)}: no lasting answer after the fault at {blow.t:.2f} s")
     name = f"failover({what})"
     if not found:
-        note = "; ".join(never) or ("no fault fired" if not rows else f"not seen after any fault: {PHASES.get(what, f'{what} was not interrupted')}")
+        unseen = f"not seen after any fault: {PHASES.get(what, f'{what} was not interrupted')}"
+        note = "; ".join(never) or (unseen if rows else "no fault fired")
         return Figure(name, None, "s", note=note)
     blow, slowest = max(found, key=lambda pair: pair[1].seconds)
     note = "; ".join([f"after {', '.join(blow.faults)} on {', '.join(blow.nodes)} at {blow.t:.2f} s", *never])
     return Figure(name, slowest.seconds, "s", slowest.resolution, math.inf if never else None, note)
 
 
-def row_hit(measured: dict[str, Outages], blow: Blow, names: list[str]) -> bool:
+def _struck(measured: dict[str, Outages], blow: Blow, names: list[str]) -> bool:
     """Tell whether the open outage of one of these probes began between this blow and the next."""
     return any(blow.t <= measured[name].spans[-1].begin + measured[name].resolution < blow.limit for name in names)
 
@@ -246,13 +269,14 @@ class _Failover:
     summary = "How long each phase took from the fault to the first good answer; fails if the VIP never answered again."
 
     def check(self, history: History) -> Verdict:
-        rows = blows(history)
-        measured = {name: row for name, row in measure(history).items() if under(name, "api.vip")}
+        looked = _look(history)
+        rows = _blows(looked)
+        measured = {name: row for name, row in looked.measured.items() if under(name, "api.vip")}
         bad = [
             f"{name}: no lasting answer after {', '.join(blow.faults)} on {', '.join(blow.nodes)} at {blow.t:.2f} s"
             for blow in rows
             for name, row in measured.items()
-            if row.open and row_hit(measured, blow, [name])
+            if row.open and _struck(measured, blow, [name])
         ]
         unsure = [row.trouble or row.blind for row in measured.values() if row.trouble or row.blind]
         if not rows:
@@ -265,7 +289,7 @@ class _Failover:
             left = f"; not seen: {', '.join(blow.missing)}" if blow.missing else ""
             good.append(f"{', '.join(blow.faults)} on {', '.join(blow.nodes)} at {blow.t:.2f} s: {told}{left}")
         seen = {phase.name for blow in rows for phase in blow.phases}
-        return verdict(self.name, bad, unsure, good, [figure(history, name) for name in PHASES if name in seen])
+        return verdict(self.name, bad, unsure, good, [_figure(rows, looked.measured, name) for name in PHASES if name in seen])
 
 
 CHECKER = _Failover()

@@ -21,6 +21,12 @@ SHOWN = 5
 _ABSENT = object()
 
 
+def _reads(op: Event) -> bool:
+    """Tell whether an operation told what is there. A list without an answer in it is no proof that nothing is there."""
+    told = op.get("op") == "read" or (op.get("op") == "list" and isinstance(op.get("value"), dict | list))
+    return told and op.get("outcome") == "ok"
+
+
 def _found(read: Event, key: str) -> Any:  # noqa: ANN401 (any JSON value)
     """Give what a list or read found for a key: its value, True where a list tells no values, or _ABSENT."""
     value = read.get("value")
@@ -28,7 +34,7 @@ def _found(read: Event, key: str) -> Any:  # noqa: ANN401 (any JSON value)
         return _ABSENT if value is None else value
     if isinstance(value, dict):
         return value.get(key, _ABSENT)
-    return True if key in {str(each) for each in value or ()} else _ABSENT
+    return True if key in _keys(read) else _ABSENT
 
 
 def _evidence(reads: list[Event], key: str, after: float) -> Event | None:
@@ -65,7 +71,7 @@ class _LostWrites:
         for op in ops:
             if op.get("op") in WRITES:
                 writes[str(op.get("key"))].append(op)
-        reads = [op for op in ops if op.get("op") in {"list", "read"} and op.get("outcome") == "ok"]
+        reads = [op for op in ops if _reads(op)]
         lists = [op for op in reads if op.get("op") == "list"]
         found: dict[str, list[str]] = defaultdict(list)
         for key, mine in writes.items():
@@ -97,7 +103,7 @@ class _LostWrites:
 
 
 def _keys(read: Event) -> set[str]:
-    return {str(each) for each in read.get("value") or ()}
+    return {str(each) for each in read.get("value")}
 
 
 def _shown(keys: list[str]) -> str:

@@ -1,6 +1,6 @@
 """At the end all is as it should be: every probe answers, every node is Ready, one node holds the VIP, etcd has a leader.
 
-Looked at are the last five samples of each probe (all must be good: one bad one among them is not steady). What nobody asked about is left out, and said.
+Looked at are the last five samples of each probe: one bad one among them is not steady. What nobody asked about is left out, and said.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def _holder(probes: dict[str, Series]) -> list[str]:
 def _leader(probes: dict[str, Series]) -> list[str]:
     members = {name: found for name, found in probes.items() if name.startswith(f"{one_leader.PREFIX}.")}
     leading = {name for name, found in members.items() if (seen := _last(found)) and one_leader.claim(seen[-1])}
-    silent = [f"etcd member {name.removeprefix('etcd.')} does not answer" for name, found in members.items() if _last(found) and not is_good(_last(found)[-1])]
+    mute = [name for name, found in members.items() if _last(found) and not is_good(_last(found)[-1])]
+    silent = [f"etcd member {name.removeprefix('etcd.')} does not answer" for name in mute]
     return silent + ([] if leading else ["etcd has no leader"])
 
 

@@ -42,7 +42,8 @@ class _VipUnique:
             unsure.append("no node ever answered for the VIP")
         who = sorted({" and ".join(holders(sample)) for sample in found.seen if len(holders(sample)) > 1})
         bad = [
-            f"more than one node answered for the VIP from {span.begin:.2f} s on for {span.seconds * 1000:.0f} ms (±{found.interval * 1000:.0f}): {'; '.join(who)}"
+            f"more than one node answered for the VIP from {span.begin:.2f} s on for {span.seconds * 1000:.0f} ms "
+            f"(±{found.interval * 1000:.0f}): {'; '.join(who)}"
             for span in spans
         ]
         total = sum(span.seconds for span in spans)

@@ -86,7 +86,8 @@ class _Watch:
             total += due
             resumed += sum(event.get("type") == "RESUME" for event in events[1:])
             lost += len(gone)
-        figures = [Figure("watch_creates", float(total)), Figure("watch_resumes", float(resumed)), Figure("watch_lost", float(lost))] if watches else []
+        counts = {"watch_creates": total, "watch_resumes": resumed, "watch_lost": lost}
+        figures = [Figure(figure, float(count)) for figure, count in counts.items()] if watches else []
         return verdict(self.name, bad, unsure, [f"{total} creates each seen once, in order; {resumed} reconnections"], figures)
 
 
