@@ -103,6 +103,13 @@ class Topology:
         return tuple(node for node in self.nodes if node.role is Role.WORKER)
 
     @property
+    def halves(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The masters as minority and majority: the most that may be lost, from the file's beginning, and the rest."""
+        names = [node.name for node in self.masters]
+        few = (len(names) - 1) // 2
+        return tuple(names[:few]), tuple(names[few:])
+
+    @property
     def balancer(self) -> Node:
         """The load balancer as a node."""
         return Node(name=self.loadbalancer.name, role=Role.LOADBALANCER, ip=self.loadbalancer.ip)
@@ -136,9 +143,7 @@ def from_json(text: str) -> Topology:
     network, kubernetes, balancer = data["network"], data["kubernetes"], data["loadbalancer"]
     return Topology(
         name=data["name"],
-        network=Network(
-            subnet=IPv4Network(network["subnet"]), vip=IPv4Address(network["vip"]), gateway=IPv4Address(network["gateway"])
-        ),
+        network=Network(subnet=IPv4Network(network["subnet"]), vip=IPv4Address(network["vip"]), gateway=IPv4Address(network["gateway"])),
         kubernetes=Kubernetes(
             distributions=tuple(kubernetes["distributions"]),
             pod_cidr=IPv4Network(kubernetes["pod_cidr"]),

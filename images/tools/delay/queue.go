@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"syscall"
 )
@@ -84,13 +85,9 @@ func (q *queue) configure(attributes ...[]byte) error {
 		if err != nil {
 			return err
 		}
-		messages, err := syscall.ParseNetlinkMessage(buffer[:count])
-		if err != nil {
-			return err
-		}
-		for _, one := range messages {
-			if one.Header.Type == syscall.NLMSG_ERROR && len(one.Data) >= 4 {
-				if code := int32(binary.NativeEndian.Uint32(one.Data)); code != 0 {
+		for kind, data := range messages(buffer[:count]) {
+			if kind == syscall.NLMSG_ERROR && len(data) >= 4 {
+				if code := int32(binary.NativeEndian.Uint32(data)); code != 0 {
 					return syscall.Errno(-code)
 				}
 				return nil
@@ -143,18 +140,27 @@ func (q *queue) receive(buffer []byte, take func(packet)) error {
 	if err != nil {
 		return err
 	}
-	messages, err := syscall.ParseNetlinkMessage(buffer[:count])
-	if err != nil {
-		return err
-	}
-	for _, one := range messages {
-		if one.Header.Type == msgPacket && len(one.Data) > 4 {
-			if found, ok := parse(one.Data[4:]); ok {
+	for kind, data := range messages(buffer[:count]) {
+		if kind == msgPacket && len(data) > 4 {
+			if found, ok := parse(data[4:]); ok {
 				take(found)
 			}
 		}
 	}
 	return nil
+}
+
+// messages gives kind and content of each netlink message. (The library's parser refuses a last one that is not padded; the kernel's are not.)
+func messages(data []byte) iter.Seq2[uint16, []byte] {
+	return func(yield func(uint16, []byte) bool) {
+		for len(data) >= syscall.NLMSG_HDRLEN {
+			size := int(binary.NativeEndian.Uint32(data))
+			if size < syscall.NLMSG_HDRLEN || size > len(data) || !yield(binary.NativeEndian.Uint16(data[4:]), data[syscall.NLMSG_HDRLEN:size]) {
+				return
+			}
+			data = data[min((size+3)&^3, len(data)):]
+		}
+	}
 }
 
 func parse(data []byte) (found packet, ok bool) {
