@@ -15,10 +15,15 @@ if TYPE_CHECKING:
     from lab.topology.model import Topology
 
 WORDS = ("@leader", "@vip-holder", "@first-master", "@random-master", "@random-worker", "minority", "majority")
-HELP = "a node's name, " + ", ".join(WORDS) + ", role:master, role:worker, all"
+HELP = "a node's name, " + ", ".join(WORDS) + ", role:master, role:worker, role:loadbalancer, all; several by commas"
 
 
-def resolve(word: str, topology: Topology, status: Callable[[], LabStatus], seed: int) -> tuple[str, ...]:
+def resolve(words: str, topology: Topology, status: Callable[[], LabStatus], seed: int) -> tuple[str, ...]:
+    """Give the nodes that words mean now, each once; several are parted by commas. See `resolve_one`."""
+    return tuple(dict.fromkeys(name for word in words.split(",") for name in resolve_one(word, topology, status, seed)))
+
+
+def resolve_one(word: str, topology: Topology, status: Callable[[], LabStatus], seed: int) -> tuple[str, ...]:
     """Give the nodes that a word means now. `seed` decides the random ones: the same seed, the same node.
 
     minority and majority are of the masters, and hold the first master's side last: the minority is the first master's end of the file.
@@ -26,8 +31,8 @@ def resolve(word: str, topology: Topology, status: Callable[[], LabStatus], seed
     """
     check(word, topology)
     masters, workers = [node.name for node in topology.masters], [node.name for node in topology.workers]
-    few = (len(masters) - 1) // 2
-    fixed = {"@first-master": masters[:1], "minority": masters[:few], "majority": masters[few:], "role:master": masters, "role:worker": workers}
+    minority, majority = map(list, topology.halves)
+    fixed = {"@first-master": masters[:1], "minority": minority, "majority": majority, "role:master": masters, "role:worker": workers}
     fixed |= {"all": [node.name for node in topology.nodes], "role:loadbalancer": [topology.loadbalancer.name]}
     if word in _names(topology):
         return (word,)
