@@ -84,6 +84,10 @@ def steady(lab: Lab) -> Observation:
     return Observation(ok=not wrong, seen="; ".join(wrong)[:300] or "steady")
 
 
+class StepFailed(LabError):
+    """A step of a scenario failed; the lab was healed, and what was measured is in the history."""
+
+
 @dataclass(slots=True)
 class Trial:
     """One run of a scenario on a lab that runs. `seed` decides every random choice."""
@@ -128,7 +132,7 @@ class Trial:
             detail = act()
         except LabError as error:
             self._note("step", index=index, text=text, state="failed", detail=error.message)
-            raise
+            raise StepFailed(f"step {index} ({text}): {error.message}", error.hint) from error
         self._note("step", index=index, text=text, state="end", detail=detail)
 
     def _do(self, step: Step) -> str:
