@@ -222,7 +222,7 @@ def _pods(seen: _Seen, blow: Blow) -> Phase | None:
         was, now = ready(before), ready(sample)
         lost = [name for name, node in was.items() if node in blow.nodes]
         back = bool(lost) and len(now) >= len(was) and not set(now.values()) & set(blow.nodes)
-        return f"{len(lost)} pods replaced: {', '.join(sorted(set(now) - set(was)))}" if back else ""
+        return f"{len(lost)} {'pod' if len(lost) == 1 else 'pods'} replaced: {', '.join(sorted(set(now) - set(was)))}" if back else ""
 
     return _first(seen, blow, "pods", "pods", changed, blow.limit)
 

@@ -71,7 +71,7 @@ class _OneLeader:
         resolution = max((found.interval for found in members.values()), default=0.0)
         note = "; ".join(unsure)
         figures = [Figure("leader_changes", float(changes), "", 0.0, math.inf if unsure else None, note)] if led else []
-        good = [f"{len(terms)} terms seen, one leader in each; {changes} changes of leader (asked every {resolution * 1000:.0f} ms)"]
+        good = [f"terms seen: {len(terms)}, one leader in each; changes of leader: {changes} (asked every {resolution * 1000:.0f} ms)"]
         return verdict(self.name, bad, unsure, good, figures)
 
 

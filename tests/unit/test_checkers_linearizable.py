@@ -48,10 +48,10 @@ def operations() -> st.SearchStrategy[list[Operation]]:
 
     kinds = st.sampled_from(["read", "read", "write", "create"])
     one = st.builds(made, kinds, st.sampled_from("0123"), st.integers(0, 8), st.integers(0, 5), st.booleans())
-    return st.lists(one, min_size=1, max_size=6)
+    return st.lists(one, min_size=1, max_size=5)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(operations())
 def test_the_search_agrees_with_trying_every_order(rows: list[Operation]) -> None:
     truth = brute(rows)
