@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+)
+
+// poll asks the API for a list and reduces it to what matters.
+type poll struct {
+	link   *link
+	path   string
+	reduce func([]item) any
+}
+
+// item holds what any of the three lists says of one object.
+type item struct {
+	Metadata struct {
+		Name     string  `json:"name"`
+		Deletion *string `json:"deletionTimestamp"`
+	} `json:"metadata"`
+	Spec struct {
+		Node string `json:"nodeName"`
+	} `json:"spec"`
+	Status struct {
+		Phase      string      `json:"phase"`
+		Conditions []condition `json:"conditions"`
+	} `json:"status"`
+	Endpoints []struct {
+		Addresses  []string `json:"addresses"`
+		Node       string   `json:"nodeName"`
+		Conditions struct {
+			Ready *bool `json:"ready"`
+		} `json:"conditions"`
+		Target struct {
+			Name string `json:"name"`
+		} `json:"targetRef"`
+	} `json:"endpoints"`
+}
+
+type condition struct {
+	Type   string `json:"type"`
+	Status string `json:"status"`
+}
+
+func newPoll(link *link, q Question) *poll {
+	space := "/namespaces/" + q.Namespace
+	switch q.Kind {
+	case "nodes":
+		return &poll{link, "/api/v1/nodes", nodes}
+	case "pods":
+		return &poll{link, "/api/v1" + space + "/pods" + q.Path, pods}
+	}
+	return &poll{link, "/apis/discovery.k8s.io/v1" + space + "/endpointslices?labelSelector=kubernetes.io/service-name%3D" + q.Service, endpoints}
+}
+
+func (p *poll) ask(ctx context.Context) answer {
+	got := p.link.do(ctx, http.MethodGet, p.path, "", "")
+	if got.err != nil || got.code != http.StatusOK {
+		return answer{detail: got.detail()}
+	}
+	var list struct {
+		Items []item `json:"items"`
+	}
+	if err := json.Unmarshal(got.body, &list); err != nil {
+		return answer{detail: "no list"}
+	}
+	return answer{ok: true, value: p.reduce(list.Items)}
+}
+
+func (i item) ready() bool {
+	for _, row := range i.Status.Conditions {
+		if row.Type == "Ready" {
+			return row.Status == "True"
+		}
+	}
+	return false
+}
+
+// nodes: name → Ready.
+func nodes(items []item) any {
+	found := map[string]bool{}
+	for _, item := range items {
+		found[item.Metadata.Name] = item.ready()
+	}
+	return found
+}
+
+type podState struct {
+	Node     string `json:"node"`
+	Phase    string `json:"phase"`
+	Ready    bool   `json:"ready"`
+	Deleting bool   `json:"deleting,omitempty"`
+}
+
+// pods: name → where it is and how it does.
+func pods(items []item) any {
+	found := map[string]podState{}
+	for _, item := range items {
+		found[item.Metadata.Name] = podState{item.Spec.Node, item.Status.Phase, item.ready(), item.Metadata.Deletion != nil}
+	}
+	return found
+}
+
+type endpointState struct {
+	Node  string `json:"node"`
+	Ready bool   `json:"ready"`
+}
+
+// endpoints: pod → its node, and whether the Service sends to it.
+func endpoints(items []item) any {
+	found := map[string]endpointState{}
+	for _, item := range items {
+		for _, row := range item.Endpoints {
+			name := row.Target.Name
+			if name == "" && len(row.Addresses) > 0 {
+				name = row.Addresses[0]
+			}
+			found[name] = endpointState{row.Node, row.Conditions.Ready == nil || *row.Conditions.Ready}
+		}
+	}
+	return found
+}
