@@ -191,12 +191,12 @@ func TestPolls(t *testing.T) {
 	lists := map[string]string{
 		"/api/v1/nodes":             `{"items":[{"metadata":{"name":"m"},"status":{"conditions":[{"type":"Ready","status":"True"}]}},{"metadata":{"name":"w1"},"status":{}}]}`,
 		"/api/v1/namespaces/x/pods": `{"items":[{"metadata":{"name":"a","deletionTimestamp":"2026-01-01T00:00:00Z"},"spec":{"nodeName":"w1"},"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}]}`,
-		"/apis/discovery.k8s.io/v1/namespaces/x/endpointslices": `{"items":[{"endpoints":[{"addresses":["10.0.0.1"],"nodeName":"w1","conditions":{"ready":false},"targetRef":{"name":"a"}},{"addresses":["10.0.0.2"]}]}]}`,
+		"/apis/discovery.k8s.io/v1/namespaces/x/endpointslices": `{"items":[{"endpoints":[{"addresses":["10.0.0.1"],"nodeName":"w1","conditions":{"ready":false},"targetRef":{"name":"a"}},{"addresses":["10.0.0.3"],"conditions":{"ready":true}},{"addresses":["10.0.0.2"]}]}]}`,
 	}
 	wants := map[string]any{
-		"nodes":     map[string]bool{"m": true, "w1": false},
+		"nodes":     map[string]string{"m": "Ready", "w1": "NotReady"},
 		"pods":      map[string]podState{"a": {"w1", "Running", true, true}},
-		"endpoints": map[string]endpointState{"a": {"w1", false}, "10.0.0.2": {"", true}},
+		"endpoints": []string{"10.0.0.2", "10.0.0.3"},
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, lists[r.URL.Path]) }))
 	defer server.Close()

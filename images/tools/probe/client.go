@@ -35,7 +35,7 @@ type metadata struct {
 }
 
 func newClient(client Client, config *Config, out *output, offset time.Duration) (job, error) {
-	link, err := newLink("https", client.Addresses, config.Identity[client.Identity], client.Kind != "watch", seconds(client.Timeout))
+	link, err := newLink("https", client.Addresses, config.Identity[client.Identity], client.Connection != "new", seconds(client.Timeout))
 	if err != nil {
 		return job{}, err
 	}
@@ -46,7 +46,7 @@ func newClient(client Client, config *Config, out *output, offset time.Duration)
 	switch client.Kind {
 	case "create":
 		plan.outstanding = enough(client.Timeout, client.Interval)
-		made.run = func(stop <-chan struct{}) { plan.run(stop, w.create, nothing) }
+		made.run = func(stop <-chan struct{}) { plan.run(stop, w.create, w.skip) }
 	case "register":
 		plan.outstanding = 1 // as a process that does one thing after the other: what a linearizability checker is made for
 		made.run = func(stop <-chan struct{}) { plan.run(stop, w.register, nothing) }
@@ -86,7 +86,7 @@ func outcome(got reply) string {
 }
 
 // do sends one operation and writes it down with its two times.
-func (w *worker) do(op, key, value, method, path, body string) {
+func (w *worker) do(op, key, value, method, path, body string) event {
 	ctx, cancel := context.WithTimeout(context.Background(), seconds(w.Timeout))
 	defer cancel()
 	begin := time.Now()
@@ -106,12 +106,28 @@ func (w *worker) do(op, key, value, method, path, body string) {
 		line.Value = found.Data["value"]
 	}
 	w.out.write(line)
+	return line
+}
+
+// skip says that a write was not tried, where writes are samples.
+func (w *worker) skip(_ int, at time.Time, why string) {
+	moment := seconds9(monotonic(at))
+	w.sample(sampleLine{event{T: moment, End: moment, Detail: why}, nil})
+}
+
+func (w *worker) sample(line sampleLine) {
+	if w.Probe != "" {
+		line.Kind, line.Probe = "probe", w.Probe
+		w.out.write(line)
+	}
 }
 
 // create makes a ConfigMap with a name and a value that no other has.
 func (w *worker) create(slot int) {
 	key := fmt.Sprintf("%s-%d", w.Prefix, slot)
-	w.do("create", key, "v-"+key, http.MethodPost, w.path, w.body(key, "v-"+key))
+	done := w.do("create", key, "v-"+key, http.MethodPost, w.path, w.body(key, "v-"+key))
+	ok := done.Outcome == "ok"
+	w.sample(sampleLine{event{T: done.T, End: done.End, Detail: done.Detail}, &ok})
 }
 
 // register writes and reads a few keys in turn; every value is written once.

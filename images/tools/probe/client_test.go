@@ -111,7 +111,7 @@ func TestClientsWriteReadAndListen(t *testing.T) {
 	server.StartTLS()
 	defer server.Close()
 	client := func(name, kind string) Client {
-		return Client{Name: name, Kind: kind, Addresses: []string{listener.Addr().String()}, Identity: "me", Namespace: "x", Label: "a=b", Prefix: name, Interval: 0.01, Timeout: 5, Keys: []string{"r"}}
+		return Client{Name: name, Kind: kind, Addresses: []string{listener.Addr().String()}, Identity: "me", Namespace: "x", Label: "a=b", Prefix: name, Interval: 0.01, Timeout: 5, Keys: []string{"r"}, Probe: map[string]string{"create": "write", "watch": "watch"}[kind], Connection: map[string]string{"create": "new", "watch": "new"}[kind]}
 	}
 	config := &Config{Identity: map[string]Identity{"me": own}, Clients: []Client{client("c", "create"), client("g", "register"), client("w", "watch"), client("l", "list")}}
 	count := func() int { api.lock.Lock(); defer api.lock.Unlock(); return len(api.events) }
@@ -148,6 +148,9 @@ func TestClientsWriteReadAndListen(t *testing.T) {
 			t.Errorf("no %s in %v", op, kinds)
 		}
 	}
+	if len(rows["probe"]) < kinds["create"] {
+		t.Errorf("%d samples of %d creates", len(rows["probe"]), kinds["create"])
+	}
 	seen := map[string]int{}
 	last := uint64(0)
 	for _, row := range rows["watch"] {
@@ -161,7 +164,7 @@ func TestClientsWriteReadAndListen(t *testing.T) {
 			last = version
 		}
 	}
-	if seen["RESUME"] == 0 || seen["LOST"] == 0 || seen["ADDED"] == 0 || seen["MODIFIED"] == 0 {
+	if seen["RESUME"] < 3 || seen["END"] != 1 || seen["LOST"] == 0 || seen["ADDED"] == 0 || seen["MODIFIED"] == 0 {
 		t.Errorf("the watch saw %v", seen)
 	}
 }

@@ -47,17 +47,19 @@ type Question struct {
 
 // Client works on ConfigMaps of a namespace: create, register, watch or list (once, at the end).
 type Client struct {
-	Name      string   `json:"name"`
-	Kind      string   `json:"kind"`
-	Addresses []string `json:"addresses"`
-	Identity  string   `json:"identity"`
-	Namespace string   `json:"namespace"`
-	Label     string   `json:"label"` // key=value, on all that is made and watched
-	Prefix    string   `json:"prefix"`
-	Keys      []string `json:"keys"`
-	Interval  float64  `json:"interval"`
-	Timeout   float64  `json:"timeout"`
-	Silence   float64  `json:"silence"` // watch: seconds without a word after which the connection is made anew
+	Name       string   `json:"name"`
+	Kind       string   `json:"kind"`
+	Addresses  []string `json:"addresses"`
+	Identity   string   `json:"identity"`
+	Namespace  string   `json:"namespace"`
+	Label      string   `json:"label"` // key=value, on all that is made and watched
+	Prefix     string   `json:"prefix"`
+	Connection string   `json:"connection"` // new, kept
+	Probe      string   `json:"probe"`      // create: each is a sample of this probe, too; watch: its name in the history
+	Keys       []string `json:"keys"`
+	Interval   float64  `json:"interval"`
+	Timeout    float64  `json:"timeout"`
+	Silence    float64  `json:"silence"` // watch: seconds without a word after which the connection is made anew
 }
 
 func readConfig(path string) (*Config, error) {

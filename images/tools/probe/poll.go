@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 )
 
 // poll asks the API for a list and reduces it to what matters.
@@ -28,13 +29,9 @@ type item struct {
 	} `json:"status"`
 	Endpoints []struct {
 		Addresses  []string `json:"addresses"`
-		Node       string   `json:"nodeName"`
 		Conditions struct {
 			Ready *bool `json:"ready"`
 		} `json:"conditions"`
-		Target struct {
-			Name string `json:"name"`
-		} `json:"targetRef"`
 	} `json:"endpoints"`
 }
 
@@ -77,11 +74,11 @@ func (i item) ready() bool {
 	return false
 }
 
-// nodes: name → Ready.
+// nodes: name → Ready or NotReady.
 func nodes(items []item) any {
-	found := map[string]bool{}
+	found := map[string]string{}
 	for _, item := range items {
-		found[item.Metadata.Name] = item.ready()
+		found[item.Metadata.Name] = map[bool]string{true: "Ready", false: "NotReady"}[item.ready()]
 	}
 	return found
 }
@@ -102,22 +99,16 @@ func pods(items []item) any {
 	return found
 }
 
-type endpointState struct {
-	Node  string `json:"node"`
-	Ready bool   `json:"ready"`
-}
-
-// endpoints: pod → its node, and whether the Service sends to it.
+// endpoints: the addresses that the Service sends to.
 func endpoints(items []item) any {
-	found := map[string]endpointState{}
+	found := []string{}
 	for _, item := range items {
 		for _, row := range item.Endpoints {
-			name := row.Target.Name
-			if name == "" && len(row.Addresses) > 0 {
-				name = row.Addresses[0]
+			if row.Conditions.Ready == nil || *row.Conditions.Ready { // nil means true (discovery.k8s.io/v1)
+				found = append(found, row.Addresses...)
 			}
-			found[name] = endpointState{row.Node, row.Conditions.Ready == nil || *row.Conditions.Ready}
 		}
 	}
+	slices.Sort(found)
 	return found
 }

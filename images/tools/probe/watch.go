@@ -24,7 +24,6 @@ type watchEvent struct {
 type watcher struct {
 	*worker
 	version string // the last one seen; empty: none, or the server no longer has it
-	resumes bool   // whether a connection was made before
 }
 
 func (w *worker) watch(stop <-chan struct{}) {
@@ -44,10 +43,11 @@ func (w *worker) watch(stop <-chan struct{}) {
 		case <-time.After(watchPause):
 		}
 	}
+	w.say("END", "", "", "")
 }
 
 func (w *worker) say(kind, version, key, value string) {
-	line := event{Kind: "watch", T: seconds9(monotonic(time.Now())), Client: w.Name, Type: kind, RV: version, Key: key}
+	line := event{Kind: "watch", T: seconds9(monotonic(time.Now())), Client: w.Name, Probe: w.Probe, Type: kind, RV: version, Key: key}
 	if value != "" {
 		line.Value = value
 	}
@@ -82,10 +82,7 @@ func (w *watcher) follow(parent context.Context) {
 	default:
 		return
 	}
-	if w.resumes {
-		w.say("RESUME", w.version, "", "")
-	}
-	w.resumes = true
+	w.say("RESUME", w.version, "", "") // for the first time, too
 	for decoder := json.NewDecoder(response.Body); ; {
 		var got watchEvent
 		if decoder.Decode(&got) != nil {
