@@ -35,7 +35,7 @@ type metadata struct {
 }
 
 func newClient(client Client, config *Config, out *output, offset time.Duration) (job, error) {
-	link, err := newLink("https", client.Addresses, config.Identity[client.Identity], client.Connection != "new", seconds(client.Timeout))
+	link, err := newLink("https", client.Addresses, config.Identity[client.Identity], client.Kind != "watch" && client.Connection != "new", seconds(client.Timeout))
 	if err != nil {
 		return job{}, err
 	}

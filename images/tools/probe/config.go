@@ -16,6 +16,7 @@ const (
 type Config struct {
 	Duration  float64             `json:"duration"` // 0: until SIGTERM
 	Output    string              `json:"output"`   // "": standard output
+	Attached  bool                `json:"attached"` // end when standard input does: whoever started us is gone then
 	Identity  map[string]Identity `json:"identities"`
 	Questions []Question          `json:"questions"`
 	Clients   []Client            `json:"clients"`

@@ -6,6 +6,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/signal"
@@ -59,6 +60,13 @@ func sample(config *Config, stop <-chan os.Signal) error {
 		return err
 	}
 	runner.start()
+	gone := make(chan struct{})
+	if config.Attached {
+		go func() {
+			io.Copy(io.Discard, os.Stdin)
+			close(gone)
+		}()
+	}
 	var over <-chan time.Time
 	if config.Duration > 0 {
 		over = time.After(seconds(config.Duration))
@@ -66,6 +74,7 @@ func sample(config *Config, stop <-chan os.Signal) error {
 	select {
 	case <-stop:
 	case <-over:
+	case <-gone:
 	case <-out.failed: // nobody reads any more: sampling on would only load the lab
 	}
 	runner.finish()
