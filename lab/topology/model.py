@@ -143,7 +143,9 @@ def from_json(text: str) -> Topology:
     network, kubernetes, balancer = data["network"], data["kubernetes"], data["loadbalancer"]
     return Topology(
         name=data["name"],
-        network=Network(subnet=IPv4Network(network["subnet"]), vip=IPv4Address(network["vip"]), gateway=IPv4Address(network["gateway"])),
+        network=Network(
+            subnet=IPv4Network(network["subnet"]), vip=IPv4Address(network["vip"]), gateway=IPv4Address(network["gateway"])
+        ),
         kubernetes=Kubernetes(
             distributions=tuple(kubernetes["distributions"]),
             pod_cidr=IPv4Network(kubernetes["pod_cidr"]),
