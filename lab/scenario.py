@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lab import __version__, status, targets
@@ -278,6 +279,7 @@ def about(lab: Lab, scenario: Scenario, seed: int) -> dict[str, Any]:
         "release": seen.release,
         "versions": versions,
         "seed": seed,
+        "wall": datetime.now(UTC).isoformat(timespec="seconds"),
         "expect": [expectation.text for expectation in scenario.expect],
         "steps": [step.describe() for step in scenario.steps],
         "topology": asdict(lab.topology),
