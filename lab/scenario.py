@@ -44,8 +44,8 @@ def check(scenario: Scenario, lab: Lab) -> None:
 
 
 def _check_step(step: Step, lab: Lab) -> None:
-    rows = {"fault": [(step.value, step.target, step.options)], "random": [parse_random(word) for word in step.words]}.get(step.verb, [])
-    for name, target, options in rows:
+    rows = [(step.value, step.target, step.options)] if step.verb == "fault" else []
+    for name, target, options in map(parse_random, step.words) if step.verb == "random" else rows:
         options_of(find(name), options)
         targets.check(target, lab.topology)
     if step.verb in {"exec", "power"}:
@@ -64,7 +64,7 @@ def _check_step(step: Step, lab: Lab) -> None:
 def parse_random(text: str) -> tuple[str, str, dict[str, str]]:
     """Read `FAULT TARGET [OPTION=VALUE]…`. Raises InputError."""
     name, _, rest = text.partition(" ")
-    target, *given = rest.split()[:1] + rest.split()[1:] if rest.split() else [""]
+    target, *given = rest.split() or [""]
     if not target or any("=" not in word for word in given):
         raise InputError(f"`{text}` is not `FAULT TARGET [OPTION=VALUE]…`", 'for example "loss role:worker percent=5"')
     return name, target, dict(word.split("=", 1) for word in given)
