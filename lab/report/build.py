@@ -30,6 +30,7 @@ def build(history: History, verdicts: Iterable[Verdict]) -> Report:
     """Tell a run. `verdicts` are those that count (`judge` gives them); what all checkers say is told besides. Pure."""
     counted = tuple(verdicts)
     blows = failover.blows(history)
+    measured = outage.measure(history)
     run = history.run
     outcome = worst(counted)
     return Report(
@@ -40,10 +41,10 @@ def build(history: History, verdicts: Iterable[Verdict]) -> Report:
         done=tuple(_done(history)),
         rows=tuple(_row(verdict) for verdict in counted),
         checked=tuple(_row(checkers.find(name).check(history)) for name in checkers.names() if name not in {verdict.name for verdict in counted}),
-        outages=tuple(_outage(history, row) for row in outage.measure(history).values()),
+        outages=tuple(_outage(history, row) for row in measured.values()),
         blows=blows,
         phases=tuple(_phases(blows)),
-        lanes=lanes(history),
+        lanes=lanes(history, measured),
         span=history.span,
         again=tuple(_again(history)),
     )
@@ -80,7 +81,7 @@ def _about(history: History) -> Iterable[tuple[str, str]]:
     versions = run.get("versions")
     if isinstance(versions, dict):
         yield ("versions", ", ".join(f"{name} {version}" for name, version in versions.items()))
-    yield ("samples", f"{sum(event.kind == 'probe' for event in history.events)} of {len(history.instruments())} probes")
+    yield ("samples", f"{len(history.of('probe'))} of {len(history.instruments())} probes")
 
 
 def _done(history: History) -> Iterable[tuple[float, str]]:
