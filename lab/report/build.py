@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -66,8 +65,7 @@ def _row(verdict: Verdict) -> Row:
         meaning = parse(verdict.name).meaning()
     except ExpectationError:
         meaning = checkers.find(verdict.name).summary if verdict.name in checkers.names() else ""
-    row = Row(verdict.name, meaning, verdict.outcome, verdict.reasons, verdict.figures)
-    return replace(row, reasons=tuple(reason for reason in row.reasons if reason != f"measured: {figure_text(row)}"))
+    return Row(verdict.name, meaning, verdict.outcome, verdict.reasons, verdict.figures)
 
 
 def _about(history: History) -> Iterable[tuple[str, str]]:
@@ -128,6 +126,11 @@ def _again(history: History) -> Iterable[str]:
         seed = f" --seed {run['seed']}" if run.get("seed") is not None else ""
         yield f"halab scenario run {shlex.quote(str(run.get('lab')))} {shlex.quote(str(run['scenario']))}{seed}"
     yield "halab report RUN        # judges the same history again; RUN is this report's folder"
+
+
+def more(row: Row) -> tuple[str, ...]:
+    """Give the reasons that say more than the figure beside them."""
+    return tuple(reason for reason in row.reasons if reason not in {f"measured: {figure_text(row)}", figure_text(row)})
 
 
 def figure_text(row: Row) -> str:

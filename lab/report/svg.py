@@ -122,7 +122,8 @@ def closeups(report: Report) -> list[tuple[str, str]]:
         begin, end = max(0.0, blow.t - CLOSE_BEFORE_S), min(report.span[1], blow.t + reach * (1 + CLOSE_AFTER))
         if (end - begin) * 2 < report.span[1] - report.span[0]:
             title = f"{named(blow)} at {blow.t:.2f} s, from {begin:.1f} to {end:.1f} s"
-            found.append((title, timeline(report.lanes, (begin, end), report.blows, title)))
+            seen = tuple(lane for lane in report.lanes if any(each.begin < end and each.end > begin for each in lane.stretches))
+            found.append((title, timeline(seen, (begin, end), report.blows, title)))
     return found
 
 
