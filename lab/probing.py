@@ -119,7 +119,7 @@ class Instruments:
         self.reporter.say("probes", "making the test Service")
         begin = time.monotonic()
         cluster.apply([target.namespace(), *target.registers(), *target.web()])
-        end = time.monotonic() - self.begin
+        end = round(time.monotonic() - self.begin, 6)
         for key in REGISTERS:
             made = {"client": "setup", "op": "create", "key": key, "value": target.initial(key), "end": end, "outcome": "ok"}
             self.note(Event(begin - self.begin, "op", made))
