@@ -6,8 +6,8 @@ import shlex
 from statistics import median
 from typing import TYPE_CHECKING
 
-from lab import checkers
-from lab.checkers import failover, outage, worst
+from lab import checkers, phases
+from lab.checkers import outage, worst
 from lab.expectations import ExpectationError, parse
 from lab.report.judge import shown
 from lab.report.lanes import lanes
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lab.checkers import Outcome, Verdict
-    from lab.checkers.failover import Blow
     from lab.checkers.outage import Outages
     from lab.history import Event, History
+    from lab.phases import Blow
 
 _NAMED = 3
 """So many verdicts are named in the sentence at the top."""
@@ -28,7 +28,7 @@ _NAMED = 3
 def build(history: History, verdicts: Iterable[Verdict]) -> Report:
     """Tell a run. `verdicts` are those that count (`judge` gives them); what all checkers say is told besides. Pure."""
     counted = tuple(verdicts)
-    blows = failover.blows(history)
+    blows = phases.blows(history)
     measured = outage.measure(history)
     run = history.run
     outcome = worst(counted)
@@ -111,7 +111,7 @@ def _outage(history: History, row: Outages) -> OutageRow:
 
 
 def _phases(blows: tuple[Blow, ...]) -> Iterable[PhaseRow]:
-    for name, meaning in failover.PHASES.items():
+    for name, meaning in phases.PHASES.items():
         found = [phase for blow in blows for phase in blow.phases if phase.name == name]
         if found:
             times = [phase.seconds for phase in found]

@@ -6,13 +6,13 @@ import math
 from html import escape
 from typing import TYPE_CHECKING
 
-from lab.checkers.failover import PHASES
+from lab.phases import PHASES
 from lab.report.judge import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from lab.checkers.failover import Blow
+    from lab.phases import Blow
     from lab.report.model import Lane, Report
 
 WIDTH, LABELS, RIGHT = 1100, 170, 16

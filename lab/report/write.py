@@ -112,7 +112,7 @@ def junit(report: Report) -> str:
             ET.SubElement(case, kind, {"message": told.split("\n", maxsplit=1)[0]}).text = told
         ET.SubElement(case, "system-out").text = _printable("\n".join(filter(None, [row.meaning, figure_text(row), told])))
     ET.indent(suites)
-    return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"
 
 
 def _printable(value: str) -> str:
