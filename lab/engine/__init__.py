@@ -6,7 +6,6 @@ Each privilege that a node gets is explained here, at PRIVILEGED and CAPABILITIE
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import docker
@@ -16,6 +15,7 @@ from docker.types import EndpointConfig, IPAMConfig, IPAMPool
 from lab.engine.archive import pack, unpack
 from lab.engine.images import ImageCalls
 from lab.engine.power import PowerCalls
+from lab.engine.streams import Result, StreamCalls
 from lab.engine.told import told
 from lab.errors import EngineError
 from lab.spec import LABEL, LABEL_TOPOLOGY, File, Observed, ObservedContainer
@@ -61,14 +61,6 @@ CAPABILITIES: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a command on a node gave: its exit code and what it printed, both streams together."""
-
-    code: int
-    output: str
-
-
 def connect() -> Engine:
     """Connect to the engine that the environment names (DOCKER_HOST, else the local socket). Raises EngineError where none answers."""
     try:
@@ -85,7 +77,7 @@ def connect() -> Engine:
     return Engine(client)
 
 
-class Engine(ImageCalls, PowerCalls):
+class Engine(ImageCalls, PowerCalls, StreamCalls):
     """Docker's API in the words of a lab."""
 
     def __init__(self, client: docker.DockerClient) -> None:
@@ -193,28 +185,6 @@ class Engine(ImageCalls, PowerCalls):
             return b"".join(stream)
 
     # --- running ---
-
-    def run(self, container: str, argv: Sequence[str], *, stdin: bytes | None = None, timeout_s: float = 30) -> Result:
-        """Run a command in a running container. After `timeout_s` seconds it is ended there and the code is 124 (timeout(1))."""
-        bounded = ["timeout", "-k", "2", str(timeout_s), *argv]
-        with told(f"running `{' '.join(argv)}` in {container}"):
-            made = self._api.exec_create(container, bounded, stdin=stdin is not None)
-            output = self._api.exec_start(made["Id"]) if stdin is None else self._feed(made["Id"], stdin)
-            code = self._api.exec_inspect(made["Id"])["ExitCode"]
-        return Result(-1 if code is None else int(code), output.decode(errors="replace"))
-
-    def _feed(self, exec_id: str, data: bytes) -> bytes:
-        """Write to the command's standard input, close it, read what it prints."""
-        import docker.utils.socket as frames  # only this rare path needs it
-
-        sock = self._api.exec_start(exec_id, socket=True)
-        raw = getattr(sock, "_sock", sock)
-        raw.sendall(data)
-        with contextlib.suppress(OSError):
-            raw.shutdown(1)
-        output = b"".join(chunk for _, chunk in frames.frames_iter(sock, tty=False))  # type: ignore[no-untyped-call]
-        sock.close()
-        return output
 
     def logs(self, container: str) -> str:
         """Give what PID 1 printed."""
