@@ -49,8 +49,9 @@ class Applier:
     def make(self, plan: Plan, desired: Desired, *, privileged: bool) -> None:
         """Make network, volumes and containers; boots nothing."""
         labels = {LABEL_RUN: self.run_id}
-        if plan.of(Action.CREATE_NETWORK):
-            self.engine.create_network(desired.network, labels)
+        networks = {spec.name: spec for spec in desired.networks}
+        for name in plan.subjects(Action.CREATE_NETWORK):
+            self.engine.create_network(networks[name], labels)
         specs = {spec.labels[LABEL_NODE]: spec for spec in desired.containers}
         self.together(
             lambda name: self.engine.create_volume(name, {**desired.volumes[name], **labels}), plan.subjects(Action.CREATE_VOLUME)

@@ -136,4 +136,6 @@ class Chaos:
                 record.clear(site.engine, site.node, hit)
             except (LabError, KeyError) as error:
                 errors.append(HealFailed(f"{hit.fault} on {node} could not be healed: {error}", f"`halab fault heal {self.lab.name}` tries again"))
+        if not errors and not record.read(site.engine, [site.node]):
+            site.engine.start(site.node.container)  # it may have been shot while the fault was on; one that runs stays as it is
         return errors

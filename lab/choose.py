@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lab import distributions
 from lab.errors import ImageError, InputError, LabError
+from lab.images import BESIDE
 
 if TYPE_CHECKING:
     from lab.distributions import Distribution
@@ -29,7 +30,7 @@ def settled(name: str) -> Choice:
 def likely(preferred: tuple[str, ...], builder: Builder, forced: str = "") -> Distribution:
     """Give the one that `choose` would begin with; builds nothing. Raises InputError for an unknown name."""
     names = _names(preferred, forced)
-    built = [name for name in names if not builder.missing("loadbalancer", name)]
+    built = [name for name in names if not builder.missing(*BESIDE, name)]
     return distributions.find((built or list(names))[0])
 
 
@@ -45,7 +46,7 @@ def choose(preferred: tuple[str, ...], builder: Builder, forced: str = "") -> Ch
     Raises InputError for an unknown name, ImageError where none can be had.
     """
     names = _names(preferred, forced)
-    built = [name for name in names if not builder.missing("loadbalancer", name)]
+    built = [name for name in names if not builder.missing(*BESIDE, name)]
     why_not: list[str] = []
     if built:
         skipped = names[: names.index(built[0])]

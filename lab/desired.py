@@ -18,7 +18,7 @@ from lab.spec import (
     Desired,
     NetworkSpec,
 )
-from lab.topology.model import digest, to_json
+from lab.topology.model import Role, digest, to_json
 
 if TYPE_CHECKING:
     from lab.distributions import Distribution
@@ -35,6 +35,11 @@ def network_name(lab: str) -> str:
     return f"halab-{lab}"
 
 
+def management_name(lab: str) -> str:
+    """Give the name of the lab's management network."""
+    return f"halab-{lab}-management"
+
+
 def configuration(topology: Topology) -> str:
     """Hash of all that nodes are configured with: not the host's port, which the balancer's container alone has."""
     return digest(to_json(replace(topology, addons=(), loadbalancer=replace(topology.loadbalancer, host_port=0))))
@@ -45,7 +50,7 @@ def desired(topology: Topology, distribution: Distribution, tags: dict[str, str]
     lab = topology.name
     volumes = {secrets_volume(lab): {LABEL: lab}}
     containers = []
-    for node in topology.machines:
+    for node in topology.containers:
         spec = _container(topology, node, distribution, tags, host_port)
         volumes |= {name: {LABEL: lab, LABEL_NODE: node.name} for name in spec.volumes}
         containers.append(spec)
@@ -55,7 +60,9 @@ def desired(topology: Topology, distribution: Distribution, tags: dict[str, str]
         gateway=str(topology.network.gateway),
         labels={LABEL: lab, LABEL_TOPOLOGY: to_json(topology), LABEL_DISTRIBUTION: distribution.name},
     )
-    return Desired(lab=lab, network=network, volumes=volumes, containers=tuple(containers))
+    # Internal: from a baseboard controller no packet ever leaves the machine.
+    management = NetworkSpec(name=management_name(lab), subnet=str(topology.network.management), internal=True, labels={LABEL: lab})
+    return Desired(lab=lab, networks=(network, management), volumes=volumes, containers=tuple(containers))
 
 
 def _container(topology: Topology, node: Node, distribution: Distribution, tags: dict[str, str], host_port: int) -> ContainerSpec:
@@ -65,8 +72,11 @@ def _container(topology: Topology, node: Node, distribution: Distribution, tags:
         name=name,
         hostname=node.name,
         image=tags[role.image(distribution)],
-        network=network_name(lab),
+        network=management_name(lab) if node.role is Role.BMC else network_name(lab),
         ip=str(node.ip),
+        more={management_name(lab): str(topology.management_ip(node))} if node.role is Role.MASTER else {},
+        machine=node.role is not Role.BMC,
+        engine_socket=node.role is Role.BMC,
         labels={LABEL: lab, LABEL_NODE: node.name, LABEL_ROLE: node.role.value, LABEL_DISTRIBUTION: distribution.name},
         volumes={f"{name}-{purpose}": path for purpose, path in role.volumes(node, distribution).items()},
     )

@@ -168,19 +168,17 @@ def disk(free: int, nodes: int, place: str, *, built: bool = False) -> Finding:
 
 
 def _subnet(connected: Engine, topology: Topology) -> list[Finding]:
-    own = desired.network_name(topology.name)
-    mine = {subnet for subnet, name in connected.subnets().items() if name == own}  # the lab's own bridge is a route, too
-    used = {network: what for network, what in host.taken(connected, own).items() if str(network) not in mine}
-    return [subnet(topology.network.subnet, used)]
+    used = host.taken(connected, {desired.network_name(topology.name), desired.management_name(topology.name)})
+    return [subnet("subnet", topology.network.subnet, used), subnet("management", topology.network.management, used)]
 
 
-def subnet(wanted: IPv4Network, used: dict[IPv4Network, str]) -> Finding:
-    """Judge the lab's subnet against the networks that others use."""
+def subnet(key: str, wanted: IPv4Network, used: dict[IPv4Network, str]) -> Finding:
+    """Judge one of the lab's networks (its key in the file) against those that others use."""
     met = next((f"{network} ({what})" for network, what in used.items() if network.overlaps(wanted)), "")
     if not met:
-        return Finding("subnet", "ok", f"{wanted} meets no other network")
+        return Finding(key, "ok", f"{wanted} meets no other network")
     free = next((str(one) for one in host.CANDIDATES if not any(one.overlaps(other) for other in used)), "none found")
-    return Finding("subnet", "failed", f"{wanted} meets {met}", f"free is {free}: change network.subnet and the addresses in it")
+    return Finding(key, "failed", f"{wanted} meets {met}", f"free is {free}: change network.{key} (and the addresses in it)")
 
 
 def _port(topology: Topology, observed: Observed) -> list[Finding]:

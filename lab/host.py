@@ -8,9 +8,12 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab.desired import management_name, network_name
 from lab.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from lab.engine import Engine
     from lab.topology.model import Topology
 
@@ -39,25 +42,29 @@ def _address(word: str) -> IPv4Address:
     return IPv4Address(struct.pack("=I", int(word, 16)))
 
 
-def taken(engine: Engine, own: str) -> dict[IPv4Network, str]:
+def taken(engine: Engine, own: Container[str]) -> dict[IPv4Network, str]:
     """Give every network that the host or its engine uses, but the lab's own."""
-    networks = {IPv4Network(subnet, strict=False): f"Docker network {name}" for subnet, name in engine.subnets().items() if name != own}
+    subnets = {IPv4Network(subnet, strict=False): name for subnet, name in engine.subnets().items()}
+    networks = {subnet: f"Docker network {name}" for subnet, name in subnets.items() if name not in own}
     for network, device in routes().items():
-        networks.setdefault(network, f"the host's route by {device}")
+        if network not in subnets:  # an engine's network is a route, too
+            networks[network] = f"the host's route by {device}"
     return networks
 
 
-def check_subnet(topology: Topology, engine: Engine, own: str) -> None:
-    """Raise InputError where the lab's subnet meets one of the host's, with a free one proposed."""
-    subnet = topology.network.subnet
-    used = taken(engine, own)
-    for network, what in used.items():
-        if network.overlaps(subnet):
-            free = next((str(candidate) for candidate in CANDIDATES if not any(candidate.overlaps(other) for other in used)), "none found")
-            raise InputError(
-                f"the lab's subnet {subnet} meets {network} ({what}); nothing was changed",
-                f"free is {free}: change network.subnet and the addresses in it",
-            )
+def check_subnets(topology: Topology, engine: Engine, there: Container[str]) -> None:
+    """Raise InputError where a network that is to be made (not `there` yet) meets one of the host's, with a free one proposed."""
+    own = topology.network
+    wanted = {network_name(topology.name): ("subnet", own.subnet), management_name(topology.name): ("management", own.management)}
+    used = taken(engine, wanted)
+    for key, subnet in (row for name, row in wanted.items() if name not in there):
+        for network, what in used.items():
+            if network.overlaps(subnet):
+                free = next((str(candidate) for candidate in CANDIDATES if not any(candidate.overlaps(other) for other in used)), "none found")
+                raise InputError(
+                    f"the lab's network.{key} {subnet} meets {network} ({what}); nothing was changed",
+                    f"free is {free}: change network.{key}" + (" and the addresses in it" if key == "subnet" else ""),
+                )
 
 
 def few_watches(nodes: int, root: Path = Path("/proc/sys/fs/inotify")) -> str:

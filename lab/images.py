@@ -1,6 +1,6 @@
 """The images of a lab: what they are made of, their tags (hashes of all that goes in), and building them.
 
-rootfs ← base ← node ← upstream | k3s;  base ← loadbalancer;  the pods' images go into `upstream`, unpacked.
+rootfs ← base ← node ← upstream | k3s;  base ← loadbalancer, bmc;  the pods' images go into `upstream`, unpacked.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lab.reporter import Reporter
 
 LABEL_IMAGE = "halab.image"
+BESIDE = ("loadbalancer", "bmc")
+"""What every lab has beside its nodes."""
 POD_PARTS = ("coredns", "pause")
 UPSTREAM_PARTS = ("kubernetes", "containerd", "cni-plugins", "flannel", "coredns", "pause")
 
@@ -60,6 +62,7 @@ def tags(sources: Sources) -> dict[str, str]:
     found = {"rootfs": tag("rootfs", table.release, table.digest)}
     found["base"] = tag("base", folder("base"), found["rootfs"])
     found["loadbalancer"] = tag("loadbalancer", folder("loadbalancer"), folder("tools"), found["base"])
+    found["bmc"] = tag("bmc", folder("bmc"), found["base"])
     found["node"] = tag("node", folder("node"), folder("tools"), found["base"])
     parts = [repr(table.components[name]) for name in UPSTREAM_PARTS]
     inside = [part for word, name in table.pods.items() for part in (name, folder(f"pods/{word}"))]
@@ -89,7 +92,7 @@ class Builder:
 
     def build(self, distribution: str) -> None:
         """Make the images of a distribution and the load balancer; what is here already is left alone."""
-        wanted = self.missing("loadbalancer", distribution)
+        wanted = self.missing(*BESIDE, distribution)
         if not wanted:
             return
         if distribution == "k3s" and self.missing("k3s"):
@@ -114,6 +117,7 @@ class Builder:
     def _machines(self, distribution: str) -> None:
         self.build_base()
         self._ensure("loadbalancer", lambda: imagework.build_with_tools(self, "loadbalancer"))
+        self._ensure("bmc", lambda: self.docker_build("bmc", BASE=self.tags["base"]))
         if self.missing(distribution):
             self._ensure("node", lambda: imagework.build_with_tools(self, "node"))
 

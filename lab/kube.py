@@ -144,12 +144,6 @@ class Cluster:
         """Give all nodes by name."""
         return {item["metadata"]["name"]: item for item in self.get("/api/v1/nodes")["items"]}
 
-    def heartbeats(self) -> dict[str, float]:
-        """Give when each node's kubelet last renewed its lease, in seconds since 1970."""
-        items = self.get("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases")["items"]
-        times = {item["metadata"]["name"]: item["spec"].get("renewTime") for item in items}
-        return {name: datetime.fromisoformat(time).timestamp() for name, time in times.items() if time}
-
     def label_node(self, name: str, labels: dict[str, str]) -> None:
         """Set labels on a node."""
         self.request("PATCH", f"/api/v1/nodes/{name}", {"metadata": {"labels": labels}}, kind="application/merge-patch+json")
@@ -172,6 +166,15 @@ def path(item: dict[str, Any]) -> str:
     plural = _plural(kind)
     space = "" if kind in CLUSTER_WIDE else f"/namespaces/{metadata.get('namespace', 'default')}"
     return f"{root}{space}/{plural}/{metadata['name']}"
+
+
+def reported(item: dict[str, Any]) -> float:
+    """Give when a node's kubelet last reported its conditions, in whole seconds since 1970; 0 for never.
+
+    Not its lease: a kubelet renews that before its first look at the machine, while the conditions are still those of an earlier life.
+    """
+    times = [row.get("lastHeartbeatTime") for row in item.get("status", {}).get("conditions", []) if row["type"] == "Ready"]
+    return max((datetime.fromisoformat(time).timestamp() for time in times if time), default=0.0)
 
 
 def node_ready(item: dict[str, Any]) -> tuple[bool, str]:

@@ -88,7 +88,7 @@ class Lab:
         try:
             return NodeHandle(self.engine, self.name, self.topology.node(name))
         except KeyError:
-            known = ", ".join(node.name for node in self.topology.machines)
+            known = ", ".join(node.name for node in self.topology.containers)
             raise InputError(f"lab {self.name} has no node `{name}`", f"its nodes: {known}") from None
 
     def distribution(self, observed: Observed | None = None) -> Distribution:
@@ -117,15 +117,14 @@ class Lab:
         """
         with exclusive(self.name, self.reporter):
             observed = self.observe()
-            if not observed.network_id:
-                host.check_subnet(self.topology, self.engine, desired.network_name(self.name))
+            host.check_subnets(self.topology, self.engine, observed.networks)
             if few := host.few_watches(len(self.topology.nodes)):
                 self.reporter.say(self.name, few)
             builder = Builder(self.engine, sources(self.topology), self.reporter)
             known = self._name_of(observed)
             if forced and known and forced != known:
                 raise InputError(f"lab {self.name} runs {known}, not {forced}", f"`halab destroy {self.name}` first")
-            whole = all(observed.container(node.name) for node in self.topology.machines)  # then no image is needed
+            whole = all(observed.container(node.name) for node in self.topology.containers)  # then no image is needed
             choice = choose.settled(known) if known and whole else choose.choose(self.topology.kubernetes.distributions, builder, forced or known)
             self.why_not = choice.why_not
             wanted = self._desired(choice.distribution, observed)
@@ -201,13 +200,14 @@ class Lab:
 
         balancer = self.topology.loadbalancer.name
         waves = [[node.name for node in wave] for wave in distribution.waves(self.topology)]
-        waves[0] = [*waves[0], balancer]
+        beside = [balancer, self.topology.bmc.name]  # what no node waits for
+        waves[0] = [*waves[0], *beside]
         if not first:  # a lab that has booted before needs no order: its members know each other
             waves = [[name for wave in waves for name in wave]]
         for index, wave in enumerate(waves):
             applier.boot(self.name, [name for name in wave if name in (*first, *again)], first, files)
             if index + 1 < len(waves):
-                await_joined(distribution, [self.node(name) for name in wave if name != balancer], self.reporter, self.cancelled)
+                await_joined(distribution, [self.node(name) for name in wave if name not in beside], self.reporter, self.cancelled)
 
     def start_node(self, name: str) -> Plan:
         """Power a node on again and wait until it is Ready. A running one stays as it is."""
@@ -235,7 +235,7 @@ class Lab:
             self.reporter.done(name, f"booted; the cluster is not awaited: {reason}")
             return
         with self.cluster(keys) as cluster:
-            only = () if name == self.topology.loadbalancer.name else (name,)
+            only = (name,) if name in [node.name for node in self.topology.nodes] else ()
             ready = Readiness(self.engine, self.topology, distribution, cluster, keys, self.reporter, self.cancelled, only, only, since)
             ready.wait(START_TIMEOUT_S)
             Enabler(self.builder(), ready.site, self.reporter, self.cancelled).images(*only)

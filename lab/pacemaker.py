@@ -5,6 +5,7 @@ Measured on the development machine: a CIB on disk brings the address 17 s earli
 
 from __future__ import annotations
 
+import hmac
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
@@ -19,8 +20,14 @@ VIP_RESOURCE = "FAILOVER-ADDR"
 """The reference installation's name for the floating address."""
 HEALTH_RESOURCE = "apiserver-health"
 ATTRIBUTE = "apiserver"
+IPMI_USER = "halab"
 HACLUSTER = 189
 """The uid and gid that images/node gives hacluster, who owns the CIB."""
+
+
+def ipmi_password(secrets: Secrets) -> str:
+    """Give the password of the baseboard controllers' one user: random for each lab, sixteen characters (IPMI 2.0 takes twenty at most)."""
+    return hmac.new(secrets.files["corosync.authkey"], b"bmc", "sha256").hexdigest()[:16]
 
 
 def corosync_conf(topology: Topology) -> str:
@@ -59,11 +66,43 @@ system {{
 """
 
 
-def cib(topology: Topology, health: HealthCheck) -> str:
-    """Render the CIB: the floating address, and the watcher of the API server it depends on through a node attribute."""
+def _fencing(topology: Topology, password: str) -> str:
+    """Render a fencing device for each master: its baseboard controller, by the stock agent. There when fencing is off, too."""
+    devices = []
+    for node in topology.masters:
+        parameters = {
+            "ip": str(topology.bmc.ip), "ipport": str(topology.ipmi_port(node.name)), "username": IPMI_USER, "password": password,
+            # IPMI 2.0 with cipher suite 3: what the controllers speak; ipmitool would try 17 first and fail (its issue 363).
+            "lanplus": "1", "cipher": "3",
+            # The controllers answer when it is done; the agent's default is to sleep two seconds before it looks.
+            "power_wait": "0", "power_timeout": "10", "login_timeout": "5", "shell_timeout": "5",
+            "pcmk_host_list": node.name, "pcmk_host_check": "static-list",
+        }  # fmt: skip
+        name = f"fence-{node.name}"
+        devices.append(
+            f'<primitive id="{name}" class="stonith" type="fence_ipmilan"><instance_attributes id="{name}-params">{_nvpairs(name, parameters)}'
+            # A look each minute finds a dead controller before it is needed; each costs three masters a Python and an ipmitool.
+            f'</instance_attributes><operations><op id="{name}-start" name="start" interval="0s" timeout="30s"/>'
+            f'<op id="{name}-monitor" name="monitor" interval="60s" timeout="30s"/></operations></primitive>\n'
+        )
+    return "".join(devices)
+
+
+def _not_itself(topology: Topology) -> str:
+    """Keep each device off the machine that it switches: nobody is asked to shoot himself."""
+    names = [node.name for node in topology.masters]
+    return "".join(f'<rsc_location id="not-on-{name}" rsc="fence-{name}" node="{name}" score="-INFINITY"/>' for name in names)
+
+
+def cib(topology: Topology, health: HealthCheck, password: str) -> str:
+    """Render the CIB: the floating address, the watcher of the API server it depends on through a node attribute, the fencing devices."""
     options = {
-        # No fencing device yet: without this, Pacemaker refuses to start any resource.
-        "stonith-enabled": "false",
+        # Off: a lost master's address is taken over on the guess that it is dead; a lesson, not a way to run (`ha: {fencing: false}`).
+        "stonith-enabled": str(topology.ha.fencing).lower(),
+        # Off and not on again: a machine that was shot stays down until somebody has looked at it, as every other one of the lab.
+        "stonith-action": "off",
+        # The machines of a lab boot seconds apart; one that is slow to join must not be shot for it.
+        "startup-fencing": "false",
         # How long the first node waits for another's election; 20 s by default, and all masters boot together.
         "dc-deadtime": "2s",
         "no-quorum-policy": "stop",
@@ -89,8 +128,8 @@ def cib(topology: Topology, health: HealthCheck) -> str:
 <primitive id="{VIP_RESOURCE}" class="ocf" provider="heartbeat" type="IPaddr2">
 <instance_attributes id="vip-params">{_nvpairs("vip", address)}</instance_attributes>
 <operations><op id="vip-monitor" name="monitor" interval="5s" timeout="10s"/></operations></primitive>
-</resources>
-<constraints><rsc_location id="vip-needs-apiserver" rsc="{VIP_RESOURCE}"><rule id="vip-rule" score="-INFINITY" boolean-op="or">
+{_fencing(topology, password)}</resources>
+<constraints>{_not_itself(topology)}<rsc_location id="vip-needs-apiserver" rsc="{VIP_RESOURCE}"><rule id="vip-rule" score="-INFINITY" boolean-op="or">
 <expression id="vip-unknown" attribute="{ATTRIBUTE}" operation="not_defined"/>
 <expression id="vip-unhealthy" attribute="{ATTRIBUTE}" operation="ne" value="1"/></rule></rsc_location></constraints>
 <rsc_defaults><meta_attributes id="rsc-defaults">{defaults}</meta_attributes></rsc_defaults>
@@ -104,12 +143,13 @@ def _nvpairs(prefix: str, values: dict[str, str]) -> str:
 
 def files(topology: Topology, secrets: Secrets, health: HealthCheck) -> tuple[File, ...]:
     """Give the files of a master's cluster stack; the units are Debian's own."""
+    password = ipmi_password(secrets)
     # Failures at boot are normal (a peer is not there yet) and must not end a unit for good.
     restart = b"[Unit]\nStartLimitIntervalSec=0\n[Service]\nRestart=on-failure\nRestartSec=1\n"
     return (
         File(path="/etc/corosync/corosync.conf", content=corosync_conf(topology).encode()),
         File(path="/etc/corosync/authkey", content=secrets.files["corosync.authkey"], mode=0o400),
-        File(path="/var/lib/pacemaker/cib/cib.xml", content=cib(topology, health).encode(), mode=0o600, owner=HACLUSTER),
+        File(path="/var/lib/pacemaker/cib/cib.xml", content=cib(topology, health, password).encode(), mode=0o600, owner=HACLUSTER),
         File(path="/etc/systemd/system/corosync.service.d/halab.conf", content=restart),
         File(path="/etc/systemd/system/pacemaker.service.d/halab.conf", content=restart),
     )

@@ -56,9 +56,9 @@ def start(desired: Desired, observed: Observed) -> Plan:
 
     Nothing that runs is touched: a node with another specification is reported by `changed`, not replaced.
     """
-    steps = []
-    if not observed.network_id:
-        steps.append(Step(action=Action.CREATE_NETWORK, subject=desired.network.name, reason="the lab has no network yet"))
+    steps: list[Step] = []
+    absent = [spec.name for spec in desired.networks if spec.name not in observed.networks]
+    steps.extend(Step(action=Action.CREATE_NETWORK, subject=name, reason="missing") for name in absent)
     missing = [name for name in desired.volumes if name not in observed.volumes]
     steps.extend(Step(action=Action.CREATE_VOLUME, subject=name, reason="missing") for name in missing)
     for spec in desired.containers:
@@ -96,6 +96,5 @@ def destroy(observed: Observed) -> Plan:
     """Give the steps that leave nothing of a lab."""
     steps = [Step(action=Action.REMOVE, subject=found.name, reason="bears the lab's label") for found in observed.containers]
     steps += [Step(action=Action.REMOVE_VOLUME, subject=name, reason="bears the lab's label") for name in observed.volumes]
-    if observed.network_id:
-        steps.append(Step(action=Action.REMOVE_NETWORK, subject=observed.network_id, reason="bears the lab's label"))
+    steps += [Step(action=Action.REMOVE_NETWORK, subject=name, reason="bears the lab's label") for name in observed.networks]
     return Plan(tuple(steps))

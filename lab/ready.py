@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from lab import addons
 from lab.addonrecord import stamped
 from lab.errors import LabError, WaitTimeout
-from lab.kube import node_ready
+from lab.kube import node_ready, reported
 from lab.node import NodeHandle
+from lab.roles.bmc import command
 from lab.roles.loadbalancer import CA_FILE
 from lab.topology.model import KUBERNETES_PORT, Role
 from lab.wait import Observation, until
@@ -92,7 +93,7 @@ class Readiness:
         if self.only is not None:
             return {"API": self._api, **{name: ask for name, ask in nodes.items() if name in self.only}}
         extra = {name: (lambda name=name: addons.find(name).ready(self.site)) for name in self._core()}
-        return {"API": self._api, "VIP": self._vip, **nodes, **extra}
+        return {"API": self._api, "VIP": self._vip, "BMC": self._bmc, **nodes, **extra}
 
     def _round(self, questions: dict[str, Callable[[], Observation]]) -> None:
         """Ask everything that is not answered yet; nothing but the API is asked before the API answers."""
@@ -132,6 +133,14 @@ class Readiness:
         ok = code in {"200", "401"}
         return Observation(ok=ok, seen=f"{vip} answers" if ok else f"{vip} does not answer yet")
 
+    def _bmc(self) -> Observation:
+        """Ask for a node's power by IPMI, as fencing will. One stands for all: they are one program."""
+        node = self.topology.masters[0].name
+        result = self.handle(self.topology.bmc.name).run(command(self.topology, node, "power", "status"), check=False)
+        words = result.output.strip().splitlines()[-1:] or ["no answer"]
+        ok = result.code == 0 and words == ["Chassis Power is on"]
+        return Observation(ok=ok, seen=f"answers by IPMI for {len(self.topology.nodes)} machines" if ok else words[0][:100])
+
     def _node(self, name: str) -> Observation:
         item = self.cluster.nodes().get(name)
         if item is None:
@@ -140,8 +149,9 @@ class Readiness:
         if any(key not in item["metadata"].get("labels", {}) for key in ROLE_LABELS[role]):
             self.cluster.label_node(name, ROLE_LABELS[role])
         ready, seen = node_ready(item)
-        if ready and name in self.booted and self.cluster.heartbeats().get(name, 0.0) < self.since:
-            return Observation(ok=False, seen="its kubelet has not been heard since the machine was powered on")
+        # Reports carry whole seconds, and no kubelet reports within the second in which its machine was powered on.
+        if ready and name in self.booted and reported(item) <= int(self.since):
+            return Observation(ok=False, seen="its kubelet has not reported since the machine was powered on")
         return Observation(ok=ready, seen=seen)
 
     def _timeout(self, waited: float, missing: list[str]) -> WaitTimeout:

@@ -49,8 +49,9 @@ def unit_links(*units: str) -> tuple[File, ...]:
 class ContainerSpec:
     """A container as it should be. `volumes` maps a volume's name to where it is mounted.
 
-    `machine` says that systemd is PID 1 and that the node needs a machine's privileges (lab/engine.py explains each).
-    `ports` maps a TCP port of the container to one of the host's 127.0.0.1.
+    `machine` says that systemd is PID 1 and that the node needs a machine's privileges (lab/engine.py explains each); without it
+    the container has none, but `engine_socket`, if it is named, is mounted there: for the baseboard controllers, which switch power.
+    `ports` maps a TCP port of the container to one of the host's 127.0.0.1. `more` maps a further network to the address on it.
     """
 
     name: str
@@ -61,6 +62,9 @@ class ContainerSpec:
     labels: dict[str, str] = field(default_factory=dict)
     volumes: dict[str, str] = field(default_factory=dict)
     ports: dict[int, int] = field(default_factory=dict)
+    more: dict[str, str] = field(default_factory=dict)
+    machine: bool = True
+    engine_socket: bool = False
 
     def fingerprint(self) -> str:
         """A short hash of all that cannot be changed without making the container anew.
@@ -72,11 +76,12 @@ class ContainerSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSpec:
-    """The lab's bridge as it should be."""
+    """A bridge as it should be. An `internal` one leads nowhere outside."""
 
     name: str
     subnet: str
-    gateway: str
+    gateway: str = ""
+    internal: bool = False
     labels: dict[str, str] = field(default_factory=dict)
 
 
@@ -85,7 +90,8 @@ class Desired:
     """All that a lab should consist of, in the engine's terms."""
 
     lab: str
-    network: NetworkSpec
+    networks: tuple[NetworkSpec, ...]
+    """The lab's own first."""
     volumes: dict[str, dict[str, str]]
     containers: tuple[ContainerSpec, ...]
 
@@ -112,8 +118,10 @@ class Observed:
     """What the engine holds under a lab's label."""
 
     lab: str
-    network_id: str = ""
+    networks: tuple[str, ...] = ()
+    """Their names."""
     topology: str = ""
+    """As its own network's label has it; empty where that network is not there."""
     volumes: tuple[str, ...] = ()
     containers: tuple[ObservedContainer, ...] = ()
 
@@ -124,4 +132,4 @@ class Observed:
     @property
     def empty(self) -> bool:
         """Whether nothing bears the lab's label."""
-        return not (self.network_id or self.volumes or self.containers)
+        return not (self.networks or self.volumes or self.containers)

@@ -47,6 +47,10 @@ class LabStatus:
     vip_holders: tuple[str, ...]
     etcd_leader: str
     nodes: tuple[NodeStatus, ...]
+    fencing: bool
+    """Whether the topology has it on."""
+    bmc: str
+    """The engine's word for the state of the baseboard controllers' container, without which nobody can be fenced."""
     addons: tuple[str, ...]
     faults: tuple[str, ...]
     """Faults that are on: `hang at m`."""
@@ -107,6 +111,8 @@ def look(lab: Lab) -> LabStatus:
         vip_holders=tuple(row.name for row in rows if row.vip),
         etcd_leader=next((row.name for row in rows if row.etcd == "leader"), ""),
         nodes=rows,
+        fencing=lab.topology.ha.fencing,
+        bmc=bmc.state if (bmc := observed.container(lab.topology.bmc.name)) else "missing",
         addons=lab.topology.addons,
         faults=_answer(lambda: _faults(lab, observed), (), problems),
         problems=tuple(dict.fromkeys(problems)),

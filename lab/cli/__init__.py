@@ -19,7 +19,7 @@ COMMANDS = {
     "start": "lifecycle", "plan": "lifecycle", "status": "lifecycle", "list": "lifecycle", "stop": "lifecycle", "destroy": "lifecycle",
     "validate": "files", "schema": "files", "init": "files", "completion": "files",
     "exec": "access", "shell": "access", "logs": "access", "kubectl": "access", "kubeconfig": "access",
-    "addon": "addon", "fault": "fault", "images": "images", "doctor": "doctor",
+    "power": "power", "addon": "addon", "fault": "fault", "images": "images", "doctor": "doctor",
 }  # fmt: skip
 """Command → module. Modules are imported when their command is used: `halab --help` must not wait for Docker's library."""
 EXIT_BUG = 3
@@ -75,6 +75,7 @@ SUMMARIES = {
     "logs": "show nodes' journals",
     "kubectl": "run kubectl against a lab",
     "kubeconfig": "print a lab's kubeconfig, merge it into yours, or take it out",
+    "power": "press a node's power button by IPMI: on, off, cycle, soft, status",
     "addon": "list, enable, disable and look at what runs on a lab's cluster",
     "fault": "break a lab on purpose, prove it, heal it",
     "images": "build, list, save, load and remove the images of nodes",

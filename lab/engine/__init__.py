@@ -6,6 +6,8 @@ Each privilege that a node gets is explained here, at PRIVILEGED and CAPABILITIE
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import docker
@@ -15,7 +17,7 @@ from docker.types import EndpointConfig, IPAMConfig, IPAMPool
 from lab.engine.archive import pack, unpack
 from lab.engine.images import ImageCalls
 from lab.engine.power import PowerCalls
-from lab.engine.streams import Result, StreamCalls
+from lab.engine.running import Result, RunCalls
 from lab.engine.told import told
 from lab.errors import EngineError
 from lab.spec import LABEL, LABEL_TOPOLOGY, File, Observed, ObservedContainer
@@ -61,6 +63,16 @@ CAPABILITIES: dict[str, Any] = {
 }
 
 
+UNPRIVILEGED: dict[str, Any] = {
+    # What is no machine needs nothing of the kernel.
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "restart_policy": {"Name": "no"},
+}
+SOCKET = "/var/run/docker.sock"
+"""Docker's own place for its socket, on its machine and in a container that is given it."""
+
+
 def connect() -> Engine:
     """Connect to the engine that the environment names (DOCKER_HOST, else the local socket). Raises EngineError where none answers."""
     try:
@@ -77,7 +89,7 @@ def connect() -> Engine:
     return Engine(client)
 
 
-class Engine(ImageCalls, PowerCalls, StreamCalls):
+class Engine(ImageCalls, PowerCalls, RunCalls):
     """Docker's API in the words of a lab."""
 
     def __init__(self, client: docker.DockerClient) -> None:
@@ -130,12 +142,13 @@ class Engine(ImageCalls, PowerCalls, StreamCalls):
     # --- making ---
 
     def create_network(self, spec: NetworkSpec, labels: dict[str, str]) -> None:
-        """Make the lab's bridge. No address outside is needed, but users' pods may want one, so it is not internal."""
-        pool = IPAMPool(subnet=spec.subnet, gateway=spec.gateway)
+        """Make a bridge. The nodes' own is not internal: no address outside is needed, but users' pods may want one."""
+        pool = IPAMPool(subnet=spec.subnet, gateway=spec.gateway or None)
         with told(f"making network {spec.name} ({spec.subnet})", "see `halab doctor` for subnets in use"):
             self._api.create_network(
-                spec.name, driver="bridge", ipam=IPAMConfig(pool_configs=[pool]), labels={**spec.labels, **labels}, check_duplicate=True
-            )
+                spec.name, driver="bridge", ipam=IPAMConfig(pool_configs=[pool]), internal=spec.internal,
+                labels={**spec.labels, **labels}, check_duplicate=True,
+            )  # fmt: skip
 
     def create_volume(self, name: str, labels: dict[str, str]) -> None:
         """Make a volume; one that is there already is left as it is."""
@@ -145,12 +158,12 @@ class Engine(ImageCalls, PowerCalls, StreamCalls):
     def create_container(self, spec: ContainerSpec, labels: dict[str, str], *, privileged: bool) -> None:
         """Make a node's container, not started."""
         ports = {f"{inside}/tcp": ("127.0.0.1", outside or None) for inside, outside in spec.ports.items()}
-        host = self.machine(
-            privileged=privileged,
-            binds={volume: {"bind": path, "mode": "rw"} for volume, path in spec.volumes.items()},
-            port_bindings=ports,
-            network_mode=spec.network,
-        )
+        binds = {volume: {"bind": path, "mode": "rw"} for volume, path in spec.volumes.items()}
+        if spec.machine:
+            host = self.machine(privileged=privileged, binds=binds, port_bindings=ports, network_mode=spec.network)
+        else:
+            binds |= {self.socket_path(): {"bind": SOCKET, "mode": "rw"}} if spec.engine_socket else {}
+            host = self._api.create_host_config(**UNPRIVILEGED, binds=binds, port_bindings=ports, network_mode=spec.network)
         # The alias lets nodes call each other by name, through the engine's resolver.
         endpoint = EndpointConfig(self._api.api_version, ipv4_address=spec.ip, aliases=[spec.hostname])
         hint = "a container of that name that is not this lab's is never touched: remove or rename it" if self.owner(spec.name) == "" else ""
@@ -163,15 +176,24 @@ class Engine(ImageCalls, PowerCalls, StreamCalls):
                 host_config=host,
                 networking_config=self._api.create_networking_config({spec.network: endpoint}),
                 ports=[int(inside) for inside in spec.ports],
-                environment={"container": "docker"},
-                stop_signal="SIGRTMIN+3",
+                # halab-init names the interfaces by it: engines attach a container's networks in any order.
+                environment={"container": "docker", "HALAB_IP": spec.ip},
+                stop_signal="SIGRTMIN+3" if spec.machine else "SIGTERM",
             )
+            for network, ip in spec.more.items():
+                self._api.connect_container_to_network(spec.name, network, ipv4_address=ip)
 
     def machine(self, *, privileged: bool, **more: Any) -> dict[str, Any]:  # noqa: ANN401 (docker's own options)
         """Give the host configuration of a container that is a machine."""
         host = self._api.create_host_config(**COMMON, **(PRIVILEGED if privileged else CAPABILITIES), **more)
         # Docker hides and write-protects parts of /proc (`systempaths`); kubelet and kube-proxy write /proc/sys.
         return {**host, "MaskedPaths": [], "ReadonlyPaths": []}
+
+    def socket_path(self) -> str:
+        """Give the engine's socket as the engine's own machine has it: a rootless one's is elsewhere, Docker Desktop's is in its own machine."""
+        base = str(self._api.base_url)
+        path = os.environ.get("DOCKER_HOST", "").removeprefix("unix://")
+        return path if sys.platform == "linux" and base.startswith("http+docker") and path.startswith("/") else SOCKET
 
     def put(self, container: str, files: Iterable[File]) -> None:
         """Lay files down in a container, running or not; existing ones are replaced."""
@@ -183,13 +205,6 @@ class Engine(ImageCalls, PowerCalls, StreamCalls):
         with told(f"reading {path} from {container}"):
             stream, _ = self._api.get_archive(container, path)
             return b"".join(stream)
-
-    # --- running ---
-
-    def logs(self, container: str) -> str:
-        """Give what PID 1 printed."""
-        with told(f"reading the log of {container}"):
-            return str(self._api.logs(container, tail=200).decode(errors="replace"))
 
     # --- removing ---
 
@@ -233,11 +248,11 @@ class Engine(ImageCalls, PowerCalls, StreamCalls):
 
 def _observed(lab: str, found: dict[str, list[dict[str, Any]]]) -> Observed:
     mine = {kind: [item for item in items if item["Labels"][LABEL] == lab] for kind, items in found.items()}
-    network = next(iter(mine["networks"]), None)
+    topology = next((text for item in mine["networks"] if (text := item["Labels"].get(LABEL_TOPOLOGY))), "")
     return Observed(
         lab=lab,
-        network_id=network["Id"] if network else "",
-        topology=network["Labels"].get(LABEL_TOPOLOGY, "") if network else "",
+        networks=tuple(sorted(item["Name"] for item in mine["networks"])),
+        topology=topology,
         volumes=tuple(sorted(item["Name"] for item in mine["volumes"])),
         containers=tuple(sorted(map(_container, mine["containers"]), key=lambda item: item.name)),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING
 
-from lab.topology.model import Role
+from lab.topology.model import BMC, Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +42,7 @@ class Draft:
     subnet: Found[IPv4Network] | None
     vip: Found[IPv4Address] | None
     gateway: Found[IPv4Address] | None
+    management: Found[IPv4Network] | None
     distributions: Found[tuple[str, ...]] | None
     pods: Found[IPv4Network] | None
     services: Found[IPv4Network] | None
@@ -51,6 +52,7 @@ class Draft:
     nodes_at: Value
     nodes: list[DraftNode] = field(default_factory=list)
     token: Found[int] | None
+    fencing: Found[bool] | None
     balancer_name: Found[str] | None
     balancer_ip: Found[IPv4Address] | None
     host_port: Found[int] | None
@@ -76,10 +78,10 @@ def check(draft: Draft, problems: Problems, warnings: Problems) -> None:
 
 
 def _subnet(draft: Draft, problems: Problems) -> None:
-    subnet = draft.subnet
-    if subnet and not any(subnet.value.subnet_of(private) for private in PRIVATE):
-        inside = ", ".join(str(private) for private in PRIVATE)
-        problems.add(subnet.at, f"`network.subnet` {subnet.value} is not private", f"take one inside {inside} (RFC 1918)")
+    for name, subnet in (("network.subnet", draft.subnet), ("network.management", draft.management)):
+        if subnet and not any(subnet.value.subnet_of(private) for private in PRIVATE):
+            inside = ", ".join(str(private) for private in PRIVATE)
+            problems.add(subnet.at, f"`{name}` {subnet.value} is not private", f"take one inside {inside} (RFC 1918)")
 
 
 def _addresses(draft: Draft, problems: Problems) -> None:
@@ -126,7 +128,12 @@ def _free(draft: Draft) -> str:
 
 def _ranges(draft: Draft, problems: Problems) -> None:
     """Overlapping ranges: a packet would have two ways to go."""
-    named = (("network.subnet", draft.subnet), ("kubernetes.pod_cidr", draft.pods), ("kubernetes.service_cidr", draft.services))
+    named = (
+        ("network.subnet", draft.subnet),
+        ("network.management", draft.management),
+        ("kubernetes.pod_cidr", draft.pods),
+        ("kubernetes.service_cidr", draft.services),
+    )
     ranges = [(name, found) for name, found in named if found]
     for index, (name, one) in enumerate(ranges):
         for other_name, other in ranges[index + 1 :]:
@@ -185,6 +192,10 @@ def _nodes(draft: Draft, problems: Problems, warnings: Problems) -> None:
         if draft.balancer_name and node.name == draft.balancer_name.value:
             here = draft.balancer_name.at if draft.balancer_name.at.origin else node.at
             problems.add(here, f"node `{node.name}` has the load balancer's name", "rename it, or set `loadbalancer.name`")
+        if node.name == BMC:
+            problems.add(node.at, f"`{BMC}` is the name of the lab's baseboard controllers", "rename the node")
+    if draft.balancer_name and draft.balancer_name.value == BMC:
+        problems.add(draft.balancer_name.at, f"`{BMC}` is the name of the lab's baseboard controllers", "rename the load balancer")
     if len(draft.nodes) > MAX_NODES:
         problems.add(at, f"`nodes` has {len(draft.nodes)} nodes", f"at most {MAX_NODES}")
     if masters > MAX_MASTERS:

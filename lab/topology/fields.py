@@ -178,6 +178,14 @@ def integer(low: int, high: int, also: tuple[int, ...] = ()) -> Callable[[Value]
     return parse
 
 
+def boolean(value: Value) -> bool:
+    """Take true or false, and no other of YAML 1.1's words for them."""
+    word = text(value)
+    if value.quoted or word not in {"true", "false"}:
+        raise WrongError(f"is `{shown(word)}`, not true or false", "write true or false, without quotes")
+    return word == "true"
+
+
 def spell(milliseconds: int) -> str:
     """Write a duration as a person would: 400ms, 30s, 5m."""
     if milliseconds % 60_000 == 0:

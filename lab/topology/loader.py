@@ -22,6 +22,7 @@ from lab.topology.model import (
     Network,
     Node,
     Topology,
+    management_of,
 )
 from lab.topology.reader import MAX_BYTES, Problems, Value, compose, override, plain, shown
 from lab.topology.words import ADDONS, DISTRIBUTIONS
@@ -45,7 +46,7 @@ KEYS: dict[str, dict[str, bool]] = {
         "addons": False,
         "images": False,
     },
-    "network": {"subnet": True, "vip": True, "gateway": False},
+    "network": {"subnet": True, "vip": True, "gateway": False, "management": False},
     "kubernetes": {
         "distributions": False,
         "pod_cidr": False,
@@ -55,7 +56,7 @@ KEYS: dict[str, dict[str, bool]] = {
         "node_monitor_grace": False,
     },
     "nodes.*": {"role": True, "ip": True},
-    "ha": {"token": False},
+    "ha": {"token": False, "fencing": False},
     "loadbalancer": {"ip": True, "host_port": False, "name": False},
     "images": {"k3s_binary": False, "k3s_images": False},
 }
@@ -69,6 +70,8 @@ PORTS = (1024, 65_535)
 """Ports below 1024 need privilege (ip_unprivileged_port_start); 0 means any free one."""
 SUBNET_PREFIX = (16, 28)
 """A /28 has thirteen addresses beside the gateway; Docker takes a /16 for a network by default."""
+MANAGEMENT_PREFIX = (16, 26)
+"""A /26 has room for the controllers (.10) and the masters (.11 to .19)."""
 SERVICE_PREFIX = (12, 24)
 """kube-apiserver refuses ranges of more than 20 bits; below a /24 the static band has little room for others."""
 POD_PREFIX = (8, 24)
@@ -134,6 +137,7 @@ def _draft(root: Value, base: Path, problems: Problems) -> Draft:
         subnet=subnet,
         vip=network.find("vip", fields.address),
         gateway=network.find("gateway", fields.address, subnet.value[1] if subnet else None),
+        management=network.find("management", fields.network(*MANAGEMENT_PREFIX), management_of(subnet.value) if subnet else None),
         distributions=_distributions(kubernetes),
         pods=kubernetes.find("pod_cidr", fields.network(*POD_PREFIX), IPv4Network("10.42.0.0/16")),
         services=kubernetes.find("service_cidr", fields.network(*SERVICE_PREFIX), IPv4Network("10.43.0.0/16")),
@@ -143,6 +147,7 @@ def _draft(root: Value, base: Path, problems: Problems) -> Draft:
         nodes_at=top.items.get("nodes", root),
         nodes=_nodes(top),
         token=ha.find("token", fields.duration(*TOKEN_MS, "corosync does not start below 400ms"), 1000),
+        fencing=ha.find("fencing", fields.boolean, default=True),
         balancer_name=balancer.find("name", fields.node_name, "lb"),
         balancer_ip=balancer.find("ip", fields.address),
         host_port=balancer.find("host_port", fields.integer(*PORTS, also=(0,)), KUBERNETES_PORT),
@@ -191,7 +196,9 @@ def _sure(found: Found[T] | None) -> T:
 def _topology(draft: Draft) -> Topology:
     return Topology(
         name=_sure(draft.name),
-        network=Network(subnet=_sure(draft.subnet), vip=_sure(draft.vip), gateway=_sure(draft.gateway)),
+        network=Network(
+            subnet=_sure(draft.subnet), vip=_sure(draft.vip), gateway=_sure(draft.gateway), management=_sure(draft.management)
+        ),
         kubernetes=Kubernetes(
             distributions=_sure(draft.distributions),
             pod_cidr=_sure(draft.pods),
@@ -202,7 +209,7 @@ def _topology(draft: Draft) -> Topology:
         ),
         nodes=tuple(Node(name=node.name, role=_sure(node.role), ip=_sure(node.ip)) for node in draft.nodes),
         loadbalancer=LoadBalancer(ip=_sure(draft.balancer_ip), host_port=_sure(draft.host_port), name=_sure(draft.balancer_name)),
-        ha=HighAvailability(token_ms=_sure(draft.token)),
+        ha=HighAvailability(token_ms=_sure(draft.token), fencing=_sure(draft.fencing)),
         addons=_sure(draft.addons),
         images=Images(k3s_binary=_sure(draft.k3s_binary), k3s_images=_sure(draft.k3s_images)),
     )

@@ -13,16 +13,21 @@ from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+BMC = "bmc"
+"""The name of the container with all nodes' baseboard controllers; no node of a lab may have it."""
+IPMI_PORT = 6230
+"""The first node's controller listens here, each further one on the next port: IPMI's own 623 is one for a whole address."""
 KUBERNETES_PORT = 6443
 """Where every API server listens: the port of kubeadm, K3s and the reference installation."""
 
 
 class Role(enum.StrEnum):
-    """What a node is for. `loadbalancer` nodes come from their own section of the file."""
+    """What a node is for. `loadbalancer` and `bmc` are no roles of the file: every lab has one of each."""
 
     MASTER = "master"
     WORKER = "worker"
     LOADBALANCER = "loadbalancer"
+    BMC = "bmc"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +41,15 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """The lab's bridge: subnet, the floating address, and the gateway (the host's end of the bridge)."""
+    """The lab's bridge: subnet, the floating address, and the gateway (the host's end of the bridge).
+
+    `management` is a second, internal bridge for the baseboard controllers: fencing must not share the cluster's own network.
+    """
 
     subnet: IPv4Network
     vip: IPv4Address
     gateway: IPv4Address
+    management: IPv4Network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +66,13 @@ class Kubernetes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HighAvailability:
-    """Corosync's token time-out: how long a silent master is believed in (corosync.conf(5), totem.token)."""
+    """Corosync's token time-out: how long a silent master is believed in (corosync.conf(5), totem.token).
+
+    With `fencing`, a master that is lost has its power cut before another one takes its address.
+    """
 
     token_ms: int = 1000
+    fencing: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +125,30 @@ class Topology:
         """Every node that becomes a container: masters, workers, load balancer."""
         return (*self.nodes, self.balancer)
 
+    @property
+    def bmc(self) -> Node:
+        """The baseboard controllers' container, on the management network alone."""
+        return Node(name=BMC, role=Role.BMC, ip=self.network.management[10])
+
+    @property
+    def containers(self) -> tuple[Node, ...]:
+        """Everything that the engine runs for the lab: the machines, and what switches their power."""
+        return (*self.machines, self.bmc)
+
+    def management_ip(self, node: Node) -> IPv4Address | None:
+        """Give a node's address on the management network: the controllers' own and the masters', who fence each other. None: not on it."""
+        if node.role is Role.BMC:
+            return node.ip
+        names = [master.name for master in self.masters]
+        return self.network.management[11 + names.index(node.name)] if node.name in names else None
+
+    def ipmi_port(self, name: str) -> int:
+        """Give the port of a node's baseboard controller."""
+        return IPMI_PORT + [node.name for node in self.nodes].index(name)
+
     def node(self, name: str) -> Node:
         """Give the node of that name. Raises KeyError where there is none."""
-        return {node.name: node for node in self.machines}[name]
+        return {node.name: node for node in self.containers}[name]
 
     @property
     def api_names(self) -> tuple[str, ...]:
@@ -123,6 +157,15 @@ class Topology:
         balancer = [self.loadbalancer.name, str(self.loadbalancer.ip)]
         service = str(self.kubernetes.service_cidr[1])
         return (*masters, str(self.network.vip), *balancer, "127.0.0.1", "localhost", service)
+
+
+def management_of(subnet: IPv4Network) -> IPv4Network:
+    """Give the management network that goes with a lab's subnet where the file names none.
+
+    In 172.31.0.0/16 (172.29.0.0/16 where the lab itself lies there), numbered as the lab's subnet is: two labs' do not meet.
+    """
+    third = int(subnet.network_address) >> 8 & 0xFF
+    return next(found for second in (31, 29) if not (found := IPv4Network(f"172.{second}.{third}.0/24")).overlaps(subnet))
 
 
 def to_json(topology: Topology) -> str:
@@ -137,7 +180,10 @@ def from_json(text: str) -> Topology:
     return Topology(
         name=data["name"],
         network=Network(
-            subnet=IPv4Network(network["subnet"]), vip=IPv4Address(network["vip"]), gateway=IPv4Address(network["gateway"])
+            subnet=IPv4Network(network["subnet"]),
+            vip=IPv4Address(network["vip"]),
+            gateway=IPv4Address(network["gateway"]),
+            management=IPv4Network(network.get("management") or management_of(IPv4Network(network["subnet"]))),
         ),
         kubernetes=Kubernetes(
             distributions=tuple(kubernetes["distributions"]),

@@ -21,7 +21,11 @@ def schema() -> dict[str, Any]:
         "kubernetes": _kubernetes(),
         "nodes": _nodes(),
         "ha": _object(
-            "Corosync and Pacemaker.", {"token": _duration("How long a silent master is believed in: 400ms to 30s.", "1000ms")}
+            "Corosync and Pacemaker.",
+            {
+                "token": _duration("How long a silent master is believed in: 400ms to 30s.", "1000ms"),
+                "fencing": _described("Whether a lost master's power is cut before another takes its address.", type="boolean", default=True),
+            },
         ),
         "loadbalancer": _loadbalancer(),
         "addons": _words("What runs in the cluster once it is ready.", ADDONS, ["dns-ha"]),
@@ -39,6 +43,7 @@ def _network() -> dict[str, Any]:
         "subnet": _text("The lab's bridge: a private network from /16 to /28 that the host does not use otherwise.", _CIDR),
         "vip": _text("The floating API address, held by one master at a time.", _IPV4),
         "gateway": _text("The host's end of the bridge; by default the subnet's first address.", _IPV4),
+        "management": _text("The baseboard controllers' own network, /16 to /26; by default in 172.31.0.0/16, numbered as the subnet is.", _CIDR),
     }
     return _object("The lab's own network.", properties, "subnet", "vip")
 

@@ -155,8 +155,8 @@ def test_an_engine_that_refuses_the_user_is_not_started_again(error: LabError, *
 
 def test_a_subnet_in_use_is_told_with_a_free_one() -> None:
     wanted = IPv4Network("172.30.0.0/24")
-    assert doctor.subnet(wanted, {IPv4Network("172.17.0.0/16"): "Docker network bridge"}).state == "ok"
-    found = doctor.subnet(wanted, {IPv4Network("172.30.0.0/16"): "the host's route by tun0"})
+    assert doctor.subnet("subnet", wanted, {IPv4Network("172.17.0.0/16"): "Docker network bridge"}).state == "ok"
+    found = doctor.subnet("subnet", wanted, {IPv4Network("172.30.0.0/16"): "the host's route by tun0"})
     assert (found.state, found.seen) == ("failed", "172.30.0.0/24 meets 172.30.0.0/16 (the host's route by tun0)")
     assert "free is 172.31.0.0/24" in found.remedy
 
@@ -238,6 +238,8 @@ def test_a_lab_does_not_collide_with_itself(machine: Machine, monkeypatch: pytes
     found = by_name(doctor.examine(topology))
     assert (found["subnet"].state, found["port"].state) == ("ok", "ok")
     machine.networks[str(IPv4Network((IPv4Address("172.30.0.128"), 25)))] = "another"
+    machine.networks["172.31.0.0/16"] = "a third"
+    assert by_name(doctor.examine(topology))["management"].state == "failed"
     assert by_name(doctor.examine(topology))["subnet"].state == "failed"
 
 

@@ -162,7 +162,7 @@ class DoubleEngine:
 
 def test_a_subnet_in_use_is_refused_with_a_free_one(topology: Topology) -> None:
     with pytest.raises(InputError, match=r"meets 172\.30\.0\.0/16 \(Docker network other\)") as caught:
-        host.check_subnet(topology, DoubleEngine(), "halab-3m3w")  # type: ignore[arg-type]
+        host.check_subnets(topology, DoubleEngine(), ())  # type: ignore[arg-type]
     assert "free is 172." in caught.value.hint
 
 

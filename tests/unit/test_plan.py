@@ -9,7 +9,7 @@ from lab.plan import Action
 from lab.spec import LABEL_NODE, Desired, Observed, ObservedContainer
 from lab.topology.model import HighAvailability, LoadBalancer, Topology
 
-TAGS = {"upstream": "halab/upstream:1", "loadbalancer": "halab/loadbalancer:1"}
+TAGS = {"upstream": "halab/upstream:1", "loadbalancer": "halab/loadbalancer:1", "bmc": "halab/bmc:1"}
 
 
 def wanted(topology: Topology) -> Desired:
@@ -21,15 +21,15 @@ def observed(goal: Desired, state: str = "running", **states: str) -> Observed:
         ObservedContainer(id=spec.name, name=spec.name, state=states.get(spec.labels[LABEL_NODE], state), labels=spec.labels)
         for spec in goal.containers
     )
-    return Observed(lab=goal.lab, network_id="n", volumes=tuple(goal.volumes), containers=containers)
+    return Observed(lab=goal.lab, networks=tuple(spec.name for spec in goal.networks), volumes=tuple(goal.volumes), containers=containers)
 
 
 def test_an_empty_engine_gets_everything_in_order(topology: Topology) -> None:
     steps = plan.start(wanted(topology), Observed(lab="3m3w")).steps
     actions = [step.action for step in steps]
     assert actions == sorted(actions, key=list(Action).index)
-    assert actions.count(Action.CREATE_NETWORK) == 1
-    assert actions.count(Action.CREATE) == actions.count(Action.BOOT) == 7
+    assert actions.count(Action.CREATE_NETWORK) == 2
+    assert actions.count(Action.CREATE) == actions.count(Action.BOOT) == 8
     assert actions.count(Action.CREATE_VOLUME) == 1 + 3 * 3 + 3 * 2
 
 
@@ -50,15 +50,15 @@ def test_a_node_that_does_not_run(topology: Topology, state: str, action: Action
 
 def test_a_network_without_nodes_is_completed(topology: Topology) -> None:
     goal = wanted(topology)
-    steps = plan.start(goal, Observed(lab="3m3w", network_id="n")).steps
+    steps = plan.start(goal, Observed(lab="3m3w", networks=tuple(spec.name for spec in goal.networks))).steps
     assert Action.CREATE_NETWORK not in [step.action for step in steps]
-    assert len([step for step in steps if step.action is Action.CREATE]) == 7
+    assert len([step for step in steps if step.action is Action.CREATE]) == 8
 
 
 def test_another_specification_is_told_not_replaced(topology: Topology) -> None:
     running = observed(wanted(topology))
     other = wanted(replace(topology, ha=HighAvailability(token_ms=2000)))
-    assert plan.changed(other, running) == tuple(node.name for node in topology.machines)
+    assert plan.changed(other, running) == tuple(node.name for node in topology.containers)
     assert plan.start(other, running).empty
 
 
@@ -71,13 +71,13 @@ def test_port_and_addons_do_not_change_nodes(topology: Topology) -> None:
 def test_stop_names_what_runs(topology: Topology) -> None:
     goal = wanted(topology)
     seen = observed(goal, m="exited", w1="paused")
-    assert set(plan.stop(seen).subjects(Action.STOP)) == {"m2", "m3", "w1", "w2", "w3", "lb"}
+    assert set(plan.stop(seen).subjects(Action.STOP)) == {"m2", "m3", "w1", "w2", "w3", "lb", "bmc"}
     assert plan.stop(seen, ("m", "w2")).subjects(Action.STOP) == ("w2",)
 
 
 def test_destroy_removes_containers_before_volumes_before_the_network(topology: Topology) -> None:
     actions = [step.action for step in plan.destroy(observed(wanted(topology))).steps]
-    assert actions == [Action.REMOVE] * 7 + [Action.REMOVE_VOLUME] * 16 + [Action.REMOVE_NETWORK]
+    assert actions == [Action.REMOVE] * 8 + [Action.REMOVE_VOLUME] * 16 + [Action.REMOVE_NETWORK] * 2
     assert plan.destroy(Observed(lab="x")).empty
 
 

@@ -112,7 +112,7 @@ def test_corosync_lists_all_masters(topology: Topology) -> None:
 
 
 def test_the_cib_is_consistent(topology: Topology) -> None:
-    root = ET.fromstring(pacemaker.cib(topology, UPSTREAM.health))  # noqa: S314 (our own text)
+    root = ET.fromstring(pacemaker.cib(topology, UPSTREAM.health, "secret"))  # noqa: S314 (our own text)
     ids = [item.attrib["id"] for item in root.iter() if "id" in item.attrib]
     assert len(ids) == len(set(ids))
     location = root.find(".//rsc_location")

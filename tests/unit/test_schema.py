@@ -50,9 +50,9 @@ def test_defaults_are_the_loaders() -> None:
         for key, value in part["properties"].items():
             if "default" in value:
                 default = value["default"]
-                shown = f"[{', '.join(default)}]" if isinstance(default, list) else default
+                shown = f"[{', '.join(default)}]" if isinstance(default, list) else str(default).lower() if isinstance(default, bool) else default
                 sets.append(f"{f'{path}.' if path else ''}{key}={shown}")
-    assert len(sets) == 10
+    assert len(sets) == 11
     bare = parse(REFERENCE.split("ha:")[0] + "loadbalancer: {ip: 172.30.0.40}\n", "f.yaml")
     bare_too = parse(REFERENCE.split("ha:")[0] + "loadbalancer: {ip: 172.30.0.40}\n", "f.yaml", tuple(sets))
     assert bare == bare_too

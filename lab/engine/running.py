@@ -1,4 +1,4 @@
-"""The engine's calls that feed a command on a node."""
+"""Commands in running containers."""
 
 from __future__ import annotations
 
@@ -20,14 +20,12 @@ class Result:
     output: str
 
 
-class StreamCalls:
-    """Commands and their input; a part of Engine."""
+class RunCalls:
+    """What runs commands and reads what they print; a part of Engine."""
 
     _api: Any
 
-    def run(
-        self, container: str, argv: Sequence[str], *, stdin: bytes | Iterable[bytes] | None = None, timeout_s: float = 30
-    ) -> Result:
+    def run(self, container: str, argv: Sequence[str], *, stdin: bytes | Iterable[bytes] | None = None, timeout_s: float = 30) -> Result:
         """Run a command in a running container, with `stdin` as its input (chunks are sent as they come).
 
         After `timeout_s` seconds it is ended there and the code is 124 (timeout(1)).
@@ -54,3 +52,8 @@ class StreamCalls:
         output = b"".join(chunk for _, chunk in frames.frames_iter(sock, tty=False))  # type: ignore[no-untyped-call]
         sock.close()
         return output
+
+    def logs(self, container: str) -> str:
+        """Give what PID 1 printed."""
+        with told(f"reading the log of {container}"):
+            return str(self._api.logs(container, tail=200).decode(errors="replace"))
