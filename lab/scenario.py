@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lab import __version__, status, targets
@@ -43,8 +44,8 @@ def check(scenario: Scenario, lab: Lab) -> None:
 
 
 def _check_step(step: Step, lab: Lab) -> None:
-    rows = {"fault": [(step.value, step.target, step.options)], "random": [parse_random(word) for word in step.words]}.get(step.verb, [])
-    for name, target, options in rows:
+    rows = [(step.value, step.target, step.options)] if step.verb == "fault" else []
+    for name, target, options in map(parse_random, step.words) if step.verb == "random" else rows:
         options_of(find(name), options)
         targets.check(target, lab.topology)
     if step.verb in {"exec", "power"}:
@@ -63,7 +64,7 @@ def _check_step(step: Step, lab: Lab) -> None:
 def parse_random(text: str) -> tuple[str, str, dict[str, str]]:
     """Read `FAULT TARGET [OPTION=VALUE]…`. Raises InputError."""
     name, _, rest = text.partition(" ")
-    target, *given = rest.split()[:1] + rest.split()[1:] if rest.split() else [""]
+    target, *given = rest.split() or [""]
     if not target or any("=" not in word for word in given):
         raise InputError(f"`{text}` is not `FAULT TARGET [OPTION=VALUE]…`", 'for example "loss role:worker percent=5"')
     return name, target, dict(word.split("=", 1) for word in given)
@@ -278,6 +279,7 @@ def about(lab: Lab, scenario: Scenario, seed: int) -> dict[str, Any]:
         "release": seen.release,
         "versions": versions,
         "seed": seed,
+        "wall": datetime.now(UTC).isoformat(timespec="seconds"),
         "expect": [expectation.text for expectation in scenario.expect],
         "steps": [step.describe() for step in scenario.steps],
         "topology": asdict(lab.topology),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab import checkers, data, history, report, runs, scenario
 from lab.errors import HealFailed, InputError, LabError
+from lab.history import Event
 from lab.probing import Instruments
 from lab.scenario import Trial
 from lab.topology import scenarios
@@ -73,7 +74,8 @@ def run(lab: Lab, wanted: Scenario, seed: int | None, reporter: Reporter, cancel
     seed = random.randrange(SEEDS) if seed is None else seed  # noqa: S311 (a dice)
     folder = runs.new(lab.name, wanted.name)
     scenario.write_topology(folder, lab)
-    instruments = Instruments(lab, folder, scenario.about(lab, wanted, seed))
+    instruments = Instruments(lab, folder, reporter)
+    instruments.note(Event(0.0, "run", scenario.about(lab, wanted, seed)))
     trial = Trial(lab, wanted, instruments, cancelled, seed, reporter)
     error = ""
     try:

@@ -7,7 +7,9 @@ but a return; only pods and lasting answers may come later.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from lab.checkers import Figure, Verdict, one_leader, verdict, vip_unique
@@ -81,6 +83,8 @@ class _Seen:
     """A history, sorted once: a run of ten minutes has half a million samples."""
 
     probes: dict[str, Series]
+    answers: dict[str, tuple[Event, ...]]
+    """The answered samples of the observers, by probe."""
     logs: tuple[Event, ...]
     faults: tuple[Event, ...]
     reigns: tuple[one_leader.Reign, ...]
@@ -92,7 +96,10 @@ class _Seen:
 
 
 def _look(history: History) -> _Seen:
-    return _Seen(series(history), history.of("log"), history.of("fault"), one_leader.reigns(history), measure(history))
+    probes = series(history)
+    observers = ("nodes", "endpoints", "pods", vip_unique.PROBE)
+    answers = {name: tuple(sample for sample in probes[name].seen if sample.get("ok") is True) for name in observers if name in probes}
+    return _Seen(probes, answers, history.of("log"), history.of("fault"), one_leader.reigns(history), measure(history))
 
 
 def blows(history: History) -> tuple[Blow, ...]:
@@ -160,9 +167,11 @@ def _logged(seen: _Seen, blow: Blow, name: str) -> Phase | None:
 
 def _before_after(seen: _Seen, blow: Blow, probe: str, until: float) -> tuple[Event | None, Iterator[Event]]:
     """Give a probe's last answer before the blow, and those after it."""
-    samples = [sample for sample in seen.probes[probe].samples if sample.get("ok") is True] if probe in seen.probes else []
-    before = [sample for sample in samples if sample.end <= blow.t]
-    return (before[-1] if before else None, (sample for sample in samples if sample.t >= blow.t and sample.end < until))
+    samples = seen.answers.get(probe, ())
+    begin = bisect_left(samples, blow.t, key=lambda sample: sample.t)
+    before = next((sample for sample in reversed(samples[:begin]) if sample.end <= blow.t), None)
+    after = takewhile(lambda sample: sample.t < until, islice(samples, begin, None))
+    return before, (sample for sample in after if sample.end < until)
 
 
 def _first(seen: _Seen, blow: Blow, probe: str, name: str, changed: Callable[[Event, Event], str], until: float | None = None) -> Phase | None:
