@@ -101,7 +101,9 @@ def _build(component: Component, home: Path, cache: Path, images: Path, arch: st
         with tempfile.TemporaryDirectory() as copy:  # an installed halab's files may be read-only, and `go` touches go.mod
             source = Path(shutil.copytree(images / component.directory, Path(copy) / "src"))
             for name, package in component.binaries.items():
-                _go([go, "build", *flags, "-o", str(home / name), f"./{package}"], source, environment, component)
+                # A path with a dot in its first word is another module's, which ours requires.
+                target = package if "." in package.split("/")[0][1:] else f"./{package}"
+                _go([go, "build", *flags, "-o", str(home / name), target], source, environment, component)
         return
     with tempfile.TemporaryDirectory() as path:
         modules = subprocess.run([go, "env", "GOMODCACHE"], capture_output=True, text=True, check=True).stdout.strip()

@@ -65,11 +65,15 @@ def tags(sources: Sources) -> dict[str, str]:
     found["bmc"] = tag("bmc", folder("bmc"), found["base"])
     found["node"] = tag("node", folder("node"), folder("tools"), found["base"])
     parts = [repr(table.components[name]) for name in UPSTREAM_PARTS]
-    pods = [*table.pods.values(), folder("pods"), folder("kubernetes")]
-    found["upstream"] = tag("upstream", folder("upstream"), found["node"], *parts, *pods)
+    inside = [part for word, name in table.pods.items() for part in (name, folder(f"pods/{word}"))]
+    found["upstream"] = tag("upstream", folder("upstream"), found["node"], *parts, *inside, folder("kubernetes"))
     files = [imagework.file_hash(path) for path in (sources.k3s_binary, sources.k3s_images) if path]
     own = [repr(table.components[name]) for name in ("k3s", *POD_PARTS)]
-    found["k3s"] = tag("k3s", folder("k3s"), found["node"], *own, *table.pods.values(), folder("pods"), *files)
+    found["k3s"] = tag("k3s", folder("k3s"), found["node"], *own, *inside, *files)
+    for word, name in table.addons.items():
+        row = table.components.get(word)
+        made_of = [folder(row.directory)] if row and row.directory else []
+        found[f"pods/{word}"] = tag(f"pod-{word}", name, repr(row), folder(f"pods/{word}"), found["base"], *made_of)
     return found
 
 
@@ -100,14 +104,18 @@ class Builder:
         else:
             self._ensure("upstream", lambda: imagework.build_upstream(self))
 
+    def build_base(self) -> None:
+        """Make the Debian that everything stands on."""
+        self._ensure("rootfs", lambda: imagework.make_rootfs(self))
+        self._ensure("base", lambda: self.docker_build("base", ROOTFS=self.tags["rootfs"]))
+
     def obtain(self, name: str) -> dict[str, Path]:
         """Give a component's binaries."""
         row = self.versions.components[name]
         return components.obtain(row, self.sources.cache, self.sources.folder, self.sources.arch, self.reporter)
 
     def _machines(self, distribution: str) -> None:
-        self._ensure("rootfs", lambda: imagework.make_rootfs(self))
-        self._ensure("base", lambda: self.docker_build("base", ROOTFS=self.tags["rootfs"]))
+        self.build_base()
         self._ensure("loadbalancer", lambda: imagework.build_with_tools(self, "loadbalancer"))
         self._ensure("bmc", lambda: self.docker_build("bmc", BASE=self.tags["base"]))
         if self.missing(distribution):
@@ -136,7 +144,7 @@ class Builder:
                 if line.startswith("Step "):
                     self.reporter.say(word, line.strip()[:100])
         except LabError as error:
-            kept = self.sources.cache / f"build-{word}.log"
+            kept = self.sources.cache / f"build-{word.replace('/', '-')}.log"
             kept.write_text("\n".join(log))
             tail = "\n".join(line for line in log if line.strip()).splitlines()[-15:]
             raise ImageError(f"{error}\n" + "\n".join(tail), f"the whole log is in {kept}; a retry goes on where it stopped") from error

@@ -111,16 +111,21 @@ def pods(builder: Builder, context: Path) -> None:
     """Build each pod's image and save it under the name that manifests use."""
     (context / "images").mkdir()
     for word, name in builder.versions.pods.items():
-        with tempfile.TemporaryDirectory(dir=builder.sources.cache) as folder:
-            pod = Path(shutil.copytree(builder.sources.folder / "pods" / word, Path(folder) / "context"))
-            if word in builder.versions.components:
-                for path in builder.obtain(word).values():
-                    shutil.copy(path, pod)
-            builder.reporter.say(word, f"building {name}")
-            builder.docker_build(f"pods/{word}", pod, tag=name, BASE=builder.tags["base"])
+        build_pod(builder, word, name)
         with (context / "images" / f"{word}.tar").open("wb") as tar:
             for chunk in builder.engine.save([name]):
                 tar.write(chunk)
+
+
+def build_pod(builder: Builder, word: str, tag: str) -> None:
+    """Build one pod's image from images/pods/<word> and the binaries of the component of that name, if there is one."""
+    with tempfile.TemporaryDirectory(dir=builder.sources.cache) as folder:
+        pod = Path(shutil.copytree(builder.sources.folder / "pods" / word, Path(folder) / "context"))
+        if word in builder.versions.components:
+            for path in builder.obtain(word).values():
+                shutil.copy(path, pod)
+        builder.reporter.say(word, f"building {tag}")
+        builder.docker_build(f"pods/{word}", pod, tag=tag, BASE=builder.tags["base"])
 
 
 def _store(builder: Builder, context: Path) -> None:

@@ -48,7 +48,7 @@ def _node(node: Node) -> Config:
 def common(topology: Topology, secrets: Secrets) -> Config:
     """What all masters agree on: identical on each of them."""
     kubernetes = topology.kubernetes
-    disable = ["traefik", "servicelb"]
+    disable = ["traefik"]
     if "dns-ha" in topology.addons:
         # Not coredns.yaml.skip: with `disable` K3s also stops keeping the ConfigMap `coredns`, which the add-on owns.
         disable.append("coredns")
@@ -66,7 +66,7 @@ def common(topology: Topology, secrets: Secrets) -> Config:
         "etcd-arg": ["heartbeat-interval=100", "election-timeout=1000"],
         # The lab's snapshots would only use its disk.
         "etcd-disable-snapshots": True,
-        "etcd-expose-metrics": False,
+        "etcd-expose-metrics": True,
         "kube-apiserver-arg": ["default-not-ready-toleration-seconds=30", "default-unreachable-toleration-seconds=30"],
         "kube-controller-manager-arg": ["node-monitor-period=2s", f"node-monitor-grace-period={kubernetes.node_monitor_grace_ms}ms"],
         "write-kubeconfig-mode": "0600",

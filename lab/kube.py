@@ -14,6 +14,7 @@ import urllib3.exceptions
 from kubernetes.client.exceptions import ApiException
 
 from lab.errors import LabError
+from lab.wait import Observation, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,8 +24,22 @@ if TYPE_CHECKING:
 FIELD_MANAGER = "halab"
 TIMEOUT_S = 5.0
 """For one answer: the API answers in milliseconds or is in trouble."""
-PLURALS = {"Ingress": "ingresses", "NetworkPolicy": "networkpolicies", "StorageClass": "storageclasses"}
-CLUSTER_WIDE = {"Namespace", "Node", "ClusterRole", "ClusterRoleBinding", "StorageClass", "PriorityClass", "APIService", "PersistentVolume"}
+CLUSTER_WIDE = {
+    "Namespace", "Node", "ClusterRole", "ClusterRoleBinding", "StorageClass", "PriorityClass", "APIService", "PersistentVolume",
+    "CustomResourceDefinition", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "CSIDriver", "IngressClass",
+}  # fmt: skip
+CRD_TIMEOUT_S = 30
+"""Until the API serves a kind that a definition just brought, or its webhook answers: 1 to 10 s."""
+NOT_FOUND = 404
+
+
+class ApiError(LabError):
+    """The API answered with an error; `status` is HTTP's."""
+
+    def __init__(self, status: int, message: str) -> None:
+        """Keep the status and the API's own words."""
+        super().__init__(message)
+        self.status = status
 
 
 class Cluster:
@@ -72,7 +87,7 @@ class Cluster:
             data = json.loads(data)
         if answer.status >= 400:  # noqa: PLR2004 (HTTP)
             message = data.get("message", data) if isinstance(data, dict) else data
-            raise LabError(f"{method} {path}: {answer.status}: {str(message)[:500]}")
+            raise ApiError(answer.status, f"{method} {path}: {answer.status}: {str(message)[:500]}")
         return data
 
     def readyz(self) -> bool:
@@ -88,6 +103,39 @@ class Cluster:
             query = f"?fieldManager={FIELD_MANAGER}&force=true"
             self.request("PATCH", path(item) + query, item, kind="application/apply-patch+yaml", timeout_s=15)
 
+    def apply_patiently(self, item: dict[str, Any]) -> None:
+        """Apply one object; where the API does not know its kind yet or a webhook of its kind is not up, ask again. Raises WaitTimeout."""
+
+        def tried() -> Observation:
+            try:
+                self.apply([item])
+            except ApiError as error:
+                if error.status != NOT_FOUND and "webhook" not in error.message:
+                    raise
+                return Observation(ok=False, seen=error.message)
+            return Observation(ok=True, seen="applied")
+
+        until(f"{item['kind']} {item['metadata']['name']} is applied", tried, timeout_s=CRD_TIMEOUT_S)
+
+    def find(self, path: str) -> dict[str, Any] | None:
+        """Get an object, or None where there is none (or its kind is unknown)."""
+        try:
+            return dict(self.request("GET", path))
+        except ApiError as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+
+    def delete(self, path: str) -> bool:
+        """Delete an object, its dependents afterwards; False where there is none."""
+        try:
+            self.request("DELETE", path, {"propagationPolicy": "Background"})
+        except ApiError as error:
+            if error.status == NOT_FOUND:
+                return False
+            raise
+        return True
+
     def get(self, path: str) -> Any:  # noqa: ANN401 (any object)
         """Get an object or list by its path."""
         return self.request("GET", path)
@@ -101,11 +149,21 @@ class Cluster:
         self.request("PATCH", f"/api/v1/nodes/{name}", {"metadata": {"labels": labels}}, kind="application/merge-patch+json")
 
 
+def _plural(kind: str) -> str:
+    """The API's rule: English, and all small letters (StorageClass, NetworkPolicy; Endpoints is one already)."""
+    word = kind.lower()
+    if word == "endpoints":
+        return word
+    if word.endswith(("s", "x", "ch", "sh")):
+        return f"{word}es"
+    return f"{word[:-1]}ies" if word.endswith("y") and word[-2] not in "aeiou" else f"{word}s"
+
+
 def path(item: dict[str, Any]) -> str:
     """Give the API path of an object."""
     version, kind, metadata = item["apiVersion"], item["kind"], item["metadata"]
     root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
-    plural = PLURALS.get(kind, f"{kind.lower()}s")
+    plural = _plural(kind)
     space = "" if kind in CLUSTER_WIDE else f"/namespaces/{metadata.get('namespace', 'default')}"
     return f"{root}{space}/{plural}/{metadata['name']}"
 

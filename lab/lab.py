@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lab import choose, data, desired, distributions, host, plan, roles, vault
 from lab.apply import Applier
+from lab.enable import Enabler
 from lab.errors import InputError, LabError
 from lab.images import Builder, Sources, architecture, tags
 from lab.kube import Cluster
@@ -176,8 +177,9 @@ class Lab:
         self._boot(steps, distribution, keys, applier)
         booted = steps.subjects(Action.BOOT, Action.START)
         with self.cluster(keys) as cluster:
-            ready = Readiness(self.engine, self.topology, distribution, cluster, self.reporter, self.cancelled, booted=booted, since=since)
+            ready = Readiness(self.engine, self.topology, distribution, cluster, keys, self.reporter, self.cancelled, booted=booted, since=since)
             ready.wait(timeout_s)
+            Enabler(self.builder(), ready.site, self.reporter, self.cancelled).ensure()
         if steps.of(Action.BOOT):
             distribution.settle(self.topology, self.node)
 
@@ -234,8 +236,13 @@ class Lab:
             return
         with self.cluster(keys) as cluster:
             only = (name,) if name in [node.name for node in self.topology.nodes] else ()
-            ready = Readiness(self.engine, self.topology, distribution, cluster, self.reporter, self.cancelled, only, only, since)
+            ready = Readiness(self.engine, self.topology, distribution, cluster, keys, self.reporter, self.cancelled, only, only, since)
             ready.wait(START_TIMEOUT_S)
+            Enabler(self.builder(), ready.site, self.reporter, self.cancelled).images(*only)
+
+    def builder(self) -> Builder:
+        """Give what makes this lab's images."""
+        return Builder(self.engine, sources(self.topology), self.reporter)
 
     # --- stop, destroy ---
 

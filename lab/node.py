@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.errors import CommandFailed
+from lab.errors import CommandFailed, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,7 +48,16 @@ class NodeHandle:
         """The name of its container."""
         return container_name(self.lab, self.node.name)
 
-    def run(self, argv: Sequence[str], *, timeout_s: float = 30, check: bool = True, stdin: bytes | None = None) -> Result:
+    @property
+    def running(self) -> bool:
+        """Whether its container runs, and is not frozen."""
+        try:
+            state = self.engine.inspect(self.container)["State"]
+        except EngineError:
+            return False
+        return bool(state["Running"] and not state["Paused"])
+
+    def run(self, argv: Sequence[str], *, timeout_s: float = 30, check: bool = True, stdin: bytes | Iterable[bytes] | None = None) -> Result:
         """Run a command. Raises CommandFailed where `check` is set and it ends with another code than 0 (124: out of time)."""
         result = self.engine.run(self.container, argv, stdin=stdin, timeout_s=timeout_s)
         if check and result.code != 0:

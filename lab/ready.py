@@ -1,4 +1,4 @@
-"""When a lab is ready: every node Ready, the floating address and the load balancer answering, add-ons working.
+"""When a lab is ready: every node Ready, the floating address and the load balancer answering, core add-ons working.
 
 Asked from inside the lab (through the load balancer's container and its published port), so that it works the same where
 containers' addresses cannot be reached from the host (Docker Desktop).
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lab import addons, pacemaker
+from lab.addonrecord import stamped
 from lab.errors import LabError, WaitTimeout
 from lab.kube import node_ready, reported
 from lab.node import NodeHandle
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from lab.distributions import Distribution
     from lab.engine import Engine
     from lab.kube import Cluster
+    from lab.pki import Secrets
     from lab.reporter import Reporter
     from lab.topology.model import Topology
 
@@ -48,6 +50,7 @@ class Readiness:
     topology: Topology
     distribution: Distribution
     cluster: Cluster
+    keys: Secrets
     reporter: Reporter
     cancelled: threading.Event
     only: tuple[str, ...] | None = None
@@ -62,6 +65,15 @@ class Readiness:
     def handle(self, name: str) -> NodeHandle:
         """Give a node of the lab."""
         return NodeHandle(self.engine, self.topology.name, self.topology.node(name))
+
+    @property
+    def site(self) -> addons.Site:
+        """Where add-ons work."""
+        return addons.Site(self.topology, self.distribution, self.cluster, self.handle, self.keys)
+
+    def _core(self) -> list[str]:
+        """The add-ons that the cluster is not whole without; the others follow when it is (lab/enable.py)."""
+        return [name for name in self.topology.addons if addons.find(name).core]
 
     def wait(self, timeout_s: float) -> None:
         """Wait for everything. Raises WaitTimeout that names what is missing, what was last seen and the nodes' last words."""
@@ -80,7 +92,7 @@ class Readiness:
         nodes = {node.name: (lambda name=node.name: self._node(name)) for node in self.topology.nodes}
         if self.only is not None:
             return {"API": self._api, **{name: ask for name, ask in nodes.items() if name in self.only}}
-        extra = {name: (lambda name=name: self._addon(name)) for name in self.topology.addons}
+        extra = {name: (lambda name=name: addons.find(name).ready(self.site)) for name in self._core()}
         return {"API": self._api, "VIP": self._vip, "BMC": self._bmc, **nodes, **extra}
 
     def _round(self, questions: dict[str, Callable[[], Observation]]) -> None:
@@ -107,7 +119,7 @@ class Readiness:
 
     def _apply(self) -> None:
         if not self.applied:
-            objects = [item for name in self.topology.addons for item in addons.find(name).manifests(self.topology)]
+            objects = [stamped(name, item) for name in self._core() for item in addons.find(name).manifests(self.site)]
             self.cluster.apply([*self.distribution.manifests(self.topology), *objects])
             self.applied = True
 
@@ -144,9 +156,6 @@ class Readiness:
         if ready and name in self.booted and reported(item) <= int(self.since):
             return Observation(ok=False, seen="its kubelet has not reported since the machine was powered on")
         return member(self.handle(name)) if ready and member_of else Observation(ok=ready, seen=seen)
-
-    def _addon(self, name: str) -> Observation:
-        return addons.find(name).ready(self.topology, self.cluster, self.handle)
 
     def _timeout(self, waited: float, missing: list[str]) -> WaitTimeout:
         lab = self.topology.name

@@ -39,6 +39,11 @@ class Versions:
     digest: str
     components: dict[str, Component]
     pods: dict[str, str]
+    addons: dict[str, str]
+
+    def public(self, word: str) -> str:
+        """Give the name that manifests use for the image of pods/<word>. Raises KeyError."""
+        return {**self.pods, **self.addons}[word]
 
 
 def _component(name: str, row: dict[str, Any]) -> Component:
@@ -51,4 +56,4 @@ def read(folder: Path) -> Versions:
     path = folder / "versions.yaml"
     data = reader.plain(path.read_text(), str(path))
     components = {name: _component(name, dict(row)) for name, row in data["components"].items()}
-    return Versions(**data["debian"], components=components, pods=data["pods"])
+    return Versions(**data["debian"], components=components, pods=data["pods"], addons=data["addons"])

@@ -1,30 +1,117 @@
-"""What runs on the cluster beyond itself: one file for each add-on, named with _ for -."""
+"""What runs on the cluster beyond itself: one file for each add-on, named with _ for -.
+
+An add-on says what it needs and what it is made of; `lab/enable.py` builds and loads its images, applies its objects, installs its
+chart, waits until it works, and takes it away again. Objects are labelled by `enable`, not here.
+"""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lab.distributions import Distribution
     from lab.kube import Cluster
     from lab.node import NodeHandle
+    from lab.pki import Secrets
     from lab.topology.model import Topology
     from lab.wait import Observation
 
+Object = dict[str, Any]
+"""A Kubernetes object, as in a manifest."""
 
-class Addon(Protocol):
-    """An add-on."""
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where an add-on works: a lab whose API answers. `options` are the user's (`--chart`), empty where there are none."""
+
+    topology: Topology
+    distribution: Distribution
+    cluster: Cluster
+    node: Callable[[str], NodeHandle]
+    keys: Secrets
+    options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PodImage:
+    """An image that its pods need: a word of images/versions.yaml, `addons`. `masters`: some of them run on masters, too."""
+
+    word: str
+    masters: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """A Helm release: `source` is a folder or archive of this machine, `oci://…`, or `repository/name` with the repository's URL in `repo`."""
+
+    release: str
+    namespace: str
+    source: str
+    values: Object = field(default_factory=dict)
+    repo: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What must be there before anything is changed: free memory of the engine's machine in MiB, and Ready nodes."""
+
+    memory_mib: int = 0
+    nodes: int = 1
+
+
+class Addon:
+    """An add-on; subclasses say only what is theirs. Everything but `prepare` and `clean` is read-only."""
 
     name: str
+    summary: str
+    core: bool = False
+    """Applied as soon as the API answers, without images of its own; can be named in a topology only, and not be disabled."""
+    packaged: tuple[str, ...] = ()
+    """Distributions that bring it themselves: there it is only waited for, and cannot be disabled."""
+    options: tuple[str, ...] = ()
+    """The options that it takes (`chart`)."""
+    timeout_s: float = 180
+    """From its objects being applied to working, on a slow machine."""
 
-    def manifests(self, topology: Topology) -> tuple[dict[str, Any], ...]:
-        """Give the objects to apply."""
+    def needs(self, site: Site) -> Needs:
+        """Give what is checked beforehand."""
+        del site
+        return Needs()
 
-    def ready(self, topology: Topology, cluster: Cluster, node: Callable[[str], NodeHandle]) -> Observation:
-        """Tell whether it works, as a user of it would find out. `node` gives a node to ask from, by name."""
+    def images(self, site: Site) -> tuple[PodImage, ...]:
+        """Give the images of its pods that are not inside the node image."""
+        del site
+        return ()
+
+    def once(self, site: Site) -> tuple[Object, ...]:
+        """Give objects that are made where they are missing and never replaced: certificates, passwords. Asked only where needed."""
+        del site
+        return ()
+
+    def manifests(self, site: Site) -> tuple[Object, ...]:
+        """Give the objects to apply, in this order; the same for the same site. Removed in the opposite order."""
+        del site
+        return ()
+
+    def chart(self, site: Site) -> Chart | None:
+        """Give the Helm release, if there is one; installed after the manifests."""
+        del site
+        return None
+
+    def prepare(self, site: Site) -> None:
+        """Do on nodes what objects cannot, before they are applied. Idempotent."""
+
+    def ready(self, site: Site) -> Observation:
+        """Tell whether it works, as a user of it would find out."""
+        raise NotImplementedError
+
+    def clean(self, site: Site) -> None:
+        """Undo `prepare`, after the objects are gone. Idempotent; nodes may be off."""
 
 
 def find(name: str) -> Addon:
@@ -35,5 +122,6 @@ def find(name: str) -> Addon:
 
 
 def names() -> tuple[str, ...]:
-    """The folder is the list."""
-    return tuple(sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__)))
+    """The folder is the list; a module that begins with _ is a part of another."""
+    found = (module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(sorted(name.replace("_", "-") for name in found if not name.startswith("_")))

@@ -5,17 +5,14 @@ The reference installation's DNS: required anti-affinity, so that one dead node 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lab.addons import Addon
 from lab.errors import LabError
 from lab.wait import Observation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from lab.kube import Cluster
-    from lab.node import NodeHandle
+    from lab.addons import Site
     from lab.topology.model import Topology
 
 IMAGE = "coredns/coredns:1.14.6"
@@ -163,14 +160,16 @@ def _service(topology: Topology) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class DnsHa:
+class DnsHa(Addon):
     """CoreDNS as an Addon."""
 
-    name: str = "dns-ha"
+    name = "dns-ha"
+    summary = "the cluster's DNS: three CoreDNS replicas on three different nodes"
+    core = True
 
-    def manifests(self, topology: Topology) -> tuple[dict[str, Any], ...]:
+    def manifests(self, site: Site) -> tuple[dict[str, Any], ...]:
         """Rights, configuration, Service, Deployment, disruption budget."""
+        topology = site.topology
         budget = {
             "apiVersion": "policy/v1",
             "kind": "PodDisruptionBudget",
@@ -180,17 +179,18 @@ class DnsHa:
         config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _meta("coredns"), "data": {"Corefile": corefile(topology)}}
         return (*_rights(), config, _service(topology), _deployment(topology), budget)
 
-    def ready(self, topology: Topology, cluster: Cluster, node: Callable[[str], NodeHandle]) -> Observation:
+    def ready(self, site: Site) -> Observation:
         """All replicas are ready, and the last node of the file resolves a name through the Service's address."""
+        topology = site.topology
         try:
-            status = cluster.get(f"/apis/apps/v1/namespaces/{SPACE}/deployments/coredns")["status"]
+            status = site.cluster.get(f"/apis/apps/v1/namespaces/{SPACE}/deployments/coredns")["status"]
         except LabError as error:
             return Observation(ok=False, seen=error.message)
         count, wanted = status.get("readyReplicas", 0), replicas(topology)
         if count < wanted:
             return Observation(ok=False, seen=f"{count} of {wanted} CoreDNS replicas ready")
         asker, address = topology.nodes[-1].name, str(topology.kubernetes.cluster_dns)
-        lookup = node(asker).run(["busybox", "nslookup", "kubernetes.default.svc.cluster.local", address], check=False, timeout_s=2)
+        lookup = site.node(asker).run(["busybox", "nslookup", "kubernetes.default.svc.cluster.local", address], check=False, timeout_s=2)
         if lookup.code != 0:
             return Observation(ok=False, seen=f"{asker} gets no answer from {address} yet")
         return Observation(ok=True, seen=f"{count} replicas ready, {address} answers {asker}")

@@ -35,19 +35,23 @@ def images_command() -> None:
 
 @images_command.command("build", epilog="Example: halab images build --distribution upstream")
 @click.option("--distribution", type=DISTRIBUTIONS, default=None, help="Build for this one; else for the first that can be had.")
+@click.option("--addons", is_flag=True, help="Also the images of all add-ons' pods, which are else made when an add-on is first enabled.")
 @option_output
-def build_command(distribution: str | None, output: str) -> None:
+def build_command(distribution: str | None, addons: bool, output: str) -> None:
     """Make what is missing: downloaded where that can be reached, else built from Go modules and Debian's packages."""
     from lab.choose import choose
     from lab.cli import output as out
+    from lab.podimages import PodImages
 
     with out.Progress("building images") as progress:
         builder = _builder(progress)
         choice = choose(("k3s", "upstream"), builder, distribution or "")
+        words = list(builder.versions.addons) if addons else []
+        PodImages(builder).make(words)
     for reason in choice.why_not:
         click.echo(f"not used: {reason}", err=True)
     name = choice.distribution.image
-    tags = {word: builder.tags[word] for word in ("loadbalancer", name)}
+    tags = {word: builder.tags[word] for word in ("loadbalancer", name, *(f"pods/{word}" for word in words))}
     if output == "json":
         out.answer(tags)
     else:
@@ -75,7 +79,8 @@ def list_command(output: str) -> None:
 def save_command(file: Path) -> None:
     """Save the images that are here into a tar, for a machine without a network."""
     builder = _builder()
-    wanted = [tag for word, tag in builder.tags.items() if word in {"loadbalancer", "upstream", "k3s"} and builder.engine.has_image(tag)]
+    words = [word for word in builder.tags if word in {"loadbalancer", "upstream", "k3s"} or word.startswith("pods/")]
+    wanted = [builder.tags[word] for word in words if builder.engine.has_image(builder.tags[word])]
     if not wanted:
         raise LabError("no images are here", "`halab images build` makes them")
     part = file.with_name(f".{file.name}.part")

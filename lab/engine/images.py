@@ -51,10 +51,16 @@ class ImageCalls:
         with told(f"importing {tag}"):
             self._api.import_image_from_file(tar, repository=repository, tag=version)
 
+    def labels(self, tag: str) -> dict[str, str]:
+        """Give an image's labels. Raises EngineError where it is not here."""
+        with told(f"inspecting {tag}"):
+            return dict(self._api.inspect_image(tag)["Config"]["Labels"] or {})
+
     def pull(self, reference: str, tag: str) -> None:
-        """Fetch an image by digest and give it our tag."""
+        """Fetch an image, `name@digest` or `name:version`, and give it our tag."""
+        name, version = reference.split("@") if "@" in reference else reference.rsplit(":", 1)
         with told(f"fetching {reference}"):
-            self._client.images.pull(reference.split("@", maxsplit=1)[0], tag=reference.split("@")[1])
+            self._client.images.pull(name, tag=version)
             self._api.tag(reference, *tag.rsplit(":", 1))
 
     def save(self, tags: Sequence[str]) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lab.engine.told import told
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +25,29 @@ class RunCalls:
 
     _api: Any
 
-    def run(self, container: str, argv: Sequence[str], *, stdin: bytes | None = None, timeout_s: float = 30) -> Result:
-        """Run a command in a running container. After `timeout_s` seconds it is ended there and the code is 124 (timeout(1))."""
+    def run(self, container: str, argv: Sequence[str], *, stdin: bytes | Iterable[bytes] | None = None, timeout_s: float = 30) -> Result:
+        """Run a command in a running container, with `stdin` as its input (chunks are sent as they come).
+
+        After `timeout_s` seconds it is ended there and the code is 124 (timeout(1)).
+        """
         bounded = ["timeout", "-k", "2", str(timeout_s), *argv]
         with told(f"running `{' '.join(argv)}` in {container}"):
             made = self._api.exec_create(container, bounded, stdin=stdin is not None)
-            output = self._api.exec_start(made["Id"]) if stdin is None else self._feed(made["Id"], stdin)
+            chunks = [stdin] if isinstance(stdin, bytes) else stdin
+            output = self._api.exec_start(made["Id"]) if chunks is None else self._feed(made["Id"], chunks)
             code = self._api.exec_inspect(made["Id"])["ExitCode"]
         return Result(-1 if code is None else int(code), output.decode(errors="replace"))
 
-    def _feed(self, exec_id: str, data: bytes) -> bytes:
+    def _feed(self, exec_id: str, chunks: Iterable[bytes]) -> bytes:
         """Write to the command's standard input, close it, read what it prints."""
         import docker.utils.socket as frames  # only this rare path needs it
 
         sock = self._api.exec_start(exec_id, socket=True)
         raw = getattr(sock, "_sock", sock)
-        raw.sendall(data)
+        # A command that ended early does not read: what it printed says why.
         with contextlib.suppress(OSError):
+            for chunk in chunks:
+                raw.sendall(chunk)
             raw.shutdown(1)
         output = b"".join(chunk for _, chunk in frames.frames_iter(sock, tty=False))  # type: ignore[no-untyped-call]
         sock.close()

@@ -6,14 +6,14 @@ import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from lab import data, distributions, nginx, pacemaker, pki, roles, versions
-from lab.addons import dns_ha
+from lab.addons import Site, dns_ha
 from lab.addons import find as find_addon
 from lab.distributions import upstream
 from lab.engine import pack, unpack
@@ -23,6 +23,7 @@ from lab.status import etcd_part, holds_vip
 from lab.topology.words import ADDONS, DISTRIBUTIONS
 
 if TYPE_CHECKING:
+    from lab.kube import Cluster
     from lab.topology.model import Topology
 
 UPSTREAM = distributions.find("upstream")
@@ -126,8 +127,17 @@ def test_nginx_knows_all_masters(topology: Topology) -> None:
     assert re.findall(r"server (\S+):6443 max_fails=1", nginx.conf(topology)) == ["172.30.0.49", "172.30.0.48", "172.30.0.47"]
 
 
+def site(topology: Topology, distribution: str = "upstream") -> Site:
+    """A site that renders only: there is no cluster to be asked."""
+
+    def nowhere(name: str) -> NoReturn:
+        raise AssertionError(f"rendering asked for node {name}")
+
+    return Site(topology, distributions.find(distribution), cast("Cluster", None), nowhere, SECRETS)
+
+
 def test_dns_replicas_are_kept_apart(topology: Topology) -> None:
-    objects = {item["kind"]: item for item in find_addon("dns-ha").manifests(topology)}
+    objects = {item["kind"]: item for item in find_addon("dns-ha").manifests(site(topology))}
     pod = objects["Deployment"]["spec"]["template"]["spec"]
     assert objects["Deployment"]["spec"]["replicas"] == 3
     assert pod["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0]["topologyKey"] == "kubernetes.io/hostname"

@@ -1,0 +1,69 @@
+"""Which add-ons are on: a ConfigMap of the cluster, `halab-addons` in kube-system, and the lab's topology. No file.
+
+A key for each add-on that was enabled, or that the topology names and somebody disabled by hand.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lab.kube import Cluster
+
+SPACE = "kube-system"
+NAME = "halab-addons"
+FOLDER = f"/api/v1/namespaces/{SPACE}/configmaps"
+LABEL_MANAGED = "app.kubernetes.io/managed-by"
+LABEL_ADDON = "halab/addon"
+MANAGER = "halab"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What is remembered of one add-on. `digest` is that of what was applied last; empty where that did not come to its end."""
+
+    enabled: bool = False
+    disabled: bool = False
+    digest: str = ""
+    options: dict[str, str] = field(default_factory=dict)
+
+
+def stamped(name: str, item: dict[str, Any]) -> dict[str, Any]:
+    """Give an add-on's object with the labels that say whose it is: `disable` removes nothing else."""
+    metadata = item["metadata"]
+    labels = {**metadata.get("labels", {}), LABEL_MANAGED: MANAGER, LABEL_ADDON: name}
+    return {**item, "metadata": {**metadata, "labels": labels}}
+
+
+def is_stamped(name: str, item: dict[str, Any] | None) -> bool:
+    """Tell whether an object of the cluster is this add-on's."""
+    return item is not None and item["metadata"].get("labels", {}).get(LABEL_ADDON) == name
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Reads and writes the ConfigMap."""
+
+    cluster: Cluster
+
+    def rows(self) -> dict[str, Row]:
+        """Give what is remembered, by add-on."""
+        found = self.cluster.find(f"{FOLDER}/{NAME}")
+        return {name: Row(**json.loads(text)) for name, text in ((found or {}).get("data") or {}).items()}
+
+    def write(self, name: str, row: Row | None) -> None:
+        """Remember an add-on, or forget it (None)."""
+        if self.cluster.find(f"{FOLDER}/{NAME}") is None:
+            metadata = {"name": NAME, "namespace": SPACE, "labels": {LABEL_MANAGED: MANAGER}}
+            self.cluster.request("POST", FOLDER, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+        values = {} if row is None else {"enabled": row.enabled, "disabled": row.disabled, "digest": row.digest, "options": row.options}
+        data = {name: json.dumps(values, sort_keys=True) if row else None}
+        self.cluster.request("PATCH", f"{FOLDER}/{NAME}", {"data": data}, kind="application/merge-patch+json")
+
+
+def enabled(named: tuple[str, ...], rows: dict[str, Row]) -> tuple[str, ...]:
+    """Give the add-ons that are on: those the topology names and those enabled by hand, without those disabled by hand."""
+    names = dict.fromkeys((*named, *(name for name, row in rows.items() if row.enabled)))
+    return tuple(name for name in names if not rows.get(name, Row()).disabled)

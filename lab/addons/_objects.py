@@ -1,0 +1,63 @@
+"""What several add-ons' manifests share. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lab.wait import Observation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lab.addons import Object, Site
+
+RBAC = "rbac.authorization.k8s.io"
+MASTERS_TOO = [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}]
+"""Tolerates what keeps workloads off masters: for DaemonSets that belong on every node."""
+
+
+def meta(name: str, space: str = "", **labels: str) -> dict[str, Any]:
+    """Give an object's metadata."""
+    return {"name": name, **({"namespace": space} if space else {}), **({"labels": labels} if labels else {})}
+
+
+def account(name: str, space: str) -> Object:
+    """Give a service account."""
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta(name, space)}
+
+
+def role(name: str, rules: Sequence[tuple[str, str, str]], space: str = "", **labels: str) -> Object:
+    """Give a ClusterRole, or a Role of a namespace. A rule is (group, resources, verbs), words apart by spaces; group `-` is the core's.
+
+    Resources that begin with / are paths of the API server.
+    """
+    rows: list[dict[str, Any]] = []
+    for group, resources, verbs in rules:
+        if resources.startswith("/"):
+            rows.append({"nonResourceURLs": resources.split(), "verbs": verbs.split()})
+        else:
+            rows.append({"apiGroups": ["" if group == "-" else group], "resources": resources.split(), "verbs": verbs.split()})
+    kind = "Role" if space else "ClusterRole"
+    return {"apiVersion": f"{RBAC}/v1", "kind": kind, "metadata": meta(name, space, **labels), "rules": rows}
+
+
+def bind(name: str, to: str, account: str, space: str, *, within: str = "", cluster_role: bool = True) -> Object:
+    """Bind a role to a service account: in the whole cluster, or `within` a namespace."""
+    return {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "RoleBinding" if within else "ClusterRoleBinding",
+        "metadata": meta(name, within),
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole" if cluster_role else "Role", "name": to},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": space}],
+    }
+
+
+def deployed(site: Site, space: str, name: str) -> Observation:
+    """Tell whether a Deployment of one generation has all its replicas ready. Raises LabError."""
+    found = site.cluster.find(f"/apis/apps/v1/namespaces/{space}/deployments/{name}")
+    if found is None:
+        return Observation(ok=False, seen=f"{name} is not there")
+    status, wanted = found.get("status", {}), found["spec"].get("replicas", 1)
+    ready = min(status.get("readyReplicas", 0), status.get("updatedReplicas", 0))
+    current = status.get("observedGeneration") == found["metadata"]["generation"]
+    return Observation(ok=current and ready >= wanted, seen=f"{name}: {ready} of {wanted} ready")

@@ -1,0 +1,292 @@
+"""Add-ons on a running lab: enabled, disabled, looked at. Which ones are on is told by lab/addonrecord.py."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lab import addonrecord, addons, helm
+from lab.addonrecord import Record, Row, is_stamped, stamped
+from lab.errors import InputError, LabError, WaitTimeout
+from lab.kube import node_ready, path
+from lab.locks import exclusive
+from lab.podimages import PodImages
+from lab.topology.model import digest
+from lab.wait import Observation, until
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterable, Iterator
+
+    from lab.addons import Addon, Chart, Object, PodImage, Site
+    from lab.images import Builder
+    from lab.lab import Lab
+    from lab.reporter import Reporter
+
+GONE_TIMEOUT_S = 60
+"""Until objects are gone; pods have 30 s to end by default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddonStatus:
+    """An add-on of a lab. `named`: the topology has it. `way` tells how each of its images came: built, pulled, or missing."""
+
+    name: str
+    summary: str
+    enabled: bool
+    named: bool
+    working: bool
+    seen: str
+    images: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What `enable` or `disable` did: whether anything was changed, how long it took, and what was seen at the end."""
+
+    name: str
+    changed: bool
+    seconds: float
+    seen: str
+
+
+def known(name: str) -> Addon:
+    """Give an add-on. Raises InputError with the one that was probably meant."""
+    try:
+        return addons.find(name)
+    except KeyError:
+        close = difflib.get_close_matches(name, addons.names(), n=1)
+        hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(addons.names())}"
+        raise InputError(f"no add-on `{name}`", hint) from None
+
+
+@dataclass(slots=True)
+class Enabler:
+    """The hand for a lab's add-ons; the caller holds the lab's lock."""
+
+    builder: Builder
+    site: Site
+    reporter: Reporter
+    cancelled: threading.Event
+
+    @property
+    def record(self) -> Record:
+        """What the cluster remembers."""
+        return Record(self.site.cluster)
+
+    def enabled(self, rows: dict[str, Row] | None = None) -> tuple[str, ...]:
+        """Give the names of the add-ons that are on."""
+        return addonrecord.enabled(self.site.topology.addons, self.record.rows() if rows is None else rows)
+
+    # --- look ---
+
+    def status(self, *names: str) -> tuple[AddonStatus, ...]:
+        """Look at the named add-ons, or all."""
+        rows = self.record.rows()
+        on = self.enabled(rows)
+        return tuple(self._look(known(name), name in on, rows.get(name, Row())) for name in names or addons.names())
+
+    def _look(self, addon: Addon, enabled: bool, row: Row) -> AddonStatus:  # noqa: FBT001
+        site = self._site(row.options)
+        observation = self._ask(addon, site) if enabled else Observation(ok=False, seen="not enabled")
+        images = PodImages(self.builder)
+        return AddonStatus(
+            name=addon.name,
+            summary=addon.summary,
+            enabled=enabled,
+            named=addon.name in self.site.topology.addons,
+            working=observation.ok,
+            seen=observation.seen,
+            images={image.word: images.way(image.word) for image in self._images(addon, site)},
+        )
+
+    def _site(self, options: dict[str, str]) -> Site:
+        here = self.site
+        return addons.Site(here.topology, here.distribution, here.cluster, here.node, here.keys, options)
+
+    def _ask(self, addon: Addon, site: Site) -> Observation:
+        try:
+            return addon.ready(site)
+        except LabError as error:
+            return Observation(ok=False, seen=error.message[:200])
+
+    # --- enable ---
+
+    def ensure(self) -> tuple[Outcome, ...]:
+        """Bring every add-on that is on to work, one after the other; nothing is changed where all do."""
+        return tuple(self.enable(name) for name in self.enabled() if not known(name).core)
+
+    def images(self, *nodes: str) -> None:
+        """Bring the images of all add-ons that are on to these nodes: one that was made anew has none."""
+        rows = self.record.rows()
+        wanted: dict[str, list[str]] = {}
+        for name in self.enabled(rows):
+            site = self._site(rows.get(name, Row()).options)
+            wanted |= self._wanted(known(name), site)
+        PodImages(self.builder).load(wanted, [self.site.node(name) for name in nodes])
+
+    def enable(self, name: str, options: dict[str, str] | None = None) -> Outcome:
+        """Enable an add-on and wait until it works. One that is on and works stays as it is.
+
+        Raises InputError before anything is changed, WaitTimeout or another LabError afterwards; the next `enable` goes on from there.
+        """
+        begin = time.monotonic()
+        addon, row = known(name), self.record.rows().get(name, Row())
+        if unknown := sorted(set(options or {}) - set(addon.options)):
+            raise InputError(f"add-on {name} takes no --{unknown[0]}")
+        site = self._site(row.options if options is None else options)
+        wanted = self._fingerprint(addon, site)
+        self._check(addon, site, running=row.enabled)
+        PodImages(self.builder).make(image.word for image in self._images(addon, site))
+        loaded = PodImages(self.builder, set()).load(self._wanted(addon, site), self._nodes())
+        observation = self._ask(addon, site) if row.digest == wanted else Observation(ok=False, seen="")
+        if observation.ok:
+            self.reporter.done(name, observation.seen)
+            return Outcome(name, bool(loaded), time.monotonic() - begin, observation.seen)
+        # Known as on before the first object is made: `disable` finds what a killed run left.
+        self.record.write(name, Row(enabled=True, options=site.options))
+        self._apply(addon, site)
+        observation = self._await(addon, site)
+        self.record.write(name, Row(enabled=True, options=site.options, digest=wanted))
+        self.reporter.done(name, observation.seen)
+        return Outcome(name, changed=True, seconds=time.monotonic() - begin, seen=observation.seen)
+
+    def _packaged(self, addon: Addon) -> bool:
+        return self.site.distribution.name in addon.packaged
+
+    def _images(self, addon: Addon, site: Site) -> tuple[PodImage, ...]:
+        return () if self._packaged(addon) else addon.images(site)
+
+    def _objects(self, addon: Addon, site: Site) -> tuple[Object, ...]:
+        return () if self._packaged(addon) else addon.manifests(site)
+
+    def _chart(self, addon: Addon, site: Site) -> Chart | None:
+        return None if self._packaged(addon) else addon.chart(site)
+
+    def _nodes(self) -> Iterable[Any]:
+        return [self.site.node(node.name) for node in self.site.topology.nodes]
+
+    def _wanted(self, addon: Addon, site: Site) -> dict[str, list[str]]:
+        topology = self.site.topology
+        workers = [node.name for node in topology.workers]
+        everywhere = [node.name for node in topology.nodes]
+        return {image.word: everywhere if image.masters or not workers else workers for image in self._images(addon, site)}
+
+    def _fingerprint(self, addon: Addon, site: Site) -> str:
+        tags = [self.builder.tags[f"pods/{image.word}"] for image in self._images(addon, site)]
+        chart = self._chart(addon, site)
+        return digest(json.dumps([self._objects(addon, site), tags, helm.fingerprint(chart) if chart else ""], sort_keys=True, default=str))
+
+    def _check(self, addon: Addon, site: Site, *, running: bool) -> None:
+        """Refuse what cannot work, before anything is changed."""
+        needs = addon.needs(site)
+        ready = [name for name, item in site.cluster.nodes().items() if node_ready(item)[0]]
+        if len(ready) < needs.nodes:
+            raise InputError(
+                f"add-on {addon.name} needs {needs.nodes} Ready nodes, there are {len(ready)}; nothing was changed",
+                f"`halab status {site.topology.name}` shows them",
+            )
+        if needs.memory_mib and not running:
+            # In a node /proc/meminfo is that of the engine's machine, which may be another than this one (Docker Desktop).
+            asked = site.node(ready[0]).run(["awk", "/^MemAvailable/ {print int($2 / 1024)}", "/proc/meminfo"])
+            free = int(asked.output)
+            if free < needs.memory_mib:
+                raise InputError(
+                    f"add-on {addon.name} needs {needs.memory_mib} MiB of memory, {free} MiB are free on the engine's machine; nothing was changed",
+                    "stop other labs or programs, or give Docker more memory",
+                )
+
+    def _apply(self, addon: Addon, site: Site) -> None:
+        self.reporter.say(addon.name, "applying")
+        if not self._packaged(addon):
+            addon.prepare(site)
+        objects = self._objects(addon, site)
+        spaces = [item for item in objects if item["kind"] == "Namespace"]
+        for item in spaces:
+            site.cluster.apply([stamped(addon.name, item)])
+        for item in () if self._packaged(addon) else addon.once(site):
+            if site.cluster.find(path(item)) is None:
+                site.cluster.apply([stamped(addon.name, item)])
+        for item in objects:
+            site.cluster.apply_patiently(stamped(addon.name, item))
+        chart = self._chart(addon, site)
+        if chart:
+            self.reporter.say(addon.name, f"helm upgrade --install {chart.release} {chart.source}")
+            self._helm(site).install(chart, addon.timeout_s)
+
+    def _helm(self, site: Site) -> helm.Helm:
+        found = helm.on_a_master(site)
+        found.lay_down(self.builder.obtain("helm")["helm"])
+        return found
+
+    def _await(self, addon: Addon, site: Site) -> Observation:
+        try:
+            return until(
+                f"add-on {addon.name} works",
+                lambda: self._ask(addon, site),
+                timeout_s=addon.timeout_s,
+                told=lambda seen: self.reporter.say(addon.name, seen),
+                cancelled=self.cancelled,
+            )
+        except WaitTimeout as error:
+            hint = f"`halab kubectl {site.topology.name} -- get pods -A` shows more; `halab addon enable` again goes on from here"
+            raise WaitTimeout(error.what, error.seconds, error.last, hint) from error
+
+    # --- disable ---
+
+    def disable(self, name: str) -> Outcome:
+        """Remove what the add-on made; one that is off stays off. Raises InputError for a core one, WaitTimeout for what does not go."""
+        begin, addon, rows = time.monotonic(), known(name), self.record.rows()
+        if addon.core:
+            raise InputError(f"add-on {name} cannot be disabled: the cluster was made with it", "start a lab from a topology without it")
+        if self._packaged(addon):
+            raise InputError(f"add-on {name} cannot be disabled: {self.site.distribution.name} brings it itself")
+        if name not in self.enabled(rows):
+            return Outcome(name, changed=False, seconds=0, seen="was not enabled")
+        site = self._site(rows.get(name, Row()).options)
+        self.reporter.say(name, "removing")
+        chart = self._chart(addon, site)
+        if chart:
+            self._helm(site).uninstall(chart)
+        left = self._remove(addon, site)
+        addon.clean(site)
+        self.record.write(name, Row(disabled=True) if name in self.site.topology.addons else None)
+        seen = f"removed; its images stay on the nodes{left}"
+        self.reporter.done(name, seen)
+        return Outcome(name, changed=True, seconds=time.monotonic() - begin, seen=seen)
+
+    def _remove(self, addon: Addon, site: Site) -> str:
+        """Delete the add-on's objects, last first, and wait until they are gone; those with a dead node's pods go when it returns."""
+        paths = [path(item) for item in (*addon.once(site), *self._objects(addon, site))]
+        mine = [place for place in reversed(paths) if is_stamped(addon.name, site.cluster.find(place))]
+        for place in mine:
+            site.cluster.delete(place)
+
+        def gone() -> Observation:
+            left = [place for place in mine if site.cluster.find(place) is not None]
+            return Observation(ok=not left, seen=f"still there: {', '.join(left[:3])}")
+
+        try:
+            until(f"add-on {addon.name} is gone", gone, timeout_s=GONE_TIMEOUT_S, cancelled=self.cancelled)
+        except WaitTimeout as error:
+            dead = [name for name, item in site.cluster.nodes().items() if not node_ready(item)[0]]
+            if not dead:
+                raise
+            return f"; {error.last} (waits for {', '.join(dead)}, not Ready)"
+        return ""
+
+
+@contextlib.contextmanager
+def hand(lab: Lab) -> Iterator[Enabler]:
+    """Lend the hand for a lab's add-ons. Holds the lab's lock; raises LabError where the API does not answer."""
+    with exclusive(lab.name, lab.reporter):
+        keys = lab.secrets()
+        with lab.cluster(keys) as cluster:
+            if not cluster.readyz():
+                raise LabError(f"the API of lab {lab.name} does not answer", f"`halab status {lab.name}` shows why")
+            site = addons.Site(lab.topology, lab.distribution(), cluster, lab.node, keys)
+            yield Enabler(lab.builder(), site, lab.reporter, lab.cancelled)

@@ -1,0 +1,162 @@
+"""Helm, run on a master: the same on every host, Docker Desktop included, where a lab's addresses are not reached from outside.
+
+Program and chart are laid down there; the kubeconfig is the administrator's, pointing at the master's own API server.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lab.components import folder_hash
+from lab.errors import CommandFailed, InputError, LabError
+from lab.spec import File
+from lab.topology.model import KUBERNETES_PORT, digest
+
+if TYPE_CHECKING:
+    from lab.addons import Chart, Site
+    from lab.node import NodeHandle
+
+HOME = "/var/lib/halab/helm"
+PROGRAM = f"{HOME}/helm"
+PENDING = {"pending-install", "pending-upgrade", "pending-rollback", "uninstalling"}
+"""States in which a Helm that was killed leaves a release (helm.sh/helm/v3/pkg/release, Status)."""
+REPOSITORIES = {"prometheus-community": "https://prometheus-community.github.io/helm-charts"}
+"""What `repository/name` means where nobody ran `helm repo add`."""
+
+
+def is_path(source: str) -> bool:
+    """Tell whether a chart's source is a folder or archive of this machine."""
+    return not source.startswith("oci://") and (source.startswith((".", "/", "~")) or source.endswith((".tgz", ".tar.gz")) or Path(source).exists())
+
+
+def check_source(source: str) -> None:
+    """Raise InputError for a chart's source that cannot be one."""
+    if source.startswith("oci://"):
+        return
+    if is_path(source):
+        path = Path(source).expanduser()
+        if not path.exists() or (path.is_dir() and not (path / "Chart.yaml").is_file()):
+            raise InputError(f"no chart at {source}", "a folder with Chart.yaml, or an archive that `helm package` or `helm pull` wrote")
+        return
+    if source.partition("/")[0] not in REPOSITORIES:
+        known = ", ".join(f"{name}/…" for name in REPOSITORIES)
+        raise InputError(f"`{source}` is no chart", f"a path, oci://…, or one of: {known}")
+
+
+def fingerprint(chart: Chart) -> str:
+    """Hash a chart's source and values: the same for what would change nothing."""
+    path = Path(chart.source).expanduser()
+    content = chart.source
+    if is_path(chart.source):
+        content = folder_hash(path) if path.is_dir() else digest(base64.b64encode(path.read_bytes()).decode())
+    return digest(f"{content} {json.dumps(chart.values, sort_keys=True)}")
+
+
+@dataclass(slots=True)
+class Helm:
+    """Helm on one master."""
+
+    site: Site
+    master: NodeHandle
+
+    def lay_down(self, program: Path) -> None:
+        """Put the program there, once for each version, and a kubeconfig."""
+        content = program.read_bytes()
+        marked = f"{HOME}/helm-{digest(f'{len(content)} {program.parent.name}')}"
+        files = [File(path=f"{HOME}/config", content=self._kubeconfig(), mode=0o600), File(path=PROGRAM, link=marked)]
+        if self.master.run(["test", "-x", marked], check=False).code != 0:
+            files.append(File(path=marked, content=content, mode=0o755))
+        self.master.run(["mkdir", "-p", HOME])
+        self.master.put(files)
+
+    def _kubeconfig(self) -> bytes:
+        def b64(data: bytes) -> str:
+            return base64.b64encode(data).decode()
+
+        keys, distribution = self.site.keys, self.site.distribution
+        admin = distribution.admin(keys)
+        cluster = {"server": f"https://127.0.0.1:{KUBERNETES_PORT}", "certificate-authority-data": b64(distribution.server_authority(keys))}
+        user = {"client-certificate-data": b64(admin.certificate), "client-key-data": b64(admin.key)}
+        context = {"cluster": "lab", "user": "me"}
+        named = {"clusters": ("cluster", cluster), "users": ("user", user), "contexts": ("context", context)}
+        lists = {key: [{"name": "me" if key == "users" else "lab", word: value}] for key, (word, value) in named.items()}
+        return json.dumps({"apiVersion": "v1", "kind": "Config", **lists, "current-context": "lab"}).encode()
+
+    def run(self, *words: str, timeout_s: float = 60) -> str:
+        """Run helm. Raises CommandFailed with what it printed."""
+        environment = [f"KUBECONFIG={HOME}/config", f"HOME={HOME}", "HELM_MAX_HISTORY=3"]
+        return self.master.run(["env", *environment, PROGRAM, *words], timeout_s=timeout_s).output
+
+    def state(self, chart: Chart) -> str:
+        """Give the state of the chart's release, in Helm's word; empty where there is none."""
+        try:
+            found: dict[str, Any] = json.loads(self.run("status", chart.release, "-n", chart.namespace, "-o", "json"))
+        except CommandFailed as error:
+            if "not found" in error.output:
+                return ""
+            raise
+        return str(found["info"]["status"])
+
+    def install(self, chart: Chart, timeout_s: float) -> None:
+        """Install or upgrade; what a killed Helm left half-way is repaired first. Raises CommandFailed. Does not wait for pods."""
+        self.repair(chart)
+        source = self._bring(chart)
+        values = f"{HOME}/{chart.release}.values.json"
+        self.master.put([File(path=values, content=json.dumps(chart.values).encode(), mode=0o600)])
+        where = ["-n", chart.namespace, "--create-namespace", "-f", values]
+        self.run("upgrade", "--install", chart.release, *source, *where, "--timeout", f"{timeout_s:.0f}s", timeout_s=timeout_s + 10)
+
+    def repair(self, chart: Chart) -> str:
+        """Take a release out of a state that Helm itself refuses to go on from; gives the state it was in."""
+        state = self.state(chart)
+        if state in {"pending-install", "uninstalling"}:
+            self.run("uninstall", chart.release, "-n", chart.namespace, "--no-hooks", "--ignore-not-found")
+        elif state in PENDING:
+            self.run("rollback", chart.release, "-n", chart.namespace, "--no-hooks")
+        return state
+
+    def uninstall(self, chart: Chart) -> None:
+        """Remove the release and its objects; none is fine."""
+        self.run("uninstall", chart.release, "-n", chart.namespace, "--ignore-not-found", timeout_s=120)
+
+    def _bring(self, chart: Chart) -> list[str]:
+        """Give Helm's words for the chart, laid down first where it is a file of this machine."""
+        if chart.source.startswith("oci://"):
+            return [chart.source]
+        if not is_path(chart.source):
+            repository, _, name = chart.source.partition("/")
+            return [name, "--repo", REPOSITORIES[repository]]
+        path = Path(chart.source).expanduser()
+        place = f"{HOME}/{chart.release}.tgz"
+        self.master.put([File(path=place, content=path.read_bytes() if path.is_file() else packed(path))])
+        return [place]
+
+
+def packed(folder: Path) -> bytes:
+    """Pack a chart's folder as `helm package` does: everything below one folder."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                archive.add(path, f"{folder.resolve().name}/{path.relative_to(folder)}")
+    return buffer.getvalue()
+
+
+def on_a_master(site: Site) -> Helm:
+    """Give Helm on the first master whose own API server answers. Raises LabError where none does."""
+    for node in site.topology.masters:
+        master = site.node(node.name)
+        with contextlib.suppress(LabError):
+            url = f"https://127.0.0.1:{KUBERNETES_PORT}/readyz"
+            # 401 is an answer, too: K3s lets nobody ask without a certificate.
+            asked = master.run(["curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "2", url], check=False, timeout_s=5)
+            if asked.output.strip() in {"200", "401"}:
+                return Helm(site, master)
+    raise LabError("no master's API server answers: Helm cannot run", f"`halab status {site.topology.name}` shows the masters")
