@@ -56,6 +56,8 @@ class Listener:
         self.offset = 0.0
         self.heard: set[str] = set()
         """Probes, watches and clients that have said something."""
+        self.last = 0.0
+        """When the last sample was asked, on the agent's clock; 0: none was."""
         self.statistics: dict[str, Any] = {}
         self.error: Exception | None = None
         self._complaints = ""
@@ -102,6 +104,8 @@ class Listener:
             else:
                 name = row.get("probe") or row.get("client")
                 self.heard.add(name)
+                if kind == "probe":
+                    self.last = max(self.last, float(row["t"]))
                 if name == vip.NAME:
                     self._name(row)
                 yield shifted(row, self.offset - self._begin)

@@ -184,8 +184,11 @@ class Instruments:
         try:
             with _kept(problems):
                 self._finish()
+            # Pods ask on until they are removed; after the agent's last question nobody else looked.
+            last = (self._listener.last if self._listener else 0.0) or float("inf")
             for name in sorted({row.pod for row in self._rows if row.pod}):
-                self._write(shifted(row, clock - self.begin) for row in self._asked(name) if row.get("kind") == "probe")
+                samples = (row for row in self._asked(name) if row.get("kind") == "probe" and row["t"] <= last)
+                self._write(shifted(row, clock - self.begin) for row in samples)
             with _kept(problems):
                 problems += self._journals(clock)
         finally:

@@ -167,6 +167,7 @@ def test_the_listener_names_holders_and_keeps_the_statistics() -> None:
     assert written[0].get("detail") == "announced by m"
     assert listener.heard == {"vip.arp", "register.vip.1", "watch.lb"}
     assert listener.statistics["cpu"] == 0.1
+    assert listener.last == 1.0
     assert (listener.complaints, listener.error, listener.alive) == ("oh", None, False)
 
 
