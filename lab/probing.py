@@ -11,7 +11,7 @@ import json
 import secrets
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lab import history, journals, probe_target, probes
@@ -59,6 +59,8 @@ class Instruments:
     lab: Any  # lab.lab.Lab; a Protocol of it would repeat half of it
     folder: Path
     reporter: Reporter = field(default_factory=Silent)
+    pace: float = 1.0
+    """2 asks half as often. All questions at their own pace cost a lab about one core; a machine that is short of it would measure itself."""
     begin: float = field(default_factory=time.monotonic)
     left: tuple[str, ...] = ()
     """What could not be cleaned up; the next start tries again."""
@@ -100,7 +102,7 @@ class Instruments:
     def _start(self, names: Iterable[str] | None) -> None:
         with self.lab.cluster() as cluster:
             ground = self._target(cluster)
-            self._rows = probes.rows(ground, names)
+            self._rows = tuple(replace(row, interval=row.interval * self.pace) for row in probes.rows(ground, names))
             cluster.apply(target.askers(self._rows, self._run))
             now = time.monotonic() - self.begin
             self._write(Event(now, "instrument", row.instrument()) for row in self._rows if row.question)
@@ -158,9 +160,8 @@ class Instruments:
             raise LabError(f"the agent ended: {listener.complaints or 'without a word'}")
         wanted = {row.probe or row.name for row in self._rows if not row.pod and row.settings["kind"] != "list"}
         missing = wanted - listener.heard
-        for name in sorted({row.pod for row in self._rows if row.pod}):
-            lines = [] if missing else self._asked(name)
-            missing |= {row.name for row in self._rows if row.pod == name} - {row.get("probe") for row in lines}
+        for name in sorted({row.pod for row in self._rows if row.pod}) if not missing else ():
+            missing |= {row.name for row in self._rows if row.pod == name} - {row.get("probe") for row in self._asked(name)}
         return Observation(ok=not missing, seen=f"nothing yet from {', '.join(sorted(missing)[:5])}" if missing else "all sample")
 
     def _asked(self, node: str) -> list[dict[str, Any]]:
@@ -183,8 +184,11 @@ class Instruments:
         try:
             with _kept(problems):
                 self._finish()
+            # Pods ask on until they are removed; after the agent's last question nobody else looked.
+            last = (self._listener.last if self._listener else 0.0) or float("inf")
             for name in sorted({row.pod for row in self._rows if row.pod}):
-                self._write(shifted(row, clock - self.begin) for row in self._asked(name) if row.get("kind") == "probe")
+                samples = (row for row in self._asked(name) if row.get("kind") == "probe" and row["t"] <= last)
+                self._write(shifted(row, clock - self.begin) for row in samples)
             with _kept(problems):
                 problems += self._journals(clock)
         finally:

@@ -132,6 +132,9 @@ def test_lines_become_events() -> None:
     assert next(iter(history.parse([event.line()]))) == event
 
 
+M, X = "02:42:ac:1e:14:31", "02:42:ac:1e:14:99"
+
+
 class SpokenDouble:
     """A double of a conversation with an agent."""
 
@@ -147,22 +150,24 @@ class SpokenDouble:
 
 def listened(*chunks: tuple[bool, list[bytes]]) -> tuple[Listener, list[Event]]:
     written: list[Event] = []
-    listener = Listener(SpokenDouble(*chunks), 0.0, written.extend, lambda: {"02:42": "m"})
+    listener = Listener(SpokenDouble(*chunks), 0.0, written.extend, lambda: {M: "m"})
     listener.join(10)
     return listener, written
 
 
 def test_the_listener_names_holders_and_keeps_the_statistics() -> None:
     lines = [
-        {"kind": "probe", "t": 1.0, "end": 1.1, "probe": "vip.arp", "ok": True, "value": ["02:42", "02:99"]},
+        {"kind": "probe", "t": 1.0, "end": 1.1, "probe": "vip.arp", "ok": True, "value": [M, X], "detail": f"announced by {M}"},
         {"kind": "op", "t": 1.0, "end": 1.1, "client": "register.vip.1", "op": "read", "key": "r", "outcome": "ok"},
         {"kind": "watch", "t": 1.0, "client": "watch.lb", "probe": "watch.lb", "type": "RESUME", "rv": "7"},
         {"kind": "stats", "t": 2.0, "cpu": 0.1},
     ]
     listener, written = listened((True, [json.dumps(line).encode() for line in lines]), (False, [b"oh"]))
-    assert written[0].get("value") == ["m", "02:99"]
+    assert written[0].get("value") == ["m", X]
+    assert written[0].get("detail") == "announced by m"
     assert listener.heard == {"vip.arp", "register.vip.1", "watch.lb"}
     assert listener.statistics["cpu"] == 0.1
+    assert listener.last == 1.0
     assert (listener.complaints, listener.error, listener.alive) == ("oh", None, False)
 
 
