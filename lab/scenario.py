@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lab import __version__, status, targets
+from lab import __version__, enable, status, targets
 from lab.chaos import Chaos, find, options_of
 from lab.errors import HealFailed, InputError, LabError
 from lab.history import Event
@@ -55,10 +55,7 @@ def _check_step(step: Step, lab: Lab) -> None:
     if step.verb == "heal" and step.value != "all":
         find(step.value)
     if step.verb in {"addon", "use"}:
-        from lab import addons
-
-        if step.value not in addons.names():
-            raise InputError(f"no add-on `{step.value}`", f"known: {', '.join(addons.names())}")
+        enable.known(step.value)
 
 
 def parse_random(text: str) -> tuple[str, str, dict[str, str]]:
@@ -216,6 +213,11 @@ class Trial:
         names = self._targets(step.value)
         self.lab.stop(*names)
         return ", ".join(names)
+
+    def _do_addon(self, step: Step) -> str:
+        with enable.hand(self.lab) as hand:
+            outcome = hand.enable(step.value)
+        return f"{outcome.seen} (after {outcome.seconds:.0f} s)"
 
     def _do_random(self, step: Step) -> str:
         """Play faults of the list, one after the other, and look after each whether the lab came back."""
