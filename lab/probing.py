@@ -45,11 +45,9 @@ JOURNAL_MARGIN_S = 5.0
 
 
 def agent_ip(topology: Topology) -> str:
-    """Give the highest free address of the lab's subnet: nodes are seldom up there."""
-    used = {node.ip for node in topology.machines} | {topology.network.vip, topology.network.gateway}
-    subnet = topology.network.subnet
-    last = int(subnet.broadcast_address)
-    return next(str(ip) for number in range(2, subnet.num_addresses) if (ip := type(topology.network.vip)(last - number + 1)) not in used)
+    """Give the highest free address of the lab's subnet below the pool of Services: nodes are seldom up there."""
+    used = {node.ip for node in topology.machines} | {topology.network.vip, topology.network.gateway} | set(topology.service_addresses)
+    return next(str(ip) for ip in reversed(list(topology.network.subnet.hosts())) if ip not in used)
 
 
 @dataclass(slots=True)

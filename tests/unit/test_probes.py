@@ -110,9 +110,9 @@ def test_the_pods_image_is_the_one_in_the_table() -> None:
 
 
 def test_the_agents_address_is_nobodys() -> None:
-    assert agent_ip(TOPOLOGY) == "172.30.0.254"
-    crowded = replace(TOPOLOGY, network=replace(TOPOLOGY.network, vip=TOPOLOGY.network.subnet[254], gateway=TOPOLOGY.network.subnet[253]))
-    assert agent_ip(crowded) == "172.30.0.252"
+    assert agent_ip(TOPOLOGY) == "172.30.0.239"
+    crowded = replace(TOPOLOGY, network=replace(TOPOLOGY.network, vip=TOPOLOGY.network.subnet[239], gateway=TOPOLOGY.network.subnet[238]))
+    assert agent_ip(crowded) == "172.30.0.237"
 
 
 def test_addresses_become_nodes() -> None:
