@@ -11,6 +11,7 @@ import pytest
 
 from lab import data, runs, scenario, trials
 from lab.errors import FaultError, HealFailed, InputError, TopologyError
+from lab.history import Event, history
 from lab.scenario import StepFailed, Trial
 from lab.topology import loader, scenarios
 from lab.topology.scenarios import Scenario, Step
@@ -19,7 +20,6 @@ from lab.wait import Observation
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lab.history import Event
     from lab.topology.model import Topology
 
 GOOD = """
@@ -247,3 +247,17 @@ def test_runs_have_folders_of_their_own_and_are_found_by_word() -> None:
 def test_what_is_no_random_fault(text: str) -> None:
     with pytest.raises(InputError):
         scenario.parse_random(text)
+
+
+@pytest.mark.parametrize(
+    ("states", "outcome"),
+    [
+        ([("1", "wait 1s", "begin"), ("1", "wait 1s", "end")], "pass"),
+        ([("1", "until steady", "begin"), ("1", "until steady", "failed")], "fail"),
+        ([("1", "fault crash at m", "begin"), ("1", "fault crash at m", "failed")], "unknown"),
+        ([("1", "wait 1s", "begin")], "unknown"),
+    ],
+)
+def test_a_run_that_did_not_go_as_written_is_no_pass(states: list[tuple[str, str, str]], outcome: str) -> None:
+    events = [Event(float(number), "step", {"index": i, "text": text, "state": state}) for number, (i, text, state) in enumerate(states)]
+    assert trials.steps_verdict(history(events)).outcome == outcome
