@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import browser
 import pytest
@@ -198,11 +198,15 @@ def test_prometheus_shows_six_nodes_in_a_browser_and_alerts_on_a_crash(
     prometheus: Server, inside: Inside, halab: Cli, tmp_path: Path
 ) -> None:
     inside.eventually("the page answers", lambda: answers(f"http://{prometheus.address}:9090/-/ready"), 30)
-    expression = quote('count(up{job="kubelet"} == 1)')
-    html = browser.page(f"{prometheus.address}:9090", f"/classic/graph?g0.expr={expression}&g0.tab=1", tmp_path)
-    text = re.sub(r"<[^>]+>", " ", html)
-    assert re.search(r"\b6\b", text.split("Value", 1)[-1].split("Load time")[0] if "Value" in text else text), text[-2000:]
-    assert {row["metric"]["node"] for row in prometheus.query('up{job="kubelet"} == 1')} == NODES
+    up = 'kube_node_status_condition{condition="Ready",status="true"} == 1'
+    inside.eventually("six nodes are known to be up", lambda: len(prometheus.query(up)) == 6, 60)
+    # Debian's page is the classic one, upstream's the newer one: the server leads to the one that it has.
+    with urllib.request.urlopen(f"http://{prometheus.address}:9090/", timeout=10) as answer:
+        place = urlsplit(answer.geturl()).path
+    html = browser.page(f"{prometheus.address}:9090", f"{place}?g0.expr={quote(up)}&g0.tab=1", tmp_path)
+    rows = re.sub(r"<[^>]+>|\s", "", html).replace("&quot;", '"').split("Value", 1)[-1]
+    assert {node for node in NODES if f'node="{node}"' in rows} == NODES, rows[-2000:]
+    assert {row["metric"]["node"] for row in prometheus.query('count by (node) (up{job="kubelet"})')} == NODES
     inside.eventually("no alert fires in a quiet lab", lambda: not prometheus.firing(), 120)
     # The worker that carries neither the server nor what it asks about the cluster, and a master.
     carried = inside.kubectl("get", "pods", "-o", "jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName}{'\\n'}{end}")
