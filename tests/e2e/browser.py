@@ -39,7 +39,7 @@ def page(address: str, path: str, profile: Path, screenshot: Path | None = None)
         # Nothing but this address: no proxy, no updates, no other name or address is ever resolved.
         "--no-proxy-server", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
         "--disable-default-apps", "--disable-domain-reliability", "--disable-client-side-phishing-detection",
-        f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {address}",
+        f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {address.split(':', maxsplit=1)[0]}",
         "--virtual-time-budget=15000", "--timeout=60000",
         f"--screenshot={screenshot}" if screenshot else "--dump-dom",
         f"http://{address}{path}",
