@@ -75,7 +75,7 @@ def _debootstrap(builder: Builder, tag: str, reason: str) -> None:
 
 
 def build_with_tools(builder: Builder, word: str) -> None:
-    """Build images/<word> with halab's own programs in its context: bin/halab-probe (samples) and bin/halab-delay (delays packets)."""
+    """Build images/<word> with halab's own programs in its context: bin/halab-probe, which samples, and those of faults."""
     with tempfile.TemporaryDirectory(dir=builder.sources.cache) as folder:
         context = Path(shutil.copytree(builder.sources.folder / word, Path(folder) / "context"))
         (context / "bin").mkdir()

@@ -86,7 +86,8 @@ class Traffic(Base):
         if options["means"] not in MEANS:
             return f"means={options['means']}: {', '.join(MEANS)}"
         lacking = {"netem": netem_lacks, "delay": queue_lacks}.get(options["means"], lambda _: "")(site)
-        return lacking or qdisc.taken(site) or self._taken(site) or ("" if self._peer(site) else "no other machine runs to measure against")
+        taken = lacking or qdisc.taken(site) or self._taken(site)
+        return taken or ("" if self._peer(site) else "no other machine answers a ping, so a delay could not be shown")
 
     def _taken(self, site: Site) -> str:
         chains = site.node.run(["iptables", "-w", "-t", "mangle", "-S", "POSTROUTING"], check=False).output
