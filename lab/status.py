@@ -86,7 +86,7 @@ def _master(lab: Lab, node: Node, health: HealthCheck) -> Master:
     """Ask a master for its part in etcd, whether it holds the floating address, and whether its API server can serve, in one command."""
     ask = (
         "ip -4 -o addr show dev eth0; curl -s --max-time 2 http://127.0.0.1:2381/metrics | grep -E '^etcd_server_(is|has)_leader'; "
-        f"curl -s -o /dev/null -w 'api %{{http_code}}\\n' --max-time 2 --cacert {health.ca} --cert {health.certificate} --key {health.key} {health.url}"
+        f"curl -s -o /dev/null -w 'api %{{http_code}}' --max-time 2 --cacert {health.ca} --cert {health.certificate} --key {health.key} {health.url}"
     )
     output = lab.node(node.name).run(["sh", "-c", ask], check=False, timeout_s=8).output
     api = "ready" if "api 200" in output else "not ready"

@@ -83,7 +83,7 @@ def run(lab: Lab, wanted: Scenario, seed: int | None, reporter: Reporter, cancel
     scenario.write_topology(folder, lab)
     pace = pace_of(lab)
     if pace > 1:
-        reporter.say("probes", f"this machine has few processors: everything is asked {pace:.0f} times more seldom, so that it does not measure itself")
+        reporter.say("probes", f"few processors: asked {pace:.0f} times more seldom, so that the lab does not feel its own measurement")
     instruments = Instruments(lab, folder, reporter, pace)
     instruments.note(Event(0.0, "run", scenario.about(lab, wanted, seed)))
     trial = Trial(lab, wanted, instruments, cancelled, seed, reporter)

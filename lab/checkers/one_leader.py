@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
 from dataclasses import dataclass
@@ -40,13 +41,17 @@ def claim(sample: Event) -> tuple[int, str] | None:
 def reigns(history: History) -> tuple[Reign, ...]:
     """Give who led, term by term, in the order in which it was first seen."""
     found: dict[tuple[int, str], Reign] = {}
-    for event in (event for name in history.sampled() if name.startswith(f"{PREFIX}.") for event in history.samples(name)):
-        led = claim(event)
-        if led:
-            node = str(event.get("probe")).removeprefix(f"{PREFIX}.")
-            before = found.get(led)
-            first = min(before.first, event.end) if before else event.end
-            found[led] = Reign(first, max(before.last, event.end) if before else event.end, *led, node)
+    for name in (name for name in history.sampled() if name.startswith(f"{PREFIX}.")):
+        samples = history.samples(name)
+        for before, event in itertools.pairwise(samples):
+            # etcd's status reads the leader and the term one after the other: in the moment of an election a member may name the new
+            # leader with the old term, once (seen). What it says twice, it says.
+            led = claim(event)
+            if led and claim(before) == led:
+                known = found.get(led)
+                first = min(known.first, before.end) if known else before.end
+                last = max(known.last, event.end) if known else event.end
+                found[led] = Reign(first, last, *led, name.removeprefix(f"{PREFIX}."))
     return tuple(sorted(found.values()))
 
 
