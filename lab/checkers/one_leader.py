@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import defaultdict
 from dataclasses import dataclass
@@ -42,16 +41,15 @@ def reigns(history: History) -> tuple[Reign, ...]:
     """Give who led, term by term, in the order in which it was first seen."""
     found: dict[tuple[int, str], Reign] = {}
     for name in (name for name in history.sampled() if name.startswith(f"{PREFIX}.")):
-        samples = history.samples(name)
-        for before, event in itertools.pairwise(samples):
-            # etcd's status reads the leader and the term one after the other: in the moment of an election a member may name the new
-            # leader with the old term, once (seen). What it says twice, it says.
+        said: dict[tuple[int, str], float] = {}
+        for event in sorted(history.samples(name), key=lambda event: event.end):
             led = claim(event)
-            if led and claim(before) == led:
+            # etcd's status reads the leader and the term one after the other: in the moment of an election a member may name the new
+            # leader with the old term (seen). What it says again when it is asked after that answer, it says.
+            if led and event.t >= said.setdefault(led, event.end):
                 known = found.get(led)
-                first = min(known.first, before.end) if known else before.end
-                last = max(known.last, event.end) if known else event.end
-                found[led] = Reign(first, last, *led, name.removeprefix(f"{PREFIX}."))
+                first = min(known.first, said[led]) if known else said[led]
+                found[led] = Reign(first, max(known.last, event.end) if known else event.end, *led, name.removeprefix(f"{PREFIX}."))
     return tuple(sorted(found.values()))
 
 
