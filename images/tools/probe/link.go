@@ -42,7 +42,7 @@ func settings(identity Identity) (*tls.Config, error) {
 		VerifyConnection:   known.verify,
 		MinVersion:         tls.VersionTLS12,
 		// Not the post-quantum hybrid that Go prefers: it doubles what a handshake costs both sides, and a lab's secrets die with it.
-		CurvePreferences:   []tls.CurveID{tls.X25519, tls.CurveP256},
+		CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256},
 		// A new connection to the server of the last one resumes its session, as clients do: a third less work for the server that is
 		// measured (counted), and less than 5 % of a core here. Another server makes it a whole handshake.
 		ClientSessionCache: tls.NewLRUClientSessionCache(16),
