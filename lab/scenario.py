@@ -54,7 +54,7 @@ def _check_step(step: Step, lab: Lab) -> None:
         targets.check(step.value, lab.topology)
     if step.verb == "heal" and step.value != "all":
         find(step.value)
-    if step.verb in {"addon", "use"}:
+    if step.verb == "addon":
         enable.known(step.value)
 
 
