@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NODES = ("m", "m2", "m3", "w1", "w2", "w3", "lb")
 TRACES = r"""
 nft list tables 2>/dev/null | grep halab
-iptables-save 2>/dev/null | grep -i -e halab -e NFQUEUE
+iptables-save 2>/dev/null | grep -v KUBE | grep -i -e halab -e NFQUEUE
 tc qdisc show dev eth0 root | grep 1a1b
 ip -o link | grep -e halab- -e peer-
 find /var/lib/halab/faults /var/tmp /dev/fuse ! -type d 2>/dev/null

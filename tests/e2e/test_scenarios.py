@@ -102,6 +102,10 @@ def test_a_killed_run_is_healed_by_anybody_and_judged_later(inside: Inside, hala
     assert done.returncode in {4, 5}, done.stderr  # never a pass
     assert "did not end" in done.stdout
     wait_whole(inside)
+    # What the killed one left in the cluster, the next one removes.
+    file.write_text(QUIET.replace("EXPECT", "vip_unique"))
+    run(halab, inside.lab, file)
+    assert "halab-probe" not in inside.kubectl("get", "namespaces", "-o", "name")
 
 
 def test_nonsense_changes_nothing(inside: Inside, halab: Cli, tmp_path: Path) -> None:
