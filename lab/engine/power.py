@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import Any
 
 import docker.errors
 
 from lab.engine.told import told
+
+FREEZE_AGAIN_S = 0.1
 
 
 class PowerCalls:
@@ -33,7 +36,15 @@ class PowerCalls:
     def pause(self, container: str) -> None:
         """Freeze all its processes. Raises EngineError where it does not run."""
         with told(f"pausing {container}"):
-            self._api.pause(container)
+            for last in (False, False, True):
+                try:
+                    self._api.pause(container)
+                    return
+                except docker.errors.APIError as error:
+                    # The kernel's freezer may miss a process that forks meanwhile (cgroup v1, a busy machine): the runtime gives up, we ask again.
+                    if last or "unable to freeze" not in str(error):
+                        raise
+                    time.sleep(FREEZE_AGAIN_S)
 
     def limit(self, container: str, **limits: int) -> None:
         """Set limits of its cgroup, by the API's names (cpu_period, cpu_quota)."""
