@@ -6,7 +6,7 @@ import contextlib
 import difflib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lab import addonrecord, addons, helm
@@ -16,6 +16,7 @@ from lab.kube import node_ready, path
 from lab.locks import exclusive
 from lab.podimages import PodImages
 from lab.topology.model import digest
+from lab.topology.reader import documents
 from lab.wait import Observation, until
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Enabler:
     site: Site
     reporter: Reporter
     cancelled: threading.Event
+    bundles: dict[str, tuple[Object, ...]] = field(default_factory=dict)
 
     @property
     def record(self) -> Record:
@@ -162,7 +164,15 @@ class Enabler:
         return () if self._packaged(addon) else addon.images(site)
 
     def _objects(self, addon: Addon, site: Site) -> tuple[Object, ...]:
-        return () if self._packaged(addon) else addon.manifests(site)
+        return () if self._packaged(addon) else (*self._bundled(addon), *addon.manifests(site))
+
+    def _bundled(self, addon: Addon) -> tuple[Object, ...]:
+        """Give the published manifests that an add-on uses, read once."""
+        if addon.name not in self.bundles:
+            files = [path for word in addon.bundles for path in self.builder.obtain(word).values()]
+            items = [addon.bundled(item) for file in files for item in documents(file.read_text())]
+            self.bundles[addon.name] = tuple(item for item in items if item is not None)
+        return self.bundles[addon.name]
 
     def _chart(self, addon: Addon, site: Site) -> Chart | None:
         return None if self._packaged(addon) else addon.chart(site)
@@ -252,6 +262,8 @@ class Enabler:
         chart = self._chart(addon, site)
         if chart:
             self._helm(site).uninstall(chart)
+        if not self._packaged(addon):
+            addon.retire(site)
         left = self._remove(addon, site)
         addon.clean(site)
         self.record.write(name, Row(disabled=True) if name in self.site.topology.addons else None)
