@@ -41,8 +41,10 @@ def management_name(lab: str) -> str:
 
 
 def configuration(topology: Topology) -> str:
-    """Hash of all that nodes are configured with: not the host's port, which the balancer's container alone has."""
-    return digest(to_json(replace(topology, addons=(), loadbalancer=replace(topology.loadbalancer, host_port=0))))
+    """Hash of all that nodes are configured with: not the host's port, which the balancer's container alone has, nor what add-ons use."""
+    network = replace(topology.network, pool=None)
+    plain = replace(topology, addons=(), network=network, loadbalancer=replace(topology.loadbalancer, host_port=0))
+    return digest(to_json(plain))
 
 
 def desired(topology: Topology, distribution: Distribution, tags: dict[str, str], host_port: int) -> Desired:
@@ -58,6 +60,7 @@ def desired(topology: Topology, distribution: Distribution, tags: dict[str, str]
         name=network_name(lab),
         subnet=str(topology.network.subnet),
         gateway=str(topology.network.gateway),
+        reserved=tuple(map(str, topology.service_addresses)),
         labels={LABEL: lab, LABEL_TOPOLOGY: to_json(topology), LABEL_DISTRIBUTION: distribution.name},
     )
     # Internal: from a baseboard controller no packet ever leaves the machine.

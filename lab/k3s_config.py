@@ -48,7 +48,7 @@ def _node(node: Node) -> Config:
 def common(topology: Topology, secrets: Secrets) -> Config:
     """What all masters agree on: identical on each of them."""
     kubernetes = topology.kubernetes
-    disable = ["traefik", "servicelb"]
+    disable = ["traefik"]
     if "dns-ha" in topology.addons:
         # Not coredns.yaml.skip: with `disable` K3s also stops keeping the ConfigMap `coredns`, which the add-on owns.
         disable.append("coredns")

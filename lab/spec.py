@@ -82,6 +82,8 @@ class NetworkSpec:
     subnet: str
     gateway: str = ""
     internal: bool = False
+    reserved: tuple[str, ...] = ()
+    """Addresses that the engine must not give to a container that asks for none."""
     labels: dict[str, str] = field(default_factory=dict)
 
 

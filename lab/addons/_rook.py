@@ -54,8 +54,9 @@ bdev_flock_retry = 20
 
 
 def kept(item: Object) -> Object | None:
-    """Give an object of Rook's published manifests as it is used, None for one that is not. Descriptions in schemas are left out:
-    two thirds of their size, which every API server would read and keep.
+    """Give an object of Rook's published manifests as it is used, None for one that is not.
+
+    Descriptions in schemas are left out: three quarters of their size, which every API server would read and keep.
     """
     name = item["metadata"]["name"]
     definition = item["kind"] == "CustomResourceDefinition"
@@ -173,8 +174,9 @@ def cluster(topology: Topology, nodes: Sequence[str]) -> Object:
 
 
 def refuse_foreign_disks(item: Object) -> None:
-    """Raise InputError for a CephCluster that could reach any device but halab's own: Rook's quick start once erased a host's disk so
-    (rook/rook issue 9166).
+    """Raise InputError for a CephCluster that could reach any device but halab's own.
+
+    Rook's quick start once erased a host's disk that way, from a node in a container (rook/rook issue 9166).
     """
     storage = item["spec"]["storage"]
     for place in (storage, *storage.get("nodes", ())):

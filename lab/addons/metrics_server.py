@@ -48,6 +48,8 @@ def _container() -> dict[str, Any]:
             "--kubelet-use-node-status-port",
             # The least that it takes: the first figures come after two rounds.
             "--metric-resolution=10s",
+            # Must be less than that; a kubelet answers in milliseconds.
+            "--kubelet-request-timeout=5s",
             # Upstream's manifest checks nothing where kubelets sign their own certificates; the lab's are signed by the cluster's authority.
             "--kubelet-certificate-authority=/var/run/secrets/kubernetes.io/serviceaccount/ca.crt",
         ],

@@ -143,7 +143,8 @@ class Engine(ImageCalls, PowerCalls, RunCalls):
 
     def create_network(self, spec: NetworkSpec, labels: dict[str, str]) -> None:
         """Make a bridge. The nodes' own is not internal: no address outside is needed, but users' pods may want one."""
-        pool = IPAMPool(subnet=spec.subnet, gateway=spec.gateway or None)
+        kept = {f"reserved-{number}": address for number, address in enumerate(spec.reserved)}
+        pool = IPAMPool(subnet=spec.subnet, gateway=spec.gateway or None, aux_addresses=kept or None)
         with told(f"making network {spec.name} ({spec.subnet})", "see `halab doctor` for subnets in use"):
             self._api.create_network(
                 spec.name, driver="bridge", ipam=IPAMConfig(pool_configs=[pool]), internal=spec.internal,

@@ -43,6 +43,7 @@ class Draft:
     vip: Found[IPv4Address] | None
     gateway: Found[IPv4Address] | None
     management: Found[IPv4Network] | None
+    pool: Found[IPv4Network | None] | None
     distributions: Found[tuple[str, ...]] | None
     pods: Found[IPv4Network] | None
     services: Found[IPv4Network] | None
@@ -70,6 +71,7 @@ class Draft:
 def check(draft: Draft, problems: Problems, warnings: Problems) -> None:
     """Judge the whole."""
     _subnet(draft, problems)
+    _pool(draft, problems)
     _addresses(draft, problems)
     _ranges(draft, problems)
     _pod_range(draft, problems)
@@ -82,6 +84,19 @@ def _subnet(draft: Draft, problems: Problems) -> None:
         if subnet and not any(subnet.value.subnet_of(private) for private in PRIVATE):
             inside = ", ".join(str(private) for private in PRIVATE)
             problems.add(subnet.at, f"`{name}` {subnet.value} is not private", f"take one inside {inside} (RFC 1918)")
+
+
+def _pool(draft: Draft, problems: Problems) -> None:
+    """The pool for Services must have an address that nobody else has."""
+    if draft.subnet is None or draft.pool is None or draft.pool.value is None:
+        return
+    subnet, pool = draft.subnet.value, draft.pool.value
+    used = {ip.value for _, ip in draft.addresses()} | ({draft.gateway.value} if draft.gateway else set())
+    if not pool.subnet_of(subnet):
+        example = list(subnet.subnets(new_prefix=max(28, subnet.prefixlen)))[-1]
+        problems.add(draft.pool.at, f"`network.pool` {pool} is outside {_subnet_name(draft.subnet)}", f"for example {example}")
+    elif not [ip for ip in pool if ip not in used | {subnet.network_address, subnet.broadcast_address}]:
+        problems.add(draft.pool.at, f"`network.pool` {pool} has no address that is free", "take a larger one, or another one")
 
 
 def _addresses(draft: Draft, problems: Problems) -> None:

@@ -46,7 +46,7 @@ KEYS: dict[str, dict[str, bool]] = {
         "addons": False,
         "images": False,
     },
-    "network": {"subnet": True, "vip": True, "gateway": False, "management": False},
+    "network": {"subnet": True, "vip": True, "gateway": False, "management": False, "pool": False},
     "kubernetes": {
         "distributions": False,
         "pod_cidr": False,
@@ -72,6 +72,8 @@ SUBNET_PREFIX = (16, 28)
 """A /28 has thirteen addresses beside the gateway; Docker takes a /16 for a network by default."""
 MANAGEMENT_PREFIX = (16, 26)
 """A /26 has room for the controllers (.10) and the masters (.11 to .19)."""
+POOL_PREFIX = (24, 31)
+"""At most 256 addresses are kept from Docker, one by one."""
 SERVICE_PREFIX = (12, 24)
 """kube-apiserver refuses ranges of more than 20 bits; below a /24 the static band has little room for others."""
 POD_PREFIX = (8, 24)
@@ -137,6 +139,7 @@ def _draft(root: Value, base: Path, problems: Problems) -> Draft:
         subnet=subnet,
         vip=network.find("vip", fields.address),
         gateway=network.find("gateway", fields.address, subnet.value[1] if subnet else None),
+        pool=network.find("pool", fields.network(*POOL_PREFIX), None),
         management=network.find("management", fields.network(*MANAGEMENT_PREFIX), management_of(subnet.value) if subnet else None),
         distributions=_distributions(kubernetes),
         pods=kubernetes.find("pod_cidr", fields.network(*POD_PREFIX), IPv4Network("10.42.0.0/16")),
@@ -197,7 +200,11 @@ def _topology(draft: Draft) -> Topology:
     return Topology(
         name=_sure(draft.name),
         network=Network(
-            subnet=_sure(draft.subnet), vip=_sure(draft.vip), gateway=_sure(draft.gateway), management=_sure(draft.management)
+            subnet=_sure(draft.subnet),
+            vip=_sure(draft.vip),
+            gateway=_sure(draft.gateway),
+            management=_sure(draft.management),
+            pool=draft.pool.value if draft.pool else None,
         ),
         kubernetes=Kubernetes(
             distributions=_sure(draft.distributions),

@@ -17,6 +17,8 @@ BMC = "bmc"
 """The name of the container with all nodes' baseboard controllers; no node of a lab may have it."""
 IPMI_PORT = 6230
 """The first node's controller listens here, each further one on the next port: IPMI's own 623 is one for a whole address."""
+POOL_PREFIX = 28
+"""The size of the default pool for Services: fourteen addresses in a /24 that nobody numbers nodes from."""
 KUBERNETES_PORT = 6443
 """Where every API server listens: the port of kubeadm, K3s and the reference installation."""
 
@@ -44,12 +46,14 @@ class Network:
     """The lab's bridge: subnet, the floating address, and the gateway (the host's end of the bridge).
 
     `management` is a second, internal bridge for the baseboard controllers: fencing must not share the cluster's own network.
+    `pool` is where Services of type LoadBalancer get their addresses; None: the subnet's last /28.
     """
 
     subnet: IPv4Network
     vip: IPv4Address
     gateway: IPv4Address
     management: IPv4Network
+    pool: IPv4Network | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +155,15 @@ class Topology:
         return {node.name: node for node in self.containers}[name]
 
     @property
+    def service_addresses(self) -> tuple[IPv4Address, ...]:
+        """The addresses for Services of type LoadBalancer: those of the pool that nobody has. Docker is told to keep them, too."""
+        network = self.network
+        pool = network.pool or list(network.subnet.subnets(new_prefix=POOL_PREFIX))[-1]
+        ends = {network.subnet.network_address, network.subnet.broadcast_address}
+        used = {network.gateway, network.vip, *(node.ip for node in self.machines), *ends}
+        return tuple(address for address in pool if address not in used)
+
+    @property
     def api_names(self) -> tuple[str, ...]:
         """Every name and address by which somebody reaches the API: all of them stand in its certificate."""
         masters = [text for node in self.masters for text in (node.name, str(node.ip))]
@@ -184,6 +197,7 @@ def from_json(text: str) -> Topology:
             vip=IPv4Address(network["vip"]),
             gateway=IPv4Address(network["gateway"]),
             management=IPv4Network(network.get("management") or management_of(IPv4Network(network["subnet"]))),
+            pool=IPv4Network(network["pool"]) if network.get("pool") else None,
         ),
         kubernetes=Kubernetes(
             distributions=tuple(kubernetes["distributions"]),
