@@ -39,7 +39,7 @@ def storage_nodes(site: Site) -> tuple[str, ...]:
         return tuple(row["name"] for row in found["spec"]["storage"]["nodes"])
     ready = [name for name, item in site.cluster.nodes().items() if node_ready(item)[0]]
     order = [node.name for node in (*site.topology.workers, *site.topology.masters)]
-    return tuple(name for name in order if name in ready)[: _rook.REPLICAS]
+    return tuple(name for name in order if name in ready and site.node(name).running)[: _rook.REPLICAS]
 
 
 class CephAddon(Addon):
