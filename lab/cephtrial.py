@@ -45,7 +45,7 @@ class Step:
 
 
 @dataclass(slots=True)
-class Trial:
+class CephTrial:
     """One run of the claim on a running lab with three masters and three workers or more."""
 
     lab: Lab
@@ -174,9 +174,9 @@ class Trial:
 STEPS = ("cut", "create", "check", "write", "kill", "recover", "give_back", "reread")
 
 
-def claim(lab: Lab, seed: int, told: Callable[[str], None] = lambda _: None) -> Trial:
+def claim(lab: Lab, seed: int, told: Callable[[str], None] = lambda _: None) -> CephTrial:
     """Run the whole claim; gives the trial with its steps. Raises LabError where a step does not hold."""
-    trial = Trial(lab, seed)
+    trial = CephTrial(lab, seed)
     for name in STEPS:
         trial.run(name, told)
     return trial

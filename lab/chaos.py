@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from lab import faults, status, targets
 from lab.errors import ApplyError, FaultError, HealFailed, InputError, LabError
 from lab.faults import Hit, Site, record
+from lab.ready import member
+from lab.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,18 +20,23 @@ if TYPE_CHECKING:
     from lab.faults import Fault, Options
     from lab.lab import Lab
 
-PROOF_S = 5.0
-"""For the first packet to be dropped, the first tick to be throttled: a lab is never silent that long."""
 PROOF_EVERY_S = 0.02
+REJOIN_S = 90
+"""A rebooted master is a member some ten seconds later, and may be shot once before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """What an injection did: where, what shows it, and the seconds from firing to that proof."""
+    """What an injection did: where, what shows it, and the seconds from firing to that proof.
+
+    Where the engine noted the moment itself (when a killed machine ended), they last until that moment, not until we asked.
+    """
 
     hit: Hit
     proof: str
     seconds: float
+    fired: float = 0.0
+    """When, on the monotonic clock, seconds."""
 
 
 def options_of(fault: Fault, given: dict[str, str]) -> Options:
@@ -58,10 +65,10 @@ class Chaos:
 
     lab: Lab
 
-    def site(self, name: str) -> Site:
-        """Give the place of a node."""
+    def site(self, name: str, group: tuple[str, ...] = ()) -> Site:
+        """Give the place of a node, which is hit together with a group of nodes."""
         others = {node.name: self.lab.node(node.name) for node in self.lab.topology.machines if node.name != name}
-        return Site(self.lab.engine, self.lab.topology, self.lab.distribution().name, self.lab.node(name), others)
+        return Site(self.lab.engine, self.lab.topology, self.lab.distribution().name, self.lab.node(name), others, group)
 
     def targets(self, word: str, seed: int) -> tuple[str, ...]:
         """Give the nodes that a word means now."""
@@ -75,42 +82,52 @@ class Chaos:
         """Break nodes, side by side, and prove it. What cannot be proven is healed and raised as FaultError: no silent no-op."""
         fault = find(name)
         options = options_of(fault, given)
-        sites = [self.site(node) for node in nodes]
-        for site in sites:
-            self._check(fault, site, options)
-        hits = [self._hit(fault, site, options) for site in sites]
-        for site, hit in zip(sites, hits, strict=True):
-            record.write(site.engine, site.node, hit)
+        group = tuple(nodes)
+        sites = [self.site(node, group) for node in group]
         with ThreadPoolExecutor(len(sites)) as pool:
-            futures = [pool.submit(self._fire, fault, site, hit) for site, hit in zip(sites, hits, strict=True)]
-        errors = [error for future in futures if (error := future.exception()) is not None]
+            # All are asked and noted before the first is hit.
+            hits = list(pool.map(lambda site: self._prepare(fault, site, options), sites))
+            futures = [pool.submit(record.write, site.node, hit) for site, hit in zip(sites, hits, strict=True)]
+            errors = [error for future in futures if (error := future.exception()) is not None]
+            if not errors:
+                fired = [pool.submit(self._fire, fault, site, hit) for site, hit in zip(sites, hits, strict=True)]
+                errors = [error for future in fired if (error := future.exception()) is not None]
         if errors:
             self.heal(hits)
             raise next((error for error in errors if not isinstance(error, LabError)), errors[0])
-        return tuple(future.result() for future in futures)
+        return tuple(future.result() for future in fired)
 
-    def _check(self, fault: Fault, site: Site, options: Options) -> None:
-        state = site.engine.inspect(site.node.container)["State"]["Status"]
-        if state != "running":
-            raise FaultError(f"{site.node.name} is {state}: {fault.name} needs a node that runs", f"`halab start {self.lab.name} {site.node.name}`")
-        reason = fault.check(site, options)
+    def _prepare(self, fault: Fault, site: Site, options: Options) -> Hit:
+        state = site.engine.inspect(site.node.container)["State"]
+        if state["Status"] != "running":
+            hint = f"`halab start {self.lab.name} {site.node.name}`"
+            raise FaultError(f"{site.node.name} is {state['Status']}: {fault.name} needs a node that runs", hint)
+        reason = fault.lacks(site) or fault.check(site, options)
         if reason:
             raise FaultError(f"{fault.name} cannot act on {site.node.name}: {reason}", "nothing was changed")
-
-    def _hit(self, fault: Fault, site: Site, options: Options) -> Hit:
-        before = fault.prepare(site, options)
+        before = {faults.STARTED: str(state["StartedAt"]), **fault.prepare(site, options)}
         return Hit(id=secrets.token_hex(4), fault=fault.name, node=site.node.name, options=options, since=time.time(), before=before)
 
     def _fire(self, fault: Fault, site: Site, hit: Hit) -> Effect:
-        begin = time.monotonic()
-        fault.inject(site, hit)
-        while True:
-            proof = fault.proof(site, hit)
-            if proof:
-                return Effect(hit=hit, proof=proof, seconds=round(time.monotonic() - begin, 3))
-            if time.monotonic() - begin > PROOF_S:
-                raise FaultError(f"{fault.name} on {site.node.name} shows no effect after {PROOF_S:.0f} s; it was healed")
+        begin, wall = time.monotonic(), time.time()
+        proof = fault.inject(site, hit)
+        while not (proof := proof or fault.proof(site, hit)):
+            if time.monotonic() - begin > fault.proof_s:
+                raise FaultError(f"{fault.name} on {site.node.name} shows no effect after {fault.proof_s:.0f} s; it was healed")
             time.sleep(PROOF_EVERY_S)
+        seconds = time.monotonic() - begin
+        moment = (fault.moment(site, hit) or 0) - wall
+        # The engine may live on another machine, with a clock of its own: then what we saw counts.
+        return Effect(hit=hit, proof=proof, seconds=round(moment if 0 < moment < seconds else seconds, 3), fired=begin)
+
+    def chosen(self, word: str) -> tuple[Hit, ...]:
+        """Give the active faults of that name or id. Raises InputError where none is."""
+        active = self.active()
+        found = tuple(hit for hit in active if word in {hit.fault, hit.id})
+        if not found:
+            on = ", ".join(f"{hit.fault} at {hit.node} ({hit.id})" for hit in active) or "none"
+            raise InputError(f"no fault `{word}` is on in lab {self.lab.name}", f"on are: {on}")
+        return found
 
     def heal(self, hits: Iterable[Hit] | None = None) -> tuple[Hit, ...]:
         """Heal these faults, or all that are on; the newest of a node first. Raises HealFailed (or ApplyError) after trying all."""
@@ -139,3 +156,19 @@ class Chaos:
         if not errors and not record.read(site.engine, [site.node]):
             site.engine.start(site.node.container)  # it may have been shot while the fault was on; one that runs stays as it is
         return errors
+
+    def rejoin(self, hits: Iterable[Hit]) -> None:
+        """Wait until the masters among the healed nodes are members of their cluster again.
+
+        A master that comes back while the others are still agreeing on its loss is shot once more: that is seen here, and it is powered
+        on again. Nothing is awaited where the others have no quorum. Raises WaitTimeout.
+        """
+        masters = [node.name for node in self.lab.topology.masters]
+        nodes = [name for name in dict.fromkeys(hit.node for hit in hits) if name in masters]
+        running = [node.name for node in self.lab.topology.masters if self._state(node.name) == "running"]
+        if len(running) > len(masters) // 2:
+            for name in nodes:
+                until(f"{name} is a member of the cluster again", lambda name=name: member(self.lab.node(name)), timeout_s=REJOIN_S)  # type: ignore[misc]
+
+    def _state(self, name: str) -> str:
+        return str(self.lab.engine.inspect(self.lab.node(name).container)["State"]["Status"])

@@ -27,3 +27,10 @@ def state() -> Path:
     path = Path(platformdirs.user_state_dir("halab"))
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path
+
+
+def runs() -> Path:
+    """Give the folder for runs, readable for this user only. Made when missing."""
+    path = Path(platformdirs.user_data_dir("halab")) / "runs"
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path

@@ -9,14 +9,13 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lab import addonrecord, addons, helm
+from lab import addonrecord, addons, bundles, helm
 from lab.addonrecord import Record, Row, is_stamped, stamped
 from lab.errors import InputError, LabError, WaitTimeout
 from lab.kube import node_ready, path
 from lab.locks import exclusive
 from lab.podimages import PodImages
 from lab.topology.model import digest
-from lab.topology.reader import documents
 from lab.wait import Observation, until
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ class Enabler:
     site: Site
     reporter: Reporter
     cancelled: threading.Event
-    bundles: dict[str, tuple[Object, ...]] = field(default_factory=dict)
+    published: dict[str, tuple[Object, ...]] = field(default_factory=dict)
 
     @property
     def record(self) -> Record:
@@ -164,15 +163,7 @@ class Enabler:
         return () if self._packaged(addon) else addon.images(site)
 
     def _objects(self, addon: Addon, site: Site) -> tuple[Object, ...]:
-        return () if self._packaged(addon) else (*self._bundled(addon), *addon.manifests(site))
-
-    def _bundled(self, addon: Addon) -> tuple[Object, ...]:
-        """Give the published manifests that an add-on uses, read once."""
-        if addon.name not in self.bundles:
-            files = [path for word in addon.bundles for path in self.builder.obtain(word).values()]
-            items = [addon.bundled(item) for file in files for item in documents(file.read_text())]
-            self.bundles[addon.name] = tuple(item for item in items if item is not None)
-        return self.bundles[addon.name]
+        return () if self._packaged(addon) else (*bundles.read(self.builder, addon, self.published), *addon.manifests(site))
 
     def _chart(self, addon: Addon, site: Site) -> Chart | None:
         return None if self._packaged(addon) else addon.chart(site)

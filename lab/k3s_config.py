@@ -66,7 +66,7 @@ def common(topology: Topology, secrets: Secrets) -> Config:
         "etcd-arg": ["heartbeat-interval=100", "election-timeout=1000"],
         # The lab's snapshots would only use its disk.
         "etcd-disable-snapshots": True,
-        "etcd-expose-metrics": False,
+        "etcd-expose-metrics": True,
         "kube-apiserver-arg": ["default-not-ready-toleration-seconds=30", "default-unreachable-toleration-seconds=30"],
         "kube-controller-manager-arg": ["node-monitor-period=2s", f"node-monitor-grace-period={kubernetes.node_monitor_grace_ms}ms"],
         "write-kubeconfig-mode": "0600",

@@ -50,8 +50,9 @@ def etcd(topology: Topology, node: Node) -> bytes:
         *(f"--{prefix}trusted-ca-file={ETCD}/ca.crt" for prefix in ("", "peer-")),
         "--client-cert-auth",
         "--peer-client-cert-auth",
-        # Health and metrics without a certificate, on loopback only.
-        "--listen-metrics-urls=http://127.0.0.1:2381",
+        # Health and metrics without a certificate: for halab on loopback, for Prometheus on the lab's own network (as K3s's
+        # etcd-expose-metrics). A client certificate for it would open all of etcd to whoever reads a Secret.
+        f"--listen-metrics-urls=http://127.0.0.1:2381,http://{node.ip}:2381",
         "--logger=zap",
         "--log-level=warn",
     ]

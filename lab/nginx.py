@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 from lab.topology.model import KUBERNETES_PORT
 
+STATUS_PORT = 8080
+STATUS_PATH = "/stub_status"
+
 if TYPE_CHECKING:
     from lab.topology.model import Topology
 
@@ -43,6 +46,22 @@ stream {{
         proxy_timeout 1h;
         # A master that vanished without a word is noticed by keepalive probes, not by the time-out above.
         proxy_socket_keepalive on;
+    }}
+}}
+# nginx's own counters, connections of the stream included: for the exporter (add-on `prometheus`), from the lab's network only.
+http {{
+    access_log off;
+    server {{
+        listen {STATUS_PORT};
+        location = {STATUS_PATH} {{
+            stub_status;
+            allow {topology.network.subnet};
+            allow 127.0.0.1;
+            deny all;
+        }}
+        location / {{
+            return 404;
+        }}
     }}
 }}
 """

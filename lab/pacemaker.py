@@ -6,6 +6,7 @@ Measured on the development machine: a CIB on disk brings the address 17 s earli
 from __future__ import annotations
 
 import hmac
+import re
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
@@ -139,6 +140,12 @@ def cib(topology: Topology, health: HealthCheck, password: str) -> str:
 
 def _nvpairs(prefix: str, values: dict[str, str]) -> str:
     return "".join(f'<nvpair id="{prefix}-{name}" name="{name}" value={quoteattr(value)}/>' for name, value in values.items())
+
+
+def online(xml: str, node: str) -> bool:
+    """Tell whether `crm_mon --output-as=xml` shows a node as a full member: online, neither pending nor to be fenced."""
+    row = re.search(rf'<node name="{re.escape(node)}" [^>]*', xml)
+    return row is not None and all(word in row[0] for word in ('online="true"', 'pending="false"', 'unclean="false"'))
 
 
 def files(topology: Topology, secrets: Secrets, health: HealthCheck) -> tuple[File, ...]:

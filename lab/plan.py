@@ -87,8 +87,9 @@ def changed(desired: Desired, observed: Observed) -> tuple[str, ...]:
 
 def stop(observed: Observed, nodes: tuple[str, ...] = ()) -> Plan:
     """Give the steps that shut down the named nodes, or all."""
+    # What bears no node's name is a helper of a run that goes on: no machine to be shut down.
     running = [found for found in observed.containers if found.state in {"running", "paused"}]
-    names = [found.labels.get(LABEL_NODE, found.name) for found in running]
+    names = [found.labels[LABEL_NODE] for found in running if LABEL_NODE in found.labels]
     return Plan(tuple(Step(action=Action.STOP, subject=name, reason="runs") for name in names if not nodes or name in nodes))
 
 

@@ -85,22 +85,23 @@ class PodImages:
 
         A node that stops meanwhile is left out: it gets them when it is started. Raises LabError for one that runs and cannot take them.
         """
-        lacking = {}
+        lacking: dict[tuple[str, ...], list[NodeHandle]] = {}
         for node in nodes:
             words = [word for word, names in wanted.items() if node.name in names]
             here = self._names(node) if words else frozenset()
-            if here is not None and (missing := [word for word in words if full_name(self.tag(word)) not in here]):
-                lacking[node.name] = (node, missing)
-        if not lacking:
-            return ()
-        union = sorted({word for _, words in lacking.values() for word in words})
-        self.make(union)
+            if here is not None and (missing := tuple(word for word in words if full_name(self.tag(word)) not in here)):
+                lacking.setdefault(missing, []).append(node)
+        return tuple(name for words, group in lacking.items() for name in self._load(words, group))
+
+    def _load(self, words: tuple[str, ...], nodes: list[NodeHandle]) -> tuple[str, ...]:
+        """Bring the same images to several nodes: saved once, sent to each."""
+        self.make(words)
         with tempfile.NamedTemporaryFile(dir=self.builder.sources.cache, suffix=".tar") as file:
-            for chunk in self.builder.engine.save([self.tag(word) for word in union]):
+            for chunk in self.builder.engine.save([self.tag(word) for word in words]):
                 file.write(chunk)
             file.flush()
             with ThreadPoolExecutor(AT_ONCE) as pool:
-                jobs = [pool.submit(self._import, node, Path(file.name), union) for node, _ in lacking.values()]
+                jobs = [pool.submit(self._import, node, Path(file.name), words) for node in nodes]
                 return tuple(name for job in jobs if (name := job.result()))
 
     def _names(self, node: NodeHandle) -> frozenset[str] | None:
@@ -112,7 +113,7 @@ class PodImages:
                 raise
             return None
 
-    def _import(self, node: NodeHandle, tar: Path, words: list[str]) -> str:
+    def _import(self, node: NodeHandle, tar: Path, words: tuple[str, ...]) -> str:
         report = self.builder.reporter
         report.say(node.name, f"loading {', '.join(words)} ({tar.stat().st_size / 1e6:.0f} MB)")
         try:

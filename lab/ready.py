@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab import addons
+from lab import addons, pacemaker
 from lab.addonrecord import stamped
 from lab.errors import LabError, WaitTimeout
 from lab.kube import node_ready, reported
@@ -150,6 +150,8 @@ class Readiness:
             self.cluster.label_node(name, ROLE_LABELS[role])
         ready, seen = node_ready(item)
         # Reports carry whole seconds, and no kubelet reports within the second in which its machine was powered on.
+        if role is Role.MASTER and name in self.booted and self.topology.ha.fencing and not (joined := member(self.handle(name))).ok:
+            return joined
         if ready and name in self.booted and reported(item) <= int(self.since):
             return Observation(ok=False, seen="its kubelet has not reported since the machine was powered on")
         return Observation(ok=ready, seen=seen)
@@ -166,6 +168,20 @@ class Readiness:
                 words.append(f"--- journal of {name} cannot be read: {error.message}")
         hint = f"`halab logs {lab} {next((n for n in missing if n in names), '')}` shows more; the lab is left as it is\n" + "\n".join(words)
         return WaitTimeout(f"lab {lab}: {', '.join(missing)} not ready", waited, last, hint)
+
+
+def member(node: NodeHandle) -> Observation:
+    """Tell whether Pacemaker on a master says that it is a member; power the machine on where it does not run.
+
+    A master that comes back while the others are still agreeing on its loss is shot once more.
+    """
+    state = node.engine.inspect(node.container)["State"]["Status"]
+    if state != "running":
+        node.engine.start(node.container)
+        return Observation(ok=False, seen=f"was {state} (shot by the others, who had not seen it return); powered on again")
+    shown = node.run(["crm_mon", "-1", "--output-as=xml", "--include=none,nodes"], check=False, timeout_s=10).output
+    ok = pacemaker.online(shown, node.name)
+    return Observation(ok=ok, seen=f"{node.name} is a member" if ok else "is no member of Pacemaker's cluster yet")
 
 
 def await_joined(distribution: Distribution, nodes: Iterable[NodeHandle], reporter: Reporter, cancelled: threading.Event) -> None:

@@ -19,7 +19,8 @@ COMMANDS = {
     "start": "lifecycle", "plan": "lifecycle", "status": "lifecycle", "list": "lifecycle", "stop": "lifecycle", "destroy": "lifecycle",
     "validate": "files", "schema": "files", "init": "files", "completion": "files",
     "exec": "access", "shell": "access", "logs": "access", "kubectl": "access", "kubeconfig": "access",
-    "power": "power", "addon": "addon", "fault": "fault", "images": "images", "doctor": "doctor",
+    "verify": "verify", "power": "power", "addon": "addon", "fault": "fault",
+    "scenario": "scenario", "report": "report", "images": "images", "doctor": "doctor",
 }  # fmt: skip
 """Command → module. Modules are imported when their command is used: `halab --help` must not wait for Docker's library."""
 EXIT_BUG = 3
@@ -75,9 +76,12 @@ SUMMARIES = {
     "logs": "show nodes' journals",
     "kubectl": "run kubectl against a lab",
     "kubeconfig": "print a lab's kubeconfig, merge it into yours, or take it out",
+    "verify": "check a lab as a person would by hand, with the commands",
     "power": "press a node's power button by IPMI: on, off, cycle, soft, status",
     "addon": "list, enable, disable and look at what runs on a lab's cluster",
     "fault": "break a lab on purpose, prove it, heal it",
+    "scenario": "break a lab as written, measure what its users feel, judge it",
+    "report": "show a run's report, judge it anew, compare two",
     "images": "build, list, save, load and remove the images of nodes",
     "doctor": "look whether this machine can run a lab, and what to do if not",
 }

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lab.lab import Lab
     from lab.reporter import Reporter
     from lab.topology.model import Topology
+    from lab.topology.scenarios import Scenario
 
 
 def shipped_topologies() -> list[str]:
@@ -42,6 +43,14 @@ def load_topology(word: str, overrides: tuple[str, ...] = (), name: str = "") ->
     for warning in loaded.warnings:
         click.echo(f"warning: {warning.text(str(path))}", err=True)
     return loaded.topology
+
+
+def load_scenarios(word: str) -> tuple[Scenario, ...]:
+    """Give the scenarios that stand in the topology file that a word means; none where it is no file."""
+    from lab.topology import loader
+
+    path = topology_path(word)
+    return loader.load(path).scenarios if path else ()
 
 
 def find_lab(name: str | None, reporter: Reporter | None = None) -> Lab:

@@ -112,9 +112,11 @@ def inject(lab: str, fault: str, target: str, given: tuple[str, ...], hold: str,
             time.sleep(duration)
         finally:
             begin = time.monotonic()
-            chaos.heal([effect.hit for effect in effects])
+            healed = chaos.heal([effect.hit for effect in effects])
+            took = time.monotonic() - begin
         if output == "text":
-            click.echo(f"healed in {time.monotonic() - begin:.2f} s")
+            click.echo(f"healed in {took:.2f} s")
+        chaos.rejoin(healed)
     elif output == "text":
         click.echo(f"it stays until `halab fault heal {chaos.lab.name}`", err=True)
     if output == "json":
@@ -141,7 +143,9 @@ def heal(lab: str | None, output: str) -> None:
     from lab.chaos import Chaos
     from lab.cli import output as out
 
-    healed = Chaos(find_lab(lab)).heal()
+    chaos = Chaos(find_lab(lab))
+    healed = chaos.heal()
+    chaos.rejoin(healed)
     if output == "json":
         out.answer({"healed": [asdict(hit) for hit in healed]})
     else:

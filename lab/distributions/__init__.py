@@ -30,6 +30,15 @@ class HealthCheck:
     key: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """A client's credentials on a node: the paths of authority, certificate and key."""
+
+    ca: str
+    certificate: str
+    key: str
+
+
 class Distribution(Protocol):
     """One way to run Kubernetes on the lab's machines."""
 
@@ -37,6 +46,8 @@ class Distribution(Protocol):
     image: str
     """The folder under images/ whose image the masters and workers run."""
     health: HealthCheck
+    etcd_client: Client
+    """What a master's root may use to ask its own etcd member."""
 
     def volumes(self, node: Node) -> dict[str, str]:
         """Give the node's volumes, purpose → mount point: what cannot live on the container's overlay, and the node's disk."""

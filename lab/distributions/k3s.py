@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab import k3s_config
-from lab.distributions import HealthCheck
+from lab.distributions import Client, HealthCheck
 from lab.pki import ADMIN_GROUP, Pair, issue
 from lab.spec import File, unit_links
 from lab.topology.model import KUBERNETES_PORT, Role
@@ -58,6 +58,9 @@ class K3s:
         ca=f"{TLS}/server-ca.crt",
         certificate=f"{TLS}/client-admin.crt",
         key=f"{TLS}/client-admin.key",
+    )
+    etcd_client: Client = Client(  # noqa: RUF009
+        ca=f"{TLS}/etcd/server-ca.crt", certificate=f"{TLS}/etcd/client.crt", key=f"{TLS}/etcd/client.key"
     )
 
     def volumes(self, node: Node) -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab import kubeunits
-from lab.distributions import HealthCheck
+from lab.distributions import Client, HealthCheck
 from lab.kubeunits import ETCD, K8S
 from lab.pki import Pair, issue
 from lab.spec import File, unit_links
@@ -131,6 +131,7 @@ class Upstream:
     health: HealthCheck = HealthCheck(  # noqa: RUF009 (frozen: shared by all instances on purpose)
         url=f"https://127.0.0.1:{KUBERNETES_PORT}/readyz", ca=f"{K8S}/ca.crt", certificate=f"{K8S}/health.crt", key=f"{K8S}/health.key"
     )
+    etcd_client: Client = Client(ca=f"{ETCD}/ca.crt", certificate=f"{ETCD}/etcd.crt", key=f"{ETCD}/etcd.key")  # noqa: RUF009
 
     def volumes(self, node: Node) -> dict[str, str]:
         """overlayfs cannot stand on the container's own; etcd's data are the machine's disk."""

@@ -14,6 +14,7 @@ import docker
 import docker.errors
 from docker.types import EndpointConfig, IPAMConfig, IPAMPool
 
+from lab.engine.agents import AgentCalls, Conversation
 from lab.engine.archive import pack, unpack
 from lab.engine.images import ImageCalls
 from lab.engine.power import PowerCalls
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from lab.spec import ContainerSpec, NetworkSpec
 
-__all__ = ["Engine", "Result", "connect", "pack", "unpack"]
+__all__ = ["Conversation", "Engine", "Result", "connect", "pack", "unpack"]
 
 API_TIMEOUT_S = 600
 """For one answer of the engine: an image build may be silent for minutes, and a stop on a busy machine is slow."""
@@ -89,7 +90,7 @@ def connect() -> Engine:
     return Engine(client)
 
 
-class Engine(ImageCalls, PowerCalls, RunCalls):
+class Engine(AgentCalls, ImageCalls, PowerCalls, RunCalls):
     """Docker's API in the words of a lab."""
 
     def __init__(self, client: docker.DockerClient) -> None:

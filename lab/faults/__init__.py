@@ -45,6 +45,8 @@ class Site:
     node: NodeHandle
     others: Mapping[str, NodeHandle]
     """The lab's other machines, by name."""
+    group: tuple[str, ...] = ()
+    """All nodes that this fault hits together, this one too; empty when healing."""
 
 
 class Fault(Protocol):
@@ -56,28 +58,60 @@ class Fault(Protocol):
     """Option → default; an empty default is explained in `summary`."""
     needs: str
     """What the host or node must have, for people; empty: nothing special."""
+    proof_s: float
+
+    def lacks(self, site: Site) -> str:
+        """Say what this host or node lacks for it, whatever the options; or nothing. Changes nothing."""
 
     def check(self, site: Site, options: Options) -> str:
-        """Say why the fault cannot act here, or nothing. Changes nothing."""
+        """Say why the fault cannot act here with these options, or nothing. Changes nothing."""
 
     def prepare(self, site: Site, options: Options) -> Options:
         """Give what healing will need, before anything is changed."""
 
-    def inject(self, site: Site, hit: Hit) -> None:
-        """Break it."""
+    def inject(self, site: Site, hit: Hit) -> str | None:
+        """Break it; gives the proof where it sees that at once."""
 
     def proof(self, site: Site, hit: Hit) -> str:
         """Give what shows that it acts; an empty text while nothing does yet."""
+
+    def moment(self, site: Site, hit: Hit) -> float | None:
+        """Give when it began to act, by the engine's clock (seconds since 1970), where the engine knows better than our asking."""
 
     def heal(self, site: Site, hit: Hit) -> None:
         """Mend it. Idempotent; the node may be off, paused or whole already."""
 
 
+STARTED = "started"
+"""In every record: when the node had been started, in the engine's words. See `same_life`."""
+
+
+def same_life(site: Site, hit: Hit) -> bool:
+    """Tell whether the node runs and was not powered on anew since the fault began.
+
+    Else rules, mounts, processes and addresses are gone with the machine's last life: there is nothing to mend.
+    """
+    state = site.engine.inspect(site.node.container)["State"]
+    return bool(state["Status"] == "running" and state["StartedAt"] == hit.before.get(STARTED, state["StartedAt"]))
+
+
 class Base:
-    """What most faults share: nothing to check, nothing to remember."""
+    """What most faults share: nothing needed, nothing to check, nothing to remember."""
 
     options: Options = {}  # noqa: RUF012 (a constant of each class)
     needs = ""
+    proof_s = 5.0
+    """How long the proof may take: the first packet to be dropped, the first tick to be throttled; a lab is never silent that long."""
+
+    def lacks(self, site: Site) -> str:
+        """Nothing."""
+        del site
+        return ""
+
+    def moment(self, site: Site, hit: Hit) -> float | None:
+        """When it was proven."""
+        del site, hit
+        return None
 
     def check(self, site: Site, options: Options) -> str:
         """Nothing stands against it."""

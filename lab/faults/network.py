@@ -1,4 +1,4 @@
-"""Faults of the network: partitions and loss by nftables, rate by tbf, the rest by netem where the kernel has it.
+"""Faults of the network: partitions and loss by nftables, rate by tbf. What delays, reorders or corrupts is in delay.py.
 
 Rules stand in a table of their own at the machine's wire (family netdev): kube-proxy's and flannel's are not touched, ARP is dropped,
 too, and senders see no error, as they would from a rule in the output chain.
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from ipaddress import ip_interface
 from typing import TYPE_CHECKING
 
-from lab.faults import Base
+from lab.faults import Base, qdisc, same_life
 
 if TYPE_CHECKING:
     from lab.faults import Hit, Options, Site
@@ -28,12 +29,25 @@ def table(hit: Hit) -> str:
 
 
 def peers(site: Site, words: str) -> list[NodeHandle]:
-    """Give the machines that `from` names: nodes' names or roles, by commas, or all."""
-    chosen: dict[str, NodeHandle] = {}
+    """Give the machines that `from` names, by commas: all, rest (all that this fault does not hit), minority, majority, roles, names."""
+    minority, majority = site.topology.halves
+    sets = {"all": tuple(site.others), "rest": tuple(set(site.others) - set(site.group)), "minority": minority, "majority": majority}
+    chosen: set[str] = set()
     for word in words.split(","):
         role = word.removesuffix("s")
-        chosen |= {other.name: other for other in site.others.values() if word in {"all", other.name} or role == other.role}
-    return [chosen[name] for name in sorted(chosen)]
+        chosen |= {name for name, other in site.others.items() if name in sets.get(word, (word,)) or role == other.role}
+    return [site.others[name] for name in sorted(chosen)]
+
+
+def unheard(names: list[str], own: str) -> list[str]:
+    """Give whom a master does not hear in a ring: all but the majority around it. No two masters hear the same majority.
+
+    Of five, each hears itself and its neighbours on both sides; of three, itself and the one before it.
+    """
+    size = len(names) // 2 + 1
+    first = names.index(own) - size // 2
+    heard = {names[(first + step) % len(names)] for step in range(size)}
+    return [name for name in names if name not in heard]
 
 
 def wires(site: Site, others: list[NodeHandle]) -> list[str]:
@@ -42,33 +56,52 @@ def wires(site: Site, others: list[NodeHandle]) -> list[str]:
     return sorted({place["MacAddress"] for network in networks for place in network.values() if place.get("MacAddress")})
 
 
-def chain(name: str, hook: str, lines: list[str]) -> str:
+def chain(name: str, hook: str, lines: list[str], device: str = DEVICE) -> str:
     """Render a chain at the machine's wire."""
     body = "\n".join(lines)
-    return f'chain {name} {{\ntype filter hook {hook} device "{DEVICE}" priority -400; policy accept;\n{body}\n}}\n'
+    return f'chain {name} {{\ntype filter hook {hook} device "{device}" priority -400; policy accept;\n{body}\n}}\n'
+
+
+def dropped(site: Site, text: str) -> str:
+    """Read `nft list table`: the proof, where a counter has counted."""
+    count = sum(int(number) for number in re.findall(r"counter packets (\d+)", text))
+    return f"{count} packets dropped at {site.node.name}" if count else ""
+
+
+def fire(site: Site, hit: Hit, rules: str, knocks: list[str]) -> str:
+    """Lay rules down, knock at them, and look whether they have dropped something: one command, as each costs the engine 50 ms or more."""
+    knock = " ".join(f"{word} >/dev/null 2>&1 &" for word in knocks)
+    look = f"nft list table netdev {table(hit)}"
+    wait = f"for _ in 1 2 3 4 5 6 7 8 9 10; do {look} | grep -q 'counter packets [1-9]' && break; sleep 0.01; done; {look}"
+    return dropped(site, site.node.run(["sh", "-c", f"nft -f - && {{ {knock} {wait}; }}"], stdin=rules.encode()).output)
 
 
 class _Rules(Base):
     """Faults that are a table of nftables; its counters are their proof."""
 
+    needs = "nft on the node"
+
+    def lacks(self, site: Site) -> str:
+        """The load balancer has no nft."""
+        return "" if site.node.run(["sh", "-c", "command -v nft"], check=False).code == 0 else "its image has no nft"
+
     def rules(self, site: Site, hit: Hit) -> str:
         """Give the table as nft reads it."""
         raise NotImplementedError
 
-    def inject(self, site: Site, hit: Hit) -> None:
+    def inject(self, site: Site, hit: Hit) -> str | None:
         """Lay the table down at once."""
         site.node.run(["nft", "-f", "-"], stdin=self.rules(site, hit).encode())
+        return None
 
     def proof(self, site: Site, hit: Hit) -> str:
         """A counter of the table has counted."""
-        text = site.node.run(["nft", "list", "table", "netdev", table(hit)], check=False).output
-        dropped = sum(int(number) for number in re.findall(r"counter packets (\d+)", text))
-        return f"{dropped} packets dropped at {site.node.name}" if dropped else ""
+        return dropped(site, site.node.run(["nft", "list", "table", "netdev", table(hit)], check=False).output)
 
     def heal(self, site: Site, hit: Hit) -> None:
-        """Remove the table; a machine that is off has lost it already."""
-        if site.engine.inspect(site.node.container)["State"]["Status"] == "running":
-            site.node.run(["nft", "delete", "table", "netdev", table(hit)], check=False)
+        """Remove the table."""
+        if same_life(site, hit):
+            site.node.run(["sh", "-c", f"nft delete table netdev {table(hit)} 2>/dev/null; ! nft list table netdev {table(hit)} 2>/dev/null"])
 
 
 @dataclass(frozen=True)
@@ -76,8 +109,11 @@ class Partition(_Rules):
     """Nothing between the node and the others named; ARP neither."""
 
     name: str = "partition"
-    summary: str = "cut a node off (--set from=all|masters|workers|NODE,… --set way=both|in|out --set port=all|corosync|etcd|api)"
-    options: Options = field(default_factory=lambda: {"from": "all", "way": "both", "port": "all"})
+    summary: str = (
+        "cut nodes off (--set from=all|rest|masters|workers|minority|majority|NODE,… --set way=both|in|out --set port=all|corosync|etcd|api); "
+        "--set shape=ring: no two masters hear the same majority"
+    )
+    options: Options = field(default_factory=lambda: {"from": "all", "way": "both", "port": "all", "shape": "cut"})
 
     def check(self, site: Site, options: Options) -> str:
         """The words must mean something."""
@@ -85,24 +121,40 @@ class Partition(_Rules):
             return f"way={options['way']}: both, in or out"
         if options["port"] not in {"all", *PORTS}:
             return f"port={options['port']}: all, {', '.join(PORTS)}"
-        if site.node.run(["sh", "-c", "command -v nft"], check=False).code != 0:
-            return "its image has no nft"
+        if options["shape"] not in {"cut", "ring"}:
+            return f"shape={options['shape']}: cut or ring"
+        if options["shape"] == "ring":
+            return self._ring(site, options)
         return "" if peers(site, options["from"]) else f"from={options['from']}: names no other node of this lab"
 
+    def _ring(self, site: Site, options: Options) -> str:
+        masters = [node.name for node in site.topology.masters]
+        if len(masters) < 3:  # noqa: PLR2004 (with two, a majority is both)
+            return "a ring needs three masters or more"
+        if site.node.name not in masters:
+            return "a ring is made of masters (target role:master)"
+        if options["from"] != "all" or options["way"] == "out":
+            return "in a ring it is settled who does not hear whom: leave from and way out"
+        return ""
+
     def prepare(self, site: Site, options: Options) -> Options:
-        """Note the others' wires; so many engine calls are not made while the fault fires."""
-        return {"wires": ",".join(wires(site, peers(site, options["from"])))}
+        """Settle who is meant, and note their wires; so many engine calls are not made while the fault fires."""
+        others = peers(site, options["from"])
+        if options["shape"] == "ring":
+            others = [site.others[name] for name in unheard([node.name for node in site.topology.masters], site.node.name)]
+        way = "in" if options["shape"] == "ring" else options["way"]
+        return {"peers": ",".join(other.name for other in others), "wires": ",".join(wires(site, others)), "way": way}
 
     def rules(self, site: Site, hit: Hit) -> str:
         """Drop what comes from and what goes to the others; by wire and by address, as a machine that is off has no wire yet."""
-        others = peers(site, hit.options["from"])
+        others = self._others(site, hit)
         addresses = "{" + ",".join(other.ip for other in others) + "}"
         macs = "{" + hit.before["wires"] + "}"
         kind, numbers = PORTS.get(hit.options["port"], ("", ""))
         ports = [f"{kind} {end} {numbers}" for end in ("sport", "dport")] if kind else [""]
         chains = ""
         for way, hook, side in (("in", "ingress", "saddr"), ("out", "egress", "daddr")):
-            if hit.options["way"] not in {way, "both"}:
+            if hit.before["way"] not in {way, "both"}:
                 continue
             lines = [f"ip {side} {addresses} {port} counter drop" for port in ports]
             if hit.before["wires"]:
@@ -114,10 +166,12 @@ class Partition(_Rules):
             chains += chain(way, hook, lines)
         return f"table netdev {table(hit)} {{\n{chains}}}\n"
 
-    def inject(self, site: Site, hit: Hit) -> None:
+    def _others(self, site: Site, hit: Hit) -> list[NodeHandle]:
+        return [site.others[name] for name in hit.before["peers"].split(",")]
+
+    def inject(self, site: Site, hit: Hit) -> str:
         """Lay the rules down and send something for them to drop: a quiet node would show no effect for seconds."""
-        knock = "; ".join(f"busybox ping -c 1 -W 1 {other.ip} >/dev/null 2>&1 &" for other in peers(site, hit.options["from"])).replace("&;", "&")
-        site.node.run(["sh", "-c", f"nft -f - && {{ {knock} }}"], stdin=self.rules(site, hit).encode())
+        return fire(site, hit, self.rules(site, hit), [f"busybox ping -c 1 -W 1 {other.ip}" for other in self._others(site, hit)])
 
 
 @dataclass(frozen=True)
@@ -130,8 +184,7 @@ class Loss(_Rules):
 
     def check(self, site: Site, options: Options) -> str:
         """A share is a number."""
-        if site.node.run(["sh", "-c", "command -v nft"], check=False).code != 0:
-            return "its image has no nft"
+        del site
         good = re.fullmatch(r"\d+(\.\d)?", options["percent"]) and 0 < float(options["percent"]) <= PERCENT
         return "" if good else f"percent={options['percent']}: a number above 0, at most 100, with one decimal at most"
 
@@ -144,67 +197,78 @@ class Loss(_Rules):
 
 
 @dataclass(frozen=True)
-class Queue(Base):
-    """A queueing discipline at the machine's way out; one at a time."""
+class BmcUnreachable(_Rules):
+    """Nothing in or out at the management interface: this master can reach no baseboard controller, and so fence nobody."""
 
-    name: str
-    summary: str
-    kind: str
-    words: str
-    """What follows `tc qdisc add dev eth0 root handle 1a1b:`, with the options filled in."""
-    options: Options = field(default_factory=dict)
-    needs: str = ""
+    name: str = "bmc-unreachable"
+    summary: str = "cut a master off the management network, so that it can fence nobody (--set device=mgmt0)"
+    options: Options = field(default_factory=lambda: {"device": "mgmt0"})
+    needs: str = "nft, and a management interface (fencing)"
 
     def check(self, site: Site, options: Options) -> str:
-        """Try it on a throw-away interface of the node's, which is removed at once: kernels lack some disciplines."""
-        if any(not re.fullmatch(r"[0-9.]+[a-z%]*", value) for value in options.values()):
-            return "options are numbers with units: 100ms, 1mbit, 5%"
-        words = self.words.format(**options)
-        probe = (
-            "ip link del halab-try 2>/dev/null; ip link add halab-try type veth peer name halab-try2 || exit 1; "
-            f"tc qdisc add dev halab-try root {words}; code=$?; ip link del halab-try; exit $code"
-        )
-        tried = site.node.run(["sh", "-c", probe], check=False)
-        if tried.code != 0:
-            lacking = "qdisc" in tried.output or "Unknown" in tried.output
-            return f"this kernel lacks {self.kind}" if lacking else tried.output.strip()
-        if f"qdisc {self.kind}" in self._shown(site) or "1a1b:" in self._shown(site):
-            return f"{site.node.name} has such a fault already: heal that first"
-        return ""
+        """The interface must be there."""
+        if not re.fullmatch(r"[a-z][a-z0-9]{0,14}", options["device"]) or options["device"] == DEVICE:
+            return f"device={options['device']}: an interface's name, but not {DEVICE} (that is `partition`)"
+        return "" if self._network(site, options["device"]) else f"{site.node.name} has no interface {options['device']}"
 
-    def _shown(self, site: Site) -> str:
-        return site.node.run(["tc", "-s", "qdisc", "show", "dev", DEVICE, "root"], check=False).output
+    def _network(self, site: Site, device: str) -> str:
+        """Give the interface's address and network, or nothing."""
+        shown = site.node.run(["ip", "-4", "-o", "addr", "show", "dev", device], check=False).output
+        found = re.search(r"inet (\S+)", shown)
+        return found[1] if found else ""
+
+    def prepare(self, site: Site, options: Options) -> Options:
+        """Choose an address to knock at: any neighbour's, as already the question for its wire is dropped."""
+        place = ip_interface(self._network(site, options["device"]))
+        return {"knock": str(next(address for address in place.network.hosts() if address != place.ip))}
+
+    def rules(self, site: Site, hit: Hit) -> str:
+        """Drop everything."""
+        del site
+        device = hit.options["device"]
+        both = "".join(chain(way, hook, ["counter drop"], device) for way, hook in (("in", "ingress"), ("out", "egress")))
+        return f"table netdev {table(hit)} {{\n{both}}}\n"
+
+    def inject(self, site: Site, hit: Hit) -> str:
+        """Lay the rules down and knock."""
+        return fire(site, hit, self.rules(site, hit), [f"busybox ping -c 1 -W 1 {hit.before['knock']}"])
+
+
+RATE = "tbf rate {rate} burst 16kb latency 400ms"
+
+
+@dataclass(frozen=True)
+class Rate(Base):
+    """A narrow way out, by the queueing discipline tbf: what does not fit waits, then is lost."""
+
+    name: str = "rate"
+    summary: str = "limit what a node sends (--set rate=1mbit)"
+    options: Options = field(default_factory=lambda: {"rate": "1mbit"})
+    needs: str = "tbf in the kernel"
+
+    def lacks(self, site: Site) -> str:
+        """Some kernels lack it."""
+        return qdisc.lacks(site, "tbf", RATE.format(rate="1mbit"))
+
+    def check(self, site: Site, options: Options) -> str:
+        """A rate as tc knows it; one discipline at a time."""
+        if not re.fullmatch(r"\d+(\.\d+)?[kmg]?bit", options["rate"]):
+            return f"rate={options['rate']}: for example 500kbit, 1mbit"
+        return qdisc.taken(site)
 
     def inject(self, site: Site, hit: Hit) -> None:
         """Put it in place of the one that was there."""
-        site.node.run(["sh", "-c", f"tc qdisc replace dev {DEVICE} root handle 1a1b: {self.words.format(**hit.options)}"])
+        qdisc.put(site, RATE.format(**hit.options))
 
     def proof(self, site: Site, hit: Hit) -> str:
         """Packets went through it."""
         del hit
-        shown = self._shown(site)
-        sent = re.search(r"Sent (\d+) bytes", shown)
-        return f"{shown.splitlines()[0]}: {sent[1]} bytes went through" if "1a1b:" in shown and sent and sent[1] != "0" else ""
+        return qdisc.proof(site)
 
     def heal(self, site: Site, hit: Hit) -> None:
         """The kernel's own discipline comes back."""
-        del hit
-        if site.engine.inspect(site.node.container)["State"]["Status"] == "running" and "1a1b:" in self._shown(site):
-            site.node.run(["tc", "qdisc", "del", "dev", DEVICE, "root"], check=False)
+        if same_life(site, hit):
+            qdisc.remove(site)
 
 
-NETEM = "the kernel's netem"
-FAULTS = (
-    Partition(),
-    Loss(),
-    Queue("rate", "limit what a node sends (--set rate=1mbit)", "tbf", "tbf rate {rate} burst 16kb latency 400ms", {"rate": "1mbit"}),
-    Queue(
-        "latency", "delay what a node sends (--set delay=100ms --set jitter=10ms)", "netem", "netem delay {delay} {jitter}",
-        {"delay": "100ms", "jitter": "10ms"}, NETEM,
-    ),
-    Queue("corrupt", "flip a bit in a share of what a node sends (--set percent=1%)", "netem", "netem corrupt {percent}", {"percent": "1%"}, NETEM),
-    Queue(
-        "reorder", "send a share of packets before their turn (--set percent=25% --set delay=10ms)", "netem",
-        "netem delay {delay} reorder {percent}", {"percent": "25%", "delay": "10ms"}, NETEM,
-    ),
-)  # fmt: skip
+FAULTS = (Partition(), Loss(), BmcUnreachable(), Rate())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -25,25 +25,31 @@ def _path(hit: Hit) -> str:
     return f"{FOLDER}/{hit.id}.json"
 
 
-def write(engine: Engine, node: NodeHandle, hit: Hit) -> None:
-    """Lay a record down, before the fault acts."""
-    engine.put(node.container, [File(path=_path(hit), content=json.dumps(asdict(hit)).encode(), mode=0o600)])
+def write(node: NodeHandle, hit: Hit) -> None:
+    """Lay a record down, before the fault acts. The node runs and its own shell writes: the engine takes twice as long for a file."""
+    path = _path(hit)
+    script = f"umask 077; mkdir -p {FOLDER} && cat > {path}.new && mv {path}.new {path}"
+    node.run(["sh", "-c", script], stdin=json.dumps(asdict(hit)).encode())
 
 
 def clear(engine: Engine, node: NodeHandle, hit: Hit) -> None:
     """Take a record back. A node that does not run keeps an empty one: the engine can write its files, but not remove them."""
-    engine.put(node.container, [File(path=_path(hit), content=b"", mode=0o600)])
-    with contextlib.suppress(EngineError):
-        node.run(["rm", "-f", _path(hit)], check=False)
+    try:
+        node.run(["rm", "-f", _path(hit)])
+    except EngineError:
+        engine.put(node.container, [File(path=_path(hit), content=b"", mode=0o600)])
 
 
 def read(engine: Engine, nodes: Iterable[NodeHandle]) -> tuple[Hit, ...]:
     """Give the active faults of these nodes, the oldest first."""
-    found = []
-    for node in nodes:
+
+    def ask(node: NodeHandle) -> list[Hit]:
         try:
             files = unpack(engine.read(node.container, FOLDER))
         except EngineError:  # no record was ever laid down there, or the node is gone
-            continue
-        found += [Hit(**json.loads(content)) for content in files.values() if content]
+            return []
+        return [Hit(**json.loads(content)) for path, content in files.items() if content and path.endswith(".json")]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = [hit for hits in pool.map(ask, nodes) for hit in hits]
     return tuple(sorted(found, key=lambda hit: hit.since))

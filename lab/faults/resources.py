@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from lab.faults import Hit, Options, Site
 
 
-
 @dataclass(frozen=True)
 class Cpu(Base):
     """The machine gets a share of one processor and is throttled when it wants more."""

@@ -25,6 +25,8 @@ from lab.topology.model import (
     management_of,
 )
 from lab.topology.reader import MAX_BYTES, Problems, Value, compose, override, plain, shown
+from lab.topology.scenarios import Scenario
+from lab.topology.scenarios import read as read_scenario
 from lab.topology.words import ADDONS, DISTRIBUTIONS
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ KEYS: dict[str, dict[str, bool]] = {
         "loadbalancer": True,
         "addons": False,
         "images": False,
+        "scenarios": False,
     },
     "network": {"subnet": True, "vip": True, "gateway": False, "management": False, "pool": False},
     "kubernetes": {
@@ -86,6 +89,7 @@ class Loaded:
 
     topology: Topology
     warnings: tuple[Problem, ...] = ()
+    scenarios: tuple[Scenario, ...] = ()
 
 
 def load(path: Path, overrides: tuple[str, ...] = (), name: str = "") -> Loaded:
@@ -123,9 +127,25 @@ def parse(text: str, path: str, overrides: tuple[str, ...] = (), name: str = "",
     if name:
         root.data["name"] = Value(name, 0, "--name", quoted=True)
     draft = _draft(root, base or Path(path).parent, problems)
+    own = _scenarios(root.data.get("scenarios"), path, problems)
     checks.check(draft, problems, warnings)
     problems.raise_any(path)
-    return Loaded(_topology(draft), tuple(sorted(warnings.found)))
+    return Loaded(_topology(draft), tuple(sorted(warnings.found)), own)
+
+
+def _scenarios(value: Value | None, path: str, problems: Problems) -> tuple[Scenario, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value.data, list):
+        problems.add(value, "`scenarios` must be a list", "`halab scenario show crash-vip-holder` shows one")
+        return ()
+    found: dict[str, Scenario] = {}
+    for item in value.data:
+        one = read_scenario(item, problems, path)
+        if one.name in found:
+            problems.add(item, f"a scenario `{one.name}` stands here a second time", "give it another name")
+        found[one.name] = one
+    return tuple(found.values())
 
 
 def _draft(root: Value, base: Path, problems: Problems) -> Draft:

@@ -120,6 +120,13 @@ class Topology:
         return tuple(node for node in self.nodes if node.role is Role.WORKER)
 
     @property
+    def halves(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The masters as minority and majority: the most that may be lost, from the file's beginning, and the rest."""
+        names = [node.name for node in self.masters]
+        few = (len(names) - 1) // 2
+        return tuple(names[:few]), tuple(names[few:])
+
+    @property
     def balancer(self) -> Node:
         """The load balancer as a node."""
         return Node(name=self.loadbalancer.name, role=Role.LOADBALANCER, ip=self.loadbalancer.ip)

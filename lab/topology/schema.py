@@ -30,6 +30,7 @@ def schema() -> dict[str, Any]:
         "loadbalancer": _loadbalancer(),
         "addons": _words("What runs in the cluster once it is ready.", ADDONS, ["dns-ha"]),
         "images": _images(),
+        "scenarios": _scenarios(),
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -94,6 +95,23 @@ def _images() -> dict[str, Any]:
         "k3s_images": _described("The archive of K3s' images used instead of a download.", type="string", minLength=1),
     }
     return _object("Files of yours, relative to this file's folder.", properties)
+
+
+def _scenarios() -> dict[str, Any]:
+    texts = {"type": "array", "items": {"type": "string"}}
+    step = _described("A verb with a value, and what goes with it.", type="object", minProperties=1)
+    properties = {
+        "name": _text("Its name.", _LABEL),
+        "summary": _described("What happens, in a sentence.", type="string"),
+        "settle": _duration("How long the steady lab is measured before the first step.", "5s"),
+        "steps": _described("What is done, in this order.", type="array", items=step, minItems=1),
+        "expect": _described("What must hold, for example outage(api.vip) <= 5s.", **texts),
+        "repeats": _described("How often it is run.", type="integer", minimum=1, maximum=100),
+        "seed": _described("Decides every random choice.", type="integer", minimum=0),
+        "probes": _described("What is measured; everything by default.", **texts),
+    }
+    scenario = _object("A scenario.", properties, "name", "steps", "expect")
+    return _described("What can be done to the lab with `halab scenario run FILE NAME`.", type="array", items=scenario)
 
 
 def _described(description: str, **rest: Any) -> dict[str, Any]:  # noqa: ANN401 (any keyword of JSON Schema)

@@ -30,10 +30,11 @@ NAME = "e2e-ceph"
 @pytest.fixture(scope="module")
 def own(halab: Cli, distribution: Distribution) -> Iterator[str]:
     halab("destroy", NAME)
-    network = [word for value in ("network.subnet=172.30.41.0/24", "network.vip=172.30.41.50", "loadbalancer.ip=172.30.41.40") for word in ("--set", value)]
-    hosts = {"m": 49, "m2": 48, "m3": 47, "w1": 41, "w2": 42, "w3": 43}
-    nodes = [word for name, host in hosts.items() for word in ("--set", f"nodes.{name}.ip=172.30.41.{host}")]
-    words = (*network, *nodes, "--set", "loadbalancer.host_port=0", *distribution.words)
+    hosts = {"network.vip": 50, "loadbalancer.ip": 40, "nodes.m.ip": 49, "nodes.m2.ip": 48, "nodes.m3.ip": 47}
+    hosts |= {"nodes.w1.ip": 41, "nodes.w2.ip": 42, "nodes.w3.ip": 43}
+    values = [f"{key}=172.30.41.{host}" for key, host in hosts.items()]
+    changes = [word for value in ("network.subnet=172.30.41.0/24", "loadbalancer.host_port=0", *values) for word in ("--set", value)]
+    words = (*changes, *distribution.words)
     halab("start", str(TOPOLOGIES / "3m3w.yaml"), "--name", NAME, *words, timeout=1800)
     yield NAME
     if "HALAB_KEEP" not in os.environ:

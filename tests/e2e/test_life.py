@@ -83,7 +83,7 @@ def test_the_vip_leaves_a_master_whose_api_died(inside: Inside, distribution: Di
 @pytest.mark.distribution
 def test_the_lab_comes_back_in_another_order(inside: Inside, halab: Cli) -> None:
     before = ids(inside.lab)
-    assert len(halab.json("stop", inside.lab)["stopped"]) == 7
+    assert len(halab.json("stop", inside.lab)["stopped"]) == 8
     assert all(row["state"] == "exited" for row in inside.status()["nodes"])
     for node in ("w3", "m3", "lb", "m"):
         docker("start", f"halab-{inside.lab}-{node}")

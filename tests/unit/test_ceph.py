@@ -36,9 +36,11 @@ def test_numbers_that_meet_within_a_lab_give_way(topology: Topology, monkeypatch
     assert sorted(disk.numbers(topology).values()) == list(range(disk.FIRST, disk.FIRST + len(topology.nodes)))
 
 
-@pytest.mark.parametrize("name", ["sda", "vda", "nvme0n1", "loop0", "loop999", "/dev/loop1234", "loop1234p1", "loop", "", "dm-0", "loop1 sda", "loop9999999"])
+@pytest.mark.parametrize(
+    "name", ["sda", "vda", "nvme0n1", "loop0", "loop999", "/dev/loop1234", "loop1234p1", "loop", "", "dm-0", "loop1 sda", "loop9999999"]
+)
 def test_no_other_device_is_ever_given_to_ceph(name: str) -> None:
-    with pytest.raises(InputError, match="only loop devices|may not"):
+    with pytest.raises(InputError, match="may not have"):
         disk.checked(name)
 
 
@@ -116,5 +118,5 @@ def test_published_manifests_are_read_as_yaml_means_them() -> None:
     [("HEALTH_OK", (), True), ("HEALTH_WARN", tuple(ALLOWED), True), ("HEALTH_WARN", ("OSD_DOWN",), False),
      ("HEALTH_WARN", ("SLOW_OPS", "PG_DEGRADED"), False), ("HEALTH_ERR", (), False), ("HEALTH_ERR", ("SLOW_OPS",), False)],
 )  # fmt: skip
-def test_health_is_good_enough_for_allowed_reasons_only(status: str, codes: tuple[str, ...], good: bool) -> None:
+def test_health_is_good_enough_for_allowed_reasons_only(status: str, codes: tuple[str, ...], *, good: bool) -> None:
     assert working(status, codes) is good

@@ -1,12 +1,83 @@
 // halab-probe samples a lab from inside it, on a fixed schedule, and writes what it saw as lines of JSON.
+//
+//	halab-probe FILE|-          ask the questions of a configuration until its duration is over, or SIGTERM
+//	halab-probe serve ADDRESS   answer HTTP requests with the machine's name: the target behind the test Service
 package main
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"os"
+	"os/signal"
+	"syscall"
+	"time"
 )
 
 func main() {
-	fmt.Fprintln(os.Stderr, "halab-probe: no questions given")
-	os.Exit(2)
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "halab-probe:", err)
+		os.Exit(2)
+	}
+}
+
+func run(arguments []string) error {
+	switch {
+	case len(arguments) == 2 && arguments[0] == "serve":
+		return serve(arguments[1])
+	case len(arguments) == 1:
+		config, err := readConfig(arguments[0])
+		if err != nil {
+			return err
+		}
+		stop := make(chan os.Signal, 1)
+		signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+		return sample(config, stop)
+	}
+	return fmt.Errorf("no questions given: halab-probe FILE|- or halab-probe serve ADDRESS")
+}
+
+func serve(address string) error {
+	name, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	answer := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, name) })
+	server := &http.Server{Addr: address, Handler: answer, ReadHeaderTimeout: 5 * time.Second}
+	return server.ListenAndServe()
+}
+
+// sample asks everything until the end, then reads back what was written, and says how well the schedule was kept.
+func sample(config *Config, stop <-chan os.Signal) error {
+	out, err := openOutput(config.Output)
+	if err != nil {
+		return err
+	}
+	out.write(clockLine())
+	out.flush()
+	runner, err := newRunner(config, out)
+	if err != nil {
+		return err
+	}
+	runner.start()
+	gone := make(chan struct{})
+	if config.Attached {
+		go func() {
+			io.Copy(io.Discard, os.Stdin)
+			close(gone)
+		}()
+	}
+	var over <-chan time.Time
+	if config.Duration > 0 {
+		over = time.After(seconds(config.Duration))
+	}
+	select {
+	case <-stop:
+	case <-over:
+	case <-gone:
+	case <-out.failed: // nobody reads any more: sampling on would only load the lab
+	}
+	runner.finish()
+	out.write(runner.statistics())
+	return out.close()
 }

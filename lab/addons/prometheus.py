@@ -1,0 +1,124 @@
+"""prometheus: the lab's figures and alerts, installed by Helm.
+
+The chart is halab's own (images/charts/prometheus), which has the keys and names of prometheus-community's; `--chart` takes that one,
+or any other with these keys. Data live as long as the server's pod: one that moves to another node begins anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from lab import data, nginx
+from lab.addons import Addon, Chart, Needs, PodImage
+from lab.addons._objects import meta
+from lab.addons._prometheus_values import CLUSTER_PORT, IMAGES, NGINX_EXPORTER, NGINX_PORT, QUICK, RELEASE, SERVER, SPACE, values
+from lab.errors import LabError
+from lab.kube import node_ready
+from lab.spec import File
+from lab.wait import Observation
+
+if TYPE_CHECKING:
+    from lab.addons import Object, Site
+    from lab.node import NodeHandle
+
+MEMORY_MIB = 700
+"""Server 250 MiB, six node exporters 90, the rest 150 (measured), and room for two days of data."""
+UNIT = "ha_cluster_exporter"
+ARGUMENTS = "/etc/sysconfig/prometheus-ha_cluster_exporter"
+"""Debian's unit reads it."""
+
+
+def query(site: Site, expression: str) -> list[Object]:
+    """Ask Prometheus, through the API server's way to Services: so it is reached wherever the API is. Raises LabError."""
+    path = f"/api/v1/namespaces/{SPACE}/services/{SERVER}:80/proxy/api/v1/query?query={quote(expression)}"
+    return list(site.cluster.get(path)["data"]["result"])
+
+
+def _exporter(site: Site) -> tuple[Object, ...]:
+    """nginx's exporter, which no chart has: it asks the load balancer."""
+    image, tag = IMAGES["nginx"]
+    labels = {"app": NGINX_EXPORTER}
+    uri = f"http://{site.topology.loadbalancer.ip}:{nginx.STATUS_PORT}{nginx.STATUS_PATH}"
+    container = {
+        "name": "nginx-exporter",
+        "image": f"{image}:{tag}",
+        "imagePullPolicy": "IfNotPresent",
+        "args": [f"--nginx.scrape-uri={uri}", f"--web.listen-address=:{NGINX_PORT}"],
+        "ports": [{"name": "metrics", "containerPort": NGINX_PORT}],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsUser": 65534, "runAsNonRoot": True},
+    }
+    pod = {"automountServiceAccountToken": False, "tolerations": QUICK, "containers": [container]}
+    template = {"metadata": {"labels": labels}, "spec": pod}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": meta(NGINX_EXPORTER, SPACE, **labels),
+        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
+    }
+    ports = [{"name": "metrics", "port": NGINX_PORT, "targetPort": "metrics", "protocol": "TCP"}]
+    spec = {"selector": labels, "ports": ports}
+    return deployment, {"apiVersion": "v1", "kind": "Service", "metadata": meta(NGINX_EXPORTER, SPACE, **labels), "spec": spec}
+
+
+class Prometheus(Addon):
+    """Prometheus as an Addon."""
+
+    name = "prometheus"
+    summary = "figures and alerts of everything in the lab; its web page by `kubectl expose deployment prometheus-server`"
+    options = ("chart",)
+
+    def needs(self, site: Site) -> Needs:
+        """Memory."""
+        del site
+        return Needs(memory_mib=MEMORY_MIB)
+
+    def images(self, site: Site) -> tuple[PodImage, ...]:
+        """The server and its helpers on workers, a node exporter everywhere."""
+        del site
+        words = ("prometheus", "alertmanager", "kube-state-metrics", "nginx-exporter")
+        return (*(PodImage(word) for word in words), PodImage("node-exporter", masters=True))
+
+    def chart(self, site: Site) -> Chart:
+        """The user's, else halab's own."""
+        source = site.options.get("chart") or str(data.shipped("images") / "charts" / "prometheus")
+        return Chart(release=RELEASE, namespace=SPACE, source=source, values=values(site.topology))
+
+    def manifests(self, site: Site) -> tuple[Object, ...]:
+        """What no chart has."""
+        return _exporter(site)
+
+    def prepare(self, site: Site) -> None:
+        """Start the exporter of Pacemaker and Corosync on the masters that run: it asks their own tools, and so it is a service there."""
+        for master in self._running(site):
+            content = f"ARGS=--web.listen-address={master.ip}:{CLUSTER_PORT}\n".encode()
+            master.run(["mkdir", "-p", ARGUMENTS.rsplit("/", 1)[0]])
+            master.put([File(path=ARGUMENTS, content=content)])
+            master.run(["systemctl", "enable", "--now", UNIT])
+
+    def clean(self, site: Site) -> None:
+        """Stop it."""
+        for master in self._running(site):
+            master.run(["systemctl", "disable", "--now", UNIT], check=False)
+
+    def _running(self, site: Site) -> list[NodeHandle]:
+        return [master for node in site.topology.masters if (master := site.node(node.name)).running]
+
+    def ready(self, site: Site) -> Observation:
+        """It has figures of every Ready node, of every master's parts, of DNS and load balancer, and the alerting rules are loaded."""
+        ready = {name for name, item in site.cluster.nodes().items() if node_ready(item)[0]}
+        masters = len([node for node in site.topology.masters if node.name in ready])
+        wanted = {"apiserver": masters, "etcd": masters, "pacemaker": masters, "kubelet": len(ready), "node-exporter": len(ready)}
+        wanted |= {"coredns": 1, "kube-state-metrics": 1, "nginx": 1}
+        try:
+            found = {row["metric"]["job"]: int(row["value"][1]) for row in query(site, "sum by (job) (up)")}
+            nginx_up = query(site, "nginx_up == 1")
+        except LabError as error:
+            return Observation(ok=False, seen=f"the server does not answer yet ({error.message[:120]})")
+        missing = [f"{job} {found.get(job, 0)} of {count}" for job, count in wanted.items() if found.get(job, 0) < count]
+        if missing or not nginx_up:
+            return Observation(ok=False, seen=f"scraped so far: {', '.join(missing) or 'all but nginx itself'}")
+        return Observation(ok=True, seen=f"{sum(found.values())} targets up, figures of {len(ready)} nodes")
+
+
+ADDON = Prometheus()

@@ -1,0 +1,114 @@
+"""Outages of each probe: how many, how long, when. By itself it fails only for what never came back; how long is too long, an expectation says."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab.checkers import Figure, Verdict, verdict
+from lab.samples import Span, is_good, outages, series
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lab.history import History
+    from lab.samples import Series
+
+
+@dataclass(frozen=True, slots=True)
+class Outages:
+    """A probe's outages. `resolution`: seconds, the probe's interval."""
+
+    probe: str
+    spans: tuple[Span, ...]
+    resolution: float
+    worst: tuple[float, float, float]
+    """Longest, count and total, if it was out wherever the instrument did not look."""
+    trouble: str = ""
+    """Why nothing can be said."""
+    blind: str = ""
+    """Where the instrument did not look."""
+
+    @property
+    def longest(self) -> float:
+        """Seconds; 0 without an outage."""
+        return max((span.seconds for span in self.spans), default=0.0)
+
+    @property
+    def total(self) -> float:
+        """Unavailable in all, seconds."""
+        return sum(span.seconds for span in self.spans)
+
+    @property
+    def open(self) -> bool:
+        """It was still out when the samples ended."""
+        return any(span.open for span in self.spans)
+
+
+def measure(history: History, prefix: str = "") -> dict[str, Outages]:
+    """Give the outages of the probes that ask a yes-or-no question, by probe. Pure observation (no good sample can be bad) is none of them."""
+    return {name: _of(found) for name, found in series(history, prefix).items() if not _observes(found)}
+
+
+OBSERVERS = ("nodes", "endpoints", "pods", "vip.arp", "etcd")
+"""Probes whose `value` is the answer; `ok` says only that there was one."""
+
+
+def _observes(found: Series) -> bool:
+    return any(found.name == name or found.name.startswith(f"{name}.") for name in OBSERVERS)
+
+
+def _of(found: Series) -> Outages:
+    points = found.points(is_good)
+    spans = outages(points, found.interval, found.patience)
+    feared = spans
+    if found.stalls:
+        feared = outages(found.feared(is_good), found.interval, found.patience)
+    longest = max((math.inf if span.open else span.seconds for span in feared), default=0.0)
+    total = math.inf if any(span.open for span in feared) else sum(span.seconds for span in feared)
+    return Outages(found.name, spans, found.interval, (longest, float(len(feared)), total), found.trouble(), found.blind())
+
+
+def figures(group: str, measured: Iterable[Outages]) -> tuple[Figure, ...]:
+    """Give the figures of a probe, or of a group of probes that have a prefix in common: the worst of them counts."""
+    rows = tuple(measured)
+    seen = [row for row in rows if not row.trouble]
+    note = "; ".join(row.trouble or row.blind for row in rows if row.trouble or row.blind)
+    if any(row.open for row in seen):
+        note = "; ".join(filter(None, ("still out when the samples ended", note)))
+    resolution = max((row.resolution for row in seen), default=0.0)
+
+    def figure(name: str, unit: str, values: list[float], worst: list[float]) -> Figure:
+        value = max(values, default=None)
+        most = math.inf if len(seen) < len(rows) else max(worst, default=math.inf)
+        return Figure(f"{name}({group})", value, unit, resolution if unit else 0.0, most if value is None or most > value else None, note)
+
+    times = [span for row in seen for span in row.spans]
+    found = [
+        figure("outage", "s", [row.longest for row in seen], [row.worst[0] for row in seen]),
+        figure("outages", "", [float(len(row.spans)) for row in seen], [row.worst[1] for row in seen]),
+        figure("unavailable", "s", [row.total for row in seen], [row.worst[2] for row in seen]),
+    ]
+    if times:
+        found.append(Figure(f"outage_first({group})", min(span.begin for span in times), "s", resolution, note="when the first began"))
+        found.append(Figure(f"outage_last({group})", max(span.end for span in times), "s", resolution, note="when the last ended"))
+    return tuple(found)
+
+
+class _Outage:
+    name = "outage"
+    summary = "How often and how long each question went unanswered; fails if one was still unanswered at the end."
+
+    def check(self, history: History) -> Verdict:
+        measured = measure(history)
+        bad = [f"{row.probe} was still out when the samples ended, since {row.spans[-1].begin:.2f} s" for row in measured.values() if row.open]
+        unsure = [row.trouble or row.blind for row in measured.values() if row.trouble or row.blind]
+        if not measured:
+            unsure.append("no probe asked anything")
+        out = sum(bool(row.spans) for row in measured.values())
+        good = [f"{out} of {len(measured)} probes had an outage, and all came back" if out else f"none of {len(measured)} probes had an outage"]
+        return verdict(self.name, bad, unsure, good, [figure for name, row in measured.items() for figure in figures(name, [row])])
+
+
+CHECKER = _Outage()

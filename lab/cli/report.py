@@ -1,0 +1,64 @@
+"""report: tell a run again, judge it anew, put two side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from lab.errors import InputError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+
+def complete_run(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
+    """Complete runs' names."""
+    from lab import runs
+
+    return [name for name in ("last", *(run.name for run in runs.all_runs())) if name.startswith(incomplete)]
+
+
+@click.command("report", epilog="Examples: halab report last · halab report --compare RUN RUN · halab report last -o html > r.html")
+@click.argument("run", required=False, shell_complete=complete_run)
+@click.option("--compare", nargs=2, metavar="RUN RUN", help="Two runs side by side.")
+@click.option("-o", "--output", type=click.Choice(["text", "json", "junit", "html"]), default="text", show_default=True, help="Form of the answer.")
+def report_command(run: str | None, compare: tuple[str, str] | None, output: str) -> None:
+    """Judge a RUN from its history and show its report; without RUN, list the runs.
+
+    RUN is a folder, a run's name or its beginning, or `last`. The reports in the folder are written anew. Exit code 0, 4 or 5, as for the run.
+    """
+    from lab import checkers, report, runs, trials
+
+    if compare:
+        if run:
+            raise InputError("--compare names both runs", "leave the other one out")
+        both = report.compare(*(trials.judge(runs.find(word)) for word in compare))
+        forms = {"text": report.comparison_text, "json": report.comparison_json, "html": report.comparison_html}
+        if output not in forms:
+            raise InputError(f"two runs cannot be told as {output}", "text, json or html")
+        click.echo(forms[output](both), nl=False)
+        return
+    if run is None:
+        _list(output)
+        return
+    folder = runs.find(run)
+    built = trials.judge(folder)
+    forms_one = {"text": report.text, "json": report.json_text, "junit": report.junit, "html": report.html}
+    click.echo(forms_one[output](built))
+    if output == "text":
+        click.echo(f"everything is in {folder} (report.html for a browser)")
+    raise SystemExit(checkers.EXIT_CODES[built.outcome])
+
+
+def _list(output: str) -> None:
+    from lab import runs
+    from lab.cli import output as out
+
+    found = runs.all_runs()
+    if output == "json":
+        out.answer([{"run": path.name, "folder": str(path)} for path in found])
+    elif found:
+        out.table(["RUN", "FOLDER"], [[path.name, str(path)] for path in found])
+    else:
+        click.echo("no runs yet; `halab scenario run 3m3w crash-vip-holder` makes one", err=True)

@@ -1,0 +1,140 @@
+"""scenario: break a lab as written, measure it, judge it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lab.cli import option_output
+from lab.cli.common import complete_topology, find_lab, load_scenarios, load_topology, topology_path
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from lab.lab import Lab
+    from lab.reporter import Reporter
+    from lab.trials import Run
+
+
+def complete_scenario(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
+    """Complete scenarios that come with halab, and files."""
+    from lab import trials
+
+    words = [*trials.shipped(), *(str(path) for path in Path().glob("*.y*ml"))]
+    return [word for word in words if word.startswith(incomplete)]
+
+
+@click.group("scenario", epilog="Example: halab scenario run 3m3w crash-vip-holder")
+def scenario_command() -> None:
+    """Break a lab as a scenario says, measure what its users feel, judge it. The lab is whole again in the end, whatever happens."""
+
+
+@scenario_command.command("list", epilog="Example: halab scenario list")
+@option_output
+def list_scenarios(output: str) -> None:
+    """List the scenarios that come with halab."""
+    from lab import trials
+    from lab.cli import output as out
+
+    found = [trials.find(name) for name in trials.shipped()]
+    if output == "json":
+        out.answer([_plain(item) for item in found])
+    else:
+        out.table(["SCENARIO", "WHAT HAPPENS"], [[item.name, item.summary] for item in found])
+
+
+@scenario_command.command("show", epilog="Example: halab scenario show crash-vip-holder > mine.yaml")
+@click.argument("scenario", shell_complete=complete_scenario)
+@option_output
+def show(scenario: str, output: str) -> None:
+    """Show a scenario as it is written, to begin one's own with."""
+    from lab import trials
+    from lab.cli import output as out
+
+    found = trials.find(scenario)
+    if output == "json":
+        out.answer(_plain(found))
+    else:
+        click.echo(Path(found.path).read_text(encoding="utf-8"), nl=False)
+
+
+def _plain(item: Any) -> dict[str, Any]:  # noqa: ANN401 (a Scenario)
+    return {
+        "name": item.name,
+        "summary": item.summary,
+        "steps": [step.describe() for step in item.steps],
+        "expect": [expectation.text for expectation in item.expect],
+        "path": item.path,
+    }
+
+
+@scenario_command.command("run", epilog="Examples: halab scenario run 3m3w crash-vip-holder · halab scenario run lab.yaml mine.yaml --repeats 10")
+@click.argument("lab", metavar="LAB|FILE", shell_complete=complete_topology)
+@click.argument("scenario", shell_complete=complete_scenario)
+@click.option("--seed", type=int, default=None, help="Decides every random choice; the report names the one that was used.")
+@click.option("--repeats", type=click.IntRange(1, 100), default=None, help="Run it so often; every run has its own folder.")
+@option_output
+def run(lab: str, scenario: str, seed: int | None, repeats: int | None, output: str) -> None:
+    """Run SCENARIO on a lab; one that does not run yet is started from its FILE.
+
+    Exit code 0 where all expectations are met, 4 where one is not, 5 where it cannot be said.
+    """
+    from lab import trials
+    from lab.cli import output as out
+
+    own = load_scenarios(lab) if topology_path(lab) is not None else ()
+    wanted = trials.find(scenario, own)
+    done: list[Run] = []
+    with out.Progress(f"{wanted.name} on {lab}") as progress:
+        found = _running(lab, progress)
+        for number in range(repeats or wanted.repeats):
+            chosen = seed if seed is None else seed + number
+            done.append(trials.run(found, wanted, chosen, progress, threading.Event()))
+            progress.done(wanted.name, f"run {number + 1}: {done[-1].outcome}: {done[-1].folder}")
+            if done[-1].error == "interrupted":
+                break
+    if output == "json":
+        out.answer({"runs": [_run(one) for one in done], "figures": trials.summary(done)})
+    else:
+        _tell(done)
+    raise SystemExit(130 if done[-1].error == "interrupted" else trials.exit_code(done))
+
+
+def _running(word: str, progress: Reporter) -> Lab:
+    """Give the lab that a word means, started where it does not run."""
+    from lab import engine
+    from lab import lab as labs
+
+    connected = engine.connect()
+    name = word
+    if topology_path(word) is not None:
+        topology = load_topology(word)
+        name = topology.name
+        if name not in connected.labs():
+            made = labs.Lab(connected, topology, progress)
+            made.start()
+            return made
+    return find_lab(name, progress)
+
+
+def _run(one: Run) -> dict[str, Any]:
+    from lab import trials
+
+    return {"folder": str(one.folder), "outcome": one.outcome, "error": one.error, "report": trials.load_json(one.folder)}
+
+
+def _tell(done: list[Run]) -> None:
+    from lab import report, trials
+    from lab.cli import output as out
+
+    for one in done:
+        click.echo(report.text(one.report))
+        if one.error:
+            click.echo(f"it did not end as written: {one.error}")
+        click.echo(f"everything is in {one.folder} (report.html for a browser)")
+    if len(done) > 1:
+        rows = [[row["figure"], f"{row['median']:.3f}", f"{row['worst']:.3f}", str(len(row["runs"]))] for row in trials.summary(done)]
+        out.table(["FIGURE", "MEDIAN", "WORST", "RUNS"], rows)

@@ -1,0 +1,34 @@
+"""halab's own programs on a machine as systemd units of one fault: started, asked how far they are, ended. Nothing of them stays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab.faults import Hit, Site
+
+
+def lacks(site: Site, program: str) -> str:
+    """Say so where the node's image has no such program."""
+    there = site.node.run(["sh", "-c", f"command -v {program}"], check=False).code == 0
+    return "" if there else f"its image has no {program} (`halab images build`, then a new lab)"
+
+
+def unit(hit: Hit, program: str) -> str:
+    """Name the unit of a fault's program."""
+    return f"{program}-{hit.id}.service"
+
+
+def start_words(hit: Hit, program: str, words: list[str]) -> list[str]:
+    """Give the command that starts a program and ends once it says that it is ready."""
+    return [
+        "systemd-run", "--quiet", "--collect", f"--unit={unit(hit, program)}", "--service-type=notify",
+        f"--description=halab fault {hit.fault} {hit.id}", f"/usr/local/bin/{program}", *words,
+    ]  # fmt: skip
+
+
+def told(site: Site, hit: Hit, program: str) -> dict[str, int]:
+    """Give what the program says that it did: word → number; nothing where it does not run."""
+    text = site.node.run(["systemctl", "show", "-P", "StatusText", unit(hit, program)], check=False).output.strip()
+    pairs = (part.rsplit(" ", 1) for part in text.split(", ") if " " in part)
+    return {word: int(number) for word, number in pairs}

@@ -1,0 +1,54 @@
+"""A queueing discipline of a fault's at a machine's way out: tried, put, shown, removed."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab.faults import Site
+
+DEVICE = "eth0"
+HANDLE = "1a1b:"
+"""The root discipline of a fault bears it; the kernel's own never does."""
+
+
+def lacks(site: Site, kind: str, words: str) -> str:
+    """Try a discipline on a throw-away interface of the node's, removed at once: kernels lack some."""
+    probe = (
+        "ip link del halab-try 2>/dev/null; ip link add halab-try type veth peer name halab-try2 || exit 1; "
+        f"tc qdisc add dev halab-try root {words}; code=$?; ip link del halab-try; exit $code"
+    )
+    tried = site.node.run(["sh", "-c", probe], check=False)
+    if tried.code == 0:
+        return ""
+    lacking = "qdisc" in tried.output or "Unknown" in tried.output
+    return f"this kernel lacks {kind}" if lacking else tried.output.strip()
+
+
+def shown(site: Site) -> str:
+    """Give what tc says of the machine's way out."""
+    return site.node.run(["tc", "-s", "qdisc", "show", "dev", DEVICE, "root"], check=False).output
+
+
+def taken(site: Site) -> str:
+    """Say so where a fault's discipline is there already: there is room for one."""
+    return f"{site.node.name} has such a fault already: heal that first" if HANDLE in shown(site) else ""
+
+
+def put(site: Site, words: str) -> None:
+    """Put a discipline in place of the one that was there."""
+    site.node.run(["sh", "-c", f"tc qdisc replace dev {DEVICE} root handle {HANDLE} {words}"])
+
+
+def proof(site: Site) -> str:
+    """Packets went through it."""
+    text = shown(site)
+    sent = re.search(r"Sent (\d+) bytes", text)
+    return f"{text.splitlines()[0].strip()}: {sent[1]} bytes went through" if HANDLE in text and sent and sent[1] != "0" else ""
+
+
+def remove(site: Site) -> None:
+    """Let the kernel's own discipline come back."""
+    if HANDLE in shown(site):
+        site.node.run(["tc", "qdisc", "del", "dev", DEVICE, "root"])

@@ -1,0 +1,83 @@
+"""The journals of a lab's machines, of those that are off, too: their disks are read and their journals understood elsewhere."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab.engine import unpack
+from lab.errors import EngineError, LabError
+from lab.milestones import FIELDS, Entry, entries, timeline
+from lab.spec import LABEL, File
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from lab.engine import Engine
+    from lab.node import NodeHandle
+
+FOLDER = "/var/log/journal"
+READ_S = 60.0
+"""For one machine's journal; an hour of a master's is some megabytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Journals:
+    """What was read, and what could not be, with the reason."""
+
+    entries: tuple[Entry, ...]
+    problems: tuple[str, ...]
+
+    def save(self, folder: Path, begin: float) -> None:
+        """Write one file for each machine and one of all, on the run's time-line (`begin`: the run's, on the machines' clock)."""
+        folder.mkdir(exist_ok=True)
+        for node in sorted({entry.node for entry in self.entries}):
+            (folder / f"{node}.log").write_text(timeline((entry for entry in self.entries if entry.node == node), begin), encoding="utf-8")
+        (folder / "all.log").write_text(timeline(self.entries, begin), encoding="utf-8")
+
+
+def collect(engine: Engine, nodes: Iterable[NodeHandle], image: str, wall: float, begin: float) -> Journals:
+    """Read what the machines wrote since `begin` (their monotonic clock; `wall`: the same moment in seconds since 1970, or earlier).
+
+    `image` has journalctl: in a helper of it the journals of machines that do not run are read.
+    """
+    rows = list(nodes)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda node: _one(engine, node, image, wall), rows))
+    kept = tuple(entry for text, node in zip(found, rows, strict=True) for entry in entries(node.name, text[0]) if entry.t >= begin)
+    return Journals(kept, tuple(text[1] for text in found if text[1]))
+
+
+def _ask(since: float) -> list[str]:
+    return ["journalctl", "--no-pager", "--quiet", "-o", "json", f"--output-fields={FIELDS}", f"--since=@{int(since)}"]
+
+
+def _one(engine: Engine, node: NodeHandle, image: str, wall: float) -> tuple[list[str], str]:
+    """Give a machine's entries as lines, or why there are none."""
+    try:
+        state = engine.inspect(node.container)["State"]["Status"]
+        if state == "running":
+            result = node.run(_ask(wall), timeout_s=READ_S)
+            return result.output.splitlines(), ""
+        return _elsewhere(engine, node, image, wall), ""
+    except LabError as error:
+        return [], f"journal of {node.name}: {error.message}"
+
+
+def _elsewhere(engine: Engine, node: NodeHandle, image: str, wall: float) -> list[str]:
+    """Read the journal of a machine that is off or frozen from its disk. What it had in /run is lost with it."""
+    files = unpack(engine.read(node.container, FOLDER))
+    host = {"NetworkMode": "none"}
+    helper = engine.create_helper(image, ["sleep", str(int(READ_S) * 2)], {LABEL: node.lab, "halab.helper": "1"}, host)
+    try:
+        engine.put(helper, [File(path=f"/journal/{name}", content=content) for name, content in files.items()])
+        engine.start(helper)
+        argv: Sequence[str] = ["sh", "-c", 'exec "$@" $(printf -- "--file=%s " /journal/*)', "sh", *_ask(wall)]
+        result = engine.run(helper, argv, timeout_s=READ_S)
+    finally:
+        engine.remove_container(helper)
+    if result.code != 0:
+        raise EngineError(f"the journal on the disk of {node.name} cannot be read: {result.output[:200]}")
+    return result.output.splitlines()

@@ -1,0 +1,83 @@
+"""The lines of a node's journal that tell when a failover reached its next stage. Pure: text in, `log` events out."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lab.history import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+FIELDS = "MESSAGE,SYSLOG_IDENTIFIER,_SYSTEMD_UNIT,_COMM"
+"""What journalctl is asked for; the times come with every entry."""
+RULES = (
+    ("token-lost", "corosync", r"\[TOTEM *\] A processor failed, forming new configuration"),
+    ("membership", "corosync", r"\[TOTEM *\] A new membership .* was formed"),
+    ("quorum", "corosync", r"\[QUORUM *\] This node is within the (primary|non-primary) component"),
+    ("fenced", "pacemaker-fenced", r"Operation '?(off|reboot)'? .*targeting \S+ .*: (OK|complete)"),
+    ("fenced", "pacemaker-controld", r"Peer \S+ was terminated \((off|reboot)\) .*: OK"),
+    ("vip-start", "IPaddr2", r"Adding inet address"),
+    ("vip-start", "pacemaker-controld", r"Result of start operation for FAILOVER-ADDR on \S+: (OK|ok)"),
+    ("vip-stop", "pacemaker-controld", r"Result of stop operation for FAILOVER-ADDR on \S+: (OK|ok)"),
+    ("dc-idle", "pacemaker-controld", r"State transition S_\w+ -> S_IDLE"),
+    ("leader", "etcd", r"(became leader at term|elected leader|lost leader)"),
+)
+"""What, a part of who says it (identifier or unit), and how its line reads (Corosync 3.1, Pacemaker 2.1 and 3.0, etcd 3.6)."""
+_RULES = tuple((what, who, re.compile(pattern)) for what, who, pattern in RULES)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a journal. `t`: the machine's monotonic clock, seconds."""
+
+    t: float
+    node: str
+    who: str
+    unit: str
+    text: str
+
+
+def entries(node: str, lines: Iterable[str]) -> Iterator[Entry]:
+    """Read what `journalctl -o json` prints; what is no entry is left out (a journal that was cut off ends in the middle of a line)."""
+    for line in lines:
+        try:
+            row = json.loads(line)
+            at = int(row["__MONOTONIC_TIMESTAMP"]) / 1e6
+        except (ValueError, KeyError, TypeError):
+            continue
+        who = row.get("SYSLOG_IDENTIFIER") or row.get("_COMM") or ""
+        yield Entry(at, node, str(who), str(row.get("_SYSTEMD_UNIT") or ""), _text(row.get("MESSAGE")))
+
+
+def _text(message: Any) -> str:  # noqa: ANN401 (the journal's own: text, or bytes as numbers)
+    if isinstance(message, list):
+        return bytes(value & 0xFF for value in message if isinstance(value, int)).decode(errors="replace")
+    return str(message or "")
+
+
+def milestone(entry: Entry) -> str:
+    """Give what an entry tells, or nothing."""
+    spoken = f"{entry.who} {entry.unit}"
+    return next((what for what, who, pattern in _RULES if who in spoken and pattern.search(entry.text)), "")
+
+
+def events(found: Iterable[Entry], begin: float) -> Iterator[Event]:
+    """Give the `log` events of entries, their times counted from `begin` on the same clock."""
+    for entry in found:
+        what = milestone(entry)
+        if what and entry.t >= begin:
+            yield Event(entry.t - begin, "log", {"node": entry.node, "unit": entry.who, "what": what, "text": entry.text.strip()[:300]})
+
+
+def timeline(found: Iterable[Entry], begin: float) -> str:
+    """Render entries in the order of their times, one a line: seconds since the run began, node, who, what was said."""
+    rows = sorted(found, key=lambda entry: entry.t)
+    return "".join(f"{entry.t - begin:12.6f} {entry.node:<6} {entry.who}: {_one_line(entry.text)}\n" for entry in rows)
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\n", "\\n")

@@ -1,0 +1,36 @@
+"""Does the API answer: through the floating address, the load balancer, and each master by itself; over new connections and kept ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab.probes import API, Row
+from lab.topology.model import KUBERNETES_PORT
+
+if TYPE_CHECKING:
+    from lab.probes import Ground
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """GET /readyz: the API server says itself whether it can serve, its etcd included."""
+
+    summary: str = "the API server's own word that it can serve, through VIP, load balancer and each master"
+
+    def rows(self, ground: Ground) -> tuple[Row, ...]:
+        """New and kept through VIP and load balancer; new to each master."""
+        topology = ground.topology
+        places = {"vip": str(topology.network.vip), "lb": str(topology.loadbalancer.ip)}
+        shared = [_row(f"api.{word}.{how}", ip, how) for word, ip in places.items() for how in ("new", "kept")]
+        return (*shared, *(_row(f"api.{node.name}.new", str(node.ip), "new") for node in topology.masters))
+
+
+def _row(name: str, ip: str, connection: str) -> Row:
+    address = f"{ip}:{KUBERNETES_PORT}"
+    how = "on a new connection each time" if connection == "new" else "on a kept connection, made anew after a failure"
+    settings = {"kind": "https", "addresses": [address], "path": "/readyz", "identity": API, "codes": [200]}
+    return Row(name=name, settings=settings, question=f"GET https://{address}/readyz {how}", connection=connection)
+
+
+QUESTION = Api()

@@ -1,0 +1,41 @@
+"""What Kubernetes knows: which nodes are Ready, which endpoints the test Service has, where its pods are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab.probes import API, SPACE, Row
+from lab.probes.target import SERVICE
+from lab.topology.model import KUBERNETES_PORT
+
+if TYPE_CHECKING:
+    from lab.probes import Ground
+
+POLL_S = 0.2
+"""Kubernetes decides in seconds; a list costs the API server a millisecond and more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Lists from any master that answers: what is asked is the cluster, not the way to it."""
+
+    summary: str = "nodes and their readiness, the test Service's endpoints and pods"
+
+    def rows(self, ground: Ground) -> tuple[Row, ...]:
+        """One for each kind of object."""
+        addresses = [f"{node.ip}:{KUBERNETES_PORT}" for node in ground.topology.masters]
+        shared = {"addresses": addresses, "identity": API, "namespace": SPACE, "service": SERVICE}
+        texts = {
+            "nodes": "list the nodes: which are Ready",
+            "endpoints": f"list the endpoints that Service {SPACE}/{SERVICE} sends to",
+            "pods": f"list the pods of Service {SPACE}/{SERVICE}: where they are, which are ready",
+        }
+        more = {"pods": {"path": f"?labelSelector=app%3D{SERVICE}"}}
+        return tuple(
+            Row(name=kind, settings={"kind": kind, **shared, **more.get(kind, {})}, question=text, interval=POLL_S, connection="kept")
+            for kind, text in texts.items()
+        )
+
+
+QUESTION = Cluster()

@@ -1,0 +1,38 @@
+"""What does each member of etcd believe: whether it leads, and in which term."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab.probes import ETCD, Row
+
+if TYPE_CHECKING:
+    from lab.probes import Ground
+
+PORT = 2379
+MEMBER_S = 0.05
+"""An election takes a second or more: twenty looks in it are enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Etcd:
+    """Maintenance.Status of each member: answered by the member alone, with or without a quorum."""
+
+    summary: str = "each etcd member's own state: leader or not, term"
+
+    def rows(self, ground: Ground) -> tuple[Row, ...]:
+        """One for each master."""
+        return tuple(
+            Row(
+                name=f"etcd.{node.name}",
+                settings={"kind": "etcd", "addresses": [f"{node.ip}:{PORT}"], "identity": ETCD},
+                question=f"etcd's Maintenance.Status at {node.ip}:{PORT}: does it lead, in which term",
+                interval=MEMBER_S,
+                connection="kept",
+            )
+            for node in ground.topology.masters
+        )
+
+
+QUESTION = Etcd()

@@ -1,0 +1,35 @@
+"""Does a Service in the cluster answer: from outside at its port on the floating address, and from a pod on each node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab.probes import Row
+
+if TYPE_CHECKING:
+    from lab.probes import Ground
+
+PORT = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Plain HTTP on new connections: kube-proxy chooses an endpoint for each."""
+
+    summary: str = "the test Service, from outside (VIP and node port) and from a pod on each node"
+
+    def rows(self, ground: Ground) -> tuple[Row, ...]:
+        """From outside through the VIP: the one address that outlives every node."""
+        outside = f"{ground.topology.network.vip}:{ground.node_port}"
+        inside = f"{ground.service_ip}:{PORT}"
+        pods = (_row(f"service.pod.{node.name}", inside, f"from a pod on {node.name}", node.name) for node in ground.pods)
+        return (_row("service.outside", outside, "from outside, by the node port", ""), *pods)
+
+
+def _row(name: str, address: str, where: str, pod: str) -> Row:
+    settings = {"kind": "http", "addresses": [address], "path": "/", "codes": [200]}
+    return Row(name=name, settings=settings, question=f"GET http://{address}/ {where}", connection="new", pod=pod)
+
+
+QUESTION = Service()

@@ -1,0 +1,38 @@
+"""Who holds the floating address: everybody on the network is asked, and everybody who answers is written down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab.probes import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lab.probes import Ground
+
+NAME = "vip.arp"
+ARP_S = 0.1
+"""A request and the time in which answers to it are collected, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vip:
+    """ARP: what a router or a client would learn. Two answers are a split brain that no question to one address can see."""
+
+    summary: str = "which nodes answer ARP for the VIP"
+
+    def rows(self, ground: Ground) -> tuple[Row, ...]:
+        """One request every tenth of a second."""
+        vip = str(ground.topology.network.vip)
+        settings = {"kind": "arp", "interface": "eth0", "query": vip}
+        return (Row(name=NAME, settings=settings, question=f"ARP who-has {vip}: the nodes that answer", interval=ARP_S),)
+
+
+def named(macs: list[str], nodes: Mapping[str, str]) -> list[str]:
+    """Give the nodes of MAC addresses (`nodes`: MAC → node); what belongs to none stays as it is."""
+    return [nodes.get(mac, mac) for mac in macs]
+
+
+QUESTION = Vip()

@@ -1,0 +1,311 @@
+"""Runs the instrument: an agent beside the nodes, askers in pods, everything they see in the run's history.
+
+All traffic stays inside the lab's networks. What a killed run leaves bears the lab's label (the agent's container, which ends with its
+reader) or lives in one namespace and one folder of the nodes; the next start removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lab import history, journals, probes
+from lab.desired import network_name
+from lab.engine import unpack
+from lab.errors import EngineError, LabError
+from lab.history import Event, History
+from lab.listening import Listener, shifted
+from lab.milestones import events as milestones
+from lab.probes import REGISTERS, SPACE, Ground, Row, target
+from lab.reporter import Silent
+from lab.spec import LABEL, File
+from lab.wait import Observation, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+    from typing import TextIO
+
+    from lab.kube import Cluster
+    from lab.node import NodeHandle
+    from lab.reporter import Reporter
+    from lab.topology.model import Topology
+
+LABEL_INSTRUMENT = "halab.instrument"
+CONFIGURATION = "/etc/halab/probe.json"
+TARGET_S = 90.0
+"""For six pods of an image that every node has: some seconds on a quiet machine."""
+SAMPLES_S = 30.0
+"""For the first samples of everything; they come at once, or something is wrong."""
+FINISH_S = 60.0
+"""For the agent to read everything back; it tries for half a minute."""
+GONE_S = 60.0
+"""For the namespace to vanish."""
+JOURNAL_MARGIN_S = 5.0
+
+
+def agent_ip(topology: Topology) -> str:
+    """Give the highest free address of the lab's subnet: nodes are seldom up there."""
+    used = {node.ip for node in topology.machines} | {topology.network.vip, topology.network.gateway}
+    subnet = topology.network.subnet
+    last = int(subnet.broadcast_address)
+    return next(str(ip) for number in range(2, subnet.num_addresses) if (ip := type(topology.network.vip)(last - number + 1)) not in used)
+
+
+@dataclass(slots=True)
+class Instruments:
+    """One run's instrument. Times in the history are seconds since `begin` (this process's monotonic clock)."""
+
+    lab: Any  # lab.lab.Lab; a Protocol of it would repeat half of it
+    folder: Path
+    reporter: Reporter = field(default_factory=Silent)
+    begin: float = field(default_factory=time.monotonic)
+    left: tuple[str, ...] = ()
+    """What could not be cleaned up; the next start tries again."""
+    _wall: float = field(default_factory=time.time)
+    _run: str = field(default_factory=lambda: secrets.token_hex(4))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _rows: tuple[Row, ...] = ()
+    _agent: str = ""
+    _listener: Listener | None = None
+    _file: TextIO | None = None
+
+    # --- the history ---
+
+    def note(self, event: Event) -> None:
+        """Add an event: of the run, a fault, a step."""
+        self._write([event])
+
+    def _write(self, found: Iterable[Event]) -> None:
+        with self._lock:
+            if self._file is None:
+                self._file = (self.folder / "history.jsonl").open("a", encoding="utf-8")
+            history.write(self._file, found)
+
+    # --- start ---
+
+    def start(self, names: Iterable[str] | None = None) -> None:
+        """Begin to sample: everything, or these probes. Returns when all of them have sampled.
+
+        Raises InputError for a name that means nothing, WaitTimeout with what is missing. Then, and on ^C, nothing is left behind.
+        """
+        probes.rows(Ground(topology=self.lab.topology), names)  # a wrong name is told before anything is made
+        try:
+            self._clear()
+            self._start(names)
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _start(self, names: Iterable[str] | None) -> None:
+        with self.lab.cluster() as cluster:
+            ground = self._target(cluster)
+            self._rows = probes.rows(ground, names)
+            cluster.apply(target.askers(self._rows, self._run))
+            now = time.monotonic() - self.begin
+            self._write(Event(now, "instrument", row.instrument()) for row in self._rows if row.question)
+            self._listen()
+            self._await_askers(cluster)
+        until("the first samples", self._sampled, timeout_s=SAMPLES_S, every_s=0.1, told=lambda text: self.reporter.say("probes", text))
+        self.reporter.done("probes", f"{len(self._rows)} sample")
+
+    def _target(self, cluster: Cluster) -> Ground:
+        """Make what is asked in the cluster, and wait for it."""
+        self.reporter.say("probes", "making the test Service")
+        begin = time.monotonic()
+        cluster.apply([target.namespace(), *target.registers(), *target.web()])
+        end = time.monotonic() - self.begin
+        for key in REGISTERS:
+            made = {"client": "setup", "op": "create", "key": key, "value": target.initial(key), "end": end, "outcome": "ok"}
+            self.note(Event(begin - self.begin, "op", made))
+        path = f"/apis/apps/v1/namespaces/{SPACE}/deployments/{target.SERVICE}"
+
+        def ready() -> Observation:
+            count = cluster.get(path).get("status", {}).get("readyReplicas", 0)
+            return Observation(ok=count >= target.REPLICAS, seen=f"{count} of {target.REPLICAS} pods of the test Service ready")
+
+        until("the test Service", _patient(ready), timeout_s=TARGET_S, every_s=0.3, told=lambda text: self.reporter.say("probes", text))
+        spec = cluster.get(f"/api/v1/namespaces/{SPACE}/services/{target.SERVICE}")["spec"]
+        return Ground(topology=self.lab.topology, service_ip=spec["clusterIP"], node_port=spec["ports"][0]["nodePort"])
+
+    def _await_askers(self, cluster: Cluster) -> None:
+        wanted = len({row.pod for row in self._rows if row.pod})
+
+        def ready() -> Observation:
+            count = cluster.get(f"/apis/apps/v1/namespaces/{SPACE}/daemonsets/{target.ASKER}").get("status", {}).get("numberReady", 0)
+            return Observation(ok=count >= wanted, seen=f"{count} of {wanted} asking pods run")
+
+        if wanted:
+            until("the asking pods", _patient(ready), timeout_s=TARGET_S, every_s=0.3, told=lambda text: self.reporter.say("probes", text))
+
+    def _listen(self) -> None:
+        """Start the agent and the thread that writes down what it says."""
+        lab, engine = self.lab, self.lab.engine
+        known = probes.identities(lab.secrets(), lab.distribution())
+        content = json.dumps(probes.configuration([row for row in self._rows if not row.pod], known, attached=True)).encode()
+        labels = {LABEL: lab.name, LABEL_INSTRUMENT: self._run, "halab.helper": "1"}
+        self._agent = engine.create_agent(self._image(), [target.PROGRAM, CONFIGURATION], network_name(lab.name), agent_ip(lab.topology), labels)
+        engine.put(self._agent, [File(path=CONFIGURATION, content=content, mode=0o600)])
+        conversation = engine.converse(self._agent)
+        self._listener = Listener(conversation, self.begin, self._write, self._macs)
+        engine.start(self._agent)
+
+    def _image(self) -> str:
+        """Give the image of the lab's own load balancer: the lab may be older than this halab. It has the agent and journalctl."""
+        found = self.lab.observe().container(self.lab.topology.loadbalancer.name)
+        if found is None:
+            raise LabError(f"lab {self.lab.name} has no load balancer", f"`halab start {self.lab.name}` makes it")
+        return str(found.image)
+
+    def _macs(self) -> dict[str, str]:
+        """Give the MAC address of each running machine, MAC → node."""
+        found = {}
+        for node in self.lab.topology.machines:
+            with contextlib.suppress(EngineError):
+                networks = self.lab.engine.inspect(self.lab.node(node.name).container)["NetworkSettings"]["Networks"]
+                found[networks[network_name(self.lab.name)]["MacAddress"]] = node.name
+        return found
+
+    def _sampled(self) -> Observation:
+        """Tell whether everything has said something."""
+        listener = self._listener
+        if listener is None:
+            raise LabError("the instrument was not started")
+        if not listener.alive:
+            raise LabError(f"the agent ended: {listener.complaints or 'without a word'}")
+        wanted = {row.probe or row.name for row in self._rows if not row.pod and row.settings["kind"] != "list"}
+        missing = wanted - listener.heard
+        for name in sorted({row.pod for row in self._rows if row.pod}):
+            lines = [] if missing else self._asked(name)
+            missing |= {row.name for row in self._rows if row.pod == name} - {row.get("probe") for row in lines}
+        return Observation(ok=not missing, seen=f"nothing yet from {', '.join(sorted(missing)[:5])}" if missing else "all sample")
+
+    def _asked(self, node: str) -> list[dict[str, Any]]:
+        """Give what the pod on a node has written so far; its disk is read, whether the node runs or not."""
+        try:
+            files = unpack(self.lab.engine.read(self.lab.node(node).container, f"{target.FOLDER}/{self._run}.jsonl"))
+        except EngineError:
+            return []
+        return [row for content in files.values() for line in content.splitlines() if (row := _json(line))]
+
+    # --- stop ---
+
+    def stop(self) -> History:
+        """End sampling, read back, collect what pods and journals have, clean up; gives the whole history.
+
+        What cannot be collected or removed is said and kept in `left`: the history is worth more than that.
+        """
+        problems: list[str] = []
+        clock = self._listener.offset if self._listener else 0.0
+        try:
+            with _kept(problems):
+                self._finish()
+            for name in sorted({row.pod for row in self._rows if row.pod}):
+                self._write(shifted(row, clock - self.begin) for row in self._asked(name) if row.get("kind") == "probe")
+            with _kept(problems):
+                problems += self._journals(clock)
+        finally:
+            with _kept(problems):
+                self._clear()
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+        self.left = tuple(problems)
+        for problem in problems:
+            self.reporter.say("probes", problem)
+        return history.read(self.folder / "history.jsonl")
+
+    def _finish(self) -> None:
+        """Let the agent end: it reads back what was written, then says how well it kept its schedule."""
+        if self._listener is None:
+            return
+        self.reporter.say("probes", "reading back what was written")
+        self.lab.engine.stop(self._agent, int(FINISH_S))
+        self._listener.join(FINISH_S)
+        (self.folder / "instruments.json").write_text(json.dumps(self._listener.statistics, indent=1) + "\n", encoding="utf-8")
+        if self._listener.error is not None:
+            raise LabError(f"reading what the agent said failed: {self._listener.error}")
+
+    def _journals(self, clock: float) -> tuple[str, ...]:
+        """Keep all journals, and the lines of them that matter as events."""
+        self.reporter.say("probes", "collecting the machines' journals")
+        nodes = [self.lab.node(node.name) for node in self.lab.topology.machines]
+        begin = self.begin - clock  # on the machines' clock
+        found = journals.collect(self.lab.engine, nodes, self._image(), self._wall - JOURNAL_MARGIN_S, begin - JOURNAL_MARGIN_S)
+        found.save(self.folder / "logs", begin)
+        self._write(milestones(found.entries, begin))
+        return found.problems
+
+    # --- clean-up ---
+
+    def _abandon(self) -> None:
+        """Leave nothing of a start that failed; its error is the one to be told."""
+        with contextlib.suppress(LabError):
+            self._clear()
+        self._listener = None
+
+    def _clear(self) -> None:
+        """Remove the agents, the namespace and the nodes' files of this lab's runs. Raises LabError where the cluster does not answer."""
+        engine = self.lab.engine
+        containers, _, _ = engine.labelled(LABEL_INSTRUMENT)
+        for container in containers:
+            if engine.owner(container) == self.lab.name:
+                engine.remove_container(container)
+        self._agent = ""
+        with self.lab.cluster() as cluster:
+            _remove_space(cluster)
+        for node in self.lab.topology.nodes:
+            _remove_files(self.lab.node(node.name))
+
+
+def _patient(ask: Callable[[], Observation]) -> Callable[[], Observation]:
+    """An API that does not answer once is seen, and asked again until the time is over."""
+
+    def asked() -> Observation:
+        try:
+            return ask()
+        except LabError as error:
+            return Observation(ok=False, seen=error.message[:200])
+
+    return asked
+
+
+def _remove_space(cluster: Cluster) -> None:
+    path = f"/api/v1/namespaces/{SPACE}"
+
+    def there() -> bool:
+        return any(item["metadata"]["name"] == SPACE for item in cluster.get("/api/v1/namespaces")["items"])
+
+    if there():
+        cluster.request("DELETE", path, {"propagationPolicy": "Background"})
+        gone = _patient(lambda: Observation(ok=not there(), seen="still there"))
+        until(f"namespace {SPACE} gone", gone, timeout_s=GONE_S, every_s=0.5)
+
+
+def _remove_files(node: NodeHandle) -> None:
+    """A node that does not run keeps its files until the next start of an instrument finds it running."""
+    with contextlib.suppress(EngineError):
+        node.run(["rm", "-rf", target.FOLDER], check=False)
+
+
+@contextlib.contextmanager
+def _kept(problems: list[str]) -> Any:  # noqa: ANN401 (contextlib's own type)
+    """Go on after an error; keep what it said."""
+    try:
+        yield
+    except LabError as error:
+        problems.append(error.message)
+
+
+def _json(line: bytes) -> dict[str, Any]:
+    """Read a line of the agent; a line that was cut off is none."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return {}
+    return row if isinstance(row, dict) else {}

@@ -1,0 +1,29 @@
+"""What a run is told as: verdicts, figures, a time-line; as text, JSON, JUnit XML, one HTML page, one picture; and two runs side by side.
+
+All of it is a function of the history: `judge` gives the verdicts, `build` puts the report together, the rest writes it down.
+"""
+
+from __future__ import annotations
+
+from lab.report.build import build
+from lab.report.compare import Comparison, compare
+from lab.report.judge import judge
+from lab.report.model import Report
+from lab.report.write import FORMATS, comparison_html, comparison_json, comparison_text, html, json_text, junit, png, text
+
+__all__ = [
+    "FORMATS",
+    "Comparison",
+    "Report",
+    "build",
+    "compare",
+    "comparison_html",
+    "comparison_json",
+    "comparison_text",
+    "html",
+    "json_text",
+    "judge",
+    "junit",
+    "png",
+    "text",
+]

@@ -1,0 +1,139 @@
+"""Put a report together from a history and its verdicts."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from statistics import median
+from typing import TYPE_CHECKING
+
+from lab import checkers
+from lab.checkers import failover, outage, worst
+from lab.expectations import ExpectationError, parse
+from lab.report.judge import shown
+from lab.report.lanes import lanes
+from lab.report.model import OutageRow, PhaseRow, Report, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lab.checkers import Outcome, Verdict
+    from lab.checkers.failover import Blow
+    from lab.checkers.outage import Outages
+    from lab.history import Event, History
+
+_NAMED = 3
+"""So many verdicts are named in the sentence at the top."""
+
+
+def build(history: History, verdicts: Iterable[Verdict]) -> Report:
+    """Tell a run. `verdicts` are those that count (`judge` gives them); what all checkers say is told besides. Pure."""
+    counted = tuple(verdicts)
+    blows = failover.blows(history)
+    run = history.run
+    outcome = worst(counted)
+    return Report(
+        title=f"{run.get('scenario') or 'a run'} on lab {run.get('lab') or 'without a name'}",
+        outcome=outcome,
+        sentence=_sentence(outcome, counted),
+        about=tuple(_about(history)),
+        done=tuple(_done(history)),
+        rows=tuple(_row(verdict) for verdict in counted),
+        checked=tuple(_row(checkers.find(name).check(history)) for name in checkers.names() if name not in {verdict.name for verdict in counted}),
+        outages=tuple(_outage(history, row) for row in outage.measure(history).values()),
+        blows=blows,
+        phases=tuple(_phases(blows)),
+        lanes=lanes(history),
+        span=history.span,
+        again=tuple(_again(history)),
+    )
+
+
+def _sentence(outcome: Outcome, verdicts: tuple[Verdict, ...]) -> str:
+    if not verdicts:
+        return "Nothing was expected of this run, so nothing was judged."
+    if outcome == "pass":
+        return f"All {len(verdicts)} expectations were met." if len(verdicts) > 1 else "The expectation was met."
+    told = [f"{verdict.name} ({verdict.reasons[0] if verdict.reasons else 'no reason'})" for verdict in verdicts if verdict.outcome == outcome]
+    more = f"; and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
+    what = "not met" if outcome == "fail" else "not judged: too little was seen"
+    return f"{len(told)} of {len(verdicts)} expectations {what}: {'; '.join(told[:_NAMED])}{more}."
+
+
+def _row(verdict: Verdict) -> Row:
+    try:
+        meaning = parse(verdict.name).meaning()
+    except ExpectationError:
+        meaning = checkers.find(verdict.name).summary if verdict.name in checkers.names() else ""
+    row = Row(verdict.name, meaning, verdict.outcome, verdict.reasons, verdict.figures)
+    return replace(row, reasons=tuple(reason for reason in row.reasons if reason != f"measured: {figure_text(row)}"))
+
+
+def _about(history: History) -> Iterable[tuple[str, str]]:
+    run = history.run
+    for key in ("lab", "scenario", "distribution", "seed"):
+        if run.get(key) not in {None, ""}:
+            yield (key, str(run[key]))
+    if run.get("wall"):
+        yield ("began", str(run["wall"]))
+    yield ("lasted", f"{history.span[1]:.1f} s")
+    versions = run.get("versions")
+    if isinstance(versions, dict):
+        yield ("versions", ", ".join(f"{name} {version}" for name, version in versions.items()))
+    yield ("samples", f"{sum(event.kind == 'probe' for event in history.events)} of {len(history.instruments())} probes")
+
+
+def _done(history: History) -> Iterable[tuple[float, str]]:
+    for event in history.events:
+        if event.kind == "fault":
+            yield (event.t, _fault(event))
+        elif event.kind == "step" and event.get("state") in {"begin", "failed"}:
+            failed = f" failed: {event.get('detail', '')}" if event.get("state") == "failed" else ""
+            yield (event.t, f"step {event.get('index')}: {event.get('text', '')}{failed}")
+
+
+def _fault(event: Event) -> str:
+    words = {"fire": "fault fires", "proof": "the fault acts", "heal": "healing begins", "healed": "healed", "failed": "failed"}
+    word, node = str(event.get("word") or ""), str(event.get("node") or "")
+    chosen = f", chosen by {word}" if word and word != node and event.get("action") == "fire" else ""
+    detail = f": {event.get('detail')}" if event.get("detail") else ""
+    return f"{words.get(str(event.get('action')), str(event.get('action')))}: {event.get('fault')} on {node}{chosen}{detail}"
+
+
+def _outage(history: History, row: Outages) -> OutageRow:
+    instrument = history.instruments().get(row.probe)
+    question = str(instrument.get("question") or "") if instrument else ""
+    note = row.trouble or "; ".join(filter(None, ["still out at the end" if row.open else "", row.blind]))
+    if row.trouble:
+        return OutageRow(row.probe, question, row.resolution, None, None, None, None, None, note)
+    first = min((span.begin for span in row.spans), default=None)
+    last = max((span.end for span in row.spans), default=None)
+    return OutageRow(row.probe, question, row.resolution, len(row.spans), row.longest, row.total, first, last, note)
+
+
+def _phases(blows: tuple[Blow, ...]) -> Iterable[PhaseRow]:
+    for name, meaning in failover.PHASES.items():
+        found = [phase for blow in blows for phase in blow.phases if phase.name == name]
+        if found:
+            times = [phase.seconds for phase in found]
+            yield PhaseRow(name, meaning, len(found), median(times), max(times), max(phase.resolution for phase in found))
+
+
+def _again(history: History) -> Iterable[str]:
+    run = history.run
+    if run.get("command"):
+        yield str(run["command"])
+    elif run.get("scenario"):
+        seed = f" --seed {run['seed']}" if run.get("seed") is not None else ""
+        yield f"halab scenario run {shlex.quote(str(run.get('lab')))} {shlex.quote(str(run['scenario']))}{seed}"
+    yield "halab report RUN        # judges the same history again; RUN is this report's folder"
+
+
+def figure_text(row: Row) -> str:
+    """Give the figure that a verdict rests on, for people; with its name where the verdict's own name does not say what it is."""
+    if not row.figures:
+        return ""
+    figure = row.figures[0]
+    if "(" in figure.name and not row.name.startswith(figure.name):
+        return ""  # one probe of many: the tables have them all
+    return shown(figure) if row.name.startswith(figure.name) else f"{figure.name.replace('_', ' ')}: {shown(figure)}"

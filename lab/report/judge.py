@@ -1,0 +1,99 @@
+"""Whether a run met what was expected of it."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from typing import TYPE_CHECKING
+
+from lab import checkers
+from lab.checkers import Figure, Outcome, Verdict, failover, outage
+from lab.expectations import Expectation, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lab.history import History
+
+_OPPOSITE: dict[Outcome, Outcome] = {"pass": "fail", "fail": "pass", "unknown": "unknown"}
+
+
+def judge(history: History, expectations: Iterable[Expectation | str]) -> tuple[Verdict, ...]:
+    """Give a verdict for each expectation, in their order; where none is given, the verdict of each checker.
+
+    `lab.checkers.worst` of them is the run's, and `lab.checkers.EXIT_CODES` says how a command ends. Raises ExpectationError for a text
+    that is none.
+    """
+    wanted = [parse(each) if isinstance(each, str) else each for each in expectations]
+    if not wanted:
+        return tuple(checkers.find(name).check(history) for name in checkers.names())
+    known = {name: checkers.find(name).check(history) for name in sorted({each.checker for each in wanted} - {"outage", "failover"})}
+    return tuple(_judge(history, each, known) for each in wanted)
+
+
+def _judge(history: History, wanted: Expectation, known: dict[str, Verdict]) -> Verdict:
+    if not wanted.sign:
+        found = known[wanted.checker]
+        outcome = _OPPOSITE[found.outcome] if wanted.negated else found.outcome
+        return Verdict(wanted.text, outcome, found.reasons, found.figures)
+    figure = _figure(history, wanted, known)
+    outcome = decide(wanted, figure)
+    more = known[wanted.checker].reasons if wanted.checker in known and figure.value is not None else ()
+    return Verdict(wanted.text, outcome, (_reason(figure, outcome), *more), (figure,))
+
+
+def _figure(history: History, wanted: Expectation, known: dict[str, Verdict]) -> Figure:
+    if wanted.checker == "failover":
+        return failover.figure(history, wanted.argument)
+    if wanted.checker == "outage":
+        measured = outage.measure(history, wanted.argument)
+        found = {figure.name: figure for figure in outage.figures(wanted.argument, measured.values())}
+        return found[wanted.figure] if measured else Figure(wanted.figure, None, note=_nobody(history, wanted.argument))
+    verdict = known[wanted.checker]
+    return next((figure for figure in verdict.figures if figure.name == wanted.figure), Figure(wanted.figure, None, note="; ".join(verdict.reasons)))
+
+
+def _nobody(history: History, argument: str) -> str:
+    names = sorted(outage.measure(history))
+    prefixes = sorted({".".join(name.split(".")[:count]) for name in names for count in range(1, len(name.split(".")) + 1)})
+    close = difflib.get_close_matches(argument, prefixes, n=1)
+    proposal = f"; did you mean `{close[0]}`?" if close else f"; this run has {', '.join(names) or 'none'}"
+    return f"no probe `{argument}` in this run{proposal}"
+
+
+def decide(wanted: Expectation, figure: Figure) -> Outcome:
+    """Compare. A figure that may be larger than it was seen to be passes only if it would pass then, too; its resolution is printed, not judged."""
+    if figure.value is None:
+        return "unknown"
+    low, high = figure.value, figure.highest
+    ends = {wanted.holds(low), wanted.holds(high)}
+    # Between its ends a figure may meet `== limit` though neither end does; the other comparisons change once at most.
+    inside = low < wanted.limit < high and wanted.sign in {"==", "!="}
+    if len(ends) > 1 or inside:
+        return "unknown"
+    return "pass" if ends == {True} else "fail"
+
+
+def _reason(figure: Figure, outcome: Outcome) -> str:
+    if figure.value is None:
+        return f"not measured: {figure.note}" if figure.note else "not measured"
+    told = shown(figure)
+    if outcome == "unknown" and figure.highest > figure.value:
+        told += ", and it may have been more"
+    return f"{told}; {figure.note}" if figure.note else f"measured: {told}"
+
+
+def seconds(value: float) -> str:
+    """Write a time for people: milliseconds below one second."""
+    if math.isinf(value):
+        return "never ended"
+    return f"{value * 1000:.0f} ms" if abs(value) < 1 else f"{value:.2f} s"
+
+
+def shown(figure: Figure) -> str:
+    """Write a figure for people, with its resolution."""
+    if figure.value is None:
+        return "not measured"
+    if figure.unit != "s":
+        return f"{figure.value:g}"
+    return seconds(figure.value) + (f" ± {seconds(figure.resolution)}" if figure.resolution else "")

@@ -1,0 +1,172 @@
+"""A report written down: text, JSON, JUnit XML, a page, a picture. Each gives the whole file's content; where it goes is the caller's business."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+from lab.report import svg, words
+from lab.report.build import figure_text
+from lab.report.judge import seconds
+from lab.report.model import STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from lab.report.compare import Comparison
+    from lab.report.model import OutageRow, Report, Row
+
+SCHEMA = 1
+"""Raised when a key of the JSON report changes its meaning."""
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 (any JSON value)
+    """Give plain values; JSON has no infinity, so it becomes the word `infinite`."""
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return "infinite" if math.isinf(value) else round(value, 6)
+    return value
+
+
+def json_text(report: Report) -> str:
+    """Give the report as JSON: all its values, times in seconds; an infinite one is the word `infinite`."""
+    return json.dumps({"schema": SCHEMA, **_plain(asdict(report))}, indent=1, default=str) + "\n"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Give a table of text, columns as wide as needed."""
+    lines = [tuple(head), *(tuple(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join("  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def time_cell(value: float | None) -> str:
+    """Write a time of a table; a dash where there is none."""
+    return "-" if value is None else seconds(value)
+
+
+def _verdict_lines(rows: Iterable[Row]) -> list[str]:
+    lines = []
+    for row in rows:
+        lines.append(f"  {words.OUTCOMES[row.outcome]:8} {row.name}   {figure_text(row)}".rstrip())
+        lines += [f"           {reason}" for reason in row.reasons]
+    return lines
+
+
+def outage_cells(row: OutageRow) -> tuple[str, ...]:
+    """Give the cells of a probe in the table of outages."""
+    count = "-" if row.count is None else str(row.count)
+    times = ("-" if row.count == 0 else time_cell(value) for value in (row.longest, row.total))
+    ends = ("-" if value is None else f"{value:.2f} s" for value in (row.first, row.last))
+    return (row.probe, count, *times, *ends, f"± {seconds(row.interval)}", row.note)
+
+
+OUTAGE_HEAD = ("probe", "outages", "longest", "in all", "first began", "last ended", "resolution", "")
+
+
+def text(report: Report) -> str:
+    """Give the report as text for a terminal."""
+    parts = [f"{words.OUTCOMES[report.outcome]}: {report.title}", report.sentence, "", *(f"  {name}: {value}" for name, value in report.about)]
+    parts += ["", "What was done", *(f"  {t:9.2f} s  {what}" for t, what in report.done)]
+    parts += ["", "Expectations", *_verdict_lines(report.rows)]
+    if report.outages:
+        parts += ["", "Outages of each probe", table(OUTAGE_HEAD, map(outage_cells, report.outages))]
+    for blow in report.blows:
+        parts += ["", f"After {svg.named(blow)} at {blow.t:.2f} s"]
+        parts += [f"  {seconds(each.seconds):>9}  ± {seconds(each.resolution):<7} {each.name:11} {each.detail}" for each in by_time(blow.phases)]
+        if blow.missing:
+            parts.append(f"  not seen: {', '.join(blow.missing)}")
+    if report.checked:
+        parts += ["", "Also checked (not counted)", *_verdict_lines(report.checked)]
+    parts += ["", "Again", *(f"  {line}" for line in report.again)]
+    return "\n".join(parts) + "\n"
+
+
+def by_time(phases: Iterable[Any]) -> list[Any]:
+    """Give phases in the order in which they ended."""
+    return sorted(phases, key=lambda phase: phase.seconds)
+
+
+def junit(report: Report) -> str:
+    """Give the verdicts that count as JUnit XML: fail is a failure, unknown an error."""
+    counts = {kind: sum(row.outcome == kind for row in report.rows) for kind in words.OUTCOMES}
+    head = {"name": f"halab: {report.title}", "tests": str(len(report.rows)), "failures": str(counts["fail"]), "errors": str(counts["unknown"])}
+    suites = ET.Element("testsuites")
+    suite = ET.SubElement(suites, "testsuite", {**head, "time": f"{report.span[1]:.3f}"})
+    properties = ET.SubElement(suite, "properties")
+    for name, value in report.about:
+        ET.SubElement(properties, "property", {"name": name, "value": _printable(value)})
+    for row in report.rows:
+        case = ET.SubElement(suite, "testcase", {"classname": _printable(report.title), "name": _printable(row.name), "time": "0"})
+        told = _printable("\n".join(row.reasons))
+        if row.outcome != "pass":
+            kind = "failure" if row.outcome == "fail" else "error"
+            ET.SubElement(case, kind, {"message": told.split("\n", maxsplit=1)[0]}).text = told
+        ET.SubElement(case, "system-out").text = _printable("\n".join(filter(None, [row.meaning, figure_text(row), told])))
+    ET.indent(suites)
+    return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _printable(value: str) -> str:
+    """Leave out what XML cannot hold."""
+    return "".join(letter for letter in value if letter in "\t\n" or (letter >= " " and not "\ud800" <= letter <= "\udfff" and letter < "\ufffe"))
+
+
+def _page(name: str, **values: Any) -> str:  # noqa: ANN401 (the template's values)
+    import jinja2
+
+    folder = Path(__file__).parent
+    loader = jinja2.FileSystemLoader(folder)
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update({"seconds": seconds, "figure": figure_text, "by_time": by_time, "cells": outage_cells, "named": svg.named})
+    style = (folder / "page.css").read_text(encoding="utf-8")
+    return environment.get_template(name).render(style=style, words=words, states=STATES, svg=svg, outage_head=OUTAGE_HEAD, **values)
+
+
+def html(report: Report) -> str:
+    """Give the report as one page that needs nothing else: style and pictures are in it, and no script."""
+    return _page("report.html.j2", report=report)
+
+
+def png(report: Report) -> bytes:
+    """Give the time-line as a picture."""
+    from lab.report.picture import draw
+
+    return draw(report)
+
+
+def comparison_html(comparison: Comparison) -> str:
+    """Give two runs side by side as one page."""
+    return _page("compare.html.j2", comparison=comparison)
+
+
+def comparison_json(comparison: Comparison) -> str:
+    """Give two runs side by side as JSON: the rows of the tables, without the reports themselves."""
+    rows = {key: [asdict(row) for row in value] for key, value in (("about", comparison.about), ("figures", comparison.figures))}
+    runs = {side: {"title": run.title, "outcome": run.outcome, "sentence": run.sentence} for side, run in (("a", comparison.a), ("b", comparison.b))}
+    return json.dumps({"schema": SCHEMA, **runs, **_plain(rows)}, indent=1) + "\n"
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """Give two runs side by side as text."""
+    head = f"A  {words.OUTCOMES[comparison.a.outcome]}: {comparison.a.title}\nB  {words.OUTCOMES[comparison.b.outcome]}: {comparison.b.title}"
+    about = table(("", "A", "B"), [(row.name, row.a, row.b) for row in comparison.about])
+    figures = table(("figure", "A", "B", "B against A"), [(row.name, row.a, row.b, row.change) for row in comparison.figures])
+    return f"{head}\n\nWhat differs\n{about if comparison.about else '  nothing that the runs say of themselves'}\n\nFigures\n{figures}\n"
+
+
+FORMATS: dict[str, tuple[str, Callable[[Report], str | bytes]]] = {
+    "text": ("report.txt", text),
+    "json": ("report.json", json_text),
+    "junit": ("report.xml", junit),
+    "html": ("report.html", html),
+    "png": ("timeline.png", png),
+}
+"""Format → the file's usual name in a run's folder, and what writes it."""

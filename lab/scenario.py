@@ -1,0 +1,291 @@
+"""A trial: a scenario carried out on a lab, measured, judged. Whatever happens, the lab is healed in the end."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lab import __version__, status, targets
+from lab.chaos import Chaos, find, options_of
+from lab.errors import HealFailed, InputError, LabError
+from lab.history import Event
+from lab.power import press
+from lab.reporter import Silent
+from lab.wait import Observation, until
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lab.faults import Hit
+    from lab.history import History
+    from lab.lab import Lab
+    from lab.probing import Instruments
+    from lab.reporter import Reporter
+    from lab.topology.scenarios import Scenario, Step
+
+STEADY_S = 180.0
+"""For a lab to be whole again after the last fault: a master that was shot boots in some 15 s, a node is called Ready at once."""
+BEFORE_S = 60.0
+"""For a lab to show itself whole before anything is broken."""
+
+
+def check(scenario: Scenario, lab: Lab) -> None:
+    """Judge what the loader cannot know: faults, their options, targets. Raises InputError that names the step's line."""
+    for step in scenario.steps:
+        try:
+            _check_step(step, lab)
+        except InputError as error:
+            raise InputError(f"{scenario.path}:{step.line}: {error.message}", error.hint) from None
+
+
+def _check_step(step: Step, lab: Lab) -> None:
+    rows = {"fault": [(step.value, step.target, step.options)], "random": [parse_random(word) for word in step.words]}.get(step.verb, [])
+    for name, target, options in rows:
+        options_of(find(name), options)
+        targets.check(target, lab.topology)
+    if step.verb in {"exec", "power"}:
+        targets.check(step.target, lab.topology)
+    if step.verb == "stop" or (step.verb == "start" and step.value != "all"):
+        targets.check(step.value, lab.topology)
+    if step.verb == "heal" and step.value != "all":
+        find(step.value)
+    if step.verb in {"addon", "use"}:
+        from lab import addons
+
+        if step.value not in addons.names():
+            raise InputError(f"no add-on `{step.value}`", f"known: {', '.join(addons.names())}")
+
+
+def parse_random(text: str) -> tuple[str, str, dict[str, str]]:
+    """Read `FAULT TARGET [OPTION=VALUE]…`. Raises InputError."""
+    name, _, rest = text.partition(" ")
+    target, *given = rest.split()[:1] + rest.split()[1:] if rest.split() else [""]
+    if not target or any("=" not in word for word in given):
+        raise InputError(f"`{text}` is not `FAULT TARGET [OPTION=VALUE]…`", 'for example "loss role:worker percent=5"')
+    return name, target, dict(word.split("=", 1) for word in given)
+
+
+def steady(lab: Lab) -> Observation:
+    """Tell whether a lab is whole: every machine runs and is Ready, etcd has a leader and followers, one master holds the VIP, no fault is on."""
+    seen = status.look(lab)
+    nodes = [row for row in seen.nodes if row.role != "loadbalancer"]
+    wrong = [f"{row.name} is {row.state}" for row in seen.nodes if row.state != "running"]
+    wrong += [f"{row.name} is {row.kubernetes}" for row in nodes if row.state == "running" and row.kubernetes != "Ready"]
+    wrong += [f"etcd at {row.name}: {row.etcd}" for row in nodes if row.role == "master" and row.etcd not in {"leader", "follower"}]
+    if not seen.etcd_leader:
+        wrong.append("etcd has no leader")
+    if len(seen.vip_holders) != 1:
+        wrong.append(f"the VIP is held by {', '.join(seen.vip_holders) or 'nobody'}")
+    wrong += [f"fault on: {fault}" for fault in seen.faults] + list(seen.problems)
+    return Observation(ok=not wrong, seen="; ".join(wrong)[:300] or "steady")
+
+
+class StepFailed(LabError):
+    """A step of a scenario failed; the lab was healed, and what was measured is in the history."""
+
+
+@dataclass(slots=True)
+class Trial:
+    """One run of a scenario on a lab that runs. `seed` decides every random choice."""
+
+    lab: Lab
+    scenario: Scenario
+    instruments: Instruments
+    cancelled: threading.Event
+    seed: int
+    reporter: Reporter = field(default_factory=Silent)
+    _dice: random.Random = field(default_factory=random.Random)
+
+    def carry_out(self) -> History:
+        """Measure, break, heal, measure; gives the history. Raises LabError where a step fails or the lab cannot be healed.
+
+        The history is complete then, too: it lies in the run's folder.
+        """
+        self._dice = random.Random(self.seed)  # noqa: S311 (a dice, not a secret)
+        until(f"lab {self.lab.name} is steady before the scenario", lambda: steady(self.lab), timeout_s=BEFORE_S, cancelled=self.cancelled)
+        self.instruments.start(self.scenario.probes or None)
+        try:
+            self._steps()
+        finally:
+            try:
+                self._recover()
+            finally:
+                history = self.instruments.stop()
+        return history
+
+    def _steps(self) -> None:
+        self._say("measuring the steady lab")
+        self._sleep(self.scenario.settle_ms / 1000)
+        for index, step in enumerate(self.scenario.steps, 1):
+            if self.cancelled.is_set():
+                raise KeyboardInterrupt
+            self._step(str(index), step.describe(), lambda step=step: self._do(step))  # type: ignore[misc]
+
+    def _step(self, index: str, text: str, act: Callable[[], str]) -> None:
+        self._say(text)
+        self._note("step", index=index, text=text, state="begin")
+        try:
+            detail = act()
+        except LabError as error:
+            self._note("step", index=index, text=text, state="failed", detail=error.message)
+            raise StepFailed(f"step {index} ({text}): {error.message}", error.hint) from error
+        self._note("step", index=index, text=text, state="end", detail=detail)
+
+    def _do(self, step: Step) -> str:
+        return str(getattr(self, f"_do_{step.verb}")(step) or "")
+
+    def _do_fault(self, step: Step) -> str:
+        hits = self._inject(step.value, step.target, step.options)
+        if step.hold_ms:
+            self._sleep(step.hold_ms / 1000)
+            self._heal(hits)
+        return ", ".join(hit.node for hit in hits)
+
+    def _inject(self, name: str, word: str, options: dict[str, str]) -> list[Hit]:
+        chaos = Chaos(self.lab)
+        nodes = chaos.targets(word, self._dice.randrange(2**31))
+        effects = chaos.inject(name, nodes, options)
+        for effect in effects:
+            about = {"id": effect.hit.id, "fault": name, "node": effect.hit.node, "word": word}
+            self._note("fault", at=effect.fired, action="fire", **about)
+            self._note("fault", at=effect.fired + effect.seconds, action="proof", detail=effect.proof, **about)
+            self._say(f"{name} at {effect.hit.node}: {effect.proof}")
+        return [effect.hit for effect in effects]
+
+    def _heal(self, hits: list[Hit]) -> None:
+        chaos = Chaos(self.lab)
+        for hit in hits:
+            self._note("fault", action="heal", id=hit.id, fault=hit.fault, node=hit.node)
+        try:
+            chaos.heal(hits)
+        except LabError as error:
+            for hit in hits:
+                self._note("fault", action="failed", id=hit.id, fault=hit.fault, node=hit.node, detail=error.message)
+            raise
+        for hit in hits:
+            self._note("fault", action="healed", id=hit.id, fault=hit.fault, node=hit.node)
+        self._say(f"healed {', '.join(f'{hit.fault} at {hit.node}' for hit in hits) or 'nothing'}")
+
+    def _do_heal(self, step: Step) -> None:
+        self._heal([hit for hit in Chaos(self.lab).active() if step.value in {"all", hit.fault}])
+
+    def _do_wait(self, step: Step) -> None:
+        self._sleep(step.for_ms / 1000)
+
+    def _do_until(self, step: Step) -> str:
+        asks: dict[str, Callable[[], Observation]] = {
+            "steady": lambda: steady(self.lab),
+            "ready": self._all_ready,
+            "vip": lambda: self._seen("vip_holders", lambda holders: len(holders) == 1),
+            "quorum": lambda: self._seen("etcd_leader", bool),
+            "no-quorum": lambda: self._seen("etcd_leader", lambda leader: not leader),
+        }
+        what = f"lab {self.lab.name}: {step.value}"
+        found = until(what, asks[step.value], timeout_s=step.timeout_ms / 1000, told=self._say, cancelled=self.cancelled)
+        return found.seen
+
+    def _seen(self, field_name: str, good: Callable[[Any], bool]) -> Observation:
+        value = getattr(status.look(self.lab), field_name)
+        return Observation(ok=good(value), seen=f"{field_name}: {value or 'none'}")
+
+    def _all_ready(self) -> Observation:
+        rows = [row for row in status.look(self.lab).nodes if row.role != "loadbalancer" and row.state == "running"]
+        wrong = [f"{row.name} is {row.kubernetes}" for row in rows if row.kubernetes != "Ready"]
+        return Observation(ok=not wrong, seen=", ".join(wrong) or f"{len(rows)} nodes Ready")
+
+    def _do_exec(self, step: Step) -> str:
+        names = self._targets(step.target)
+        return "\n".join(self.lab.node(name).run(step.words, timeout_s=step.timeout_ms / 1000).output.strip() for name in names)
+
+    def _do_power(self, step: Step) -> str:
+        return "; ".join(press(self.lab, name, step.value) for name in self._targets(step.target))
+
+    def _do_start(self, step: Step) -> str:
+        if step.value == "all":
+            self.lab.start(timeout_s=step.timeout_ms / 1000)
+        for name in self._targets(step.value) if step.value != "all" else ():
+            self.lab.start_node(name)
+        return "started"
+
+    def _do_stop(self, step: Step) -> str:
+        names = self._targets(step.value)
+        self.lab.stop(*names)
+        return ", ".join(names)
+
+    def _do_random(self, step: Step) -> str:
+        """Play faults of the list, one after the other, and look after each whether the lab came back."""
+        end, number = time.monotonic() + step.for_ms / 1000, 0
+        while time.monotonic() < end and not self.cancelled.is_set():
+            number += 1
+            name, word, options = parse_random(self._dice.choice(step.words))
+            self._step(f"random {number}", f"{name} at {word}", lambda row=(name, word, options): self._one(row, step))  # type: ignore[misc]
+            self._sleep(step.pause_ms / 1000)
+        return f"{number} faults"
+
+    def _one(self, row: tuple[str, str, dict[str, str]], step: Step) -> str:
+        hits = self._inject(*row)
+        self._sleep(step.hold_ms / 1000)
+        self._heal(hits)
+        Chaos(self.lab).rejoin(hits)
+        return until("steady after the fault", lambda: steady(self.lab), timeout_s=STEADY_S, told=self._say, cancelled=self.cancelled).seen
+
+    def _targets(self, word: str) -> tuple[str, ...]:
+        return Chaos(self.lab).targets(word, self._dice.randrange(2**31))
+
+    def _recover(self) -> None:
+        """Heal what is on, power on what is off, wait until all is well. Raises HealFailed that says what is not."""
+
+        def act() -> str:
+            chaos = Chaos(self.lab)
+            hits = list(chaos.active())
+            if hits:
+                self._heal(hits)
+            if not steady(self.lab).ok:
+                self.lab.start()
+                chaos.rejoin(hits)
+            return until("lab is steady again", lambda: steady(self.lab), timeout_s=STEADY_S, told=self._say).seen
+
+        try:
+            self._step("recover", "heal everything, wait until the lab is steady", act)
+        except LabError as error:
+            hint = f"`halab status {self.lab.name}` shows it, `halab start {self.lab.name}` tries again"
+            raise HealFailed(f"lab {self.lab.name} did not come back: {error.message}", hint) from error
+
+    def _sleep(self, seconds: float) -> None:
+        if self.cancelled.wait(seconds):
+            raise KeyboardInterrupt
+
+    def _say(self, text: str) -> None:
+        self.reporter.say(self.scenario.name, text)
+
+    def _note(self, kind: str, *, at: float | None = None, **values: Any) -> None:  # noqa: ANN401 (any JSON value)
+        self.instruments.note(Event((time.monotonic() if at is None else at) - self.instruments.begin, kind, values))
+
+
+def about(lab: Lab, scenario: Scenario, seed: int) -> dict[str, Any]:
+    """Give what a history's first line says of a run."""
+    seen = status.look(lab)
+    versions = {"halab": __version__, "kubernetes": next((row.version for row in seen.nodes if row.version != status.UNKNOWN), "")}
+    return {
+        "lab": lab.name,
+        "scenario": scenario.name,
+        "summary": scenario.summary,
+        "distribution": seen.distribution,
+        "release": seen.release,
+        "versions": versions,
+        "seed": seed,
+        "expect": [expectation.text for expectation in scenario.expect],
+        "steps": [step.describe() for step in scenario.steps],
+        "topology": asdict(lab.topology),
+    }
+
+
+def write_topology(folder: Path, lab: Lab) -> None:
+    """Keep the topology beside the history."""
+    from lab.topology.model import to_json
+
+    (folder / "topology.json").write_text(to_json(lab.topology) + "\n", encoding="utf-8")

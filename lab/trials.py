@@ -1,0 +1,130 @@
+"""From a word to a run folder: find a scenario, carry it out on a lab, judge it, write its report down."""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lab import checkers, data, history, report, runs, scenario
+from lab.errors import HealFailed, InputError, LabError
+from lab.probing import Instruments
+from lab.scenario import Trial
+from lab.topology import scenarios
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterable
+
+    from lab.checkers import Outcome
+    from lab.history import History
+    from lab.lab import Lab
+    from lab.report import Report
+    from lab.reporter import Reporter
+    from lab.topology.scenarios import Scenario
+
+SEEDS = 2**31
+FILES = {"report.txt": report.text, "report.json": report.json_text, "report.xml": report.junit, "report.html": report.html}
+PICTURE = "timeline.png"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run that was judged: its folder and its report. `error` is what ended it early; its history is judged all the same."""
+
+    folder: Path
+    report: Report
+    error: str = ""
+
+    @property
+    def outcome(self) -> Outcome:
+        """pass, fail or unknown. A run that did not end as written proves nothing good."""
+        return "unknown" if self.error and self.report.outcome == "pass" else self.report.outcome
+
+
+def shipped() -> dict[str, Path]:
+    """Give the scenarios that come with halab, name → file."""
+    return {path.stem: path for path in sorted((data.shipped("topologies") / "scenarios").glob("*.yaml"))}
+
+
+def find(word: str, own: Iterable[Scenario] = ()) -> Scenario:
+    """Give the scenario that a word means: one of a topology's own, a file, or one that comes with halab. Raises InputError."""
+    import difflib
+
+    named = {item.name: item for item in own}
+    if word in named:
+        return named[word]
+    if Path(word).suffix in {".yaml", ".yml"} or "/" in word:
+        return scenarios.load(Path(word))
+    known = shipped()
+    if word in known:
+        return scenarios.load(known[word])
+    close = difflib.get_close_matches(word, [*named, *known], n=1)
+    raise InputError(f"no scenario `{word}`", f"did you mean `{close[0]}`?" if close else "`halab scenario list` shows what there is")
+
+
+def run(lab: Lab, wanted: Scenario, seed: int | None, reporter: Reporter, cancelled: threading.Event) -> Run:
+    """Carry a scenario out once and judge it. Raises LabError where nothing could be measured, HealFailed where the lab is left broken."""
+    scenario.check(wanted, lab)
+    seed = next((value for value in (seed, wanted.seed) if value is not None), None)
+    seed = random.randrange(SEEDS) if seed is None else seed  # noqa: S311 (a dice)
+    folder = runs.new(lab.name, wanted.name)
+    scenario.write_topology(folder, lab)
+    instruments = Instruments(lab, folder, scenario.about(lab, wanted, seed))
+    trial = Trial(lab, wanted, instruments, cancelled, seed, reporter)
+    error = ""
+    try:
+        trial.carry_out()
+    except (scenario.StepFailed, KeyboardInterrupt) as failed:  # what was measured until then is worth a report
+        error = str(failed) or "interrupted"
+    except HealFailed:
+        if (folder / runs.HISTORY).exists():
+            judge(folder)
+        raise
+    return Run(folder, judge(folder), error)
+
+
+def judge(folder: Path) -> Report:
+    """Judge a run from its history alone, and write its report into its folder. Raises InputError where there is no history."""
+    found = history.read(folder / runs.HISTORY)
+    return write(folder, found)
+
+
+def write(folder: Path, found: History) -> Report:
+    """Write a history's report in every form."""
+    built = report.build(found, report.judge(found, found.run.get("expect", ())))
+    for name, render in FILES.items():
+        (folder / name).write_text(render(built), encoding="utf-8")
+    (folder / PICTURE).write_bytes(report.png(built))
+    return built
+
+
+def summary(runs_: Iterable[Run]) -> list[dict[str, Any]]:
+    """Give the figures of several runs of a scenario: median and worst of each, in seconds or counts."""
+    values: dict[str, list[float]] = {}
+    for one in runs_:
+        for row in one.report.rows:
+            for figure in row.figures:
+                if figure.value is not None:
+                    values.setdefault(figure.name, []).append(figure.value)
+    return [
+        {"figure": name, "median": statistics.median(seen), "worst": max(seen), "runs": seen} for name, seen in values.items()
+    ]
+
+
+def exit_code(runs_: Iterable[Run]) -> int:
+    """Give how a command ends: by the worst of the runs."""
+    outcomes = [one.outcome for one in runs_]
+    worst: Outcome = "fail" if "fail" in outcomes else "unknown" if "unknown" in outcomes or not outcomes else "pass"
+    return checkers.EXIT_CODES[worst]
+
+
+def load_json(folder: Path) -> dict[str, Any]:
+    """Give a run's report as it was written. Raises LabError where it was never judged."""
+    try:
+        return dict(json.loads((folder / "report.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise LabError(f"{folder} has no report: {error}", f"`halab report {folder.name}` judges its history") from error

@@ -1,0 +1,134 @@
+"""The baseboard controllers: real IPMI, real power, and nothing but the lab's own nodes."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from machines import LABEL
+from testcontainers.core.container import DockerContainer
+
+from lab.engine import SOCKET, UNPRIVILEGED
+from lab.pacemaker import ipmi_password
+from lab.pki import new_secrets
+from lab.roles.bmc import ROLE, command
+from lab.spec import LABEL as LABEL_LAB
+from lab.spec import LABEL_NODE
+from lab.topology.model import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from conftest import Ground
+
+LAB = "docker-bmc"
+
+
+class Rack:
+    """A container with the controllers, and containers that stand for nodes; some of them bear the lab's label."""
+
+    def __init__(self, ground: Ground) -> None:
+        topology = replace(ground.topology, name=LAB)
+        self.topology = replace(topology, network=replace(topology.network, management=topology.network.subnet))
+        self.image, self.ground, self.made = ground.tags["bmc"], ground, []
+        self.secrets = new_secrets(LAB)
+
+    def node(self, name: str, labels: dict[str, str]) -> DockerContainer:
+        container = DockerContainer(self.image).with_name(f"halab-{LAB}-{name}")
+        container.with_kwargs(entrypoint=["sleep", "600"], labels={**LABEL, **labels}, init=True)
+        self.made.append(container)
+        return container.start()
+
+    def controllers(self) -> DockerContainer:
+        node = self.topology.bmc
+        assert node.role is Role.BMC
+        files = ROLE.files(self.topology, node, self.secrets, None)  # type: ignore[arg-type]
+        api = self.ground.engine._api
+        host = api.create_host_config(
+            **UNPRIVILEGED, network_mode=self.ground.network, binds={self.ground.engine.socket_path(): {"bind": SOCKET, "mode": "rw"}}
+        )
+        endpoint = api.create_networking_config({self.ground.network: api.create_endpoint_config(ipv4_address=str(node.ip))})
+        made = api.create_container(self.image, labels=LABEL, host_config=host, networking_config=endpoint)
+        self.ground.engine.put(made["Id"], files)
+        api.start(made["Id"])
+        container = DockerContainer(self.image)
+        container._container = container.get_docker_client().client.containers.get(made["Id"])
+        self.made.append(container)
+        return container
+
+    def remove(self) -> None:
+        for container in self.made:
+            container.stop()
+
+
+@pytest.fixture
+def rack(ground: Ground) -> Iterator[Rack]:
+    if not ground.engine.has_image(ground.tags["bmc"]):
+        pytest.skip(f"the image {ground.tags['bmc']} is not built: `halab images build`")
+    found = Rack(ground)
+    yield found
+    found.remove()
+
+
+def asker(rack: Rack) -> Callable[..., tuple[int, str]]:
+    controllers = rack.controllers()
+
+    def ask(node: str, *words: str) -> tuple[int, str]:
+        code, output = controllers.exec(command(rack.topology, node, *words))
+        return int(code or 0), output.decode()
+
+    begin = time.monotonic()
+    while ask("m", "power", "status")[0] != 0:
+        assert time.monotonic() - begin < 30, controllers.get_logs()
+        time.sleep(0.2)
+    return ask
+
+
+def state(container: DockerContainer) -> str:
+    found = container.get_wrapped_container()
+    found.reload()
+    return str(found.status)
+
+
+def test_power_goes_off_and_on_by_ipmi(rack: Rack) -> None:
+    node = rack.node("m", {LABEL_LAB: LAB, LABEL_NODE: "m"})
+    ask = asker(rack)
+    assert ask("m", "power", "status") == (0, "Chassis Power is on\n")
+    assert ask("m", "power", "off")[0] == 0
+    assert (state(node), ask("m", "power", "status")[1]) == ("exited", "Chassis Power is off\n")
+    assert ask("m", "power", "on")[0] == 0
+    assert state(node) == "running"
+    node.get_wrapped_container().pause()
+    assert ask("m", "power", "status")[1] == "Chassis Power is on\n"
+    assert ask("m", "power", "off")[0] == 0  # frozen: nothing inside could shut it down
+    assert state(node) == "exited"
+
+
+def test_what_is_not_the_labs_is_refused(rack: Rack) -> None:
+    rack.node("m", {LABEL_LAB: LAB, LABEL_NODE: "m"})
+    foreign = [rack.node("m2", {}), rack.node("m3", {LABEL_LAB: "another", LABEL_NODE: "m3"}), rack.node("w1", {LABEL_LAB: LAB, LABEL_NODE: "w2"})]
+    ask = asker(rack)
+    for name in ("m2", "m3", "w1"):
+        code, text = ask(name, "power", "off")
+        assert code != 0, text
+        assert "Insufficient privilege" in text
+    assert [state(container) for container in foreign] == ["running"] * 3
+    assert ask("w3", "power", "off")[0] != 0  # no such container
+
+
+def test_a_stranger_without_the_password_gets_nothing(rack: Rack) -> None:
+    node = rack.node("m", {LABEL_LAB: LAB, LABEL_NODE: "m"})
+    ask = asker(rack)
+    rack.secrets.files["corosync.authkey"] = b"another"
+    wrong = ipmi_password(rack.secrets)
+    controllers = rack.made[-1]
+    words = [word if word != "-f" else "-P" for word in command(rack.topology, "m", "power", "off")]
+    words[words.index("-P") + 1] = wrong
+    code, _ = controllers.exec([*words[:1], "-R", "1", "-N", "1", *words[1:]])
+    assert code != 0
+    assert state(node) == "running"
+    assert json.loads(controllers.exec(["cat", "/etc/halab/bmc.json"])[1])["password"] != wrong
+    assert ask("m", "power", "status")[0] == 0
