@@ -78,6 +78,21 @@ class Chaos:
         """Give the faults that are on, the oldest first."""
         return record.read(self.lab.engine, [self.lab.node(node.name) for node in self.lab.topology.machines])
 
+    def lacking(self) -> dict[str, str]:
+        """Say of each fault what the first master and its host lack for it; empty where nothing. A master that does not run lacks all."""
+        node = self.lab.topology.masters[0].name
+        site = self.site(node)
+
+        def ask(fault: Fault) -> str:
+            try:
+                return fault.lacks(site)
+            except LabError as error:
+                return f"{node} cannot be asked: {error.message}"
+
+        known = faults.all_faults()
+        with ThreadPoolExecutor(8) as pool:
+            return dict(zip(known, pool.map(ask, known.values()), strict=True))
+
     def inject(self, name: str, nodes: Iterable[str], given: dict[str, str]) -> tuple[Effect, ...]:
         """Break nodes, side by side, and prove it. What cannot be proven is healed and raised as FaultError: no silent no-op."""
         fault = find(name)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from lab.lab import Lab
     from lab.reporter import Reporter
 
+API_TIMEOUT_S = 20
+"""For the first answer: a failover takes two to five seconds."""
 GONE_TIMEOUT_S = 60
 """Until objects are gone; pods have 30 s to end by default."""
 
@@ -289,7 +291,10 @@ def hand(lab: Lab) -> Iterator[Enabler]:
     with exclusive(lab.name, lab.reporter):
         keys = lab.secrets()
         with lab.cluster(keys) as cluster:
-            if not cluster.readyz():
-                raise LabError(f"the API of lab {lab.name} does not answer", f"`halab status {lab.name}` shows why")
+            # A master may just have died, and the load balancer not know it yet.
+            try:
+                until("API", lambda: Observation(ok=cluster.readyz(), seen="no answer"), timeout_s=API_TIMEOUT_S)
+            except WaitTimeout:
+                raise LabError(f"the API of lab {lab.name} does not answer", f"`halab status {lab.name}` shows why") from None
             site = addons.Site(lab.topology, lab.distribution(), cluster, lab.node, keys)
             yield Enabler(lab.builder(), site, lab.reporter, lab.cancelled)

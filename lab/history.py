@@ -2,14 +2,17 @@
 
 Times are seconds on the host's monotonic clock since the run began (`t`; events that last also have `end`). The kinds:
 
-run         the first line: lab, scenario, distribution, versions, seed, wall (ISO 8601), topology (as the lab's network label has it)
+run         the first line: lab, scenario, distribution, versions, seed, wall (ISO 8601), topology (as the lab's network label has it);
+            optionally command (how to run it again)
 instrument  a probe that will sample: probe, question, interval and timeout (seconds), connection (new, kept, none)
 probe       a sample: probe, end, ok (true, false; null: the instrument itself could not ask), optionally value and detail
 op          an operation on the API: client, op (create, write, read, list), key, value, end, outcome (ok, fail; unknown: no answer came)
-watch       an event of a watch: rv, key, type (ADDED, MODIFIED, DELETED), value; type RESUME: the connection was made anew from `rv`;
-            type LOST: the server no longer has `rv` (410), and what lies between was not seen
+watch       an event of a watch: rv, key, type (ADDED, MODIFIED, DELETED, BOOKMARK), value; type RESUME: the connection was made anew from
+            `rv`, or for the first time; type LOST: the server no longer has `rv` (410), and what lies between was not seen; type END: it
+            was closed on purpose. Several watches are told apart by `probe` (default `watch`)
 fault       action (fire, proof, heal, healed, failed), id, fault, node, word (the target as it was written), detail
-log         a line of a node's journal that matters: node, unit, what (membership, fenced, vip-start, leader, …), text
+log         a line of a node's journal that matters: node, unit, what (token-lost, membership, fenced, vip-start, leader, …), text;
+            optionally resolution (seconds)
 step        a step of the scenario: index, text, state (begin, end, failed), detail
 """
 
@@ -52,17 +55,35 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All events of a run, ordered by time."""
+    """All events of a run, ordered by time. Kinds and probes are sorted out once: ten minutes are half a million samples."""
 
     events: tuple[Event, ...]
+    _kinds: dict[str, tuple[Event, ...]] = field(init=False, repr=False, compare=False)
+    _probes: dict[str, tuple[Event, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Sort out kinds and probes."""
+        kinds: dict[str, list[Event]] = {}
+        probes: dict[str, list[Event]] = {}
+        for event in self.events:
+            kinds.setdefault(event.kind, []).append(event)
+            if event.kind == "probe":
+                probes.setdefault(str(event.data.get("probe")), []).append(event)
+        object.__setattr__(self, "_kinds", {kind: tuple(events) for kind, events in kinds.items()})
+        object.__setattr__(self, "_probes", {probe: tuple(events) for probe, events in probes.items()})
 
     def of(self, kind: str, **values: Any) -> tuple[Event, ...]:  # noqa: ANN401
         """Give the events of a kind whose data have these values."""
-        return tuple(event for event in self.events if event.kind == kind and all(event.data.get(key) == value for key, value in values.items()))
+        events = self._kinds.get(kind, ())
+        return tuple(event for event in events if all(event.data.get(key) == value for key, value in values.items())) if values else events
 
     def samples(self, probe: str) -> tuple[Event, ...]:
         """Give a probe's samples."""
-        return self.of("probe", probe=probe)
+        return self._probes.get(probe, ())
+
+    def sampled(self) -> tuple[str, ...]:
+        """Give the names of the probes that have samples, sorted."""
+        return tuple(sorted(self._probes))
 
     def instruments(self) -> dict[str, Event]:
         """Give the probes that sampled, by name."""

@@ -75,7 +75,7 @@ def _debootstrap(builder: Builder, tag: str, reason: str) -> None:
 
 
 def build_with_tools(builder: Builder, word: str) -> None:
-    """Build images/<word> with halab's own programs in its context: bin/halab-probe (samples) and bin/halab-delay (delays packets)."""
+    """Build images/<word> with halab's own programs in its context: bin/halab-probe, which samples, and those of faults."""
     with tempfile.TemporaryDirectory(dir=builder.sources.cache) as folder:
         context = Path(shutil.copytree(builder.sources.folder / word, Path(folder) / "context"))
         (context / "bin").mkdir()
@@ -125,7 +125,10 @@ def build_pod(builder: Builder, word: str, tag: str) -> None:
             for path in builder.obtain(word).values():
                 shutil.copy(path, pod)
         builder.reporter.say(word, f"building {tag}")
-        builder.docker_build(f"pods/{word}", pod, tag=tag, BASE=builder.tags["base"])
+        under = {"BASE": builder.tags["base"]}
+        if other := builder.stands_on(word):
+            under = {other.upper(): builder.tags[f"pods/{other}"]}
+        builder.docker_build(f"pods/{word}", pod, tag=tag, **under)
 
 
 def _store(builder: Builder, context: Path) -> None:

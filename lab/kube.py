@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from lab.pki import Pair
 
 FIELD_MANAGER = "halab"
+WRITE_TIMEOUT_S = 15.0
+"""For one change: etcd must have written it, on disks that all nodes share."""
 TIMEOUT_S = 5.0
 """For one answer: the API answers in milliseconds or is in trouble."""
 CLUSTER_WIDE = {
@@ -101,7 +103,7 @@ class Cluster:
         """Apply objects on the server's side: made when missing, changed where they differ, ours win."""
         for item in objects:
             query = f"?fieldManager={FIELD_MANAGER}&force=true"
-            self.request("PATCH", path(item) + query, item, kind="application/apply-patch+yaml", timeout_s=15)
+            self.request("PATCH", path(item) + query, item, kind="application/apply-patch+yaml", timeout_s=WRITE_TIMEOUT_S)
 
     def apply_patiently(self, item: dict[str, Any]) -> None:
         """Apply one object; where the API does not know its kind yet or a webhook of its kind is not up, ask again. Raises WaitTimeout."""
@@ -129,7 +131,7 @@ class Cluster:
     def delete(self, path: str) -> bool:
         """Delete an object, its dependents afterwards; False where there is none."""
         try:
-            self.request("DELETE", path, {"propagationPolicy": "Background"})
+            self.request("DELETE", path, {"propagationPolicy": "Background"}, timeout_s=WRITE_TIMEOUT_S)
         except ApiError as error:
             if error.status == NOT_FOUND:
                 return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")
 LOOK_AGAIN_S = 1.0
 """An address that no machine has is looked up again after so long: a machine that was made anew has a new one."""
 COMPLAINTS = 2000
+MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 def offset(row: dict[str, Any], heard: float, boot: str) -> float:
@@ -54,6 +56,8 @@ class Listener:
         self.offset = 0.0
         self.heard: set[str] = set()
         """Probes, watches and clients that have said something."""
+        self.last = 0.0
+        """When the last sample was asked, on the agent's clock; 0: none was."""
         self.statistics: dict[str, Any] = {}
         self.error: Exception | None = None
         self._complaints = ""
@@ -100,9 +104,21 @@ class Listener:
             else:
                 name = row.get("probe") or row.get("client")
                 self.heard.add(name)
-                if name == vip.NAME and row.get("value"):
-                    row["value"] = vip.named(row["value"], self._known(row["value"]))
+                if kind == "probe":
+                    self.last = max(self.last, float(row["t"]))
+                if name == vip.NAME:
+                    self._name(row)
                 yield shifted(row, self.offset - self._begin)
+
+    def _name(self, row: dict[str, Any]) -> None:
+        """Put nodes for their addresses: who answered, and who announced itself."""
+        words = str(row.get("detail", "")).split(" ")
+        answered, announced = row.get("value") or [], [word for word in words if MAC.fullmatch(word)]
+        known = self._known([*answered, *announced])
+        if answered:
+            row["value"] = vip.named(answered, known)
+        if announced:
+            row["detail"] = " ".join(vip.named(words, known))
 
     def _known(self, macs: list[str]) -> dict[str, str]:
         """Give the machines' addresses, looked up again where one of these is unknown."""

@@ -153,10 +153,13 @@ def files(topology: Topology, secrets: Secrets, health: HealthCheck) -> tuple[Fi
     password = ipmi_password(secrets)
     # Failures at boot are normal (a peer is not there yet) and must not end a unit for good.
     restart = b"[Unit]\nStartLimitIntervalSec=0\n[Service]\nRestart=on-failure\nRestartSec=1\n"
+    # Before everything else on the machine: a token that comes late, because something else had the processor, costs a healthy master its
+    # power. A container's cgroup has no real-time budget; the best niceness is what there is (corosync.conf(5), system.priority).
+    urgent = restart + b"Nice=-20\n"
     return (
         File(path="/etc/corosync/corosync.conf", content=corosync_conf(topology).encode()),
         File(path="/etc/corosync/authkey", content=secrets.files["corosync.authkey"], mode=0o400),
         File(path="/var/lib/pacemaker/cib/cib.xml", content=cib(topology, health, password).encode(), mode=0o600, owner=HACLUSTER),
-        File(path="/etc/systemd/system/corosync.service.d/halab.conf", content=restart),
-        File(path="/etc/systemd/system/pacemaker.service.d/halab.conf", content=restart),
+        File(path="/etc/systemd/system/corosync.service.d/halab.conf", content=urgent),
+        File(path="/etc/systemd/system/pacemaker.service.d/halab.conf", content=restart + b"Nice=-10\n"),
     )

@@ -11,50 +11,43 @@ import json
 import secrets
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from lab import history, journals, probes
+from lab import history, journals, probe_target, probes
 from lab.desired import network_name
 from lab.engine import unpack
 from lab.errors import EngineError, LabError
 from lab.history import Event, History
 from lab.listening import Listener, shifted
 from lab.milestones import events as milestones
-from lab.probes import REGISTERS, SPACE, Ground, Row, target
+from lab.probes import REGISTERS, Ground, Row, target
 from lab.reporter import Silent
 from lab.spec import LABEL, File
 from lab.wait import Observation, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
     from typing import TextIO
 
     from lab.kube import Cluster
-    from lab.node import NodeHandle
     from lab.reporter import Reporter
     from lab.topology.model import Topology
 
 LABEL_INSTRUMENT = "halab.instrument"
 CONFIGURATION = "/etc/halab/probe.json"
-TARGET_S = 90.0
-"""For six pods of an image that every node has: some seconds on a quiet machine."""
 SAMPLES_S = 30.0
 """For the first samples of everything; they come at once, or something is wrong."""
 FINISH_S = 60.0
 """For the agent to read everything back; it tries for half a minute."""
-GONE_S = 60.0
-"""For the namespace to vanish."""
 JOURNAL_MARGIN_S = 5.0
 
 
 def agent_ip(topology: Topology) -> str:
-    """Give the highest free address of the lab's subnet: nodes are seldom up there."""
-    used = {node.ip for node in topology.machines} | {topology.network.vip, topology.network.gateway}
-    subnet = topology.network.subnet
-    last = int(subnet.broadcast_address)
-    return next(str(ip) for number in range(2, subnet.num_addresses) if (ip := type(topology.network.vip)(last - number + 1)) not in used)
+    """Give the highest free address of the lab's subnet below the pool of Services: nodes are seldom up there."""
+    used = {node.ip for node in topology.machines} | {topology.network.vip, topology.network.gateway} | set(topology.service_addresses)
+    return next(str(ip) for ip in reversed(list(topology.network.subnet.hosts())) if ip not in used)
 
 
 @dataclass(slots=True)
@@ -64,6 +57,8 @@ class Instruments:
     lab: Any  # lab.lab.Lab; a Protocol of it would repeat half of it
     folder: Path
     reporter: Reporter = field(default_factory=Silent)
+    pace: float = 1.0
+    """2 asks half as often. All questions at their own pace cost a lab about one core; a machine that is short of it would measure itself."""
     begin: float = field(default_factory=time.monotonic)
     left: tuple[str, ...] = ()
     """What could not be cleaned up; the next start tries again."""
@@ -105,43 +100,26 @@ class Instruments:
     def _start(self, names: Iterable[str] | None) -> None:
         with self.lab.cluster() as cluster:
             ground = self._target(cluster)
-            self._rows = probes.rows(ground, names)
+            self._rows = tuple(replace(row, interval=row.interval * self.pace) for row in probes.rows(ground, names))
             cluster.apply(target.askers(self._rows, self._run))
             now = time.monotonic() - self.begin
             self._write(Event(now, "instrument", row.instrument()) for row in self._rows if row.question)
             self._listen()
-            self._await_askers(cluster)
-        until("the first samples", self._sampled, timeout_s=SAMPLES_S, every_s=0.1, told=lambda text: self.reporter.say("probes", text))
+            probe_target.await_askers(cluster, len({row.pod for row in self._rows if row.pod}), self._say)
+        until("the first samples", self._sampled, timeout_s=SAMPLES_S, every_s=0.1, told=self._say)
         self.reporter.done("probes", f"{len(self._rows)} sample")
 
     def _target(self, cluster: Cluster) -> Ground:
-        """Make what is asked in the cluster, and wait for it."""
-        self.reporter.say("probes", "making the test Service")
+        """Make what is asked in the cluster; what the registers hold at first is a write like others."""
         begin = time.monotonic()
-        cluster.apply([target.namespace(), *target.registers(), *target.web()])
-        end = time.monotonic() - self.begin
-        for key in REGISTERS:
-            made = {"client": "setup", "op": "create", "key": key, "value": target.initial(key), "end": end, "outcome": "ok"}
-            self.note(Event(begin - self.begin, "op", made))
-        path = f"/apis/apps/v1/namespaces/{SPACE}/deployments/{target.SERVICE}"
+        ground = probe_target.make(cluster, self.lab.topology, self._say)
+        end = round(time.monotonic() - self.begin, 6)
+        made = {"client": "setup", "op": "create", "end": end, "outcome": "ok"}
+        self._write(Event(begin - self.begin, "op", {**made, "key": key, "value": target.initial(key)}) for key in REGISTERS)
+        return ground
 
-        def ready() -> Observation:
-            count = cluster.get(path).get("status", {}).get("readyReplicas", 0)
-            return Observation(ok=count >= target.REPLICAS, seen=f"{count} of {target.REPLICAS} pods of the test Service ready")
-
-        until("the test Service", _patient(ready), timeout_s=TARGET_S, every_s=0.3, told=lambda text: self.reporter.say("probes", text))
-        spec = cluster.get(f"/api/v1/namespaces/{SPACE}/services/{target.SERVICE}")["spec"]
-        return Ground(topology=self.lab.topology, service_ip=spec["clusterIP"], node_port=spec["ports"][0]["nodePort"])
-
-    def _await_askers(self, cluster: Cluster) -> None:
-        wanted = len({row.pod for row in self._rows if row.pod})
-
-        def ready() -> Observation:
-            count = cluster.get(f"/apis/apps/v1/namespaces/{SPACE}/daemonsets/{target.ASKER}").get("status", {}).get("numberReady", 0)
-            return Observation(ok=count >= wanted, seen=f"{count} of {wanted} asking pods run")
-
-        if wanted:
-            until("the asking pods", _patient(ready), timeout_s=TARGET_S, every_s=0.3, told=lambda text: self.reporter.say("probes", text))
+    def _say(self, text: str) -> None:
+        self.reporter.say("probes", text)
 
     def _listen(self) -> None:
         """Start the agent and the thread that writes down what it says."""
@@ -180,9 +158,8 @@ class Instruments:
             raise LabError(f"the agent ended: {listener.complaints or 'without a word'}")
         wanted = {row.probe or row.name for row in self._rows if not row.pod and row.settings["kind"] != "list"}
         missing = wanted - listener.heard
-        for name in sorted({row.pod for row in self._rows if row.pod}):
-            lines = [] if missing else self._asked(name)
-            missing |= {row.name for row in self._rows if row.pod == name} - {row.get("probe") for row in lines}
+        for name in sorted({row.pod for row in self._rows if row.pod}) if not missing else ():
+            missing |= {row.name for row in self._rows if row.pod == name} - {row.get("probe") for row in self._asked(name)}
         return Observation(ok=not missing, seen=f"nothing yet from {', '.join(sorted(missing)[:5])}" if missing else "all sample")
 
     def _asked(self, node: str) -> list[dict[str, Any]]:
@@ -205,8 +182,11 @@ class Instruments:
         try:
             with _kept(problems):
                 self._finish()
+            # Pods ask on until they are removed; after the agent's last question nobody else looked.
+            last = (self._listener.last if self._listener else 0.0) or float("inf")
             for name in sorted({row.pod for row in self._rows if row.pod}):
-                self._write(shifted(row, clock - self.begin) for row in self._asked(name) if row.get("kind") == "probe")
+                samples = (row for row in self._asked(name) if row.get("kind") == "probe" and row["t"] <= last)
+                self._write(shifted(row, clock - self.begin) for row in samples)
             with _kept(problems):
                 problems += self._journals(clock)
         finally:
@@ -217,14 +197,14 @@ class Instruments:
                 self._file = None
         self.left = tuple(problems)
         for problem in problems:
-            self.reporter.say("probes", problem)
+            self._say(problem)
         return history.read(self.folder / "history.jsonl")
 
     def _finish(self) -> None:
         """Let the agent end: it reads back what was written, then says how well it kept its schedule."""
         if self._listener is None:
             return
-        self.reporter.say("probes", "reading back what was written")
+        self._say("reading back what was written")
         self.lab.engine.stop(self._agent, int(FINISH_S))
         self._listener.join(FINISH_S)
         (self.folder / "instruments.json").write_text(json.dumps(self._listener.statistics, indent=1) + "\n", encoding="utf-8")
@@ -233,7 +213,7 @@ class Instruments:
 
     def _journals(self, clock: float) -> tuple[str, ...]:
         """Keep all journals, and the lines of them that matter as events."""
-        self.reporter.say("probes", "collecting the machines' journals")
+        self._say("collecting the machines' journals")
         nodes = [self.lab.node(node.name) for node in self.lab.topology.machines]
         begin = self.begin - clock  # on the machines' clock
         found = journals.collect(self.lab.engine, nodes, self._image(), self._wall - JOURNAL_MARGIN_S, begin - JOURNAL_MARGIN_S)
@@ -258,39 +238,11 @@ class Instruments:
                 engine.remove_container(container)
         self._agent = ""
         with self.lab.cluster() as cluster:
-            _remove_space(cluster)
+            probe_target.remove(cluster)
         for node in self.lab.topology.nodes:
-            _remove_files(self.lab.node(node.name))
-
-
-def _patient(ask: Callable[[], Observation]) -> Callable[[], Observation]:
-    """An API that does not answer once is seen, and asked again until the time is over."""
-
-    def asked() -> Observation:
-        try:
-            return ask()
-        except LabError as error:
-            return Observation(ok=False, seen=error.message[:200])
-
-    return asked
-
-
-def _remove_space(cluster: Cluster) -> None:
-    path = f"/api/v1/namespaces/{SPACE}"
-
-    def there() -> bool:
-        return any(item["metadata"]["name"] == SPACE for item in cluster.get("/api/v1/namespaces")["items"])
-
-    if there():
-        cluster.request("DELETE", path, {"propagationPolicy": "Background"})
-        gone = _patient(lambda: Observation(ok=not there(), seen="still there"))
-        until(f"namespace {SPACE} gone", gone, timeout_s=GONE_S, every_s=0.5)
-
-
-def _remove_files(node: NodeHandle) -> None:
-    """A node that does not run keeps its files until the next start of an instrument finds it running."""
-    with contextlib.suppress(EngineError):
-        node.run(["rm", "-rf", target.FOLDER], check=False)
+            # A node that does not run keeps its files until the next start of an instrument finds it running.
+            with contextlib.suppress(EngineError):
+                self.lab.node(node.name).run(["rm", "-rf", target.FOLDER], check=False)
 
 
 @contextlib.contextmanager

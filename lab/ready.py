@@ -150,11 +150,12 @@ class Readiness:
             self.cluster.label_node(name, ROLE_LABELS[role])
         ready, seen = node_ready(item)
         # Reports carry whole seconds, and no kubelet reports within the second in which its machine was powered on.
-        if role is Role.MASTER and name in self.booted and self.topology.ha.fencing and not (joined := member(self.handle(name))).ok:
-            return joined
+        member_of = role is Role.MASTER and name in self.booted and self.topology.ha.fencing
+        if member_of and (shot := power_on_again(self.handle(name))):
+            return Observation(ok=False, seen=shot)
         if ready and name in self.booted and reported(item) <= int(self.since):
             return Observation(ok=False, seen="its kubelet has not reported since the machine was powered on")
-        return Observation(ok=ready, seen=seen)
+        return member(self.handle(name)) if ready and member_of else Observation(ok=ready, seen=seen)
 
     def _timeout(self, waited: float, missing: list[str]) -> WaitTimeout:
         lab = self.topology.name
@@ -170,18 +171,25 @@ class Readiness:
         return WaitTimeout(f"lab {lab}: {', '.join(missing)} not ready", waited, last, hint)
 
 
-def member(node: NodeHandle) -> Observation:
-    """Tell whether Pacemaker on a master says that it is a member; power the machine on where it does not run.
+def power_on_again(node: NodeHandle) -> str:
+    """Power a machine on that should run and does not; gives what it was, or nothing.
 
     A master that comes back while the others are still agreeing on its loss is shot once more.
     """
-    state = node.engine.inspect(node.container)["State"]["Status"]
-    if state != "running":
-        node.engine.start(node.container)
-        return Observation(ok=False, seen=f"was {state} (shot by the others, who had not seen it return); powered on again")
+    state = str(node.engine.inspect(node.container)["State"]["Status"])
+    if state == "running":
+        return ""
+    node.engine.start(node.container)
+    return f"was {state} (shot by the others, who had not seen it return); powered on again"
+
+
+def member(node: NodeHandle) -> Observation:
+    """Tell whether Pacemaker on a master says that it is a full member; power the machine on where it does not run."""
+    if shot := power_on_again(node):
+        return Observation(ok=False, seen=shot)
     shown = node.run(["crm_mon", "-1", "--output-as=xml", "--include=none,nodes"], check=False, timeout_s=10).output
     ok = pacemaker.online(shown, node.name)
-    return Observation(ok=ok, seen=f"{node.name} is a member" if ok else "is no member of Pacemaker's cluster yet")
+    return Observation(ok=ok, seen=f"{node.name} is Ready, and a member of Pacemaker's cluster" if ok else "is no member of Pacemaker's cluster yet")
 
 
 def await_joined(distribution: Distribution, nodes: Iterable[NodeHandle], reporter: Reporter, cancelled: threading.Event) -> None:

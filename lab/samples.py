@@ -7,10 +7,9 @@ The instrument asks on a fixed schedule and does not wait for answers. So a hole
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -26,9 +25,8 @@ FEWEST = 20
 """With fewer samples than this nothing is said."""
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One sample: asked at `t`, answered (or given up) at `end`, seconds; good or not."""
+class Point(NamedTuple):
+    """One sample: asked at `t`, answered (or given up) at `end`, seconds; good or not. A tuple: there are half a million of them."""
 
     t: float
     end: float
@@ -53,6 +51,8 @@ class Series:
     interval: float
     timeout: float
     samples: tuple[Event, ...]
+    seen: tuple[Event, ...]
+    """The samples in which the instrument could ask."""
     stalls: tuple[tuple[float, float], ...]
     """From when to when the instrument did not ask: sampler stalled, stopped early, or could not ask (ok: null)."""
 
@@ -62,22 +62,16 @@ class Series:
         return max(PATIENCE_S, LASTING * self.interval)
 
     @property
-    def seen(self) -> tuple[Event, ...]:
-        """The samples in which the instrument could ask."""
-        return tuple(sample for sample in self.samples if sample.get("ok") is not None)
-
-    @property
     def stalled(self) -> float:
         """For how long the instrument did not ask, seconds."""
         return sum(end - begin for begin, end in self.stalls)
 
     def trouble(self) -> str:
         """Say why nothing can be said of this probe; empty where something can."""
-        seen = self.seen
         if not self.interval:
             return f"{self.name}: no instrument says at which interval it sampled"
-        if len(seen) < FEWEST:
-            return f"{self.name}: {len(seen)} samples are too few (at least {FEWEST})"
+        if len(self.seen) < FEWEST:
+            return f"{self.name}: {len(self.seen)} samples are too few (at least {FEWEST})"
         if self.stalled * 2 > self.samples[-1].t - self.samples[0].t:
             return f"{self.name}: the instrument did not sample for {self.stalled:.1f} s, most of the time"
         return ""
@@ -91,7 +85,7 @@ class Series:
 
     def points(self, good: Callable[[Event], bool]) -> tuple[Point, ...]:
         """Judge what was seen."""
-        return tuple(Point(sample.t, sample.end, good(sample)) for sample in self.seen)
+        return tuple([Point(sample.t, sample.end, good(sample)) for sample in self.seen])
 
     def feared(self, good: Callable[[Event], bool]) -> tuple[Point, ...]:
         """Judge what was seen, and take all that was not seen as bad: the worst that the samples allow."""
@@ -100,7 +94,7 @@ class Series:
 
 def is_good(sample: Event) -> bool:
     """Tell whether the service answered, and well."""
-    return sample.get("ok") is True
+    return sample.data.get("ok") is True
 
 
 def series(history: History, prefix: str = "") -> dict[str, Series]:
@@ -109,18 +103,16 @@ def series(history: History, prefix: str = "") -> dict[str, Series]:
     An instrument without a single sample has an empty series: it was meant to sample and did not.
     """
     instruments = history.instruments()
-    samples: dict[str, list[Event]] = defaultdict(list)
-    for event in history.events:
-        if event.kind == "probe":
-            samples[str(event.get("probe"))].append(event)
-    last = max((event.t for events in samples.values() for event in events), default=0.0)
-    names = [name for name in sorted({*instruments, *samples}) if under(name, prefix)]
+    sampled = history.sampled()
+    last = max((history.samples(name)[-1].t for name in sampled), default=0.0)
+    names = [name for name in sorted({*instruments, *sampled}) if under(name, prefix)]
     found = {}
     for name in names:
         data = instruments[name].data if name in instruments else {}
         interval, timeout = float(data.get("interval") or 0), float(data.get("timeout") or 0)
-        events = tuple(samples[name])
-        found[name] = Series(name, interval, timeout, events, tuple(_stalls(events, interval, timeout, last)))
+        events = history.samples(name)
+        seen = tuple([event for event in events if event.data.get("ok") is not None])
+        found[name] = Series(name, interval, timeout, events, seen, tuple(_stalls(events, seen, interval, timeout, last)))
     return found
 
 
@@ -129,15 +121,13 @@ def under(name: str, prefix: str) -> bool:
     return not prefix or name == prefix or name.startswith(f"{prefix}.")
 
 
-def _stalls(samples: tuple[Event, ...], interval: float, timeout: float, last: float) -> Iterable[tuple[float, float]]:
+def _stalls(samples: Sequence[Event], seen: Sequence[Event], interval: float, timeout: float, last: float) -> Iterable[tuple[float, float]]:
     """Give the holes in the schedule. At the end a question may still be open when the run ends: its time-out is allowed for."""
     if not samples or not interval:
         return
     patience = max(PATIENCE_S, LASTING * interval)
     before = samples[0].t
-    for sample in samples:
-        if sample.get("ok") is None:
-            continue
+    for sample in seen:
         if sample.t - before > patience:
             yield (before, sample.t)
         before = sample.t

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lab import __version__, status, targets
+from lab import __version__, enable, status, targets
 from lab.chaos import Chaos, find, options_of
 from lab.errors import HealFailed, InputError, LabError
 from lab.history import Event
@@ -43,8 +44,8 @@ def check(scenario: Scenario, lab: Lab) -> None:
 
 
 def _check_step(step: Step, lab: Lab) -> None:
-    rows = {"fault": [(step.value, step.target, step.options)], "random": [parse_random(word) for word in step.words]}.get(step.verb, [])
-    for name, target, options in rows:
+    rows = [(step.value, step.target, step.options)] if step.verb == "fault" else []
+    for name, target, options in map(parse_random, step.words) if step.verb == "random" else rows:
         options_of(find(name), options)
         targets.check(target, lab.topology)
     if step.verb in {"exec", "power"}:
@@ -54,16 +55,13 @@ def _check_step(step: Step, lab: Lab) -> None:
     if step.verb == "heal" and step.value != "all":
         find(step.value)
     if step.verb in {"addon", "use"}:
-        from lab import addons
-
-        if step.value not in addons.names():
-            raise InputError(f"no add-on `{step.value}`", f"known: {', '.join(addons.names())}")
+        enable.known(step.value)
 
 
 def parse_random(text: str) -> tuple[str, str, dict[str, str]]:
     """Read `FAULT TARGET [OPTION=VALUE]…`. Raises InputError."""
     name, _, rest = text.partition(" ")
-    target, *given = rest.split()[:1] + rest.split()[1:] if rest.split() else [""]
+    target, *given = rest.split() or [""]
     if not target or any("=" not in word for word in given):
         raise InputError(f"`{text}` is not `FAULT TARGET [OPTION=VALUE]…`", 'for example "loss role:worker percent=5"')
     return name, target, dict(word.split("=", 1) for word in given)
@@ -216,6 +214,11 @@ class Trial:
         self.lab.stop(*names)
         return ", ".join(names)
 
+    def _do_addon(self, step: Step) -> str:
+        with enable.hand(self.lab) as hand:
+            outcome = hand.enable(step.value)
+        return f"{outcome.seen} (after {outcome.seconds:.0f} s)"
+
     def _do_random(self, step: Step) -> str:
         """Play faults of the list, one after the other, and look after each whether the lab came back."""
         end, number = time.monotonic() + step.for_ms / 1000, 0
@@ -278,6 +281,7 @@ def about(lab: Lab, scenario: Scenario, seed: int) -> dict[str, Any]:
         "release": seen.release,
         "versions": versions,
         "seed": seed,
+        "wall": datetime.now(UTC).isoformat(timespec="seconds"),
         "expect": [expectation.text for expectation in scenario.expect],
         "steps": [step.describe() for step in scenario.steps],
         "topology": asdict(lab.topology),

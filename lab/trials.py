@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab import checkers, data, history, report, runs, scenario
 from lab.errors import HealFailed, InputError, LabError
+from lab.history import Event
 from lab.probing import Instruments
 from lab.scenario import Trial
 from lab.topology import scenarios
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterable
 
-    from lab.checkers import Outcome
+    from lab.checkers import Outcome, Verdict
     from lab.history import History
     from lab.lab import Lab
     from lab.report import Report
@@ -41,8 +42,8 @@ class Run:
 
     @property
     def outcome(self) -> Outcome:
-        """pass, fail or unknown. A run that did not end as written proves nothing good."""
-        return "unknown" if self.error and self.report.outcome == "pass" else self.report.outcome
+        """pass, fail or unknown."""
+        return self.report.outcome
 
 
 def shipped() -> dict[str, Path]:
@@ -73,7 +74,8 @@ def run(lab: Lab, wanted: Scenario, seed: int | None, reporter: Reporter, cancel
     seed = random.randrange(SEEDS) if seed is None else seed  # noqa: S311 (a dice)
     folder = runs.new(lab.name, wanted.name)
     scenario.write_topology(folder, lab)
-    instruments = Instruments(lab, folder, scenario.about(lab, wanted, seed))
+    instruments = Instruments(lab, folder, reporter)
+    instruments.note(Event(0.0, "run", scenario.about(lab, wanted, seed)))
     trial = Trial(lab, wanted, instruments, cancelled, seed, reporter)
     error = ""
     try:
@@ -95,11 +97,23 @@ def judge(folder: Path) -> Report:
 
 def write(folder: Path, found: History) -> Report:
     """Write a history's report in every form."""
-    built = report.build(found, report.judge(found, found.run.get("expect", ())))
+    built = report.build(found, (*report.judge(found, found.run.get("expect", ())), steps_verdict(found)))
     for name, render in FILES.items():
         (folder / name).write_text(render(built), encoding="utf-8")
     (folder / PICTURE).write_bytes(report.png(built))
     return built
+
+
+def steps_verdict(found: History) -> Verdict:
+    """Judge whether the run went as written. A step that failed is a fail; a fault that could not act, or an end in the middle, is unknown."""
+    steps = found.of("step")
+    ended = {event.get("index") for event in steps if event.get("state") in {"end", "failed"}}
+    failed = [event for event in steps if event.get("state") == "failed"]
+    unsure = [f"step {event.get('index')} ({event.get('text')}) did not end" for event in steps if event.get("index") not in ended]
+    told = {event.get("index"): f"step {event.get('index')} ({event.get('text')}): {event.get('detail')}" for event in failed}
+    bad = [text for event in failed if not str(event.get("text")).startswith("fault ") and (text := told[event.get("index")])]
+    unsure += [text for text in told.values() if text not in bad]
+    return checkers.verdict("every step was carried out", bad, unsure, [f"{len(ended)} steps"] if ended else [])
 
 
 def summary(runs_: Iterable[Run]) -> list[dict[str, Any]]:

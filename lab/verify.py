@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lab.distributions import find as find_distribution
 from lab.errors import LabError
 from lab.roles.loadbalancer import CA_FILE
-from lab.spec import LABEL_NODE
+from lab.spec import LABEL, LABEL_NODE
 from lab.topology.model import KUBERNETES_PORT
 from lab.wait import Observation, until
 
@@ -58,7 +58,7 @@ class Verifier:
 
     def run(self) -> tuple[Outcome, ...]:
         """Run everything; what cannot be asked is a check that failed. Raises LabError where no master runs."""
-        found = [self._ask(check) for check in self._cluster()]
+        found = [self._machines(), *(self._ask(check) for check in self._cluster())]
         running = self._running()
         workers = [node.name for node in self.lab.topology.workers or self.lab.topology.masters if node.name in running]
         try:
@@ -71,6 +71,14 @@ class Verifier:
         finally:
             self._kubectl("delete", "namespace", self.space, "--ignore-not-found", "--wait=false")
         return tuple(found)
+
+    def _machines(self) -> Outcome:
+        """Every container of the lab runs, the baseboard controllers' too."""
+        wanted, running = [node.name for node in self.lab.topology.containers], self._running()
+        gone = [name for name in wanted if name not in running]
+        command = f"docker ps --filter label={LABEL}={self.lab.name}"
+        detail = f"not running: {', '.join(gone)}" if gone else f"{len(wanted)} run"
+        return Outcome(name="machines", node="the host", command=command, ok=not gone, detail=detail)
 
     def _running(self) -> set[str]:
         return {item.labels.get(LABEL_NODE, "") for item in self.lab.observe().containers if item.running}

@@ -94,7 +94,7 @@ def jobs(topology: Topology) -> list[dict[str, Any]]:
 
 def values(topology: Topology) -> dict[str, Any]:
     """Give the file of values."""
-    scrape = json.dumps(jobs(topology), indent=1)
+    scrape = "".join(f"- {json.dumps(job)}\n" for job in jobs(topology))
     rules = {"groups": GROUPS}
     server_image, alert_image = IMAGES["server"], IMAGES["alertmanager"]
     return {

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 SPACE = "rook-ceph"
 IMAGE = "rook/ceph:v1.12.11"
-"""Rook and Ceph: the operator calls Ceph's tools itself, so that one image serves both. images/versions.yaml names it; a unit test
-holds the two together."""
+CEPH_IMAGE = "quay.io/ceph/ceph:v18.2.7"
+"""images/versions.yaml names both; a unit test holds them together."""
 POOL = "replicapool"
 TOOLS = "rook-ceph-tools"
 DATA = "/var/lib/rook"
@@ -134,7 +134,7 @@ def operator() -> Object:
 
 def tools() -> Object:
     """Give a pod on each node with Ceph's tools, which does nothing by itself: a client's place, so that data go in here and come out there."""
-    container = {"name": TOOLS, "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["sleep", "infinity"]}
+    container = {"name": TOOLS, "image": CEPH_IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["sleep", "infinity"]}
     pod = {"containers": [container], "tolerations": MASTERS_TOO, "terminationGracePeriodSeconds": 0}
     labels = {"app": TOOLS}
     return {
@@ -150,7 +150,7 @@ def cluster(topology: Topology, nodes: Sequence[str]) -> Object:
     devices = [{"name": node, "devices": [{"name": disk.device(topology, node), "config": {"deviceClass": "ssd"}}]} for node in nodes]
     quick = {"disabled": False, "interval": "15s"}
     spec = {
-        "cephVersion": {"image": IMAGE, "allowUnsupported": False},
+        "cephVersion": {"image": CEPH_IMAGE, "allowUnsupported": False},
         "dataDirHostPath": DATA,
         "mon": {"count": REPLICAS, "allowMultiplePerNode": False},
         "mgr": {"count": 1, "allowMultiplePerNode": False},

@@ -56,9 +56,9 @@ class CephAddon(Addon):
         return Needs(memory_mib=MEMORY_MIB, nodes=_rook.REPLICAS)
 
     def images(self, site: Site) -> tuple[PodImage, ...]:
-        """One image for all, on masters, too: with two nodes down there are not enough workers for three monitors."""
+        """On masters, too: with two nodes down there are not enough workers for three monitors. Most of the two is the same layers."""
         del site
-        return (PodImage("rook", masters=True),)
+        return (PodImage("ceph", masters=True), PodImage("rook", masters=True))
 
     def bundled(self, item: Object) -> Object | None:
         """Rook's published definitions and rights, without those for CSI."""

@@ -40,14 +40,13 @@ def claim(sample: Event) -> tuple[int, str] | None:
 def reigns(history: History) -> tuple[Reign, ...]:
     """Give who led, term by term, in the order in which it was first seen."""
     found: dict[tuple[int, str], Reign] = {}
-    for event in history.events:
-        if event.kind != "probe" or not str(event.get("probe")).startswith(f"{PREFIX}."):
-            continue
+    for event in (event for name in history.sampled() if name.startswith(f"{PREFIX}.") for event in history.samples(name)):
         led = claim(event)
         if led:
             node = str(event.get("probe")).removeprefix(f"{PREFIX}.")
             before = found.get(led)
-            found[led] = Reign(before.first if before else event.end, event.end, *led, node)
+            first = min(before.first, event.end) if before else event.end
+            found[led] = Reign(first, max(before.last, event.end) if before else event.end, *led, node)
     return tuple(sorted(found.values()))
 
 

@@ -17,7 +17,7 @@ from lab.errors import InputError
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from lab.chaos import Effect
+    from lab.chaos import Chaos, Effect
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
@@ -58,29 +58,42 @@ def fault_command() -> None:
 @click.argument("lab", required=False, shell_complete=complete_lab)
 @option_output
 def list_faults(lab: str | None, output: str) -> None:
-    """List all faults; with a LAB also whether they can act on it, and the ones that are on."""
+    """List all faults, whether this host and LAB's first master have what they need, and the ones that are on.
+
+    Without LAB the one lab that runs is asked; where there is none, the list says what each fault needs.
+    """
     from lab import faults
-    from lab.chaos import Chaos
     from lab.cli import output as out
 
-    chaos = Chaos(find_lab(lab)) if lab else None
-    able: dict[str, str] = {}
-    if chaos:
-        site = chaos.site(chaos.lab.topology.masters[0].name)
-        probed = [(name, fault) for name, fault in faults.all_faults().items() if fault.needs]
-        able = {name: fault.check(site, dict(fault.options)) for name, fault in probed}
+    chaos = _chaos(lab)
+    known = sorted(faults.all_faults().items())
+    lacking = chaos.lacking() if chaos else {}
     active = chaos.active() if chaos else ()
     if output == "json":
         rows = [
-            {"name": n, "summary": f.summary, "options": f.options, "needs": f.needs, "not_here": able.get(n, "")}
-            for n, f in faults.all_faults().items()
-        ]
+            {"name": n, "summary": f.summary, "options": f.options, "needs": f.needs, "here": None if chaos is None else not lacking[n],
+             "not_here": lacking.get(n, "")}
+            for n, f in known
+        ]  # fmt: skip
         out.answer({"faults": rows, "active": [asdict(hit) for hit in active]})
         return
-    table = [[name, fault.summary, able.get(name) or fault.needs] for name, fault in sorted(faults.all_faults().items())]
-    out.table(["FAULT", "WHAT IT DOES", "NEEDS"], table)
+    table = [[n, f.summary, f.needs or "-", "?" if chaos is None else f"no: {lacking[n]}" if lacking[n] else "yes"] for n, f in known]
+    out.table(["FAULT", "WHAT IT DOES", "NEEDS", "HERE"], table)
     for hit in active:
         click.echo(f"on: {hit.fault} at {hit.node} since {time.strftime('%H:%M:%S', time.localtime(hit.since))} ({hit.id})")
+
+
+def _chaos(lab: str | None) -> Chaos | None:
+    """Give the lab named, or the only one; none where there is none or no engine."""
+    from lab.chaos import Chaos
+    from lab.errors import LabError
+
+    try:
+        return Chaos(find_lab(lab))
+    except LabError:
+        if lab:
+            raise
+        return None
 
 
 @fault_command.command("inject", epilog="Example: halab fault inject 3m3w partition minority --set from=masters --for 30s")
@@ -94,7 +107,8 @@ def list_faults(lab: str | None, output: str) -> None:
 def inject(lab: str, fault: str, target: str, given: tuple[str, ...], hold: str, seed: int | None, output: str) -> None:
     """Inject FAULT at TARGET and prove that it acts.
 
-    TARGET: a node's name, @leader, @vip-holder, @first-master, @random-master, @random-worker, minority, majority, role:master, all.
+    TARGET: a node's name, @leader, @vip-holder, @first-master, @random-master, @random-worker, minority, majority, role:master,
+    role:loadbalancer, all; several by commas. Two halves: `partition minority --set from=majority`, or `partition m,w1 --set from=rest`.
     """
     from lab.chaos import Chaos
     from lab.cli import output as out
@@ -107,6 +121,7 @@ def inject(lab: str, fault: str, target: str, given: tuple[str, ...], hold: str,
     effects = chaos.inject(fault, nodes, options)
     if output == "text":
         _tell(effects, f", seed {seed}" if "random" in target else "")
+    healing = 0.0
     if duration:
         try:
             time.sleep(duration)
@@ -120,7 +135,8 @@ def inject(lab: str, fault: str, target: str, given: tuple[str, ...], hold: str,
     elif output == "text":
         click.echo(f"it stays until `halab fault heal {chaos.lab.name}`", err=True)
     if output == "json":
-        out.answer({"seed": seed, "healed": bool(duration), "effects": [asdict(effect) for effect in effects]})
+        answer = {"seed": seed, "healed": bool(duration), "heal_seconds": round(healing, 3), "effects": [asdict(effect) for effect in effects]}
+        out.answer(answer)
 
 
 def _pair(word: str) -> tuple[str, str]:
@@ -135,16 +151,17 @@ def _tell(effects: tuple[Effect, ...], more: str) -> None:
         click.echo(f"{effect.hit.fault} at {effect.hit.node}: {effect.proof} (after {effect.seconds * 1000:.0f} ms{more})")
 
 
-@fault_command.command("heal", epilog="Example: halab fault heal 3m3w")
+@fault_command.command("heal", epilog="Example: halab fault heal 3m3w partition")
 @click.argument("lab", required=False, shell_complete=complete_lab)
+@click.argument("which", required=False, metavar="[FAULT|ID]")
 @option_output
-def heal(lab: str | None, output: str) -> None:
-    """Heal every fault that is on, whoever injected it."""
+def heal(lab: str | None, which: str | None, output: str) -> None:
+    """Heal every fault that is on, whoever injected it; or only the ones of that name or id."""
     from lab.chaos import Chaos
     from lab.cli import output as out
 
     chaos = Chaos(find_lab(lab))
-    healed = chaos.heal()
+    healed = chaos.heal(chaos.chosen(which) if which else None)
     chaos.rejoin(healed)
     if output == "json":
         out.answer({"healed": [asdict(hit) for hit in healed]})

@@ -21,5 +21,6 @@ def told(what: str, hint: str = "") -> Iterator[None]:
         yield
     except docker.errors.APIError as error:
         raise EngineError(f"{what}: {error.explanation or error}", hint) from error
-    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+    except (docker.errors.DockerException, requests.exceptions.RequestException, ConnectionError) as error:
+        # ConnectionError: a command's stream, cut because its container died.
         raise EngineError(f"{what}: {error}", hint) from error

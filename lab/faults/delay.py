@@ -46,10 +46,10 @@ def netem_lacks(site: Site) -> str:
 def queue_lacks(site: Site) -> str:
     """Say why halab-delay cannot be used; the rule is tried in a chain of its own that nothing leads to."""
     rule = QUEUE.format(0)
-    probe = f"iptables -w -t mangle -N halab-try && iptables -w -t mangle -A halab-try -j {rule}; code=$?; "
-    clean = "iptables -w -t mangle -F halab-try; iptables -w -t mangle -X halab-try; exit $code"
+    table = "iptables -w -t mangle"
+    probe = f"try=halab-try-$$; {table} -N $try && {table} -A $try -j {rule}; code=$?; {table} -F $try; {table} -X $try; exit $code"
     missing = helper.lacks(site, PROGRAM)
-    tried = site.node.run(["sh", "-c", f"command -v iptables >/dev/null || {{ echo no iptables; exit 1; }}; {probe}{clean}"], check=False)
+    tried = site.node.run(["sh", "-c", f"command -v iptables >/dev/null || {{ echo no iptables; exit 1; }}; {probe}"], check=False)
     return missing or ("" if tried.code == 0 else f"no packet queue: {tried.output.strip()}")
 
 
@@ -86,7 +86,8 @@ class Traffic(Base):
         if options["means"] not in MEANS:
             return f"means={options['means']}: {', '.join(MEANS)}"
         lacking = {"netem": netem_lacks, "delay": queue_lacks}.get(options["means"], lambda _: "")(site)
-        return lacking or qdisc.taken(site) or self._taken(site) or ("" if self._peer(site) else "no other machine runs to measure against")
+        taken = lacking or qdisc.taken(site) or self._taken(site)
+        return taken or ("" if self._peer(site) else "no other machine answers a ping, so a delay could not be shown")
 
     def _taken(self, site: Site) -> str:
         chains = site.node.run(["iptables", "-w", "-t", "mangle", "-S", "POSTROUTING"], check=False).output

@@ -203,7 +203,12 @@ class BmcUnreachable(_Rules):
     name: str = "bmc-unreachable"
     summary: str = "cut a master off the management network, so that it can fence nobody (--set device=mgmt0)"
     options: Options = field(default_factory=lambda: {"device": "mgmt0"})
-    needs: str = "nft, and a management interface (fencing)"
+    needs: str = "nft, and a management network (fencing)"
+
+    def lacks(self, site: Site) -> str:
+        """A second network must be there."""
+        names = site.node.run(["ls", "/sys/class/net"], check=False).output
+        return super().lacks(site) or ("" if re.search(r"mgmt\d|eth[1-9]", names) else "the node has no second network (fencing is off?)")
 
     def check(self, site: Site, options: Options) -> str:
         """The interface must be there."""

@@ -16,8 +16,8 @@ HANDLE = "1a1b:"
 def lacks(site: Site, kind: str, words: str) -> str:
     """Try a discipline on a throw-away interface of the node's, removed at once: kernels lack some."""
     probe = (
-        "ip link del halab-try 2>/dev/null; ip link add halab-try type veth peer name halab-try2 || exit 1; "
-        f"tc qdisc add dev halab-try root {words}; code=$?; ip link del halab-try; exit $code"
+        "try=halab-$$; ip link add $try type veth peer name peer-$$ || exit 1; "
+        f"tc qdisc add dev $try root {words}; code=$?; ip link del $try; exit $code"
     )
     tried = site.node.run(["sh", "-c", probe], check=False)
     if tried.code == 0:

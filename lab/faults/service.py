@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lab.errors import FaultError
-from lab.faults import Base
+from lab.faults import Base, same_life
 
 if TYPE_CHECKING:
     from lab.faults import Hit, Options, Site
@@ -71,8 +71,8 @@ class Service(Base):
         return f"{name}: process {pid} is gone" if now != pid else ""
 
     def heal(self, site: Site, hit: Hit) -> None:
-        """Let it run. A machine that is off starts its services itself."""
-        if site.engine.inspect(site.node.container)["State"]["Status"] != "running":
+        """Let it run. A machine that was powered on since has started its services itself."""
+        if not same_life(site, hit):
             return
         name = unit(site, hit.options["unit"])
         action = ["kill", "--signal=SIGCONT", name] if self.signal == "SIGSTOP" else ["start", "--no-block", name]

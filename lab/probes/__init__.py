@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 INTERVAL_S = 0.02
 """Between two questions, seconds."""
-TIMEOUT_S = 0.8
-"""A later answer is none, seconds. Below a second: an outage of a second must be seen while it lasts."""
+TIMEOUT_S = 0.5
+"""A later answer is none, seconds. Well below a second: an outage of a second must be seen while it lasts, and questions to a server that
+is busy must not pile up on it for long (25 of each at most)."""
 SPACE = "halab-probe"
 """The namespace of all that the instrument has in the cluster; nothing else lives there."""
 LABEL = "halab.probe=operation"

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 CREATE_S = 0.1
 """Ten creates a second through each way: every one costs each master's disk an fsync, which all nodes of a lab share."""
-REGISTER_S = 0.2
-"""Each client of the registers writes and reads in turn, five operations a second: enough to overlap, few enough to be judged."""
+REGISTER_S = 0.4
+"""Each client of the registers writes or reads in turn, five operations in two seconds: enough to overlap, few enough to be judged."""
 CLIENTS = 2
 """Clients of the registers through each way."""
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING
 
-from lab import checkers
-from lab.checkers import failover, outage, worst
+from lab import checkers, phases
+from lab.checkers import outage, worst
 from lab.expectations import ExpectationError, parse
 from lab.report.judge import shown
 from lab.report.lanes import lanes
@@ -18,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lab.checkers import Outcome, Verdict
-    from lab.checkers.failover import Blow
     from lab.checkers.outage import Outages
     from lab.history import Event, History
+    from lab.phases import Blow
 
 _NAMED = 3
 """So many verdicts are named in the sentence at the top."""
@@ -29,7 +28,8 @@ _NAMED = 3
 def build(history: History, verdicts: Iterable[Verdict]) -> Report:
     """Tell a run. `verdicts` are those that count (`judge` gives them); what all checkers say is told besides. Pure."""
     counted = tuple(verdicts)
-    blows = failover.blows(history)
+    blows = phases.blows(history)
+    measured = outage.measure(history)
     run = history.run
     outcome = worst(counted)
     return Report(
@@ -40,10 +40,10 @@ def build(history: History, verdicts: Iterable[Verdict]) -> Report:
         done=tuple(_done(history)),
         rows=tuple(_row(verdict) for verdict in counted),
         checked=tuple(_row(checkers.find(name).check(history)) for name in checkers.names() if name not in {verdict.name for verdict in counted}),
-        outages=tuple(_outage(history, row) for row in outage.measure(history).values()),
+        outages=tuple(_outage(history, row) for row in measured.values()),
         blows=blows,
         phases=tuple(_phases(blows)),
-        lanes=lanes(history),
+        lanes=lanes(history, measured),
         span=history.span,
         again=tuple(_again(history)),
     )
@@ -65,8 +65,7 @@ def _row(verdict: Verdict) -> Row:
         meaning = parse(verdict.name).meaning()
     except ExpectationError:
         meaning = checkers.find(verdict.name).summary if verdict.name in checkers.names() else ""
-    row = Row(verdict.name, meaning, verdict.outcome, verdict.reasons, verdict.figures)
-    return replace(row, reasons=tuple(reason for reason in row.reasons if reason != f"measured: {figure_text(row)}"))
+    return Row(verdict.name, meaning, verdict.outcome, verdict.reasons, verdict.figures)
 
 
 def _about(history: History) -> Iterable[tuple[str, str]]:
@@ -80,7 +79,7 @@ def _about(history: History) -> Iterable[tuple[str, str]]:
     versions = run.get("versions")
     if isinstance(versions, dict):
         yield ("versions", ", ".join(f"{name} {version}" for name, version in versions.items()))
-    yield ("samples", f"{sum(event.kind == 'probe' for event in history.events)} of {len(history.instruments())} probes")
+    yield ("samples", f"{len(history.of('probe'))} of {len(history.instruments())} probes")
 
 
 def _done(history: History) -> Iterable[tuple[float, str]]:
@@ -112,7 +111,7 @@ def _outage(history: History, row: Outages) -> OutageRow:
 
 
 def _phases(blows: tuple[Blow, ...]) -> Iterable[PhaseRow]:
-    for name, meaning in failover.PHASES.items():
+    for name, meaning in phases.PHASES.items():
         found = [phase for blow in blows for phase in blow.phases if phase.name == name]
         if found:
             times = [phase.seconds for phase in found]
@@ -127,6 +126,11 @@ def _again(history: History) -> Iterable[str]:
         seed = f" --seed {run['seed']}" if run.get("seed") is not None else ""
         yield f"halab scenario run {shlex.quote(str(run.get('lab')))} {shlex.quote(str(run['scenario']))}{seed}"
     yield "halab report RUN        # judges the same history again; RUN is this report's folder"
+
+
+def more(row: Row) -> tuple[str, ...]:
+    """Give the reasons that say more than the figure beside them."""
+    return tuple(reason for reason in row.reasons if reason not in {f"measured: {figure_text(row)}", figure_text(row)})
 
 
 def figure_text(row: Row) -> str:

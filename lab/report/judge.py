@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from lab import checkers
 from lab.checkers import Figure, Outcome, Verdict, failover, outage
 from lab.expectations import Expectation, parse
+from lab.samples import under
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from lab.checkers.outage import Outages
     from lab.history import History
 
 _OPPOSITE: dict[Outcome, Outcome] = {"pass": "fail", "fail": "pass", "unknown": "unknown"}
@@ -27,34 +29,34 @@ def judge(history: History, expectations: Iterable[Expectation | str]) -> tuple[
     wanted = [parse(each) if isinstance(each, str) else each for each in expectations]
     if not wanted:
         return tuple(checkers.find(name).check(history) for name in checkers.names())
+    measured = outage.measure(history) if any(each.checker == "outage" for each in wanted) else {}
     known = {name: checkers.find(name).check(history) for name in sorted({each.checker for each in wanted} - {"outage", "failover"})}
-    return tuple(_judge(history, each, known) for each in wanted)
+    return tuple(_judge(history, each, known, measured) for each in wanted)
 
 
-def _judge(history: History, wanted: Expectation, known: dict[str, Verdict]) -> Verdict:
+def _judge(history: History, wanted: Expectation, known: dict[str, Verdict], measured: dict[str, Outages]) -> Verdict:
     if not wanted.sign:
         found = known[wanted.checker]
         outcome = _OPPOSITE[found.outcome] if wanted.negated else found.outcome
         return Verdict(wanted.text, outcome, found.reasons, found.figures)
-    figure = _figure(history, wanted, known)
+    figure = _figure(history, wanted, known, measured)
     outcome = decide(wanted, figure)
     more = known[wanted.checker].reasons if wanted.checker in known and figure.value is not None else ()
-    return Verdict(wanted.text, outcome, (_reason(figure, outcome), *more), (figure,))
+    return Verdict(wanted.text, outcome, (*_reasons(figure, outcome), *more), (figure,))
 
 
-def _figure(history: History, wanted: Expectation, known: dict[str, Verdict]) -> Figure:
+def _figure(history: History, wanted: Expectation, known: dict[str, Verdict], measured: dict[str, Outages]) -> Figure:
     if wanted.checker == "failover":
         return failover.figure(history, wanted.argument)
     if wanted.checker == "outage":
-        measured = outage.measure(history, wanted.argument)
-        found = {figure.name: figure for figure in outage.figures(wanted.argument, measured.values())}
-        return found[wanted.figure] if measured else Figure(wanted.figure, None, note=_nobody(history, wanted.argument))
+        rows = [row for name, row in measured.items() if under(name, wanted.argument)]
+        found = {figure.name: figure for figure in outage.figures(wanted.argument, rows)}
+        return found[wanted.figure] if rows else Figure(wanted.figure, None, note=_nobody(sorted(measured), wanted.argument))
     verdict = known[wanted.checker]
     return next((figure for figure in verdict.figures if figure.name == wanted.figure), Figure(wanted.figure, None, note="; ".join(verdict.reasons)))
 
 
-def _nobody(history: History, argument: str) -> str:
-    names = sorted(outage.measure(history))
+def _nobody(names: Sequence[str], argument: str) -> str:
     prefixes = sorted({".".join(name.split(".")[:count]) for name in names for count in range(1, len(name.split(".")) + 1)})
     close = difflib.get_close_matches(argument, prefixes, n=1)
     proposal = f"; did you mean `{close[0]}`?" if close else f"; this run has {', '.join(names) or 'none'}"
@@ -74,20 +76,23 @@ def decide(wanted: Expectation, figure: Figure) -> Outcome:
     return "pass" if ends == {True} else "fail"
 
 
-def _reason(figure: Figure, outcome: Outcome) -> str:
+def _reasons(figure: Figure, outcome: Outcome) -> tuple[str, ...]:
+    """Say what was measured, and what has to be known of it."""
     if figure.value is None:
-        return f"not measured: {figure.note}" if figure.note else "not measured"
-    told = shown(figure)
-    if outcome == "unknown" and figure.highest > figure.value:
-        told += ", and it may have been more"
-    return f"{told}; {figure.note}" if figure.note else f"measured: {told}"
+        return (f"not measured: {figure.note}" if figure.note else "not measured",)
+    doubt = " or more, for it was not seen all the time" if outcome == "unknown" and figure.highest > figure.value else ""
+    return (f"measured: {shown(figure)}{doubt}", *filter(None, [figure.note]))
+
+
+TEN = 10
+"""Below so many seconds milliseconds are told: `3.00 s` is no reason why `<= 3s` was not met."""
 
 
 def seconds(value: float) -> str:
     """Write a time for people: milliseconds below one second."""
     if math.isinf(value):
         return "never ended"
-    return f"{value * 1000:.0f} ms" if abs(value) < 1 else f"{value:.2f} s"
+    return f"{value * 1000:.0f} ms" if abs(value) < 1 else f"{value:.3f} s" if abs(value) < TEN else f"{value:.2f} s"
 
 
 def shown(figure: Figure) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from lab.checkers import one_leader, outage, vip_unique
+from lab.checkers import one_leader, vip_unique
 from lab.report.model import Lane, Stretch
 from lab.samples import series
 
@@ -23,8 +23,8 @@ MOST = 150
 """With more stretches than this, a lane's short ones are joined with their neighbours."""
 
 
-def lanes(history: History) -> tuple[Lane, ...]:
-    """Give all lanes of a run, in the order in which they are shown."""
+def lanes(history: History, measured: dict[str, Outages]) -> tuple[Lane, ...]:
+    """Give all lanes of a run (`measured`: its outages), in the order in which they are shown."""
     probes = series(history)
     span = history.span
     rows = [*_steps(history, span[1]), *_faults(history, span[1])]
@@ -32,7 +32,7 @@ def lanes(history: History) -> tuple[Lane, ...]:
         rows += _named("VIP holder", probes[vip_unique.PROBE], vip_unique.holders)
     members = {name: found for name, found in probes.items() if name.startswith(f"{one_leader.PREFIX}.")}
     rows += [lane for name, found in members.items() for lane in _leading(name.removeprefix(f"{one_leader.PREFIX}."), found)]
-    rows += [Lane("Answers", name, tuple(_answers(probes[name], row))) for name, row in outage.measure(history).items() if probes[name].samples]
+    rows += [Lane("Answers", name, tuple(_answers(probes[name], row))) for name, row in measured.items() if probes[name].samples]
     if "nodes" in probes:
         rows += _nodes(probes["nodes"])
     return tuple(Lane(lane.group, lane.name, thinned(lane.stretches, (span[1] - span[0]) / DRAWN)) for lane in rows)

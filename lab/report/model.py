@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from lab.checkers import Figure, Outcome
-    from lab.checkers.failover import Blow
+    from lab.phases import Blow
 
 State = Literal["good", "bad", "mixed", "unknown", "on", "fault", "step"]
 """good and bad: answers; mixed: both, too close to be drawn apart; unknown: nobody looked; on: it holds, it leads; fault and step: what was done."""

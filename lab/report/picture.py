@@ -68,8 +68,8 @@ def _lanes(axes: Axes, report: Report) -> None:
             labels.append((y, lane.name))
             y += 1
     axes.set_yticks([row + 0.5 for row, _ in labels], [name for _, name in labels], fontsize=7.5)
-    axes.set_ylim(y, 0)
-    axes.set_xlim(report.span)
+    axes.set_ylim(max(y, 1), 0)
+    axes.set_xlim(report.span[0], report.span[0] + length)
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", labelsize=8)
     axes.set_xlabel("seconds since the run began", fontsize=8)

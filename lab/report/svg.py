@@ -6,13 +6,13 @@ import math
 from html import escape
 from typing import TYPE_CHECKING
 
-from lab.checkers.failover import PHASES
+from lab.phases import PHASES
 from lab.report.judge import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from lab.checkers.failover import Blow
+    from lab.phases import Blow
     from lab.report.model import Lane, Report
 
 WIDTH, LABELS, RIGHT = 1100, 170, 16
@@ -96,7 +96,7 @@ def phases(blow: Blow) -> str:
     if not blow.phases:
         return ""
     rows = sorted(blow.phases, key=lambda phase: phase.seconds)
-    label, right = 330, 90
+    label, right = 450, 90
     end = max(phase.seconds for phase in rows) or 1.0
     scale = (WIDTH - label - right) / end
     parts = []
@@ -115,13 +115,15 @@ def closeups(report: Report) -> list[tuple[str, str]]:
     """Give title and drawing of the time around the first faults, where the whole run is too long to show it."""
     found = []
     for blow in report.blows[:CLOSE_MOST]:
-        ends = [stretch.end for lane in report.lanes for stretch in lane.stretches if stretch.state == "bad" and _follows(stretch.begin, blow)]
+        answers = [stretch for lane in report.lanes if lane.group == "Answers" for stretch in lane.stretches]
+        ends = [stretch.end for stretch in answers if stretch.state == "bad" and _follows(stretch.begin, blow)]
         last = max([phase.seconds for phase in blow.phases if phase.name not in {"not_ready", "endpoint", "pods"}], default=0.0)
         reach = max(CLOSE_LEAST_S, last, *(end - blow.t for end in ends if end - blow.t < 4 * max(last, CLOSE_LEAST_S)), 0.0)
         begin, end = max(0.0, blow.t - CLOSE_BEFORE_S), min(report.span[1], blow.t + reach * (1 + CLOSE_AFTER))
         if (end - begin) * 2 < report.span[1] - report.span[0]:
             title = f"{named(blow)} at {blow.t:.2f} s, from {begin:.1f} to {end:.1f} s"
-            found.append((title, timeline(report.lanes, (begin, end), report.blows, title)))
+            seen = tuple(lane for lane in report.lanes if any(each.begin < end and each.end > begin for each in lane.stretches))
+            found.append((title, timeline(seen, (begin, end), report.blows, title)))
     return found
 
 

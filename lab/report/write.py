@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 from lab.report import svg, words
-from lab.report.build import figure_text
+from lab.report.build import figure_text, more
 from lab.report.judge import seconds
 from lab.report.model import STATES
 
@@ -56,7 +56,7 @@ def _verdict_lines(rows: Iterable[Row]) -> list[str]:
     lines = []
     for row in rows:
         lines.append(f"  {words.OUTCOMES[row.outcome]:8} {row.name}   {figure_text(row)}".rstrip())
-        lines += [f"           {reason}" for reason in row.reasons]
+        lines += [f"           {reason}" for reason in more(row)]
     return lines
 
 
@@ -97,21 +97,22 @@ def by_time(phases: Iterable[Any]) -> list[Any]:
 def junit(report: Report) -> str:
     """Give the verdicts that count as JUnit XML: fail is a failure, unknown an error."""
     counts = {kind: sum(row.outcome == kind for row in report.rows) for kind in words.OUTCOMES}
-    head = {"name": f"halab: {report.title}", "tests": str(len(report.rows)), "failures": str(counts["fail"]), "errors": str(counts["unknown"])}
+    title = _printable(report.title)
+    head = {"name": f"halab: {title}", "tests": str(len(report.rows)), "failures": str(counts["fail"]), "errors": str(counts["unknown"])}
     suites = ET.Element("testsuites")
     suite = ET.SubElement(suites, "testsuite", {**head, "time": f"{report.span[1]:.3f}"})
     properties = ET.SubElement(suite, "properties")
     for name, value in report.about:
         ET.SubElement(properties, "property", {"name": name, "value": _printable(value)})
     for row in report.rows:
-        case = ET.SubElement(suite, "testcase", {"classname": _printable(report.title), "name": _printable(row.name), "time": "0"})
+        case = ET.SubElement(suite, "testcase", {"classname": title, "name": _printable(row.name), "time": "0"})
         told = _printable("\n".join(row.reasons))
         if row.outcome != "pass":
             kind = "failure" if row.outcome == "fail" else "error"
             ET.SubElement(case, kind, {"message": told.split("\n", maxsplit=1)[0]}).text = told
         ET.SubElement(case, "system-out").text = _printable("\n".join(filter(None, [row.meaning, figure_text(row), told])))
     ET.indent(suites)
-    return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"
 
 
 def _printable(value: str) -> str:
@@ -125,7 +126,7 @@ def _page(name: str, **values: Any) -> str:  # noqa: ANN401 (the template's valu
     folder = Path(__file__).parent
     loader = jinja2.FileSystemLoader(folder)
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update({"seconds": seconds, "figure": figure_text, "by_time": by_time, "cells": outage_cells, "named": svg.named})
+    environment.filters.update({"seconds": seconds, "figure": figure_text, "more": more, "cells": outage_cells, "named": svg.named})
     style = (folder / "page.css").read_text(encoding="utf-8")
     return environment.get_template(name).render(style=style, words=words, states=STATES, svg=svg, outage_head=OUTAGE_HEAD, **values)
 

@@ -89,6 +89,7 @@ def test_the_disk_script_refuses_a_dev_of_the_hosts_and_keeps_its_own_device(top
 def test_names_and_versions_agree() -> None:
     table = versions.read(data.shipped("images"))
     assert table.addons["rook"] == _rook.IMAGE
+    assert table.addons["ceph"] == _rook.CEPH_IMAGE
     rook, manifests = table.components["rook"], table.components["rook-manifests"]
     assert rook.version == manifests.version == _rook.IMAGE.partition(":")[2]
     required = re.search(r"github.com/rook/rook (v\S+)", (data.shipped("images") / "rook" / "go.mod").read_text())

@@ -9,7 +9,7 @@ import histories
 import pytest
 from histories import FIRE, HEAL, changed, plus, sample, without
 
-from lab import checkers
+from lab import checkers, phases
 from lab.checkers import failover, vip_unique
 from lab.history import Event, History, history, parse
 
@@ -230,17 +230,17 @@ def test_one_double_answer_is_an_overlap_of_an_interval(good: History) -> None:
 
 
 def test_failover_in_phases(good: History) -> None:
-    (blow,) = failover.blows(good)
+    (blow,) = phases.blows(good)
     assert (blow.t, blow.faults, blow.nodes, blow.healed) == (FIRE, ("crash",), ("m",), HEAL)
-    phases = {phase.name: phase for phase in blow.phases}
+    seen = {phase.name: phase for phase in blow.phases}
     expected = {"membership": 0.5, "fenced": 0.8, "vip_start": 1.3, "vip_up": 1.4, "vip": 1.5, "write": 1.6, "leader": 0.9}
     expected |= {"not_ready": 8.0, "endpoint": 8.2, "pods": 9.1}
-    assert {name: phase.seconds for name, phase in phases.items()} == pytest.approx(expected, abs=0.01)
+    assert {name: phase.seconds for name, phase in seen.items()} == pytest.approx(expected, abs=0.01)
     assert blow.missing == ("token_lost",)
-    assert phases["leader"].detail == "m3, term 3"
-    assert phases["vip_up"].detail == "m2"
-    assert phases["pods"].detail == "1 pod replaced: c"
-    assert phases["vip"].resolution == histories.INTERVAL
+    assert seen["leader"].detail == "m3, term 3"
+    assert seen["vip_up"].detail == "m2"
+    assert seen["pods"].detail == "1 pod replaced: c"
+    assert seen["vip"].resolution == histories.INTERVAL
     assert failover.figure(good, "api.vip").value == pytest.approx(2.003, abs=1e-6)
     assert failover.figure(good, "dns").value is None
 
@@ -249,7 +249,7 @@ def test_what_follows_the_healing_is_no_failover(good: History) -> None:
     back = changed(good, lambda event: {"value": ["m"]} if probe(event, "vip.arp", 21.0) else None)
     calm = without(back, lambda event: event.kind == "log" or (event.kind == "probe" and event.t < HEAL and event.get("probe") != "vip.arp"))
     steady = changed(calm, lambda event: {"value": ["m2"]} if probe(event, "vip.arp", 0, 21.0) else None)
-    (blow,) = failover.blows(steady)
+    (blow,) = phases.blows(steady)
     assert "vip_up" in blow.missing
 
 
@@ -257,7 +257,7 @@ def test_faults_that_fire_together_are_one_blow(good: History) -> None:
     def fire(t: float, node: str) -> Event:
         return Event(t, "fault", {"action": "fire", "id": node, "fault": "hang", "node": node, "word": "minority", "detail": ""})
 
-    rows = failover.blows(plus(good, fire(FIRE + 0.1, "m2"), fire(15.0, "w1")))
+    rows = phases.blows(plus(good, fire(FIRE + 0.1, "m2"), fire(15.0, "w1")))
     assert [(blow.faults, blow.nodes) for blow in rows] == [(("crash", "hang"), ("m", "m2")), (("hang",), ("w1",))]
     assert rows[0].until == 15.0
 

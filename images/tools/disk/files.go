@@ -12,11 +12,14 @@ import (
 
 // What ails the disk.
 type ailment struct {
-	full  bool          // nothing new can be stored
-	fsync time.Duration // how much longer storing safely takes
+	noRoom bool          // nothing new can be stored
+	fsync  time.Duration // how much longer storing safely takes
 
+	acute           atomic.Bool // whole until told to ail
 	slowed, refused atomic.Int64
 }
+
+func (a *ailment) full() bool { return a.noRoom && a.acute.Load() }
 
 func (a *ailment) refuse() syscall.Errno {
 	a.refused.Add(1)
@@ -52,7 +55,7 @@ func (n *node) wrap(handle fs.FileHandle) fs.FileHandle {
 }
 
 func (n *node) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
-	if n.disk.full {
+	if n.disk.full() {
 		return nil, n.disk.refuse()
 	}
 	return n.LoopbackNode.Mkdir(ctx, name, mode, out)
@@ -61,7 +64,7 @@ func (n *node) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.En
 // Statfs tells what `df` shows.
 func (n *node) Statfs(ctx context.Context, out *fuse.StatfsOut) syscall.Errno {
 	errno := n.LoopbackNode.Statfs(ctx, out)
-	if n.disk.full {
+	if n.disk.full() {
 		out.Bfree, out.Bavail = 0, 0
 	}
 	return errno
@@ -83,7 +86,7 @@ func (f *file) PassthroughFd() (int, bool) { return 0, false }
 
 func (f *file) Fsync(ctx context.Context, flags uint32) syscall.Errno {
 	errno := f.LoopbackFile.Fsync(ctx, flags)
-	if f.disk.fsync > 0 {
+	if f.disk.fsync > 0 && f.disk.acute.Load() {
 		f.disk.slowed.Add(1)
 		time.Sleep(f.disk.fsync)
 	}
@@ -91,7 +94,7 @@ func (f *file) Fsync(ctx context.Context, flags uint32) syscall.Errno {
 }
 
 func (f *file) Write(ctx context.Context, data []byte, offset int64) (uint32, syscall.Errno) {
-	if f.disk.full && !f.stored(ctx, offset, int64(len(data))) {
+	if f.disk.full() && !f.stored(ctx, offset, int64(len(data))) {
 		return 0, f.disk.refuse()
 	}
 	return f.LoopbackFile.Write(ctx, data, offset)
@@ -102,7 +105,7 @@ func (f *file) Writev(ctx context.Context, data [][]byte, offset int64) (uint32,
 	for _, part := range data {
 		size += len(part)
 	}
-	if f.disk.full && !f.stored(ctx, offset, int64(size)) {
+	if f.disk.full() && !f.stored(ctx, offset, int64(size)) {
 		return 0, f.disk.refuse()
 	}
 	return f.LoopbackFile.Writev(ctx, data, offset)
@@ -110,7 +113,7 @@ func (f *file) Writev(ctx context.Context, data [][]byte, offset int64) (uint32,
 
 // Allocate lets through what frees blocks (FALLOC_FL_PUNCH_HOLE, 2).
 func (f *file) Allocate(ctx context.Context, offset, size uint64, mode uint32) syscall.Errno {
-	if f.disk.full && mode&2 == 0 {
+	if f.disk.full() && mode&2 == 0 {
 		return f.disk.refuse()
 	}
 	return f.LoopbackFile.Allocate(ctx, offset, size, mode)

@@ -1,11 +1,14 @@
 // halab-disk puts an ailing disk under a directory: a file system of its own (FUSE) that passes everything through to the real
-// directory, where all data stay, but answers like a full disk, or takes its time to store safely. When it ends, it is unmounted.
+// directory, where all data stay, but answers like a full disk, or takes its time to store safely. It begins to ail on SIGUSR1 and is whole again on SIGUSR2: who
+// uses the directory can be started on it in peace. When it ends, it is unmounted.
 package main
 
 import (
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fs"
@@ -24,7 +27,7 @@ func fail(code int, format string, words ...any) {
 func main() {
 	disk := &ailment{}
 	folder := flag.String("folder", "", "the directory")
-	flag.BoolVar(&disk.full, "full", false, "nothing new can be stored")
+	flag.BoolVar(&disk.noRoom, "full", false, "nothing new can be stored")
 	flag.DurationVar(&disk.fsync, "fsync", 0, "how much longer each fsync takes")
 	flag.Parse()
 	if *folder == "" || disk.fsync < 0 {
@@ -52,6 +55,8 @@ func serve(folder string, disk *ailment) {
 	if err != nil {
 		fail(1, "mounting on %s: %v", folder, err)
 	}
+	turns := make(chan os.Signal, 1)
+	signal.Notify(turns, syscall.SIGUSR1, syscall.SIGUSR2)
 	service.Tell("READY=1")
 	asked, last := service.Ended(), ""
 	tick := time.NewTicker(statusEvery)
@@ -62,7 +67,10 @@ func serve(folder string, disk *ailment) {
 				service.Tell("STATUS=" + now)
 				last = now
 			}
+		case turn := <-turns:
+			disk.acute.Store(turn == syscall.SIGUSR1)
 		case <-asked:
+			disk.acute.Store(false)
 			if err := server.Unmount(); err != nil {
 				fail(1, "unmounting %s: %v", folder, err)
 			}

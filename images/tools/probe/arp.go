@@ -59,7 +59,6 @@ func newARP(interfaceName, address string, window time.Duration) (*arp, error) {
 		return nil, fmt.Errorf("packet socket: %w", err)
 	}
 	asker := &arp{socket: socket, place: place, request: whoHas(card.HardwareAddr, source, target), target: [4]byte(target), window: window}
-	go asker.listen()
 	return asker, nil
 }
 
@@ -90,19 +89,20 @@ func claimOf(frame []byte, target [4]byte) (mac string, reply, ok bool) {
 	return net.HardwareAddr(frame[22:28]).String(), binary.BigEndian.Uint16(frame[20:]) == arpReply, true
 }
 
-func (a *arp) listen() {
+// drain takes all that the kernel kept for us: it was there in time however late we are.
+func (a *arp) drain() {
+	a.lock.Lock()
+	defer a.lock.Unlock()
 	for frame := make([]byte, 1500); ; {
-		count, _, err := syscall.Recvfrom(a.socket, frame, 0)
-		if err == syscall.EINTR || err == syscall.ENETDOWN {
+		count, _, err := syscall.Recvfrom(a.socket, frame, syscall.MSG_DONTWAIT)
+		if err == syscall.EINTR {
 			continue
 		}
 		if err != nil {
-			return // the next request says why
+			return // nothing is left; what else may be wrong, the next request says
 		}
 		if mac, reply, ok := claimOf(frame[:count], a.target); ok {
-			a.lock.Lock()
 			a.heard = append(a.heard, claim{time.Now(), mac, reply && string(frame[:6]) != "\xff\xff\xff\xff\xff\xff"})
-			a.lock.Unlock()
 		}
 	}
 }
@@ -114,6 +114,7 @@ func (a *arp) ask(context.Context) answer {
 		return answer{detail: why(err)}
 	}
 	time.Sleep(a.window)
+	a.drain()
 	answered, announced := a.since(begin)
 	got := answer{ok: len(answered) > 0, value: answered}
 	if len(announced) > 0 {

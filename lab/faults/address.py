@@ -1,0 +1,91 @@
+"""Faults of the floating address: lost by its holder, or claimed by a second machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab.errors import FaultError
+from lab.faults import Base, same_life
+from lab.pacemaker import VIP_RESOURCE
+
+if TYPE_CHECKING:
+    from lab.faults import Hit, Options, Site
+
+
+def held(site: Site) -> bool:
+    """Tell whether the node has the floating address."""
+    vip = str(site.topology.network.vip)
+    return f" {vip}/" in site.node.run(["ip", "-4", "-o", "addr", "show", "dev", "eth0"], check=False).output
+
+
+@dataclass(frozen=True)
+class VipLost(Base):
+    """The floating address vanishes from its holder; Pacemaker's monitor sees it and brings it back."""
+
+    name: str = "vip-lost"
+    summary: str = "take the floating address off a machine; Pacemaker brings it back"
+
+    def check(self, site: Site, options: Options) -> str:
+        """It must hold the address."""
+        del options
+        return "" if held(site) else f"{site.node.name} does not hold the VIP (target @vip-holder)"
+
+    def inject(self, site: Site, hit: Hit) -> None:
+        """Remove it, and see at once that it is gone: Pacemaker may be quick."""
+        del hit
+        vip = site.topology.network.vip
+        shown = site.node.run(["sh", "-c", f"ip addr del {vip}/32 dev eth0 && ip -4 -o addr show dev eth0"]).output
+        if f" {vip}/" in shown:
+            raise FaultError(f"{site.node.name} still holds {vip}")
+
+    def proof(self, site: Site, hit: Hit) -> str:
+        """`inject` has seen it gone."""
+        del hit
+        return f"{site.node.name} lost {site.topology.network.vip}"
+
+    def heal(self, site: Site, hit: Hit) -> None:
+        """Pacemaker does."""
+
+
+@dataclass(frozen=True)
+class VipDoubled(Base):
+    """A second machine has the floating address, too, and says so: what fencing must prevent, made on purpose."""
+
+    name: str = "vip-doubled"
+    summary: str = "let a machine claim the floating address that another one holds"
+    needs: str = "arping on the node"
+
+    def lacks(self, site: Site) -> str:
+        """Neighbours must hear of it."""
+        there = site.node.run(["sh", "-c", "command -v arping"], check=False).code == 0
+        return "" if there else "its image has no arping"
+
+    def check(self, site: Site, options: Options) -> str:
+        """Another one must hold it."""
+        del options
+        return f"{site.node.name} holds the VIP itself" if held(site) else ""
+
+    def inject(self, site: Site, hit: Hit) -> str | None:
+        """Take the address, and announce it as a new holder would; proven by what the interface shows."""
+        del hit
+        vip = site.topology.network.vip
+        announce = f"arping -q -U -c 1 -I eth0 {vip}; arping -q -A -c 1 -I eth0 {vip}"
+        shown = site.node.run(["sh", "-c", f"ip addr add {vip}/32 dev eth0; {{ {announce}; }} >/dev/null; ip -4 -o addr show dev eth0"]).output
+        return f"{site.node.name} claims {vip}, too" if f" {vip}/" in shown else None
+
+    def proof(self, site: Site, hit: Hit) -> str:
+        """`inject` has seen it; one that Pacemaker took away again was there, but claimed for too short a time."""
+        del site, hit
+        return ""
+
+    def heal(self, site: Site, hit: Hit) -> None:
+        """Let go of it, unless Pacemaker has meanwhile put it there: then it is this machine's by right."""
+        if not same_life(site, hit):
+            return
+        vip = site.topology.network.vip
+        right = f"crm_resource --resource {VIP_RESOURCE} --locate 2>/dev/null | grep -qw {site.node.name}"
+        site.node.run(["sh", "-c", f"{right} || ip addr del {vip}/32 dev eth0"], check=False)
+
+
+FAULTS = (VipLost(), VipDoubled())

@@ -1,0 +1,66 @@
+"""What the instrument has in the cluster: made, awaited, removed. The manifests are lab/probes/target.py's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lab.errors import LabError
+from lab.probes import SPACE, Ground, target
+from lab.wait import Observation, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lab.kube import Cluster
+    from lab.topology.model import Topology
+
+READY_S = 90.0
+"""For six pods of an image that every node has: some seconds on a quiet machine."""
+GONE_S = 60.0
+"""For the namespace to vanish; pods take two seconds to end, the namespace's controller some more."""
+EVERY_S = 0.3
+
+
+def make(cluster: Cluster, topology: Topology, say: Callable[[str], None]) -> Ground:
+    """Make the test Service and wait until its pods are ready; gives where it is. Raises WaitTimeout."""
+    say("making the test Service")
+    cluster.apply([target.namespace(), *target.registers(), *target.web()])
+    path = f"/apis/apps/v1/namespaces/{SPACE}/deployments/{target.SERVICE}"
+    _await(f"the pods of Service {SPACE}/{target.SERVICE}", lambda: _count(cluster, path, "readyReplicas", target.REPLICAS), READY_S, say)
+    spec = cluster.get(f"/api/v1/namespaces/{SPACE}/services/{target.SERVICE}")["spec"]
+    return Ground(topology=topology, service_ip=spec["clusterIP"], node_port=spec["ports"][0]["nodePort"])
+
+
+def await_askers(cluster: Cluster, wanted: int, say: Callable[[str], None]) -> None:
+    """Wait until so many asking pods run. Raises WaitTimeout."""
+    path = f"/apis/apps/v1/namespaces/{SPACE}/daemonsets/{target.ASKER}"
+    if wanted:
+        _await("the asking pods", lambda: _count(cluster, path, "numberReady", wanted), READY_S, say)
+
+
+def remove(cluster: Cluster) -> None:
+    """Remove the namespace and wait until it is gone; one that is not there is fine. Raises LabError where the API does not answer."""
+
+    def there() -> bool:
+        return any(item["metadata"]["name"] == SPACE for item in cluster.get("/api/v1/namespaces")["items"])
+
+    if there():
+        cluster.request("DELETE", f"/api/v1/namespaces/{SPACE}", {"propagationPolicy": "Background"})
+        _await(f"namespace {SPACE} gone", lambda: Observation(ok=not there(), seen="still there"), GONE_S, lambda _: None)
+
+
+def _count(cluster: Cluster, path: str, word: str, wanted: int) -> Observation:
+    count = cluster.get(path).get("status", {}).get(word, 0)
+    return Observation(ok=count >= wanted, seen=f"{count} of {wanted} pods of {path.rsplit('/', 1)[1]} are ready")
+
+
+def _await(what: str, ask: Callable[[], Observation], timeout_s: float, say: Callable[[str], None]) -> None:
+    """An API that does not answer once is seen, and asked again until the time is over."""
+
+    def patiently() -> Observation:
+        try:
+            return ask()
+        except LabError as error:
+            return Observation(ok=False, seen=error.message[:200])
+
+    until(what, patiently, timeout_s=timeout_s, every_s=EVERY_S, told=say)

@@ -1,0 +1,75 @@
+"""The instrument on the reference lab: everything samples, what is written is read back, a killed VIP holder is seen, nothing is left."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab import engine
+from lab.history import Event
+from lab.lab import find
+from lab.probes import SPACE
+from lab.probing import LABEL_INSTRUMENT, Instruments
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from labs import Inside
+
+pytestmark = pytest.mark.distribution
+
+
+def left(inside: Inside) -> str:
+    lab = engine.connect()
+    containers = [name for name in lab.labelled(LABEL_INSTRUMENT)[0] if lab.owner(name) == inside.lab]
+    return "".join(containers) + inside.kubectl("get", "namespaces", "-o", "name", "--field-selector", f"metadata.name={SPACE}")
+
+
+def test_the_instrument_sees_a_crash_of_the_vip_holder(inside: Inside, tmp_path: Path) -> None:
+    lab = find(engine.connect(), inside.lab)
+    instruments = Instruments(lab, tmp_path)
+    instruments.start()
+    try:
+        time.sleep(5)
+        holder = inside.status()["vip_holders"][0]
+        fired = time.monotonic() - instruments.begin
+        lab.engine.kill(lab.node(holder).container)
+        instruments.note(Event(fired, "fault", {"action": "fire", "id": "1", "fault": "crash", "node": holder, "word": "@vip-holder"}))
+        inside.eventually("another master holds the VIP", lambda: inside.status()["vip_holders"] not in ([], [holder]), 60)
+        time.sleep(5)
+    finally:
+        lab.start_node(holder)
+        found = instruments.stop()
+    assert instruments.left == ()
+    assert left(inside) == ""
+    # Everything asked, and everything but the dead master's own questions answered at first and in the end.
+    for name in found.instruments():
+        samples = found.samples(name)
+        assert samples, name
+        assert any(sample.get("ok") for sample in samples if sample.t < fired), name
+        assert any(sample.get("ok") for sample in samples[-50:]) or holder in name.split("."), name
+    assert {"m", "m2", "m3"} >= {node for sample in found.samples("vip.arp") for node in sample.get("value") or ()} > {holder}
+    assert any(sample.get("ok") is False for sample in found.samples("api.vip.new") if sample.t > fired)
+    # What was acknowledged is there.
+    final = found.of("op", op="list", outcome="ok")[-1].get("value")
+    created = {op.get("key"): op.get("value") for op in found.of("op", op="create", outcome="ok")}
+    assert created
+    created = {key: value for key, value in created.items() if not str(key).startswith("register")}
+    assert {key: final.get(key) for key in created} == created
+    # The others' journals and the dead one's, which is read from its disk or after its boot.
+    assert {event.get("what") for event in found.of("log")} >= {"membership", "vip-start"}
+    assert f" {holder} " in (tmp_path / "logs" / "all.log").read_text()
+
+
+def test_a_start_that_cannot_be_leaves_nothing_and_what_a_kill_left_is_removed(inside: Inside, tmp_path: Path) -> None:
+    lab = find(engine.connect(), inside.lab)
+    killed = Instruments(lab, tmp_path)
+    killed.start(["api.lb", "write.lb"])
+    killed._listener._conversation.close()  # as the end of a killed process does
+    inside.eventually("the agent ends with its reader", lambda: not killed._listener.alive, 30)
+    second = Instruments(lab, tmp_path)
+    second.start(["api.lb"])
+    second.stop()
+    assert left(inside) == ""

@@ -1,0 +1,202 @@
+"""Faults without a lab: what they say of their options, the rules they write, what they read from nodes' answers. The engine is a double."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import chaos, faults, targets
+from lab.chaos import Chaos
+from lab.engine import Result
+from lab.errors import EngineError, InputError
+from lab.faults import Hit, Site, clock, delay, disk, machine, network, record, resources
+from lab.node import NodeHandle
+from lab.topology import loader
+
+TOPOLOGY = loader.load(Path(__file__).parents[2] / "topologies" / "3m3w.yaml").topology
+FIVE = loader.load(Path(__file__).parents[2] / "topologies" / "5m2w.yaml").topology
+
+
+@dataclass
+class EngineDouble:
+    """A double of the engine: answers commands by the first word that fits, and keeps what was asked."""
+
+    answers: dict[str, Result] = field(default_factory=dict)
+    state: dict[str, Any] = field(default_factory=lambda: {"Status": "running", "StartedAt": "then"})
+    asked: list[str] = field(default_factory=list)
+    put_files: list[str] = field(default_factory=list)
+
+    def run(self, container: str, argv: list[str], *, stdin: bytes | None = None, timeout_s: float = 30) -> Result:
+        if self.state["Status"] != "running":
+            raise EngineError(f"{container} does not run")
+        line = " ".join(argv)
+        self.asked.append(line)
+        return next((answer for word, answer in self.answers.items() if word in line), Result(0, ""))
+
+    def inspect(self, container: str) -> dict[str, Any]:
+        networks = {"lab": {"MacAddress": f"02:00:00:00:00:{len(container):02x}"}}
+        return {"State": self.state, "HostConfig": {"Memory": 0, "CpuQuota": 0}, "NetworkSettings": {"Networks": networks}}
+
+    def put(self, container: str, files: list[Any]) -> None:
+        self.put_files += [file.path for file in files]
+
+
+def site(name: str = "m", engine: EngineDouble | None = None, topology: Any = TOPOLOGY, group: tuple[str, ...] = ()) -> Site:
+    nodes = {node.name: NodeHandle(engine or EngineDouble(), "x", node) for node in topology.machines}
+    return Site(nodes[name].engine, topology, "upstream", nodes.pop(name), nodes, group)
+
+
+def hit(fault: str, before: dict[str, str] | None = None, **options: str) -> Hit:
+    return Hit(id="00c0ffee", fault=fault, node="m", options={**faults.find(fault).options, **options}, before=before or {})
+
+
+@pytest.mark.parametrize(
+    ("fault", "options"),
+    [("partition", {"way": "up"}), ("partition", {"port": "ssh"}), ("partition", {"from": "nobody"}), ("partition", {"shape": "star"}),
+     ("partition", {"shape": "ring", "from": "w1"}), ("partition", {"shape": "ring", "way": "out"}), ("loss", {"percent": "0"}),
+     ("loss", {"percent": "101"}), ("latency", {"delay": "soon"}), ("latency", {"jitter": "-1ms"}), ("latency", {"means": "magic"}),
+     ("corrupt", {"percent": "0"}), ("reorder", {"percent": "x"}), ("rate", {"rate": "1; rm"}), ("cpu", {"cores": "0"}),
+     ("memory", {"spare": "1g"}), ("disk-slow", {"fsync": "x"}), ("clock-skew", {"by": "60"}), ("clock-skew", {"by": "1s"}),
+     ("clock-skew", {"unit": "corosync"}), ("bmc-unreachable", {"device": "eth0"}), ("bmc-unreachable", {"device": "a b"}), ("service-stop", {})],
+)  # fmt: skip
+def test_a_bad_option_is_said_before_anything_changes(fault: str, options: dict[str, str]) -> None:
+    engine = EngineDouble()
+    assert faults.find(fault).check(site(engine=engine), {**faults.find(fault).options, **options})
+    assert not [line for line in engine.asked if " add " in line or "systemd-run" in line]
+
+
+def test_peers_by_words() -> None:
+    def names(words: str, group: tuple[str, ...] = ("m",)) -> list[str]:
+        return [node.name for node in network.peers(site(group=group), words)]
+
+    assert names("all") == sorted(node.name for node in TOPOLOGY.machines if node.name != "m")
+    assert names("masters,w1") == ["m2", "m3", "w1"]
+    assert names("majority") == ["m2", "m3"]
+    assert "w1" not in names("rest", ("m", "w1"))
+    assert names("nobody") == []
+
+
+@pytest.mark.parametrize("topology", [TOPOLOGY, FIVE])
+def test_in_a_ring_all_hear_a_majority_and_no_two_the_same(topology: Any) -> None:
+    names = [node.name for node in topology.masters]
+    heard = {name: frozenset(names) - set(network.unheard(names, name)) for name in names}
+    assert all(name in majority and len(majority) == len(names) // 2 + 1 for name, majority in heard.items())
+    assert len(set(heard.values())) == len(names)
+
+
+def test_a_ring_only_closes_ears() -> None:
+    place = site("m2")
+    fault = network.Partition()
+    options = {**fault.options, "shape": "ring"}
+    assert not fault.check(place, options)
+    before = fault.prepare(place, options)
+    assert before["way"] == "in"
+    rules = fault.rules(place, hit("partition", before, shape="ring"))
+    assert "egress" not in rules
+    assert "172.30.0.47" in rules  # m3: after m2 in the file, before it in the ring
+    assert "172.30.0.49" not in rules
+    assert "ring" in fault.check(site("w1"), options)
+
+
+def test_one_way_and_one_port() -> None:
+    place, fault = site(), network.Partition()
+    options = {**fault.options, "from": "masters", "way": "out", "port": "etcd"}
+    rules = fault.rules(place, hit("partition", fault.prepare(place, options), **options))
+    assert "ingress" not in rules
+    assert "tcp dport {2379,2380}" in rules
+    assert "arp" not in rules
+
+
+def test_all_counters_are_added_up() -> None:
+    text = "ip saddr 1 counter packets 3 bytes 9 drop\narp saddr ip 1 counter packets 2 bytes 9 drop"
+    assert network.dropped(site(), text) == "5 packets dropped at m"
+    assert network.dropped(site(), "counter packets 0 bytes 0 drop") == ""
+
+
+@pytest.mark.parametrize(("word", "value"), [("500us", 0.5), ("100ms", 100), ("1.5s", 1500), ("5", None), ("-1s", None), ("1m", None)])
+def test_times_of_tc(word: str, value: float | None) -> None:
+    assert delay.milliseconds(word) == value
+
+
+def test_latency_takes_the_means_that_are_there_and_must_show_late_pings() -> None:
+    ping = "rtt min/avg/max/mdev = 0.1/{}/0.3/0.0 ms"
+    engine = EngineDouble({"root netem": Result(1, "Error: Specified qdisc kind is unknown."), "ping -n": Result(0, ping.format("0.2"))})
+    place, fault = site(engine=engine), faults.find("latency")
+    assert fault.lacks(place) == ""
+    before = fault.prepare(place, fault.options)
+    assert before["means"] == "delay"
+    one = hit("latency", before)
+    assert fault.proof(place, one) == ""
+    engine.answers["ping -n"] = Result(0, ping.format("100.4"))
+    assert "0.2 ms before, 100.4 ms now" in fault.proof(place, one)
+    assert fault.proof(place, one).startswith("halab-delay")
+    engine.answers = {"root netem": Result(1, "Unknown qdisc"), "NFQUEUE": Result(1, "no NFQUEUE")}
+    assert "netem" in fault.lacks(place)
+    assert "NFQUEUE" in fault.lacks(place)
+
+
+def test_slow_is_what_etcd_says_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = "etcd_disk_wal_fsync_duration_seconds_{} {}"
+    told = iter([(10, 0.1), (14, 1.1), (14, 1.1), (14, 1.1)])
+    monkeypatch.setattr(disk.time, "sleep", lambda _: None)
+
+    class Etcd(EngineDouble):
+        def run(self, *_: Any, **__: Any) -> Result:
+            count, total = next(told)
+            return Result(0, line.format("sum", total) + "\n" + line.format("count", count))
+
+    place = site(engine=Etcd())
+    assert disk.mean_fsync(place, 1) == pytest.approx(250)
+    assert disk.mean_fsync(place, 1) is None
+
+
+def test_what_was_powered_on_anew_needs_no_mending() -> None:
+    for name in ("partition", "latency", "disk-full", "clock-skew", "service-stop", "vip-doubled", "rate", "bmc-unreachable"):
+        engine = EngineDouble()
+        faults.find(name).heal(site(engine=engine), hit(name, {"started": "earlier", "means": "delay", "device": "made"}, unit="etcd"))
+        assert engine.asked == [], name
+        engine.state["Status"] = "exited"
+        faults.find(name).heal(site(engine=engine), hit(name, {"started": "then"}, unit="etcd"))
+
+
+def test_a_record_of_a_node_that_is_off_is_emptied() -> None:
+    engine = EngineDouble(state={"Status": "exited"})
+    place = site(engine=engine)
+    record.clear(engine, place.node, hit("crash"))
+    assert engine.put_files == ["/var/lib/halab/faults/00c0ffee.json"]
+
+
+@pytest.mark.parametrize(
+    ("word", "value"), [("1970-01-01T00:00:01.5Z", 1.5), ("1970-01-01T00:01:00Z", 60), ("1970-01-01T00:00:00.123456789Z", 0.123456789), ("", None)]
+)
+def test_the_engines_time(word: str, value: float | None) -> None:
+    assert machine.seconds(word) == (None if value is None else pytest.approx(value))
+
+
+@pytest.mark.parametrize(("word", "value"), [("+60s", 60), ("-5m", -300), ("24h", 86400), ("60", None), ("1d", None)])
+def test_skews(word: str, value: int | None) -> None:
+    assert clock.seconds(word) == value
+
+
+def test_memory_reads_both_kinds_of_cgroups() -> None:
+    one = "1000\ntotal_inactive_file 300\n"
+    two = "2000\ninactive_file 500\n"
+    for text, used in ((one, 700), (two, 1500), ("", 0)):
+        assert resources.Memory()._used(site(engine=EngineDouble({"memory.current": Result(0, text)}))) == used
+
+
+def test_several_targets_by_commas_each_once() -> None:
+    assert targets.resolve("m,role:worker,w1", TOPOLOGY, lambda: pytest.fail("not asked"), 1) == ("m", "w1", "w2", "w3")
+
+
+def test_healing_one_by_name_or_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = (hit("hang"), Hit(id="beef", fault="loss", node="w1"))
+    monkeypatch.setattr(chaos.Chaos, "active", lambda _: both)
+    lab = Chaos(type("LabDouble", (), {"name": "x"})())
+    assert lab.chosen("loss") == (both[1],)
+    assert lab.chosen("00c0ffee") == (both[0],)
+    with pytest.raises(InputError, match="crash"):
+        lab.chosen("crash")

@@ -1,0 +1,211 @@
+"""What the instrument asks, how its lines become events, and what journals tell."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lab import distributions, history, probes, versions
+from lab.errors import InputError
+from lab.history import Event
+from lab.listening import Listener, offset, shifted
+from lab.milestones import Entry, entries, events, milestone, timeline
+from lab.pki import new_secrets
+from lab.probes import Ground, target, vip
+from lab.probing import agent_ip
+from lab.topology import loader
+
+ROOT = Path(__file__).parents[2]
+TOPOLOGY = loader.load(ROOT / "topologies" / "3m3w.yaml").topology
+GROUND = Ground(topology=TOPOLOGY, service_ip="10.43.7.7", node_port=30007)
+WITHOUT_WORKERS = Ground(topology=loader.load(ROOT / "topologies" / "3m0w.yaml").topology)
+
+
+def named(ground: Ground = GROUND) -> dict[str, probes.Row]:
+    return {row.name: row for row in probes.rows(ground)}
+
+
+def test_names_are_the_ones_that_checkers_know() -> None:
+    asked = {row.instrument()["probe"] for row in probes.rows(GROUND) if row.question}
+    wanted = "api.vip.new api.vip.kept api.lb.new api.lb.kept api.m.new api.m2.new api.m3.new write.vip.new write.lb.new service.outside vip.arp"
+    pods = {f"{what}.pod.{node}" for what in ("service", "dns") for node in ("w1", "w2", "w3")}
+    assert asked == {*wanted.split(), *pods, "etcd.m", "etcd.m2", "etcd.m3", "nodes", "endpoints", "pods"}
+
+
+def test_no_two_rows_have_one_name_and_all_time_outs_are_below_a_second() -> None:
+    rows = probes.rows(GROUND)
+    assert len(named()) == len(rows)
+    assert all(row.timeout < 1 and row.interval <= 0.2 for row in rows if row.question)
+
+
+def test_every_question_says_what_it_asks() -> None:
+    for name, question in probes.questions().items():
+        assert question.summary, name
+    assert set(probes.questions()) == {"api", "cluster", "dns", "etcd", "service", "vip", "watch", "writes"}
+
+
+def test_without_workers_the_masters_pods_ask() -> None:
+    assert {row.pod for row in probes.rows(WITHOUT_WORKERS) if row.pod} == {"m", "m2", "m3"}
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["api.vip"], {"api.vip.new", "api.vip.kept"}),
+        (["vip.arp", "etcd.m"], {"vip.arp", "etcd.m"}),
+        (["service.pod.w1"], {"service.pod.w1"}),
+        (["write.lb"], {"write.lb.new", "final"}),
+        (["register"], {"register.vip.1", "register.vip.2", "register.lb.1", "register.lb.2", "final"}),
+        (["watch"], {"watch.vip", "watch.lb"}),
+    ],
+)
+def test_words_choose_rows_and_writers_bring_the_reader(words: list[str], found: set[str]) -> None:
+    assert {row.name for row in probes.rows(GROUND, words)} == found
+
+
+@pytest.mark.parametrize("word", ["", "api.vi", "telepathy", "service.pod.m"])
+def test_unknown_words_are_told(word: str) -> None:
+    with pytest.raises(InputError, match="no probe"):
+        probes.rows(GROUND, [word])
+
+
+@pytest.mark.parametrize("name", ["k3s", "upstream"])
+def test_the_agents_configuration_holds_all_it_needs(name: str) -> None:
+    secrets = new_secrets("x")
+    known = probes.identities(secrets, distributions.find(name))
+    rows = [row for row in probes.rows(GROUND) if not row.pod]
+    found = json.loads(json.dumps(probes.configuration(rows, known, attached=True)))
+    assert {row["identity"] for row in found["questions"] + found["clients"] if "identity" in row} == set(found["identities"])
+    assert all("PRIVATE KEY" in row["key"] and "CERTIFICATE" in row["ca"] for row in found["identities"].values())
+    assert len(found["questions"]) + len(found["clients"]) == len(rows)
+    assert found["attached"] is True
+
+
+def test_the_agent_knows_every_word_of_its_configuration() -> None:
+    source = (ROOT / "images" / "tools" / "probe" / "config.go").read_text()
+    found = probes.configuration(probes.rows(GROUND))
+    words = {*found, *(key for row in found["questions"] + found["clients"] for key in row)}
+    assert [word for word in sorted(words) if f'`json:"{word}"`' not in source] == []
+
+
+def test_pods_ask_from_their_node_without_secrets() -> None:
+    config, daemons = target.askers(probes.rows(GROUND), "run1")
+    assert set(config["data"]) == {"w1.json", "w2.json", "w3.json"}
+    first = json.loads(config["data"]["w1.json"])
+    assert [row["name"] for row in first["questions"]] == ["dns.pod.w1", "service.pod.w1"]
+    assert first["output"] == "/var/lib/halab/probe/run1.jsonl"
+    assert "PRIVATE" not in json.dumps(config)
+    spec = daemons["spec"]["template"]["spec"]
+    assert spec["automountServiceAccountToken"] is False
+    assert target.askers(probes.rows(GROUND, ["api"]), "run1") == ()
+
+
+def test_the_pods_image_is_the_one_in_the_table() -> None:
+    assert versions.read(ROOT / "images").pods["toolbox"] == target.IMAGE
+    for item in (*target.web(), *target.askers(probes.rows(GROUND), "run1"), *target.registers()):
+        assert item["metadata"]["namespace"] == probes.SPACE
+
+
+def test_the_agents_address_is_nobodys() -> None:
+    assert agent_ip(TOPOLOGY) == "172.30.0.239"
+    crowded = replace(TOPOLOGY, network=replace(TOPOLOGY.network, vip=TOPOLOGY.network.subnet[239], gateway=TOPOLOGY.network.subnet[238]))
+    assert agent_ip(crowded) == "172.30.0.237"
+
+
+def test_addresses_become_nodes() -> None:
+    assert vip.named(["02:42", "02:43"], {"02:42": "m"}) == ["m", "02:43"]
+
+
+def test_clocks_of_one_kernel_are_one_and_others_are_compared() -> None:
+    row = {"t": 100.0, "boot": "a"}
+    assert offset(row, 105.0, "a") == 0.0
+    assert offset(row, 105.0, "b") == 5.0
+    assert offset({"t": 100.0, "boot": ""}, 105.0, "") == 5.0
+
+
+def test_lines_become_events() -> None:
+    event = shifted({"kind": "probe", "t": 110.5, "end": 110.6, "probe": "a", "ok": None}, -100.0)
+    assert event == Event(10.5, "probe", {"end": 10.6, "probe": "a", "ok": None})
+    assert next(iter(history.parse([event.line()]))) == event
+
+
+M, X = "02:42:ac:1e:14:31", "02:42:ac:1e:14:99"
+
+
+class SpokenDouble:
+    """A double of a conversation with an agent."""
+
+    def __init__(self, *chunks: tuple[bool, list[bytes]]) -> None:
+        self.chunks = chunks
+
+    def lines(self):
+        yield from self.chunks
+
+    def close(self) -> None:
+        pass
+
+
+def listened(*chunks: tuple[bool, list[bytes]]) -> tuple[Listener, list[Event]]:
+    written: list[Event] = []
+    listener = Listener(SpokenDouble(*chunks), 0.0, written.extend, lambda: {M: "m"})
+    listener.join(10)
+    return listener, written
+
+
+def test_the_listener_names_holders_and_keeps_the_statistics() -> None:
+    lines = [
+        {"kind": "probe", "t": 1.0, "end": 1.1, "probe": "vip.arp", "ok": True, "value": [M, X], "detail": f"announced by {M}"},
+        {"kind": "op", "t": 1.0, "end": 1.1, "client": "register.vip.1", "op": "read", "key": "r", "outcome": "ok"},
+        {"kind": "watch", "t": 1.0, "client": "watch.lb", "probe": "watch.lb", "type": "RESUME", "rv": "7"},
+        {"kind": "stats", "t": 2.0, "cpu": 0.1},
+    ]
+    listener, written = listened((True, [json.dumps(line).encode() for line in lines]), (False, [b"oh"]))
+    assert written[0].get("value") == ["m", X]
+    assert written[0].get("detail") == "announced by m"
+    assert listener.heard == {"vip.arp", "register.vip.1", "watch.lb"}
+    assert listener.statistics["cpu"] == 0.1
+    assert listener.last == 1.0
+    assert (listener.complaints, listener.error, listener.alive) == ("oh", None, False)
+
+
+def test_an_agent_that_talks_nonsense_is_an_error() -> None:
+    assert listened((True, [b"{"]))[0].error is not None
+
+
+SPOKEN = {
+    ("corosync", "[TOTEM ] A processor failed, forming new configuration: token timed out (1000ms), waiting 1200ms for consensus."): "token-lost",
+    ("corosync", "[TOTEM ] A new membership (1.31) was formed. Members left: 1"): "membership",
+    ("pacemaker-fenced", "notice: Operation 'off' [4] targeting m by m2 for pacemaker-controld.7@m2: OK (complete)"): "fenced",
+    ("pacemaker-controld", "notice: Peer m was terminated (off) by m2 on behalf of pacemaker-controld.7@m2: OK | event=1"): "fenced",
+    ("pacemaker-controld", "notice: Peer m was terminated (off) by m2 on behalf of pacemaker-controld.7@m2: No route to host"): "",
+    ("IPaddr2(FAILOVER-ADDR)", "INFO: Adding inet address 172.30.20.50/32 with broadcast address 172.30.20.255 to device eth0"): "vip-start",
+    ("pacemaker-controld", "notice: Result of start operation for FAILOVER-ADDR on m3: OK"): "vip-start",
+    ("pacemaker-controld", "notice: Result of start operation for apiserver-health on m3: OK"): "",
+    ("pacemaker-controld", "notice: State transition S_TRANSITION_ENGINE -> S_IDLE"): "dc-idle",
+    ("etcd", '{"level":"info","msg":"raft.node: 1 elected leader 2 at term 3"}'): "leader",
+    ("sh", "A new membership (1.31) was formed."): "",
+}
+
+
+@pytest.mark.parametrize(("who", "text"), SPOKEN)
+def test_milestones(who: str, text: str) -> None:
+    assert milestone(Entry(1.0, "m", who, f"{who}.service", text)) == SPOKEN[who, text]
+
+
+def test_journals_become_events_and_a_time_line() -> None:
+    rows = [
+        {"__MONOTONIC_TIMESTAMP": "101500000", "SYSLOG_IDENTIFIER": "corosync", "MESSAGE": "[TOTEM ] A new membership (1.31) was formed. Members"},
+        {"__MONOTONIC_TIMESTAMP": "99000000", "SYSLOG_IDENTIFIER": "corosync", "MESSAGE": "[TOTEM ] A new membership (1.2d) was formed. Members"},
+        {"__MONOTONIC_TIMESTAMP": "101000000", "_COMM": "odd", "MESSAGE": [104, 105, 10, 255]},
+        {"MESSAGE": "without a time"},
+    ]
+    found = list(entries("m", [*map(json.dumps, rows), '{"cut off']))
+    assert [entry.who for entry in found] == ["corosync", "corosync", "odd"]
+    assert [(event.t, event.get("what"), event.get("node")) for event in events(found, 100.0)] == [(1.5, "membership", "m")]
+    lines = timeline(found, 100.0).splitlines()
+    assert len(lines) == 3
+    assert lines[0].strip().startswith("-1.000000 m")
+    assert "hi\\n" in lines[1]

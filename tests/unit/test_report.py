@@ -1,0 +1,279 @@
+"""Reports: judged right, whole in every format, readable on their own, small however long the run."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from html.parser import HTMLParser
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import histories
+import pytest
+from histories import FIRE, changed, plus, without
+
+from lab import checkers, report
+from lab.checkers import Figure
+from lab.expectations import ExpectationError, parse
+from lab.history import Event, History, history
+from lab.report import lanes, svg
+from lab.report.judge import decide, seconds
+from lab.report.model import Stretch
+
+WANTED = [
+    "outage(api.vip) <= 5s",
+    "outage(api.lb) <= 300ms",
+    "outages(api.vip.new) == 1",
+    "unavailable(api.vip) <= 3s",
+    "failover(vip) <= 3s",
+    "failover(leader) <= 3s",
+    "failover(api.lb) <= 3s",
+    "lost_writes == 0",
+    "leader_changes <= 3",
+    "vip_overlap == 0",
+    "vip_unique",
+    "not vip_unique",
+    "linearizable",
+    "one_leader",
+    "watch",
+    "steady",
+    "outage(dns.pod) <= 1s",
+]
+VOID = {"meta", "br", "path", "rect"}
+
+
+class Page(HTMLParser):
+    """Keeps the text, the addresses and the tags; a tag that is not closed is an error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.seen: list[str] = []
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.seen.append(tag)
+        self.addresses += [value for name, value in attrs if name in {"src", "href", "xlink:href"} and value]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: Any) -> None:
+        self.seen.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in VOID:
+            return
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def parsed(text: str) -> Page:
+    page = Page()
+    page.feed(text)
+    page.close()
+    assert page.open == []
+    return page
+
+
+@pytest.fixture(scope="module")
+def good() -> History:
+    return histories.good()
+
+
+@pytest.fixture(scope="module")
+def told(good: History) -> report.Report:
+    return report.build(good, report.judge(good, WANTED))
+
+
+def test_each_expectation_is_judged(good: History) -> None:
+    verdicts = {verdict.name: verdict for verdict in report.judge(good, WANTED)}
+    assert list(verdicts) == WANTED
+    odd = {"outage(api.lb) <= 300ms": "fail", "not vip_unique": "fail", "outage(dns.pod) <= 1s": "unknown"}
+    assert {name: verdict.outcome for name, verdict in verdicts.items() if verdict.outcome != "pass"} == odd
+    assert checkers.worst(verdicts.values()) == "fail"
+    assert verdicts["outage(api.vip) <= 5s"].figures[0].resolution == histories.INTERVAL
+    assert "this run has" in verdicts["outage(dns.pod) <= 1s"].reasons[0]
+    assert "did you mean `api.vip`?" in report.judge(good, ["outage(api.vpi) <= 1s"])[0].reasons[0]
+
+
+def test_not_vip_unique_shows_what_goes_wrong_without_fencing(good: History) -> None:
+    two = changed(good, lambda event: {"value": ["m", "m2"]} if event.get("probe") == "vip.arp" and 11.4 < event.t < 12 else None)
+    found = report.judge(two, ["not vip_unique", "vip_overlap > 500ms", "vip_overlap == 0"])
+    assert [verdict.outcome for verdict in found] == ["pass", "pass", "fail"]
+    assert report.judge(without(two, lambda event: event.get("probe") == "vip.arp"), ["not vip_unique"])[0].outcome == "unknown"
+
+
+def test_without_expectations_every_checker_counts(good: History) -> None:
+    assert [verdict.name for verdict in report.judge(good, [])] == list(checkers.names())
+    with pytest.raises(ExpectationError):
+        report.judge(good, ["outtage <= 5s"])
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "worst", "outcome"),
+    [
+        ("outage(p) <= 5s", 4.0, None, "pass"),
+        ("outage(p) <= 5s", 6.0, None, "fail"),
+        ("outage(p) <= 5s", 4.0, 4.5, "pass"),
+        ("outage(p) <= 5s", 4.0, math.inf, "unknown"),
+        ("outage(p) <= 5s", 6.0, math.inf, "fail"),
+        ("outage(p) >= 3s", 4.0, math.inf, "pass"),
+        ("outage(p) > 5s", 4.0, math.inf, "unknown"),
+        ("lost_writes == 0", 0.0, 2.0, "unknown"),
+        ("lost_writes == 0", 1.0, 2.0, "fail"),
+        ("outages(p) == 2", 1.0, 3.0, "unknown"),
+        ("outages(p) != 2", 1.0, 3.0, "unknown"),
+        ("outages(p) != 2", 1.0, 1.0, "pass"),
+        ("outage(p) <= 5s", None, None, "unknown"),
+    ],
+)
+def test_what_was_not_seen_is_never_a_pass(text: str, value: float | None, worst: float | None, outcome: str) -> None:
+    assert decide(parse(text), Figure("x", value, "s", 0.02, worst)) == outcome
+
+
+def test_an_outage_that_stands_is_unknown_while_it_may_still_be_met(good: History) -> None:
+    gone = changed(good, lambda event: {"ok": False} if event.get("probe") == "api.lb.new" and event.t > 29 else None)
+    assert [verdict.outcome for verdict in report.judge(gone, ["outage(api.lb) <= 5s", "outage(api.lb) <= 500ms"])] == ["unknown", "fail"]
+
+
+def test_a_stall_that_is_too_short_to_matter_does_not_matter(good: History) -> None:
+    stalled = without(good, lambda event: event.kind == "probe" and event.get("probe") == "api.lb.new" and 3 < event.t < 4)
+    found = report.judge(stalled, ["outage(api.lb) <= 5s", "outage(api.lb) <= 500ms"])
+    assert [verdict.outcome for verdict in found] == ["pass", "unknown"]
+
+
+def test_the_page_is_whole_and_needs_nothing_else(told: report.Report) -> None:
+    text = report.html(told)
+    page = parsed(text)
+    assert page.addresses == []
+    assert "script" not in page.seen
+    assert not re.search(r"https?://|url\(|@import", text)
+    words = " ".join(page.text)
+    for must in (told.title, told.sentence, "FAILED", "crash on m", "v1.36.3", "linearizable", "api.vip.kept", "a fault fires", "± 20 ms", "seed"):
+        assert must in words
+    assert page.seen.count("svg") == 3  # the whole run, a close-up, the phases
+    assert "prefers-color-scheme:dark" in text
+    assert len(text) < 100_000
+
+
+def test_what_a_history_says_is_text_and_not_markup(good: History) -> None:
+    nasty = '<img src=x onerror=alert(1)>&"'
+    lane = histories.sampled(nasty, (FIRE, 11.0))
+    step = Event(15.0, "step", {"index": 9, "text": nasty, "state": "begin"})
+    odd = plus(good, *lane, step, Event(10.6, "log", {"node": nasty, "what": "fenced", "text": nasty}))
+    fire = Event(12.0, "fault", {"action": "fire", "id": "x", "fault": nasty, "node": nasty, "word": nasty, "detail": nasty})
+    found = report.build(plus(odd, fire), report.judge(odd, ["steady"]))
+    page = parsed(report.html(found))
+    assert "img" not in page.seen
+    assert page.addresses == []
+    ET.fromstring(report.junit(found).encode())  # noqa: S314 (ours)
+
+
+def test_junit_is_what_ci_reads(told: report.Report) -> None:
+    suite = ET.fromstring(report.junit(told).encode()).find("testsuite")  # noqa: S314 (ours)
+    assert suite is not None
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == (str(len(WANTED)), "2", "1")
+    assert [case.get("name") for case in suite.iter("testcase")] == WANTED
+    failure = suite.find("testcase/failure")
+    assert failure is not None
+    assert failure.get("message") == "measured: 400 ms ± 20 ms"
+
+
+def test_junit_leaves_out_what_xml_cannot_hold(good: History) -> None:
+    run = changed(good, lambda event: {"scenario": "a\x00b\ud800\x1b[1m"} if event.kind == "run" else None)
+    assert ET.fromstring(report.junit(report.build(run, ())).encode()) is not None  # noqa: S314 (ours)
+
+
+def test_json_has_all_values_and_no_infinity(good: History) -> None:
+    gone = changed(good, lambda event: {"ok": False} if event.get("probe") == "api.lb.new" and event.t > FIRE else None)
+    found = report.build(gone, report.judge(gone, ["outage(api.lb) <= 5s"]))
+    data = json.loads(report.json_text(found), parse_constant=pytest.fail)
+    assert data["schema"] == 1
+    assert data["outcome"] == "fail"
+    assert data["rows"][0]["figures"][0]["worst"] == "infinite"
+    assert data["rows"][0]["figures"][0]["resolution"] == 0.02
+    assert data["blows"][0]["phases"]
+
+
+def test_text_tells_the_same(told: report.Report) -> None:
+    text = report.text(told)
+    assert text.startswith("FAILED: crash of the VIP holder on lab 3m3w\n")
+    for row in told.rows:
+        assert row.name in text
+    assert "not seen: token_lost" in text
+    assert "halab scenario run 3m3w 'crash of the VIP holder' --seed 7" in text
+
+
+def test_the_picture_is_a_picture(told: report.Report) -> None:
+    picture = report.png(told)
+    assert picture.startswith(b"\x89PNG\r\n")
+    assert len(picture) < 1_000_000
+
+
+@pytest.mark.parametrize("form", report.FORMATS)
+def test_an_empty_history_is_told_in_every_format(form: str) -> None:
+    found = report.build(History(()), report.judge(History(()), []))
+    assert found.outcome == "unknown"
+    assert report.FORMATS[form][1](found)
+
+
+def test_many_samples_make_a_small_page() -> None:
+    """Ten probes that answer every other question, for a minute: every sample its own stretch, were they not joined."""
+    rows = [Event(0.0, "run", {"lab": "x", "scenario": "y"})]
+    for number in range(10):
+        rows.append(histories.instrument(f"p{number}"))
+        rows += [histories.sample(f"p{number}", step * 0.02, step % 14 < 7, 0.001) for step in range(3000)]
+    found = report.build(history(rows), ())
+    assert len(report.html(found)) < 1_000_000
+    assert all(len(lane.stretches) <= lanes.MOST for lane in found.lanes)
+    assert any(stretch.state == "mixed" for lane in found.lanes for stretch in lane.stretches)
+
+
+def test_thinning_loses_no_outage() -> None:
+    stretches = tuple(Stretch(step, step + 1, "bad" if step % 50 == 0 else "good") for step in range(1000))
+    found = lanes.thinned(stretches, 0.5)
+    assert len(found) <= lanes.MOST
+    assert all(any(each.begin <= bad.begin < each.end and each.state != "good" for each in found) for bad in stretches if bad.state == "bad")
+
+
+def test_the_lanes_tell_what_happened(told: report.Report) -> None:
+    found = {(lane.group, lane.name): lane.stretches for lane in told.lanes}
+    (fault,) = found["Faults", "crash"]
+    assert (fault.begin, fault.end, fault.text) == (10.0, 22.0, "crash on m (@vip-holder)")
+    assert [round(stretch.end) for stretch in found["VIP holder", "m"]] == [10]
+    assert [stretch.text for stretch in found["etcd leader", "m3"]] == ["term 3"]
+    assert [stretch.state for stretch in found["Answers", "api.vip.new"]] == ["good", "bad", "good"]
+    assert [stretch.state for stretch in found["Nodes", "m"]] == ["good", "bad", "good"]
+    assert ("etcd leader", "m2") not in found
+
+
+def test_two_runs_side_by_side(good: History, told: report.Report) -> None:
+    slower = changed(good, lambda event: {"ok": False} if event.get("probe") == "api.vip.new" and FIRE < event.t < 14 else None)
+    other = changed(slower, lambda event: {"distribution": "k3s"} if event.kind == "run" else None)
+    found = report.compare(told, report.build(other, report.judge(other, WANTED)))
+    assert [(row.name, row.a, row.b) for row in found.about] == [("distribution", "upstream", "k3s")]
+    rows = {row.name: row for row in found.figures}
+    assert rows["longest outage of api.vip.new"].change == "2.500 s longer"
+    assert rows["longest outage of api.lb.new"].change == "the same within resolution"
+    assert rows["failover(vip) <= 3s"].change == "pass → fail"
+    page = parsed(report.comparison_html(found))
+    assert page.addresses == []
+    assert page.seen.count("svg") == 2
+    assert json.loads(report.comparison_json(found))["b"]["outcome"] == "fail"
+    assert "pass → fail" in report.comparison_text(found)
+
+
+def test_times_for_people() -> None:
+    told = {0.0: "0 ms", 0.0204: "20 ms", 0.9: "900 ms", 3.003: "3.003 s", 12.3456: "12.35 s", math.inf: "never ended"}
+    assert {value: seconds(value) for value in told} == told
+
+
+@pytest.mark.parametrize("end", [0.001, 0.5, 7.0, 30.0, 1234.0, 86400.0])
+def test_ticks_are_round_and_few(end: float) -> None:
+    found = svg.ticks(0.0, end)
+    assert 3 <= len(found) <= 12
+    assert all(0 <= tick <= end * 1.001 for tick in found)

@@ -1,0 +1,263 @@
+"""Scenarios: what comes with halab is good, nonsense is told with its line, a trial heals whatever happens."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lab import data, runs, scenario, trials
+from lab.errors import FaultError, HealFailed, InputError, TopologyError
+from lab.history import Event, history
+from lab.scenario import StepFailed, Trial
+from lab.topology import loader, scenarios
+from lab.topology.scenarios import Scenario, Step
+from lab.wait import Observation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lab.topology.model import Topology
+
+GOOD = """
+name: mine
+summary: A summary.
+settle: 2s
+seed: 7
+steps:
+  - {fault: loss, target: "role:master", set: {percent: 5}, hold: 20s}
+  - {wait: 500ms}
+  - {until: steady, timeout: 30s}
+  - {exec: [crm_mon, "-1"], target: m}
+  - random: [crash @random-worker, loss role:master percent=5]
+    for: 2m
+    hold: 5s
+expect: [outage(api.vip) <= 5s, vip_unique]
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "mine.yaml"
+    path.write_text(text)
+    return path
+
+
+def lab_of(topology: Topology) -> Any:
+    """A double of a lab: its topology alone."""
+    return SimpleNamespace(topology=topology, name=topology.name)
+
+
+@pytest.mark.parametrize("name", sorted(trials.shipped()))
+def test_what_comes_with_halab_is_good(name: str, topology: Topology) -> None:
+    found = trials.find(name)
+    assert found.name == name
+    assert found.summary
+    assert found.expect
+    scenario.check(found, lab_of(topology))
+
+
+def test_a_scenario_is_read_as_it_is_written(tmp_path: Path) -> None:
+    found = scenarios.load(write(tmp_path, GOOD))
+    assert (found.name, found.settle_ms, found.seed, found.repeats) == ("mine", 2000, 7, 1)
+    fault, wait, until, run, dice = found.steps
+    assert (fault.value, fault.target, fault.options, fault.hold_ms) == ("loss", "role:master", {"percent": "5"}, 20_000)
+    assert (wait.for_ms, until.value, until.timeout_ms, run.words, run.target) == (500, "steady", 30_000, ("crm_mon", "-1"), "m")
+    assert (dice.words, dice.for_ms, dice.hold_ms) == (("crash @random-worker", "loss role:master percent=5"), 120_000, 5_000)
+    assert [item.text for item in found.expect] == ["outage(api.vip) <= 5s", "vip_unique"]
+    assert fault.line == 7
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "hint"),
+    [
+        ("summary", "sumary", 3, "summary"),
+        ("fault: loss", "falt: loss", 7, "fault"),
+        ('target: "role:master", ', "", 7, "@vip-holder"),
+        ("hold: 20s}", "hold: soon}", 7, "400ms"),
+        ("wait: 500ms", "wait: 500", 8, "500ms"),
+        ("until: steady", "until: stedy", 9, "steady"),
+        ("[outage(api.vip) <= 5s, vip_unique]", "[outage(api.vip) <= 5, vip_unique]", 14, "500ms"),
+        ("vip_unique]", "vip_uniqe]", 14, "vip_unique"),
+        ('[crm_mon, "-1"]', "crm_mon", 10, "crm_mon"),
+        ("{wait: 500ms}", "{wait: 500ms, until: steady}", 8, "one each"),
+        ("name: mine", "name: Mine!", 2, "mine"),
+    ],
+)
+def test_nonsense_is_told_with_its_line(tmp_path: Path, old: str, new: str, line: int, hint: str) -> None:
+    assert old in GOOD
+    path = write(tmp_path, GOOD.replace(old, new))
+    with pytest.raises(TopologyError) as caught:
+        scenarios.load(path)
+    assert any(problem.line == line and hint in f"{problem.message} {problem.hint}" for problem in caught.value.problems), caught.value
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "hint"),
+    [("fault: loss", "fault: los", "loss"), ("percent: 5", "percnt: 5", "percent"), ("role:master", "role:masters", "role:master"),
+     ("crash @random-worker", "crsh @random-worker", "crash"), ("target: m}", "target: m9}", "no node")],
+)  # fmt: skip
+def test_what_the_loader_cannot_know_is_told_before_anything_is_broken(tmp_path: Path, topology: Topology, old: str, new: str, hint: str) -> None:
+    found = scenarios.load(write(tmp_path, GOOD.replace(old, new)))
+    with pytest.raises(InputError, match=r"mine\.yaml:\d+") as caught:
+        scenario.check(found, lab_of(topology))
+    assert hint in str(caught.value)
+
+
+def test_a_topology_may_bring_its_own() -> None:
+    text = (data.shipped("topologies") / "1m1w.yaml").read_text() + "scenarios:\n  - name: one\n    steps: [{wait: 1s}]\n    expect: [steady]\n"
+    assert [item.name for item in loader.parse(text, "f.yaml").scenarios] == ["one"]
+    with pytest.raises(TopologyError, match="second time"):
+        loader.parse(text + "  - name: one\n    steps: [{wait: 1s}]\n    expect: [steady]\n", "f.yaml")
+
+
+def test_an_unknown_scenario_is_an_input_error() -> None:
+    with pytest.raises(InputError, match="crash-vip-holder"):
+        trials.find("crash-vip-holdr")
+    with pytest.raises(InputError, match="cannot be read"):
+        trials.find("./nowhere.yaml")
+
+
+class DoubleInstruments:
+    """A double of the instrument: keeps what it is told."""
+
+    begin = 0.0
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.running = False
+
+    def start(self, names: object) -> None:
+        del names
+        self.running = True
+
+    def note(self, event: Event) -> None:
+        self.events.append(event)
+
+    def stop(self) -> list[Event]:
+        self.running = False
+        return self.events
+
+    def states(self) -> list[tuple[str, str]]:
+        return [(event.data["index"], event.data["state"]) for event in self.events if event.kind == "step"]
+
+
+class DoubleChaos:
+    """A double of the faults: `broken` says what goes wrong."""
+
+    broken = ""
+    healed: tuple[str, ...] = ()
+
+    def __init__(self, lab: object) -> None:
+        del lab
+
+    def targets(self, word: str, seed: int) -> tuple[str, ...]:
+        del seed
+        return (word,)
+
+    def inject(self, *_: object) -> tuple[object, ...]:
+        if self.broken == "inject":
+            raise FaultError("no effect")
+        return ()
+
+    def active(self) -> tuple[object, ...]:
+        return ()
+
+    def heal(self, hits: object) -> object:
+        DoubleChaos.healed = (*DoubleChaos.healed, "heal")
+        return hits
+
+    def rejoin(self, hits: object) -> None:
+        del hits
+
+
+@pytest.fixture
+def trial(monkeypatch: pytest.MonkeyPatch, topology: Topology) -> Trial:
+    monkeypatch.setattr(scenario, "Chaos", DoubleChaos)
+    monkeypatch.setattr(scenario, "steady", lambda _: Observation(ok=True, seen="steady"))
+    monkeypatch.setattr(DoubleChaos, "broken", "")
+    steps = (Step(verb="fault", value="crash", target="m", hold_ms=1), Step(verb="wait", value="1ms", for_ms=1))
+    wanted = Scenario(name="x", steps=steps, settle_ms=1)
+    return Trial(lab_of(topology), wanted, DoubleInstruments(), threading.Event(), 1)  # type: ignore[arg-type]
+
+
+def test_a_trial_measures_breaks_and_heals(trial: Trial) -> None:
+    events = trial.carry_out()
+    assert trial.instruments.states() == [("1", "begin"), ("1", "end"), ("2", "begin"), ("2", "end"), ("recover", "begin"), ("recover", "end")]  # type: ignore[attr-defined]
+    assert events
+    assert not trial.instruments.running  # type: ignore[attr-defined]
+
+
+def test_a_step_that_fails_ends_the_trial_healed(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DoubleChaos, "broken", "inject")
+    with pytest.raises(StepFailed, match="no effect"):
+        trial.carry_out()
+    assert trial.instruments.states() == [("1", "begin"), ("1", "failed"), ("recover", "begin"), ("recover", "end")]  # type: ignore[attr-defined]
+    assert not trial.instruments.running  # type: ignore[attr-defined]
+
+
+def test_an_interrupted_trial_is_healed(trial: Trial) -> None:
+    trial.cancelled.set()
+    with pytest.raises(KeyboardInterrupt):
+        trial.carry_out()
+    assert trial.instruments.states()[-1] == ("recover", "end")  # type: ignore[attr-defined]
+
+
+def test_a_lab_that_does_not_come_back_is_an_error(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([Observation(ok=True, seen="steady")])
+    monkeypatch.setattr(scenario, "steady", lambda _: next(answers, Observation(ok=False, seen="m is exited")))
+    monkeypatch.setattr(scenario, "STEADY_S", 0.01)
+    trial.lab.start = lambda **_: None  # type: ignore[method-assign]
+    with pytest.raises(HealFailed, match="m is exited"):
+        trial.carry_out()
+    assert not trial.instruments.running  # type: ignore[attr-defined]
+
+
+def test_the_same_seed_chooses_the_same(trial: Trial) -> None:
+    words = tuple(f"crash w{number}" for number in range(50))
+
+    def play(seed: int) -> list[str]:
+        wanted = replace(trial.scenario, steps=(Step(verb="random", value="", words=words, for_ms=30, hold_ms=1),))
+        one = Trial(trial.lab, wanted, DoubleInstruments(), threading.Event(), seed)  # type: ignore[arg-type]
+        one.carry_out()
+        return [event.data["text"] for event in one.instruments.events if event.data.get("index") == "random 1"][:1]  # type: ignore[attr-defined]
+
+    assert play(5) == play(5)
+    assert len({play(seed)[0] for seed in range(20)}) > 1
+
+
+def test_runs_have_folders_of_their_own_and_are_found_by_word() -> None:
+    first, second = runs.new("3m3w", "crash"), runs.new("3m3w", "crash")
+    assert first != second
+    assert first.stat().st_mode & 0o777 == 0o700
+    with pytest.raises(InputError, match="no run"):
+        runs.find("last")
+    for folder in (first, second):
+        (folder / runs.HISTORY).write_text("")
+    assert runs.find("last") == second
+    assert runs.find(str(first)) == first
+    assert runs.find(second.name) == second
+    with pytest.raises(InputError, match="no run"):
+        runs.find("../etc")
+
+
+@pytest.mark.parametrize("text", ["", "crash", "crash w1 percent"])
+def test_what_is_no_random_fault(text: str) -> None:
+    with pytest.raises(InputError):
+        scenario.parse_random(text)
+
+
+@pytest.mark.parametrize(
+    ("states", "outcome"),
+    [
+        ([("1", "wait 1s", "begin"), ("1", "wait 1s", "end")], "pass"),
+        ([("1", "until steady", "begin"), ("1", "until steady", "failed")], "fail"),
+        ([("1", "fault crash at m", "begin"), ("1", "fault crash at m", "failed")], "unknown"),
+        ([("1", "wait 1s", "begin")], "unknown"),
+    ],
+)
+def test_a_run_that_did_not_go_as_written_is_no_pass(states: list[tuple[str, str, str]], outcome: str) -> None:
+    events = [Event(float(number), "step", {"index": i, "text": text, "state": state}) for number, (i, text, state) in enumerate(states)]
+    assert trials.steps_verdict(history(events)).outcome == outcome
