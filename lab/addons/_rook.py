@@ -43,7 +43,6 @@ osd_pool_default_pg_autoscale_mode = off
 # All nodes share the host's disk: the defaults (30 and 5 percent free) are warnings about that, not about Ceph.
 mon_data_avail_warn = 3
 mon_data_avail_crit = 1
-mon_osd_nearfull_ratio = 0.95
 # Debian's default starts modules that this image leaves out.
 mgr_initial_modules = iostat
 osd_memory_target = {OSD_MIB * 1024 * 1024}

@@ -29,7 +29,7 @@ ALLOWED = {
 """Reasons for HEALTH_WARN that do not speak against a lab's Ceph. Anything else, and HEALTH_ERR, does."""
 MEMORY_MIB = 3072
 """Measured: see README."""
-TEARDOWN_TIMEOUT_S = 60
+TEARDOWN_TIMEOUT_S = 20
 
 
 def storage_nodes(site: Site) -> tuple[str, ...]:
