@@ -54,7 +54,7 @@ def _check_step(step: Step, lab: Lab) -> None:
         targets.check(step.value, lab.topology)
     if step.verb == "heal" and step.value != "all":
         find(step.value)
-    if step.verb in {"addon", "use"}:
+    if step.verb == "addon":
         enable.known(step.value)
 
 
@@ -74,6 +74,7 @@ def steady(lab: Lab) -> Observation:
     wrong = [f"{row.name} is {row.state}" for row in seen.nodes if row.state != "running"]
     wrong += [f"{row.name} is {row.kubernetes}" for row in nodes if row.state == "running" and row.kubernetes != "Ready"]
     wrong += [f"etcd at {row.name}: {row.etcd}" for row in nodes if row.role == "master" and row.etcd not in {"leader", "follower"}]
+    wrong += [f"the API of {row.name} is {row.api}" for row in nodes if row.role == "master" and row.state == "running" and row.api != "ready"]
     if not seen.etcd_leader:
         wrong.append("etcd has no leader")
     if len(seen.vip_holders) != 1:
@@ -250,7 +251,10 @@ class Trial:
             if not steady(self.lab).ok:
                 self.lab.start()
                 chaos.rejoin(hits)
-            return until("lab is steady again", lambda: steady(self.lab), timeout_s=STEADY_S, told=self._say).seen
+            seen = until("lab is steady again", lambda: steady(self.lab), timeout_s=STEADY_S, told=self._say).seen
+            # Its users are asked for as long as before: that it looks well is not yet that they find it so.
+            self.cancelled.wait(self.scenario.settle_ms / 1000)
+            return seen
 
         try:
             self._step("recover", "heal everything, wait until the lab is steady", act)

@@ -13,6 +13,7 @@ from lab.spec import LABEL_RELEASE
 from lab.topology.model import Role
 
 if TYPE_CHECKING:
+    from lab.distributions import HealthCheck
     from lab.lab import Lab
     from lab.spec import Observed
     from lab.topology.model import Node
@@ -32,6 +33,8 @@ class NodeStatus:
     version: str
     etcd: str
     vip: bool
+    api: str = UNKNOWN
+    """What a master's own API server says of itself: ready, not ready."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +82,24 @@ def etcd_part(metrics: str) -> str:
     return "leader" if values.get("etcd_server_is_leader") == "1" else "follower"
 
 
-def _master(lab: Lab, node: Node) -> tuple[str, bool]:
-    """Ask a master for its part in etcd and whether it holds the floating address, in one command."""
-    ask = "ip -4 -o addr show dev eth0; curl -s --max-time 2 http://127.0.0.1:2381/metrics | grep -E '^etcd_server_(is|has)_leader'"
-    output = lab.node(node.name).run(["sh", "-c", ask], check=False, timeout_s=5).output
-    return etcd_part(output), holds_vip(output, str(lab.topology.network.vip))
+def _master(lab: Lab, node: Node, health: HealthCheck) -> Master:
+    """Ask a master for its part in etcd, whether it holds the floating address, and whether its API server can serve, in one command."""
+    ask = (
+        "ip -4 -o addr show dev eth0; curl -s --max-time 2 http://127.0.0.1:2381/metrics | grep -E '^etcd_server_(is|has)_leader'; "
+        f"curl -s -o /dev/null -w 'api %{{http_code}}' --max-time 2 --cacert {health.ca} --cert {health.certificate} --key {health.key} {health.url}"
+    )
+    output = lab.node(node.name).run(["sh", "-c", ask], check=False, timeout_s=8).output
+    api = "ready" if "api 200" in output else "not ready"
+    return Master(etcd_part(output), vip=holds_vip(output, str(lab.topology.network.vip)), api=api)
+
+
+@dataclass(frozen=True, slots=True)
+class Master:
+    """What a master says of itself."""
+
+    etcd: str = UNKNOWN
+    vip: bool = False
+    api: str = UNKNOWN
 
 
 def _kubernetes(lab: Lab) -> dict[str, dict[str, Any]]:
@@ -97,11 +113,11 @@ def look(lab: Lab) -> LabStatus:
     problems: list[str] = []
     running = [node for node in lab.topology.masters if (found := observed.container(node.name)) and found.running]
     with ThreadPoolExecutor(8) as pool:
-        asked = {node.name: pool.submit(_master, lab, node) for node in running}
+        asked = {node.name: pool.submit(_master, lab, node, lab.distribution(observed).health) for node in running}
         nodes_asked = pool.submit(_kubernetes, lab)
-        masters = {name: _answer(future.result, (UNKNOWN, False), problems) for name, future in asked.items()}
+        masters = {name: _answer(future.result, Master(), problems) for name, future in asked.items()}
         kubernetes: dict[str, dict[str, Any]] = _answer(nodes_asked.result, {}, problems)
-    rows = tuple(_row(node, observed, kubernetes, masters.get(node.name, (UNKNOWN, False))) for node in lab.topology.machines)
+    rows = tuple(_row(node, observed, kubernetes, masters.get(node.name, Master())) for node in lab.topology.machines)
     return LabStatus(
         name=lab.name,
         distribution=_answer(lambda: lab.distribution(observed).name, UNKNOWN, problems),
@@ -132,7 +148,7 @@ def _answer(ask: Any, otherwise: Any, problems: list[str]) -> Any:  # noqa: ANN4
         return otherwise
 
 
-def _row(node: Node, observed: Observed, kubernetes: dict[str, dict[str, Any]], master: tuple[str, bool]) -> NodeStatus:
+def _row(node: Node, observed: Observed, kubernetes: dict[str, dict[str, Any]], master: Master) -> NodeStatus:
     found = observed.container(node.name)
     item = kubernetes.get(node.name)
     ready = UNKNOWN
@@ -147,6 +163,7 @@ def _row(node: Node, observed: Observed, kubernetes: dict[str, dict[str, Any]], 
         state=found.state if found else "missing",
         kubernetes=ready,
         version=item["status"]["nodeInfo"]["kubeletVersion"] if item else UNKNOWN,
-        etcd=master[0],
-        vip=master[1],
+        etcd=master.etcd,
+        vip=master.vip,
+        api=master.api,
     )

@@ -40,13 +40,16 @@ def claim(sample: Event) -> tuple[int, str] | None:
 def reigns(history: History) -> tuple[Reign, ...]:
     """Give who led, term by term, in the order in which it was first seen."""
     found: dict[tuple[int, str], Reign] = {}
-    for event in (event for name in history.sampled() if name.startswith(f"{PREFIX}.") for event in history.samples(name)):
-        led = claim(event)
-        if led:
-            node = str(event.get("probe")).removeprefix(f"{PREFIX}.")
-            before = found.get(led)
-            first = min(before.first, event.end) if before else event.end
-            found[led] = Reign(first, max(before.last, event.end) if before else event.end, *led, node)
+    for name in (name for name in history.sampled() if name.startswith(f"{PREFIX}.")):
+        said: dict[tuple[int, str], float] = {}
+        for event in sorted(history.samples(name), key=lambda event: event.end):
+            led = claim(event)
+            # etcd's status reads the leader and the term one after the other: in the moment of an election a member may name the new
+            # leader with the old term (seen). What it says again when it is asked after that answer, it says.
+            if led and event.t >= said.setdefault(led, event.end):
+                known = found.get(led)
+                first = min(known.first, said[led]) if known else said[led]
+                found[led] = Reign(first, max(known.last, event.end) if known else event.end, *led, name.removeprefix(f"{PREFIX}."))
     return tuple(sorted(found.values()))
 
 

@@ -41,6 +41,7 @@ def build_command(distribution: str | None, addons: bool, output: str) -> None:
     """Make what is missing: downloaded where that can be reached, else built from Go modules and Debian's packages."""
     from lab.choose import choose
     from lab.cli import output as out
+    from lab.images import BESIDE
     from lab.podimages import PodImages
 
     with out.Progress("building images") as progress:
@@ -51,7 +52,7 @@ def build_command(distribution: str | None, addons: bool, output: str) -> None:
     for reason in choice.why_not:
         click.echo(f"not used: {reason}", err=True)
     name = choice.distribution.image
-    tags = {word: builder.tags[word] for word in ("loadbalancer", name, *(f"pods/{word}" for word in words))}
+    tags = {word: builder.tags[word] for word in (*BESIDE, name, *(f"pods/{word}" for word in words))}
     if output == "json":
         out.answer(tags)
     else:
@@ -78,8 +79,10 @@ def list_command(output: str) -> None:
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def save_command(file: Path) -> None:
     """Save the images that are here into a tar, for a machine without a network."""
+    from lab.images import BESIDE
+
     builder = _builder()
-    words = [word for word in builder.tags if word in {"loadbalancer", "upstream", "k3s"} or word.startswith("pods/")]
+    words = [word for word in builder.tags if word in {*BESIDE, "upstream", "k3s"} or word.startswith("pods/")]
     wanted = [builder.tags[word] for word in words if builder.engine.has_image(builder.tags[word])]
     if not wanted:
         raise LabError("no images are here", "`halab images build` makes them")
@@ -106,13 +109,15 @@ def _chunks(file: Path) -> Iterator[bytes]:
 @click.argument("file", type=click.Path(path_type=Path))
 def load_command(file: Path) -> None:
     """Load images from a tar that `images save` wrote."""
+    from lab.images import BESIDE
+
     if not file.is_file():
         raise InputError(f"no file {file}")
     builder = _builder()
     for line in builder.engine.load(_chunks(file)):
         if line:
             click.echo(line, err=True)
-    here = [word for word in ("upstream", "k3s") if not builder.missing("loadbalancer", word)]
+    here = [word for word in ("upstream", "k3s") if not builder.missing(*BESIDE, word)]
     if not here:
         raise LabError(f"{file} holds no images of this halab", "they were saved by another version, or for another architecture")
 

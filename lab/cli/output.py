@@ -97,10 +97,10 @@ def status(found: LabStatus) -> None:
         click.echo("fencing is off (`ha: {fencing: false}`): a lost master's address is taken over on a guess")
     elif found.bmc != "running":
         click.echo(f"nobody can be fenced: the baseboard controllers are {found.bmc} (`halab start {found.name} bmc`)")
-    columns = ["NODE", "ROLE", "ADDRESS", "MACHINE", "KUBERNETES", "VERSION", "ETCD", "VIP"]
+    columns = ["NODE", "ROLE", "ADDRESS", "MACHINE", "KUBERNETES", "VERSION", "ETCD", "API", "VIP"]
     table(
         columns,
-        [[n.name, n.role, n.ip, n.state, n.kubernetes, n.version, n.etcd, "VIP" if n.vip else ""] for n in found.nodes],
+        [[n.name, n.role, n.ip, n.state, n.kubernetes, n.version, n.etcd, n.api, "VIP" if n.vip else ""] for n in found.nodes],
     )
     for fault in found.faults:
         click.echo(f"fault on: {fault} (`halab fault heal {found.name}`)")

@@ -1,7 +1,7 @@
 """A scenario: what is broken, in which order, and what is expected of the lab meanwhile. Model and loader; lab/scenario.py carries it out.
 
 It stands in a topology's `scenarios:` or in a file of its own. A step is a mapping with one verb: fault, heal, wait, until, exec, power,
-start, stop, addon, use, random.
+start, stop, addon, random.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ VERBS: dict[str, tuple[str, ...]] = {
     "start": ("timeout",),
     "stop": (),
     "addon": ("timeout",),
-    "use": ("timeout",),
     "random": ("for", "hold", "pause"),
 }
 """Verb → the keys that go with it."""

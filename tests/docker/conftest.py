@@ -50,7 +50,7 @@ def ground() -> Iterator[Ground]:
     except LabError as error:
         pytest.skip(f"no container engine: {error.message}")
     known = tags(sources())
-    missing = [tag for word, tag in known.items() if word in {"upstream", "loadbalancer"} and not connected.has_image(tag)]
+    missing = [tag for word, tag in known.items() if word in {"upstream", "loadbalancer", "bmc"} and not connected.has_image(tag)]
     if missing:
         pytest.skip(f"images are not built ({', '.join(missing)}): `halab images build`")
     topology = loader.load(Path(__file__).parents[2] / "topologies" / "3m3w.yaml").topology

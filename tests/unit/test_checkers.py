@@ -74,7 +74,7 @@ def _double_vip(found: History) -> History:
 
 def _two_leaders(found: History) -> History:
     late = {"value": {"leader": True, "term": 3, "member": "id-m"}}
-    return changed(found, lambda event: late if probe(event, "etcd.m", 23.0, 23.1) else None)
+    return changed(found, lambda event: late if probe(event, "etcd.m", 23.0, 23.3) else None)
 
 
 def _lost_write(found: History) -> History:
@@ -283,3 +283,12 @@ def test_the_worst_of_verdicts() -> None:
     assert checkers.EXIT_CODES == {"pass": 0, "fail": 4, "unknown": 5}
     with pytest.raises(KeyError):
         checkers.find("vip")
+
+
+def test_a_status_read_in_the_middle_of_an_election_is_no_second_leader(good: History) -> None:
+    """etcd reads leader and term one after the other: once, a member names the new leader with the old term."""
+    torn = {"value": {"leader": True, "term": 3, "member": "id-m2", "has_leader": True}}
+    moment = next(event.t for event in good.samples("etcd.m2") if event.t > 15.0)
+    assert check("one_leader", changed(good, lambda event: torn if probe(event, "etcd.m2", moment, moment + 0.001) else None)).outcome == "pass"
+    twice = changed(good, lambda event: torn if probe(event, "etcd.m2", moment, moment + 0.3) else None)
+    assert check("one_leader", twice).outcome == "fail"

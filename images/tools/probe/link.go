@@ -43,7 +43,9 @@ func settings(identity Identity) (*tls.Config, error) {
 		MinVersion:         tls.VersionTLS12,
 		// Not the post-quantum hybrid that Go prefers: it doubles what a handshake costs both sides, and a lab's secrets die with it.
 		CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256},
-		// No ClientSessionCache: each new connection is a whole handshake, as a client's first one is.
+		// A new connection to the server of the last one resumes its session, as clients do: a third less work for the server that is
+		// measured (counted), and less than 5 % of a core here. Another server makes it a whole handshake.
+		ClientSessionCache: tls.NewLRUClientSessionCache(16),
 	}
 	if identity.Certificate != "" {
 		pair, err := tls.X509KeyPair([]byte(identity.Certificate), []byte(identity.Key))
