@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import pytest
-
 from lab import engine
 from lab.history import Event
 from lab.lab import find
@@ -17,9 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from labs import Inside
-
-pytestmark = pytest.mark.distribution
-
 
 def left(inside: Inside) -> str:
     lab = engine.connect()
