@@ -39,12 +39,13 @@ class PowerCalls:
             for last in (False, False, True):
                 try:
                     self._api.pause(container)
-                    return
                 except docker.errors.APIError as error:
                     # The kernel's freezer may miss a process that forks meanwhile (cgroup v1, a busy machine): the runtime gives up, we ask again.
                     if last or "unable to freeze" not in str(error):
                         raise
                     time.sleep(FREEZE_AGAIN_S)
+                else:
+                    return
 
     def limit(self, container: str, **limits: int) -> None:
         """Set limits of its cgroup, by the API's names (cpu_period, cpu_quota)."""
