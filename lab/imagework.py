@@ -125,10 +125,7 @@ def build_pod(builder: Builder, word: str, tag: str) -> None:
             for path in builder.obtain(word).values():
                 shutil.copy(path, pod)
         builder.reporter.say(word, f"building {tag}")
-        under = {"BASE": builder.tags["base"]}
-        if other := builder.stands_on(word):
-            under = {other.upper(): builder.tags[f"pods/{other}"]}
-        builder.docker_build(f"pods/{word}", pod, tag=tag, **under)
+        builder.docker_build(f"pods/{word}", pod, tag=tag, BASE=builder.tags["base"])
 
 
 def _store(builder: Builder, context: Path) -> None:
