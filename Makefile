@@ -39,7 +39,7 @@ e2e: images ## a real 3m3w lab, with the installed halab
 	@$(BIN)/pytest tests/e2e
 
 test: images ## set everything up and run all tests
-	@$(BIN)/pytest tests/unit tests/docker tests/e2e -m "not addons and not ceph"
+	@$(BIN)/pytest tests/unit tests/docker tests/e2e -m "not addons"
 	@$(BIN)/pytest tests/e2e --distribution k3s -m distribution
 
 test-addons: images ## every add-on used on a real lab; the first time their programs are built, which takes minutes
