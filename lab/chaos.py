@@ -161,15 +161,20 @@ class Chaos:
     def _heal_node(self, node: str, hits: list[Hit]) -> list[LabError]:
         site = self.site(node)
         errors: list[LabError] = []
+        healed: list[Hit] = []
         # A frozen or dead machine can run no command: what wakes it comes first, whatever was done last.
         for hit in sorted(hits, key=lambda hit: faults.find(hit.fault).__class__.__module__ != "lab.faults.machine"):
             try:
                 faults.find(hit.fault).heal(site, hit)
-                record.clear(site.engine, site.node, hit)
+                healed.append(hit)
             except (LabError, KeyError) as error:
                 errors.append(HealFailed(f"{hit.fault} on {node} could not be healed: {error}", f"`halab fault heal {self.lab.name}` tries again"))
-        if not errors and not record.read(site.engine, [site.node]):
-            site.engine.start(site.node.container)  # it may have been shot while the fault was on; one that runs stays as it is
+        try:
+            if {hit.id for hit in record.read(site.engine, [site.node])} <= {hit.id for hit in healed}:
+                site.engine.start(site.node.container)  # it may have been shot while the fault was on; one that runs stays as it is
+            record.clear(site.engine, site.node, healed)
+        except LabError as error:
+            errors.append(error)
         return errors
 
     def rejoin(self, hits: Iterable[Hit]) -> None:
@@ -184,6 +189,7 @@ class Chaos:
         if len(running) > len(masters) // 2:
             for name in nodes:
                 until(f"{name} is a member of the cluster again", lambda name=name: member(self.lab.node(name)), timeout_s=REJOIN_S)  # type: ignore[misc]
+                record.clear(self.lab.engine, self.lab.node(name), ())  # it may have been off when its records were taken back
 
     def _state(self, name: str) -> str:
         return str(self.lab.engine.inspect(self.lab.node(name).container)["State"]["Status"])

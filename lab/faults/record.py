@@ -32,12 +32,13 @@ def write(node: NodeHandle, hit: Hit) -> None:
     node.run(["sh", "-c", script], stdin=json.dumps(asdict(hit)).encode())
 
 
-def clear(engine: Engine, node: NodeHandle, hit: Hit) -> None:
-    """Take a record back. A node that does not run keeps an empty one: the engine can write its files, but not remove them."""
+def clear(engine: Engine, node: NodeHandle, hits: Iterable[Hit]) -> None:
+    """Take records back. A node that does not run keeps empty ones, for the engine can write its files, but not remove them; the next call does."""
+    paths = [_path(hit) for hit in hits]
     try:
-        node.run(["rm", "-f", _path(hit)])
+        node.run(["sh", "-c", f'rm -f "$@"; ! test -d {FOLDER} || find {FOLDER} -name "*.json" -empty -delete', "clear", *paths])
     except EngineError:
-        engine.put(node.container, [File(path=_path(hit), content=b"", mode=0o600)])
+        engine.put(node.container, [File(path=path, content=b"", mode=0o600) for path in paths])
 
 
 def read(engine: Engine, nodes: Iterable[NodeHandle]) -> tuple[Hit, ...]:

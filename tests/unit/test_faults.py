@@ -165,7 +165,7 @@ def test_what_was_powered_on_anew_needs_no_mending() -> None:
 def test_a_record_of_a_node_that_is_off_is_emptied() -> None:
     engine = EngineDouble(state={"Status": "exited"})
     place = site(engine=engine)
-    record.clear(engine, place.node, hit("crash"))
+    record.clear(engine, place.node, [hit("crash")])
     assert engine.put_files == ["/var/lib/halab/faults/00c0ffee.json"]
 
 
