@@ -61,7 +61,7 @@ def obtain(component: Component, cache: Path, images: Path, arch: str, reporter:
             way = _make(component, home, cache, images, arch, reporter)
             (home / "way").write_text(way)
     reporter.done(component.name, f"{component.version}, {(home / 'way').read_text()}")
-    return {name: home / name for name in component.binaries}
+    return {name: home / name for name in (*component.binaries, *component.files)}
 
 
 def _make(component: Component, home: Path, cache: Path, images: Path, arch: str, reporter: Reporter) -> str:
@@ -71,7 +71,7 @@ def _make(component: Component, home: Path, cache: Path, images: Path, arch: str
         return "downloaded"
     reporter.say(component.name, f"building {component.version} from its Go module")
     _build(component, home, cache, images, arch)
-    return "built from its Go module" if component.module else "built from images/"
+    return "taken from its Go module" if not component.binaries else "built from its Go module" if component.module else "built from images/"
 
 
 def _download(component: Component, home: Path, cache: Path, arch: str) -> None:
@@ -104,6 +104,11 @@ def _build(component: Component, home: Path, cache: Path, images: Path, arch: st
                 # A path with a dot in its first word is another module's, which ours requires.
                 target = package if "." in package.split("/")[0][1:] else f"./{package}"
                 _go([go, "build", *flags, "-o", str(home / name), target], source, environment, component)
+            if component.files:
+                _go([go, "mod", "download", component.module], source, environment, component)
+                module = _go([go, "list", "-m", "-f", "{{.Dir}}", component.module], source, environment, component).strip()
+                for name, place in component.files.items():
+                    shutil.copyfile(Path(module) / place, home / name)  # the module's own are read-only
         return
     with tempfile.TemporaryDirectory() as path:
         modules = subprocess.run([go, "env", "GOMODCACHE"], capture_output=True, text=True, check=True).stdout.strip()
@@ -116,11 +121,12 @@ def _build(component: Component, home: Path, cache: Path, images: Path, arch: st
             shutil.move(built[name], home / name)
 
 
-def _go(argv: list[str], folder: Path, environment: dict[str, str], component: Component) -> None:
+def _go(argv: list[str], folder: Path, environment: dict[str, str], component: Component) -> str:
     result = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         tail = "\n".join(result.stderr.strip().splitlines()[-20:])
         raise ImageError(f"building {component.name} {component.version} failed:\n{tail}", "a retry goes on where it stopped")
+    return result.stdout
 
 
 def find_go(cache: Path) -> str:

@@ -6,10 +6,10 @@ import contextlib
 import difflib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lab import addonrecord, addons, helm
+from lab import addonrecord, addons, bundles, helm
 from lab.addonrecord import Record, Row, is_stamped, stamped
 from lab.errors import InputError, LabError, WaitTimeout
 from lab.kube import node_ready, path
@@ -74,6 +74,7 @@ class Enabler:
     site: Site
     reporter: Reporter
     cancelled: threading.Event
+    published: dict[str, tuple[Object, ...]] = field(default_factory=dict)
 
     @property
     def record(self) -> Record:
@@ -164,7 +165,7 @@ class Enabler:
         return () if self._packaged(addon) else addon.images(site)
 
     def _objects(self, addon: Addon, site: Site) -> tuple[Object, ...]:
-        return () if self._packaged(addon) else addon.manifests(site)
+        return () if self._packaged(addon) else (*bundles.read(self.builder, addon, self.published), *addon.manifests(site))
 
     def _chart(self, addon: Addon, site: Site) -> Chart | None:
         return None if self._packaged(addon) else addon.chart(site)
@@ -254,6 +255,8 @@ class Enabler:
         chart = self._chart(addon, site)
         if chart:
             self._helm(site).uninstall(chart)
+        if not self._packaged(addon):
+            addon.retire(site)
         left = self._remove(addon, site)
         addon.clean(site)
         self.record.write(name, Row(disabled=True) if name in self.site.topology.addons else None)

@@ -26,6 +26,8 @@ LABEL_IMAGE = "halab.image"
 BESIDE = ("loadbalancer", "bmc")
 """What every lab has beside its nodes."""
 POD_PARTS = ("coredns", "pause")
+STANDS_ON = {"rook": "ceph"}
+"""Images of add-ons' pods that are built on another one's: their Dockerfile gets its tag in an argument of its name, in capitals."""
 UPSTREAM_PARTS = ("kubernetes", "containerd", "cni-plugins", "flannel", "coredns", "pause")
 
 
@@ -73,7 +75,8 @@ def tags(sources: Sources) -> dict[str, str]:
     for word, name in table.addons.items():
         row = table.components.get(word)
         made_of = [folder(row.directory)] if row and row.directory else []
-        found[f"pods/{word}"] = tag(f"pod-{word}", name, repr(row), folder(f"pods/{word}"), found["base"], *made_of)
+        under = found[f"pods/{STANDS_ON[word]}"] if word in STANDS_ON else found["base"]
+        found[f"pods/{word}"] = tag(f"pod-{word}", name, repr(row), folder(f"pods/{word}"), under, *made_of)
     return found
 
 
@@ -108,6 +111,10 @@ class Builder:
         """Make the Debian that everything stands on."""
         self._ensure("rootfs", lambda: imagework.make_rootfs(self))
         self._ensure("base", lambda: self.docker_build("base", ROOTFS=self.tags["rootfs"]))
+
+    def stands_on(self, word: str) -> str:
+        """Give the word of the image that a pod's image is built on; empty for Debian."""
+        return STANDS_ON.get(word, "")
 
     def obtain(self, name: str) -> dict[str, Path]:
         """Give a component's binaries."""

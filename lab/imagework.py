@@ -125,7 +125,10 @@ def build_pod(builder: Builder, word: str, tag: str) -> None:
             for path in builder.obtain(word).values():
                 shutil.copy(path, pod)
         builder.reporter.say(word, f"building {tag}")
-        builder.docker_build(f"pods/{word}", pod, tag=tag, BASE=builder.tags["base"])
+        under = {"BASE": builder.tags["base"]}
+        if other := builder.stands_on(word):
+            under = {other.upper(): builder.tags[f"pods/{other}"]}
+        builder.docker_build(f"pods/{word}", pod, tag=tag, **under)
 
 
 def _store(builder: Builder, context: Path) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from lab import imagework
 from lab.errors import CommandFailed, EngineError, LabError
-from lab.images import LABEL_IMAGE
+from lab.images import LABEL_IMAGE, STANDS_ON
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -63,6 +63,8 @@ class PodImages:
                 continue
             if not self._pull(word):
                 self.builder.build_base()
+                if word in STANDS_ON:
+                    self.make([STANDS_ON[word]])
                 imagework.build_pod(self.builder, word, self.tag(word))
             self.builder.reporter.done(word, f"{self.builder.versions.public(word)}, {self.way(word)}")
 

@@ -13,11 +13,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
-    """A program: its binaries (name → Go package), its module or own directory, and the published file, if there is one."""
+    """A program: its binaries (name → Go package), its module or own directory, and the published file, if there is one.
+
+    `files` are taken from the module as they are (name → path in it). With both, a directory's go.mod requires the module.
+    """
 
     name: str
     version: str
     binaries: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     module: str = ""
     directory: str = ""
     ldflags: str = ""

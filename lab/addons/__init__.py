@@ -65,7 +65,7 @@ class Needs:
 
 
 class Addon:
-    """An add-on; subclasses say only what is theirs. Everything but `prepare` and `clean` is read-only."""
+    """An add-on; subclasses say only what is theirs. Everything but `prepare`, `retire` and `clean` is read-only."""
 
     name: str
     summary: str
@@ -75,6 +75,8 @@ class Addon:
     """Distributions that bring it themselves: there it is only waited for, and cannot be disabled."""
     options: tuple[str, ...] = ()
     """The options that it takes (`chart`)."""
+    bundles: tuple[str, ...] = ()
+    """Components of images/versions.yaml whose files are published manifests, applied before its own; `bundled` chooses from them."""
     timeout_s: float = 180
     """From its objects being applied to working, on a slow machine."""
 
@@ -93,6 +95,10 @@ class Addon:
         del site
         return ()
 
+    def bundled(self, item: Object) -> Object | None:
+        """Give an object of its bundles as it is used, None for one that is not."""
+        return item
+
     def manifests(self, site: Site) -> tuple[Object, ...]:
         """Give the objects to apply, in this order; the same for the same site. Removed in the opposite order."""
         del site
@@ -109,6 +115,9 @@ class Addon:
     def ready(self, site: Site) -> Observation:
         """Tell whether it works, as a user of it would find out."""
         raise NotImplementedError
+
+    def retire(self, site: Site) -> None:
+        """Do what must be done before the objects are deleted: an operator takes down what it made. Idempotent."""
 
     def clean(self, site: Site) -> None:
         """Undo `prepare`, after the objects are gone. Idempotent; nodes may be off."""

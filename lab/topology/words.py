@@ -6,4 +6,4 @@ A unit test holds them against the folders lab/distributions and lab/addons.
 from __future__ import annotations
 
 DISTRIBUTIONS = ("k3s", "upstream")
-ADDONS = ("dns-ha", "loadbalancer", "local-storage", "metrics-server", "prometheus")
+ADDONS = ("ceph", "dns-ha", "loadbalancer", "local-storage", "metrics-server", "prometheus")

@@ -14,7 +14,8 @@ FLOORS = {
     1: "engine node kube wait fetch components images imagework k3s_image versions podimages addonrecord privilege vault locks host kubeconfig runs "
     "journals",
     2: "roles distributions addons helm faults probes checkers phases report",
-    3: "lab apply ready enable choose doctor doctor_fix status targets chaos power scenario verify trials probing probe_target listening",
+    3: "lab apply ready enable bundles choose doctor doctor_fix status targets chaos power scenario verify trials probing probe_target listening "
+    "cephtrial",
     4: "cli __main__ __init__",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}

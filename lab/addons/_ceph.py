@@ -1,0 +1,158 @@
+"""A Ceph client of the lab: Ceph's own tools, run in the tools pod of a chosen node.
+
+The address of the monitors and the administrator's key are read from the cluster for each call and handed over on standard input:
+no file of a pod, no process list and no record of ours holds the key.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lab import helm
+from lab.addons._rook import POOL, SPACE, TOOLS
+from lab.errors import CommandFailed, LabError
+from lab.kube import node_ready
+
+if TYPE_CHECKING:
+    from lab.addons import Object, Site
+    from lab.node import NodeHandle
+
+API = f"/api/v1/namespaces/{SPACE}"
+CLUSTER_PATH = f"/apis/ceph.rook.io/v1/namespaces/{SPACE}/cephclusters/{SPACE}"
+TIMEOUT_S = 30
+WRAPPER = r"""
+read -r hosts; read -r key; umask 077; folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; cd "$folder"
+printf '[global]\nmon_host = %s\n[client.admin]\nkeyring = %s/keyring\n' "$hosts" "$folder" > ceph.conf
+printf '[client.admin]\nkey = %s\n' "$key" > keyring
+export CEPH_CONF="$folder/ceph.conf"; cat > data; "$@" < /dev/null
+"""
+"""Two lines of standard input are the monitors and the key; what follows is in the file `data` of the folder that the command runs in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What Ceph says of itself: `codes` are its reasons for not being HEALTH_OK; the rest are counts."""
+
+    status: str
+    codes: tuple[str, ...]
+    quorum: tuple[str, ...]
+    mgr: bool
+    osds_up: int
+    osds_in: int
+    osds: int
+    pgs: int
+    pgs_clean: int
+
+    def text(self) -> str:
+        """Say it in a line."""
+        why = f" ({', '.join(self.codes)})" if self.codes else ""
+        return (
+            f"{self.status}{why}, monitors {','.join(self.quorum) or 'none'}, {self.osds_up} of {self.osds} OSDs up, "
+            f"{self.pgs_clean} of {self.pgs} PGs active+clean"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ceph:
+    """The client."""
+
+    site: Site
+
+    # --- pods ---
+
+    def pods(self, app: str) -> list[Object]:
+        """Give the living pods of an app label (rook-ceph-mon, -mgr, -osd, -tools). Those on nodes that are not Ready do not live."""
+        ready = {name for name, item in self.site.cluster.nodes().items() if node_ready(item)[0]}
+        items = self.site.cluster.get(f"{API}/pods?labelSelector=app%3D{app}")["items"]
+        running = [item for item in items if item.get("status", {}).get("phase") == "Running" and "deletionTimestamp" not in item["metadata"]]
+        return [item for item in running if item["spec"].get("nodeName") in ready]
+
+    def hosts(self, app: str) -> tuple[str, ...]:
+        """Give the nodes on which an app's pods live, each as often as it has one."""
+        return tuple(sorted(item["spec"]["nodeName"] for item in self.pods(app)))
+
+    def kill(self, app: str) -> tuple[str, str]:
+        """End one pod of an app without grace; gives its name and node. Raises LabError where there is none."""
+        found = sorted(self.pods(app), key=lambda item: str(item["metadata"]["name"]))
+        if not found:
+            raise LabError(f"no pod of {app} runs")
+        name = str(found[0]["metadata"]["name"])
+        self.site.cluster.request("DELETE", f"{API}/pods/{name}", {"gracePeriodSeconds": 0})
+        return name, str(found[0]["spec"]["nodeName"])
+
+    # --- Ceph's tools ---
+
+    def _access(self) -> tuple[str, str]:
+        cluster = self.site.cluster
+        secret, endpoints = cluster.find(f"{API}/secrets/rook-ceph-mon"), cluster.find(f"{API}/configmaps/rook-ceph-mon-endpoints")
+        monitors = (endpoints or {}).get("data", {}).get("data", "")
+        if secret is None or not monitors:
+            raise LabError("no monitors yet")
+        # `a=10.43.1.2:6789,b=…`
+        hosts = ",".join(part.partition("=")[2] for part in monitors.split(","))
+        return hosts, base64.b64decode(secret["data"].get("ceph-secret") or secret["data"]["admin-secret"]).decode()
+
+    def _master(self) -> NodeHandle:
+        return helm.on_a_master(self.site).master
+
+    def run(self, argv: list[str], *, node: str = "", data: bytes = b"", timeout_s: float = TIMEOUT_S) -> str:
+        """Run a command in the tools pod of a node, or of any; gives what it prints. Raises LabError, CommandFailed."""
+        pods = [item for item in self.pods(TOOLS) if node in {"", item["spec"]["nodeName"]}]
+        if not pods:
+            raise LabError(f"no {TOOLS} pod runs{' on ' + node if node else ''} yet")
+        hosts, key = self._access()
+        name = pods[0]["metadata"]["name"]
+        words = ["kubectl", "-n", SPACE, "exec", "-i", name, "--", "bash", "-ec", WRAPPER, "-", *argv]
+        result = self._master().run(words, stdin=f"{hosts}\n{key}\n".encode() + data, timeout_s=timeout_s, check=False)
+        if result.code != 0:
+            raise CommandFailed(name, tuple(argv), result.code, result.output)
+        return result.output
+
+    def ask(self, *words: str) -> Any:  # noqa: ANN401 (JSON)
+        """Ask the cluster (`ceph … -f json`); gives the decoded answer. Raises LabError for none."""
+        output = self.run(["ceph", "--connect-timeout", "10", *words, "-f", "json"])
+        begin = output.find("{")
+        try:
+            return json.JSONDecoder().raw_decode(output[begin:])[0]
+        except ValueError as error:
+            raise LabError(f"`ceph {' '.join(words)}` printed no JSON: {output[:200]}") from error
+
+    def health(self) -> Health:
+        """Look at the whole cluster."""
+        found = self.ask("status")
+        osds, pgs = found["osdmap"], found["pgmap"]
+        states = {row["state_name"]: row["count"] for row in pgs.get("pgs_by_state", ())}
+        return Health(
+            status=found["health"]["status"],
+            codes=tuple(sorted(found["health"]["checks"])),
+            quorum=tuple(found["quorum_names"]),
+            mgr=bool(found["mgrmap"]["available"]),
+            osds_up=osds["num_up_osds"],
+            osds_in=osds["num_in_osds"],
+            osds=osds["num_osds"],
+            pgs=pgs["num_pgs"],
+            pgs_clean=states.get("active+clean", 0),
+        )
+
+    def put(self, node: str, name: str, data: bytes) -> str:
+        """Write an object through a node; gives its SHA-256. Text that says whether Ceph took it is in the error."""
+        self.run(["rados", "-p", POOL, "put", name, "data"], node=node, data=data)
+        return hashlib.sha256(data).hexdigest()
+
+    def checksum(self, node: str, name: str) -> str:
+        """Read an object through a node; gives the SHA-256 that the node computed of what it read."""
+        command = f"rados -p {POOL} get {name} out >/dev/null && sha256sum out"
+        output = self.run(["bash", "-ec", command], node=node)
+        found = re.search(r"^([0-9a-f]{64})  out$", output, re.MULTILINE)
+        if found is None:
+            raise LabError(f"reading {name} through {node} gave no checksum: {output[:200]}")
+        return found[1]
+
+    def remove(self, node: str, name: str) -> None:
+        """Remove an object."""
+        self.run(["rados", "-p", POOL, "rm", name], node=node)

@@ -1,0 +1,194 @@
+"""Rook's objects: what of its published manifests is used, the operator, and the Ceph cluster that it is asked for. Pure.
+
+Names are upstream's (namespace, operator, `rook-ceph-tools`, `replicapool`): its documentation's commands work here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lab.addons import _osd_disk as disk
+from lab.addons._objects import MASTERS_TOO, meta
+from lab.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lab.addons import Object
+    from lab.topology.model import Topology
+
+SPACE = "rook-ceph"
+IMAGE = "rook/ceph:v1.12.11"
+CEPH_IMAGE = "quay.io/ceph/ceph:v18.2.7"
+"""images/versions.yaml names both; a unit test holds them together."""
+POOL = "replicapool"
+TOOLS = "rook-ceph-tools"
+DATA = "/var/lib/rook"
+REPLICAS = 3
+OSD_MIB = 896
+"""The least that Ceph takes as osd_memory_target; its default of 4 GiB is for real disks."""
+LEAVE_AFTER_S = 10
+LEAVE_DEAD_NODES = [
+    {"key": f"node.kubernetes.io/{word}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": LEAVE_AFTER_S}
+    for word in ("not-ready", "unreachable")
+]
+UNUSED = ("csi", "cephfs-", "rbd-", "objectstorage", "cosi")
+"""Parts of names of rights for what does not run here: CSI drivers need the kernel's rbd or ceph modules, which few machines have."""
+CONFIG = f"""[global]
+osd_pool_default_size = {REPLICAS}
+osd_pool_default_min_size = 2
+osd_pool_default_pg_num = 8
+osd_pool_default_pgp_num = 8
+osd_pool_default_pg_autoscale_mode = off
+# All nodes share the host's disk: the defaults (30 and 5 percent free) are warnings about that, not about Ceph.
+mon_data_avail_warn = 3
+mon_data_avail_crit = 1
+# Debian's default starts modules that this image leaves out.
+mgr_initial_modules = iostat
+osd_memory_target = {OSD_MIB * 1024 * 1024}
+# The benchmark of a new OSD writes for half a minute, to plan with figures that a lab has no use for.
+osd_mclock_skip_benchmark = true
+bdev_flock_retry = 20
+"""
+
+
+def kept(item: Object) -> Object | None:
+    """Give an object of Rook's published manifests as it is used, None for one that is not.
+
+    Descriptions in schemas are left out: three quarters of their size, which every API server would read and keep.
+    """
+    name = item["metadata"]["name"]
+    definition = item["kind"] == "CustomResourceDefinition"
+    if not definition and any(word in name for word in UNUSED):
+        return None
+    return _without_descriptions(item) if definition else item
+
+
+def _without_descriptions(value: Any) -> Any:  # noqa: ANN401 (JSON)
+    if isinstance(value, dict):
+        return {key: _without_descriptions(item) for key, item in value.items() if key != "description" or not isinstance(item, str)}
+    return [_without_descriptions(item) for item in value] if isinstance(value, list) else value
+
+
+def settings() -> tuple[Object, ...]:
+    """Give Ceph's settings and the operator's."""
+    operator = {
+        "ROOK_LOG_LEVEL": "INFO",
+        "ROOK_CSI_ENABLE_RBD": "false",
+        "ROOK_CSI_ENABLE_CEPHFS": "false",
+        "ROOK_CSI_ENABLE_NFS": "false",
+        "ROOK_ENABLE_DISCOVERY_DAEMON": "false",
+        "ROOK_DISABLE_DEVICE_HOTPLUG": "true",
+        "ROOK_DISABLE_ADMISSION_CONTROLLER": "true",
+        "ROOK_CEPH_ALLOW_LOOP_DEVICES": "true",
+        "ROOK_CEPH_COMMANDS_TIMEOUT_SECONDS": "60",
+        "ROOK_WATCH_FOR_NODE_FAILURE": "false",
+    }
+    return (
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta("rook-config-override", SPACE), "data": {"config": CONFIG}},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta("rook-ceph-operator-config", SPACE), "data": operator},
+    )
+
+
+def operator() -> Object:
+    """Give the operator's Deployment."""
+
+    def own(name: str, path: str) -> Object:
+        return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+    container = {
+        "name": "rook-ceph-operator",
+        "image": IMAGE,
+        "imagePullPolicy": "IfNotPresent",
+        "args": ["ceph", "operator"],
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 2016, "runAsGroup": 2016, "capabilities": {"drop": ["ALL"]}},
+        "env": [
+            {"name": "ROOK_CURRENT_NAMESPACE_ONLY", "value": "true"},
+            {"name": "ROOK_UNREACHABLE_NODE_TOLERATION_SECONDS", "value": str(LEAVE_AFTER_S)},
+            own("NODE_NAME", "spec.nodeName"),
+            own("POD_NAME", "metadata.name"),
+            own("POD_NAMESPACE", "metadata.namespace"),
+        ],
+        "volumeMounts": [{"mountPath": DATA, "name": "rook-config"}, {"mountPath": "/etc/ceph", "name": "default-config-dir"}],
+    }
+    pod = {
+        "serviceAccountName": "rook-ceph-system",
+        "containers": [container],
+        "tolerations": [*MASTERS_TOO, *LEAVE_DEAD_NODES],
+        "volumes": [{"name": "rook-config", "emptyDir": {}}, {"name": "default-config-dir", "emptyDir": {}}],
+    }
+    labels = {"app": "rook-ceph-operator"}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": meta("rook-ceph-operator", SPACE, operator="rook"),
+        "spec": {
+            "replicas": 1,
+            "strategy": {"type": "Recreate"},
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
+
+
+def tools() -> Object:
+    """Give a pod on each node with Ceph's tools, which does nothing by itself: a client's place, so that data go in here and come out there."""
+    container = {"name": TOOLS, "image": CEPH_IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["sleep", "infinity"]}
+    pod = {"containers": [container], "tolerations": MASTERS_TOO, "terminationGracePeriodSeconds": 0}
+    labels = {"app": TOOLS}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": meta(TOOLS, SPACE, **labels),
+        "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}},
+    }
+
+
+def cluster(topology: Topology, nodes: Sequence[str]) -> Object:
+    """Give the CephCluster: three monitors, one manager, an OSD on each of the given nodes, on halab's own loop device and nothing else."""
+    devices = [{"name": node, "devices": [{"name": disk.device(topology, node), "config": {"deviceClass": "ssd"}}]} for node in nodes]
+    quick = {"disabled": False, "interval": "15s"}
+    spec = {
+        "cephVersion": {"image": CEPH_IMAGE, "allowUnsupported": False},
+        "dataDirHostPath": DATA,
+        "mon": {"count": REPLICAS, "allowMultiplePerNode": False},
+        "mgr": {"count": 1, "allowMultiplePerNode": False},
+        "dashboard": {"enabled": False},
+        "monitoring": {"enabled": False, "metricsDisabled": True},
+        "crashCollector": {"disable": True},
+        "logCollector": {"enabled": False},
+        "disruptionManagement": {"managePodBudgets": False},
+        "placement": {"all": {"tolerations": MASTERS_TOO}},
+        "resources": {
+            "mon": {"requests": {"cpu": "50m", "memory": "256Mi"}},
+            "mgr": {"requests": {"cpu": "50m", "memory": "256Mi"}},
+            "osd": {"requests": {"cpu": "50m", "memory": f"{OSD_MIB}Mi"}},
+        },
+        "healthCheck": {"daemonHealth": {"mon": quick, "osd": quick, "status": quick}},
+        "storage": {"useAllNodes": False, "useAllDevices": False, "nodes": devices},
+    }
+    found = {"apiVersion": "ceph.rook.io/v1", "kind": "CephCluster", "metadata": meta(SPACE, SPACE), "spec": spec}
+    refuse_foreign_disks(found)
+    return found
+
+
+def refuse_foreign_disks(item: Object) -> None:
+    """Raise InputError for a CephCluster that could reach any device but halab's own.
+
+    Rook's quick start once erased a host's disk that way, from a node in a container (rook/rook issue 9166).
+    """
+    storage = item["spec"]["storage"]
+    for place in (storage, *storage.get("nodes", ())):
+        for key in ("useAllNodes", "useAllDevices", "deviceFilter", "devicePathFilter", "storageClassDeviceSets"):
+            if place.get(key):
+                raise InputError(f"CephCluster with {key}: refused", "it would let Ceph take disks of the host")
+        for row in place.get("devices", ()):
+            disk.checked(row.get("name", ""))
+            if row.get("fullpath"):
+                raise InputError("CephCluster with a device's full path: refused", "only loop devices that halab made")
+
+
+def pool() -> Object:
+    """Give the pool for the round trip and for users: three copies on three hosts, writable with two."""
+    spec = {"failureDomain": "host", "replicated": {"size": REPLICAS, "requireSafeReplicaSize": True}, "parameters": {"pg_num": "8", "pgp_num": "8"}}
+    return {"apiVersion": "ceph.rook.io/v1", "kind": "CephBlockPool", "metadata": meta(POOL, SPACE), "spec": spec}

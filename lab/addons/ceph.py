@@ -1,0 +1,164 @@
+"""ceph: a Ceph cluster made by Rook in the namespace `rook-ceph`: three monitors, a manager, three OSDs on three nodes.
+
+It can be made while nodes are down: any three Ready nodes are enough. The OSDs' disks are sparse files (lab/addons/_osd_disk.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from typing import TYPE_CHECKING
+
+from lab.addons import Addon, Needs, PodImage, _rook
+from lab.addons import _osd_disk as disk
+from lab.addons._ceph import API, CLUSTER_PATH, Ceph
+from lab.errors import LabError
+from lab.kube import node_ready
+from lab.wait import Observation, until
+
+if TYPE_CHECKING:
+    from lab.addons import Object, Site
+    from lab.node import NodeHandle
+
+ALLOWED = {
+    "POOL_APP_NOT_ENABLED": "the manager's own pool is new and has not been told its use yet",
+    "RECENT_CRASH": "a daemon ended by force is kept as a crash for two weeks",
+    "SLOW_OPS": "a request waited more than 30 s: two cores carry the whole lab",
+    "BLUESTORE_SLOW_OP_ALERT": "the same, of the disk",
+}
+"""Reasons for HEALTH_WARN that do not speak against a lab's Ceph. Anything else, and HEALTH_ERR, does."""
+MEMORY_MIB = 3072
+"""Measured: see README."""
+TEARDOWN_TIMEOUT_S = 20
+
+
+def storage_nodes(site: Site) -> tuple[str, ...]:
+    """Give the nodes with OSDs: those of the CephCluster that is there, else three Ready ones, workers before masters."""
+    found = site.cluster.find(CLUSTER_PATH)
+    if found is not None:
+        return tuple(row["name"] for row in found["spec"]["storage"]["nodes"])
+    ready = [name for name, item in site.cluster.nodes().items() if node_ready(item)[0]]
+    order = [node.name for node in (*site.topology.workers, *site.topology.masters)]
+    return tuple(name for name in order if name in ready and site.node(name).running)[: _rook.REPLICAS]
+
+
+class CephAddon(Addon):
+    """Rook's Ceph as an Addon."""
+
+    name = "ceph"
+    summary = "a Ceph cluster by Rook: three monitors, a manager, three OSDs on sparse files"
+    timeout_s = 600
+    bundles = ("rook-manifests",)
+
+    def needs(self, site: Site) -> Needs:
+        """Three nodes and the memory that it was measured to take."""
+        del site
+        return Needs(memory_mib=MEMORY_MIB, nodes=_rook.REPLICAS)
+
+    def images(self, site: Site) -> tuple[PodImage, ...]:
+        """On masters, too: with two nodes down there are not enough workers for three monitors. Most of the two is the same layers."""
+        del site
+        return (PodImage("ceph", masters=True), PodImage("rook", masters=True))
+
+    def bundled(self, item: Object) -> Object | None:
+        """Rook's published definitions and rights, without those for CSI."""
+        return _rook.kept(item)
+
+    def manifests(self, site: Site) -> tuple[Object, ...]:
+        """Settings, operator, tools, and what the operator is asked for."""
+        cluster = _rook.cluster(site.topology, storage_nodes(site))
+        return (*_rook.settings(), _rook.operator(), _rook.tools(), cluster, _rook.pool())
+
+    def prepare(self, site: Site) -> None:
+        """Make the disks. Where no cluster is there, what an earlier one left on nodes goes first."""
+        fresh, chosen = site.cluster.find(CLUSTER_PATH) is None, storage_nodes(site)
+        for node in (site.node(node.name) for node in site.topology.nodes):
+            if fresh and node.running:
+                _wipe(site, node)
+        for name in chosen:
+            node = site.node(name)
+            if not node.running:
+                continue
+            node.put(disk.files(site.topology, name))
+            node.run(["systemctl", "daemon-reload"])
+            node.run(["systemctl", "start", disk.UNIT])
+
+    def ready(self, site: Site) -> Observation:
+        """Ceph is healthy, and an object written through one node is read through another."""
+        ceph = Ceph(site)
+        try:
+            health = ceph.health()
+        except LabError as error:
+            return Observation(ok=False, seen=f"{_progress(ceph)}; {error.message.splitlines()[0][:120]}")
+        if not working(health.status, health.codes):
+            return Observation(ok=False, seen=health.text())
+        whole = len(health.quorum) == _rook.REPLICAS and health.mgr and health.osds_up == health.osds_in == _rook.REPLICAS
+        if not whole or not health.pgs or health.pgs_clean < health.pgs:
+            return Observation(ok=False, seen=health.text())
+        hosts = ceph.hosts(_rook.TOOLS)
+        if len(set(hosts)) < 2 or not _has_pool(ceph):  # noqa: PLR2004 (one writes, another reads)
+            return Observation(ok=False, seen=f"{health.text()}; the pool {_rook.POOL} or the tools are not there yet")
+        return _round_trip(ceph, hosts[0], hosts[-1], health.text())
+
+    def retire(self, site: Site) -> None:
+        """Let the operator take the cluster down while it is there to do it; what it leaves is released by hand."""
+        pool = f"/apis/ceph.rook.io/v1/namespaces/{_rook.SPACE}/cephblockpools/{_rook.POOL}"
+        for place in (pool, CLUSTER_PATH):
+            site.cluster.delete(place)
+
+        def gone() -> Observation:
+            left = [place for place in (pool, CLUSTER_PATH) if site.cluster.find(place) is not None]
+            return Observation(ok=not left, seen=f"Rook still holds {', '.join(left)}")
+
+        # The operator waits for daemons on dead nodes, and may itself be gone; the data are to go in any case.
+        with contextlib.suppress(LabError):
+            until("Rook takes Ceph down", gone, timeout_s=TEARDOWN_TIMEOUT_S)
+        for place in (pool, CLUSTER_PATH, f"{API}/secrets/rook-ceph-mon", f"{API}/configmaps/rook-ceph-mon-endpoints"):
+            _release(site, place)
+
+    def clean(self, site: Site) -> None:
+        """Remove disks and data from the nodes that run; the others lose theirs when Ceph is enabled again, or with the lab."""
+        for node in (site.node(node.name) for node in site.topology.nodes):
+            if node.running:
+                _wipe(site, node)
+
+
+def working(status: str, codes: tuple[str, ...]) -> bool:
+    """Tell whether Ceph's health is good enough: HEALTH_OK, or HEALTH_WARN for allowed reasons only."""
+    return status == "HEALTH_OK" or (status == "HEALTH_WARN" and set(codes) <= set(ALLOWED))
+
+
+def _progress(ceph: Ceph) -> str:
+    counts = {word: len(ceph.pods(f"rook-ceph-{word}")) for word in ("operator", "mon", "mgr", "osd")}
+    return ", ".join(f"{count} {word}" for word, count in counts.items())
+
+
+def _has_pool(ceph: Ceph) -> bool:
+    return _rook.POOL in ceph.run(["ceph", "osd", "pool", "ls"]).split()
+
+
+def _round_trip(ceph: Ceph, writer: str, reader: str, seen: str) -> Observation:
+    name = f"halab-{secrets.token_hex(6)}"
+    wrote = ceph.put(writer, name, secrets.token_bytes(64 * 1024))
+    read = ceph.checksum(reader, name)
+    ceph.remove(writer, name)
+    if wrote != read:
+        return Observation(ok=False, seen=f"written through {writer}: {wrote}, read through {reader}: {read}")
+    return Observation(ok=True, seen=f"{seen}; written through {writer}, read through {reader}")
+
+
+def _wipe(site: Site, node: NodeHandle) -> None:
+    """Remove a node's disk and Rook's folder. Only paths of halab's own and Rook's, inside the node."""
+    unit, script = f"/etc/systemd/system/{disk.UNIT}.service", disk.SCRIPT
+    link = f"/etc/systemd/system/multi-user.target.wants/{disk.UNIT}.service"
+    paths = f"{unit} {link} {script} {disk.image(site.topology, node.name)}"
+    node.run(["sh", "-c", f"systemctl stop {disk.UNIT} 2>/dev/null; rm -f {paths}; rm -rf {_rook.DATA}"])
+
+
+def _release(site: Site, place: str) -> None:
+    """Take the finalizers off an object that its owner no longer looks after."""
+    if site.cluster.find(place) is not None:
+        site.cluster.request("PATCH", place, {"metadata": {"finalizers": None}}, kind="application/merge-patch+json")
+
+
+ADDON = CephAddon()

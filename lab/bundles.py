@@ -1,0 +1,20 @@
+"""Manifests that others publish, as an add-on uses them: from the component of images/versions.yaml that holds them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lab.topology.reader import documents
+
+if TYPE_CHECKING:
+    from lab.addons import Addon, Object
+    from lab.images import Builder
+
+
+def read(builder: Builder, addon: Addon, known: dict[str, tuple[Object, ...]]) -> tuple[Object, ...]:
+    """Give an add-on's published objects. `known` keeps them by add-on: a megabyte of YAML takes a second. Raises ImageError."""
+    if addon.name not in known:
+        files = [path for word in addon.bundles for path in builder.obtain(word).values()]
+        items = [addon.bundled(item) for file in files for item in documents(file.read_text())]
+        known[addon.name] = tuple(item for item in items if item is not None)
+    return known[addon.name]

@@ -1,0 +1,73 @@
+"""The reference installation's last test, on a lab of its own: two nodes down, Ceph from nothing, data through every failure.
+
+Long and large (some minutes, 8 GiB): its marker is `ceph`. HALAB_SEED chooses the worker; it is printed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from labs import TOPOLOGIES, docker
+
+from lab import cephtrial, engine, lab
+from lab.addons import _osd_disk as disk
+from lab.addons.ceph import ALLOWED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from labs import Cli, Distribution
+
+pytestmark = [pytest.mark.ceph, pytest.mark.timeout(2400)]
+SEED = int(os.environ.get("HALAB_SEED") or random.randrange(1_000_000))
+NAME = "e2e-ceph"
+
+
+@pytest.fixture(scope="module")
+def own(halab: Cli, distribution: Distribution) -> Iterator[str]:
+    halab("destroy", NAME)
+    hosts = {"network.vip": 50, "loadbalancer.ip": 40, "nodes.m.ip": 49, "nodes.m2.ip": 48, "nodes.m3.ip": 47}
+    hosts |= {"nodes.w1.ip": 41, "nodes.w2.ip": 42, "nodes.w3.ip": 43}
+    values = [f"{key}=172.30.41.{host}" for key, host in hosts.items()]
+    changes = [word for value in ("network.subnet=172.30.41.0/24", "loadbalancer.host_port=0", *values) for word in ("--set", value)]
+    words = (*changes, *distribution.words)
+    halab("start", str(TOPOLOGIES / "3m3w.yaml"), "--name", NAME, *words, timeout=1800)
+    yield NAME
+    if "HALAB_KEEP" not in os.environ:
+        numbers = disk.numbers(found().topology).values()
+        halab("destroy", NAME)
+        assert not [number for number in numbers if attached(number)], "loop devices were left"
+
+
+def found() -> lab.Lab:
+    return lab.find(engine.connect(), NAME)
+
+
+def attached(number: int) -> bool:
+    """Whether a loop device has a file; /sys shows all of the machine's."""
+    return Path(f"/sys/block/loop{number}/loop/backing_file").exists()
+
+
+def test_ceph_is_made_with_two_nodes_down_and_keeps_its_data(own: str, halab: Cli) -> None:
+    print(f"\nseed {SEED} (HALAB_SEED={SEED} repeats it); HEALTH_WARN is allowed for: {', '.join(ALLOWED)}")
+    trial = cephtrial.claim(found(), SEED, print)
+    assert trial.down[0] == "m"
+    assert len(set(trial.down)) == 2
+    assert len(trial.objects) == 2
+    status = halab.json("status", own)
+    assert sum(row["kubernetes"] == "Ready" for row in status["nodes"]) == 6
+    assert status["faults"] == []
+
+
+def test_only_halabs_own_devices_are_in_use(own: str) -> None:
+    topology = found().topology
+    numbers = disk.numbers(topology)
+    used = [name for name, number in numbers.items() if attached(number)]
+    assert len(used) == 3
+    for name in used:
+        listed = docker("exec", f"halab-{own}-{name}", "find", "/dev", "-xdev", "-type", "b").split()
+        assert listed == [f"/dev/loop{numbers[name]}"], f"{name} sees other disks"

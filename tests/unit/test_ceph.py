@@ -1,0 +1,123 @@
+"""Ceph's manifests and disks: nothing of the host's can ever be reached, and what is rendered is what upstream's names mean."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lab import data, versions
+from lab.addons import _osd_disk as disk
+from lab.addons import _rook
+from lab.addons.ceph import ALLOWED, working
+from lab.errors import InputError
+from lab.topology import reader
+
+if TYPE_CHECKING:
+    from lab.topology.model import Topology
+
+NODES = ("w1", "w3", "m2")
+
+
+def test_every_node_has_a_device_of_its_own_that_stays_the_same(topology: Topology) -> None:
+    numbers = disk.numbers(topology)
+    assert len(set(numbers.values())) == len(topology.nodes)
+    assert numbers == disk.numbers(topology)
+    assert not set(numbers.values()) & set(disk.numbers(replace(topology, name="other")).values())
+    assert all(disk.FIRST <= number < 2**20 for number in numbers.values())
+
+
+def test_numbers_that_meet_within_a_lab_give_way(topology: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "digest", lambda _: "0")
+    assert sorted(disk.numbers(topology).values()) == list(range(disk.FIRST, disk.FIRST + len(topology.nodes)))
+
+
+@pytest.mark.parametrize(
+    "name", ["sda", "vda", "nvme0n1", "loop0", "loop999", "/dev/loop1234", "loop1234p1", "loop", "", "dm-0", "loop1 sda", "loop9999999"]
+)
+def test_no_other_device_is_ever_given_to_ceph(name: str) -> None:
+    with pytest.raises(InputError, match="may not have"):
+        disk.checked(name)
+
+
+def test_the_cluster_names_nodes_and_devices_and_nothing_that_finds_more(topology: Topology) -> None:
+    storage = _rook.cluster(topology, NODES)["spec"]["storage"]
+    assert storage["useAllNodes"] is False
+    assert storage["useAllDevices"] is False
+    assert [(row["name"], row["devices"][0]["name"]) for row in storage["nodes"]] == [(name, disk.device(topology, name)) for name in NODES]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"useAllDevices": True}, {"useAllNodes": True}, {"deviceFilter": "^sd"}, {"devicePathFilter": "/dev/disk"}, {"storageClassDeviceSets": [{}]},
+     {"nodes": [{"name": "w1", "deviceFilter": "."}]}, {"nodes": [{"name": "w1", "useAllDevices": True}]},
+     {"nodes": [{"name": "w1", "devices": [{"name": "sda"}]}]}, {"devices": [{"name": "vda"}]},
+     {"nodes": [{"name": "w1", "devices": [{"name": "loop4321", "fullpath": "/dev/sda"}]}]}],
+)  # fmt: skip
+def test_a_cluster_that_could_reach_a_disk_of_the_host_is_refused(topology: Topology, change: dict[str, Any]) -> None:
+    item = _rook.cluster(topology, NODES)
+    item["spec"]["storage"] |= change
+    with pytest.raises(InputError):
+        _rook.refuse_foreign_disks(item)
+
+
+def test_three_monitors_and_osds_tolerate_masters_and_share_no_node(topology: Topology) -> None:
+    spec = _rook.cluster(topology, NODES)["spec"]
+    assert spec["mon"] == {"count": 3, "allowMultiplePerNode": False}
+    assert spec["placement"]["all"]["tolerations"] == [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}]
+    assert _rook.pool()["spec"]["failureDomain"] == "host"
+
+
+def test_the_disk_script_refuses_a_dev_of_the_hosts_and_keeps_its_own_device(topology: Topology) -> None:
+    text = disk.script(topology, "w1")
+    assert subprocess.run([shutil.which("bash") or "bash", "-n"], input=text, text=True, check=False).returncode == 0
+    lines = text.splitlines()
+    own = next(index for index, line in enumerate(lines) if "/proc/self/mounts" in line)
+    removal = next(index for index, line in enumerate(lines) if "-delete" in line)
+    assert own < removal, "nothing is removed before /dev is known to be the node's own"
+    assert '! -path "$device"' in lines[removal]
+    assert f"/dev/{disk.device(topology, 'w1')}" in text
+    files = {file.path: file for file in disk.files(topology, "w1")}
+    assert files[f"/etc/systemd/system/multi-user.target.wants/{disk.UNIT}.service"].link == f"/etc/systemd/system/{disk.UNIT}.service"
+    assert files[disk.SCRIPT].mode == 0o755
+
+
+def test_names_and_versions_agree() -> None:
+    table = versions.read(data.shipped("images"))
+    assert table.addons["rook"] == _rook.IMAGE
+    assert table.addons["ceph"] == _rook.CEPH_IMAGE
+    rook, manifests = table.components["rook"], table.components["rook-manifests"]
+    assert rook.version == manifests.version == _rook.IMAGE.partition(":")[2]
+    required = re.search(r"github.com/rook/rook (v\S+)", (data.shipped("images") / "rook" / "go.mod").read_text())
+    assert required is not None
+    assert required[1] == rook.version
+
+
+def test_of_published_manifests_csi_is_left_out_and_schemas_lose_descriptions_only() -> None:
+    schema = {"description": "text", "properties": {"description": {"type": "string", "description": "text"}}, "items": [{"description": "x"}]}
+    item = {"kind": "CustomResourceDefinition", "metadata": {"name": "cephclusters.ceph.rook.io"}, "spec": schema}
+    kept = _rook.kept(item)
+    assert kept is not None
+    assert kept["spec"] == {"properties": {"description": {"type": "string"}}, "items": [{}]}
+    assert _rook.kept({"kind": "ClusterRole", "metadata": {"name": "rbd-csi-nodeplugin"}}) is None
+    role = {"kind": "ClusterRole", "metadata": {"name": "rook-ceph-system"}, "description": "kept"}
+    assert _rook.kept(role) == role
+
+
+def test_published_manifests_are_read_as_yaml_means_them() -> None:
+    assert reader.documents("a: 1\n---\n---\nb: [true, no]\n") == [{"a": 1}, {"b": [True, False]}]
+    with pytest.raises(Exception, match="manifests"):
+        reader.documents("a: [")
+
+
+@pytest.mark.parametrize(
+    ("status", "codes", "good"),
+    [("HEALTH_OK", (), True), ("HEALTH_WARN", tuple(ALLOWED), True), ("HEALTH_WARN", ("OSD_DOWN",), False),
+     ("HEALTH_WARN", ("SLOW_OPS", "PG_DEGRADED"), False), ("HEALTH_ERR", (), False), ("HEALTH_ERR", ("SLOW_OPS",), False)],
+)  # fmt: skip
+def test_health_is_good_enough_for_allowed_reasons_only(status: str, codes: tuple[str, ...], *, good: bool) -> None:
+    assert working(status, codes) is good
