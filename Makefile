@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help engine start test check unit docker e2e test-k3s test-addons bench images clean destroy
+.PHONY: help engine start test check unit docker e2e test-k3s test-addons test-ceph bench images clean destroy
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -39,12 +39,16 @@ e2e: images ## a real 3m3w lab, with the installed halab
 	@$(BIN)/pytest tests/e2e
 
 test: images ## set everything up and run all tests
-	@$(BIN)/pytest tests/unit tests/docker tests/e2e -m "not addons"
+	@$(BIN)/pytest tests/unit tests/docker tests/e2e -m "not addons and not ceph"
 	@$(BIN)/pytest tests/e2e --distribution k3s -m distribution
 
 test-addons: images ## every add-on used on a real lab; the first time their programs are built, which takes minutes
 	@$(BIN)/halab images build --addons
 	@$(BIN)/pytest tests/e2e -m addons
+
+test-ceph: images ## Ceph made with two nodes down, on a real lab; the first time its images are built, which takes minutes
+	@$(BIN)/halab images build --addons
+	@$(BIN)/pytest tests/e2e -m ceph
 
 test-k3s: images ## all e2e tests on K3s: yours, the release, or the double where neither can be had
 	@$(BIN)/pytest tests/e2e --distribution k3s

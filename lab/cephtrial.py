@@ -1,8 +1,6 @@
-"""The reference installation's last test: with the first master and a random worker down, Ceph is made from nothing and works.
+"""What users do with Ceph while a lab is broken, as steps of a scenario: looked at, written, daemons killed, read again.
 
-Each step is a function of its own, so that a scenario can tell when it ran and what was seen; `claim` runs them in order. A step that
-does not hold raises LabError: what was expected, what was seen. Nothing is healed on the way, so that a failed lab can be looked at;
-`give_back` powers on what is off.
+Each step gives what was seen, and raises LabError where it does not hold: what was expected, what was seen.
 """
 
 from __future__ import annotations
@@ -17,66 +15,34 @@ from lab import enable
 from lab.addons._ceph import Ceph
 from lab.addons._rook import REPLICAS, TOOLS
 from lab.addons.ceph import ALLOWED, working
-from lab.chaos import Chaos
 from lab.errors import LabError
-from lab.kube import node_ready
 from lab.wait import Observation, until
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterator
 
     from lab.lab import Lab
 
-NOT_READY_TIMEOUT_S = 120
-"""Until Kubernetes calls a dead node NotReady: its grace period, 50 s by default."""
-WHOLE_TIMEOUT_S = 300
-IO_TIMEOUT_S = 60
-"""For one write or read while a monitor and an OSD are away: clients look for another monitor after some seconds."""
 OBJECT_BYTES = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What a step took (seconds) and what was seen at its end."""
-
-    name: str
-    seconds: float
-    seen: str
 
 
 @dataclass(slots=True)
 class CephTrial:
-    """One run of the claim on a running lab with three masters and three workers or more."""
+    """What is done with one lab's Ceph. `timeout_s` is for the daemons that were killed to be back."""
 
     lab: Lab
-    seed: int
-    down: tuple[str, ...] = ()
+    cancelled: threading.Event
+    timeout_s: float
     objects: dict[str, str] = field(default_factory=dict)
     """What was written: name → SHA-256."""
-    steps: list[Step] = field(default_factory=list)
 
-    def cut(self) -> str:
-        """Cut the power of the first master and of a random worker (the same seed, the same worker), and wait until both are NotReady."""
-        chaos = Chaos(self.lab)
-        words = ("@first-master", "@random-worker")
-        self.down = tuple(name for word in words for name in chaos.targets(word, self.seed))
-        chaos.inject("power-cut", self.down, {})
-
-        def known() -> Observation:
-            with self.lab.cluster() as cluster:
-                left = [name for name, item in cluster.nodes().items() if name in self.down and node_ready(item)[0]]
-            return Observation(ok=not left, seen=f"still Ready: {', '.join(left)}")
-
-        _patiently(f"{', '.join(self.down)} are NotReady", known, NOT_READY_TIMEOUT_S)
-        return f"seed {self.seed}: {', '.join(self.down)} are down"
-
-    def create(self) -> str:
-        """Make the cluster from nothing on what is left. Raises LabError where it was there before."""
-        with enable.hand(self.lab) as hand:
-            outcome = hand.enable("ceph")
-        if not outcome.changed:
-            raise LabError("Ceph was there before: the claim is about making it from nothing", "`halab addon disable LAB ceph` first")
-        return outcome.seen
+    def run(self, step: str) -> str:
+        """Carry out a step of `topology.scenarios.CEPH`; gives what was seen."""
+        steps: dict[str, Callable[[], str]] = {
+            "check": self.check, "write": self.write, "kill": self.kill, "recover": self.recover, "reread": self.reread,
+        }  # fmt: skip
+        return steps[step]()
 
     def check(self) -> str:
         """See three monitors in quorum and three OSDs on three hosts each, none of them on a node that is down."""
@@ -86,7 +52,8 @@ class CephTrial:
         _expect(working(health.status, health.codes), f"{health.text()}; allowed reasons: {', '.join(ALLOWED)}")
         for word in ("mon", "osd"):
             _expect(len(set(places[word])) == len(places[word]) == REPLICAS, f"{word} pods on {', '.join(places[word])}")
-        dead = {place for found in places.values() for place in found} & set(self.down)
+        off = {node.name for node in self.lab.topology.nodes if not self.lab.node(node.name).running}
+        dead = {place for found in places.values() for place in found} & off
         _expect(not dead, f"pods are said to run on {', '.join(dead)}, which are off")
         return f"{health.text()}; " + ", ".join(f"{word} on {' '.join(found)}" for word, found in places.items())
 
@@ -117,43 +84,32 @@ class CephTrial:
             good = working(health.status, health.codes) and len(health.quorum) == health.osds_up == REPLICAS
             return Observation(ok=good and health.pgs_clean == health.pgs, seen=health.text())
 
-        return _patiently("Ceph has its monitor and its OSD back", whole, WHOLE_TIMEOUT_S).seen
-
-    def give_back(self) -> str:
-        """Power the two nodes on, and wait until all nodes are Ready."""
-        Chaos(self.lab).heal()
-
-        def ready() -> Observation:
-            with self.lab.cluster() as cluster:
-                waiting = [name for name, item in cluster.nodes().items() if not node_ready(item)[0]]
-            return Observation(ok=not waiting, seen=f"not Ready: {', '.join(waiting)}")
-
-        _patiently("all nodes are Ready", ready, WHOLE_TIMEOUT_S)
-        with enable.hand(self.lab) as hand:
-            hand.images(*self.down)
-        return f"{len(self.lab.topology.nodes)} nodes Ready"
+        return self._patiently("Ceph has its monitor and its OSD back", whole)
 
     def reread(self) -> str:
         """Read everything again, through each node that has a client."""
+        _expect(bool(self.objects), "nothing was written before")
         with self._ceph() as ceph:
             hosts = ceph.hosts(TOOLS)
             for host in hosts:
                 self._read_all(ceph, host)
             return f"{len(self.objects)} objects read with the same checksums through {', '.join(hosts)}; {ceph.health().text()}"
 
-    def run(self, name: str, told: Callable[[str], None] = lambda _: None) -> Step:
-        """Run a step by name, remember and give what it took."""
-        begin = time.monotonic()
-        seen = getattr(self, name)()
-        step = Step(name, round(time.monotonic() - begin, 1), seen)
-        self.steps.append(step)
-        told(f"{name}: {step.seconds} s, {seen}")
-        return step
-
     @contextlib.contextmanager
     def _ceph(self) -> Iterator[Ceph]:
         with enable.hand(self.lab) as hand:
             yield Ceph(hand.site)
+
+    def _patiently(self, what: str, ask: Callable[[], Observation]) -> str:
+        """Wait; while nodes come and go the API may be away for seconds, which is not yet an answer."""
+
+        def tried() -> Observation:
+            try:
+                return ask()
+            except LabError as error:
+                return Observation(ok=False, seen=error.message.splitlines()[0][:200])
+
+        return until(what, tried, timeout_s=self.timeout_s, every_s=2, cancelled=self.cancelled).seen
 
     def _exchange(self, ceph: Ceph, writer: str, reader: str) -> str:
         _expect(writer != reader, f"only {writer} has a client")
@@ -171,29 +127,6 @@ class CephTrial:
         _expect(found == self.objects[name], f"{name} read through {reader} has sha256 {found}, {self.objects[name]} was written")
 
 
-STEPS = ("cut", "create", "check", "write", "kill", "recover", "give_back", "reread")
-
-
-def claim(lab: Lab, seed: int, told: Callable[[str], None] = lambda _: None) -> CephTrial:
-    """Run the whole claim; gives the trial with its steps. Raises LabError where a step does not hold."""
-    trial = CephTrial(lab, seed)
-    for name in STEPS:
-        trial.run(name, told)
-    return trial
-
-
 def _expect(holds: bool, seen: str) -> None:  # noqa: FBT001 (reads as a sentence)
     if not holds:
         raise LabError(f"the claim does not hold: {seen}")
-
-
-def _patiently(what: str, ask: Callable[[], Observation], timeout_s: float) -> Observation:
-    """Wait; while nodes come and go the API may be away for seconds, which is not yet an answer."""
-
-    def tried() -> Observation:
-        try:
-            return ask()
-        except LabError as error:
-            return Observation(ok=False, seen=error.message.splitlines()[0][:200])
-
-    return until(what, tried, timeout_s=timeout_s, every_s=2)

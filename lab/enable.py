@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lab import addonrecord, addons, bundles, helm
+from lab.addonneeds import check
 from lab.addonrecord import Record, Row, is_stamped, stamped
 from lab.errors import InputError, LabError, WaitTimeout
 from lab.kube import node_ready, path
@@ -143,7 +144,7 @@ class Enabler:
             raise InputError(f"add-on {name} takes no --{unknown[0]}")
         site = self._site(row.options if options is None else options)
         wanted = self._fingerprint(addon, site)
-        self._check(addon, site, running=row.enabled)
+        check(addon, site, running=row.enabled)
         PodImages(self.builder).make(image.word for image in self._images(addon, site))
         loaded = PodImages(self.builder, set()).load(self._wanted(addon, site), self._nodes())
         observation = self._ask(addon, site) if row.digest == wanted else Observation(ok=False, seen="")
@@ -184,25 +185,6 @@ class Enabler:
         chart = self._chart(addon, site)
         return digest(json.dumps([self._objects(addon, site), tags, helm.fingerprint(chart) if chart else ""], sort_keys=True, default=str))
 
-    def _check(self, addon: Addon, site: Site, *, running: bool) -> None:
-        """Refuse what cannot work, before anything is changed."""
-        needs = addon.needs(site)
-        ready = [name for name, item in site.cluster.nodes().items() if node_ready(item)[0]]
-        if len(ready) < needs.nodes:
-            raise InputError(
-                f"add-on {addon.name} needs {needs.nodes} Ready nodes, there are {len(ready)}; nothing was changed",
-                f"`halab status {site.topology.name}` shows them",
-            )
-        if needs.memory_mib and not running:
-            # In a node /proc/meminfo is that of the engine's machine, which may be another than this one (Docker Desktop).
-            asked = site.node(ready[0]).run(["awk", "/^MemAvailable/ {print int($2 / 1024)}", "/proc/meminfo"])
-            free = int(asked.output)
-            if free < needs.memory_mib:
-                raise InputError(
-                    f"add-on {addon.name} needs {needs.memory_mib} MiB of memory, {free} MiB are free on the engine's machine; nothing was changed",
-                    "stop other labs or programs, or give Docker more memory",
-                )
-
     def _apply(self, addon: Addon, site: Site) -> None:
         self.reporter.say(addon.name, "applying")
         if not self._packaged(addon):
@@ -227,10 +209,17 @@ class Enabler:
         return found
 
     def _await(self, addon: Addon, site: Site) -> Observation:
+        def look() -> Observation:
+            found = self._ask(addon, site)
+            if not found.ok:
+                with contextlib.suppress(LabError):  # it is asked again
+                    addon.push(site, found.seen)
+            return found
+
         try:
             return until(
                 f"add-on {addon.name} works",
-                lambda: self._ask(addon, site),
+                look,
                 timeout_s=addon.timeout_s,
                 told=lambda seen: self.reporter.say(addon.name, seen),
                 cancelled=self.cancelled,

@@ -56,8 +56,9 @@ def etcd(topology: Topology, node: Node) -> bytes:
         "--logger=zap",
         "--log-level=warn",
     ]
-    # The disk is shared with all other nodes: a slow fsync must not cost the leadership of a healthy member.
-    return unit("etcd", argv, service=("Nice=-5",))
+    # The disk is shared with all other nodes: a slow fsync must not cost the leadership of a healthy member,
+    # and a heartbeat (100 ms) must not wait for the processor; niceness counts where there is no controller for it.
+    return unit("etcd", argv, service=("Nice=-5", "CPUWeight=500"))
 
 
 def apiserver(topology: Topology, node: Node) -> bytes:

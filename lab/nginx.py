@@ -32,7 +32,8 @@ stream {{
     upstream kubernetes {{
         # Shared state: without a zone every worker would have to find out for itself who is dead.
         zone kubernetes 64k;
-        least_conn;
+        # By turns, nginx's default. By least_conn a master that boots, and accepts before it can answer, got every new connection, for it
+        # has the fewest (measured: 3.8 s without an answer at a master's return).
 {servers}
     }}
     server {{

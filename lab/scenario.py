@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lab import __version__, enable, status, targets
-from lab.chaos import Chaos, find, options_of
-from lab.errors import HealFailed, InputError, LabError
+from lab import __version__, enable, status
+from lab.cephtrial import CephTrial
+from lab.chaos import Chaos
+from lab.errors import HealFailed, LabError
 from lab.history import Event
 from lab.power import press
+from lab.rehearsal import parse_random
 from lab.reporter import Silent
 from lab.wait import Observation, until
 
@@ -32,39 +34,6 @@ STEADY_S = 180.0
 """For a lab to be whole again after the last fault: a master that was shot boots in some 15 s, a node is called Ready at once."""
 BEFORE_S = 60.0
 """For a lab to show itself whole before anything is broken."""
-
-
-def check(scenario: Scenario, lab: Lab) -> None:
-    """Judge what the loader cannot know: faults, their options, targets. Raises InputError that names the step's line."""
-    for step in scenario.steps:
-        try:
-            _check_step(step, lab)
-        except InputError as error:
-            raise InputError(f"{scenario.path}:{step.line}: {error.message}", error.hint) from None
-
-
-def _check_step(step: Step, lab: Lab) -> None:
-    rows = [(step.value, step.target, step.options)] if step.verb == "fault" else []
-    for name, target, options in map(parse_random, step.words) if step.verb == "random" else rows:
-        options_of(find(name), options)
-        targets.check(target, lab.topology)
-    if step.verb in {"exec", "power"}:
-        targets.check(step.target, lab.topology)
-    if step.verb == "stop" or (step.verb == "start" and step.value != "all"):
-        targets.check(step.value, lab.topology)
-    if step.verb == "heal" and step.value != "all":
-        find(step.value)
-    if step.verb == "addon":
-        enable.known(step.value)
-
-
-def parse_random(text: str) -> tuple[str, str, dict[str, str]]:
-    """Read `FAULT TARGET [OPTION=VALUE]…`. Raises InputError."""
-    name, _, rest = text.partition(" ")
-    target, *given = rest.split() or [""]
-    if not target or any("=" not in word for word in given):
-        raise InputError(f"`{text}` is not `FAULT TARGET [OPTION=VALUE]…`", 'for example "loss role:worker percent=5"')
-    return name, target, dict(word.split("=", 1) for word in given)
 
 
 def steady(lab: Lab) -> Observation:
@@ -98,6 +67,8 @@ class Trial:
     seed: int
     reporter: Reporter = field(default_factory=Silent)
     _dice: random.Random = field(default_factory=random.Random)
+    _ceph: CephTrial | None = None
+    """Knows what was written, from one step to another."""
 
     def carry_out(self) -> History:
         """Measure, break, heal, measure; gives the history. Raises LabError where a step fails or the lab cannot be healed.
@@ -179,6 +150,7 @@ class Trial:
         asks: dict[str, Callable[[], Observation]] = {
             "steady": lambda: steady(self.lab),
             "ready": self._all_ready,
+            "noticed": self._noticed,
             "vip": lambda: self._seen("vip_holders", lambda holders: len(holders) == 1),
             "quorum": lambda: self._seen("etcd_leader", bool),
             "no-quorum": lambda: self._seen("etcd_leader", lambda leader: not leader),
@@ -195,6 +167,11 @@ class Trial:
         rows = [row for row in status.look(self.lab).nodes if row.role != "loadbalancer" and row.state == "running"]
         wrong = [f"{row.name} is {row.kubernetes}" for row in rows if row.kubernetes != "Ready"]
         return Observation(ok=not wrong, seen=", ".join(wrong) or f"{len(rows)} nodes Ready")
+
+    def _noticed(self) -> Observation:
+        rows = [row for row in status.look(self.lab).nodes if row.role != "loadbalancer" and row.state != "running"]
+        unseen = [row.name for row in rows if row.kubernetes != "NotReady"]
+        return Observation(ok=not unseen, seen=f"still thought to run: {', '.join(unseen)}" if unseen else f"{len(rows)} nodes NotReady")
 
     def _do_exec(self, step: Step) -> str:
         names = self._targets(step.target)
@@ -219,6 +196,10 @@ class Trial:
         with enable.hand(self.lab) as hand:
             outcome = hand.enable(step.value)
         return f"{outcome.seen} (after {outcome.seconds:.0f} s)"
+
+    def _do_ceph(self, step: Step) -> str:
+        self._ceph = self._ceph or CephTrial(self.lab, self.cancelled, step.timeout_ms / 1000)
+        return self._ceph.run(step.value)
 
     def _do_random(self, step: Step) -> str:
         """Play faults of the list, one after the other, and look after each whether the lab came back."""

@@ -51,6 +51,7 @@ class ContainerSpec:
 
     `machine` says that systemd is PID 1 and that the node needs a machine's privileges (lab/engine.py explains each); without it
     the container has none, but `engine_socket`, if it is named, is mounted there: for the baseboard controllers, which switch power.
+    `cpu_shares` is its weight among containers when the processors are busy (the engine's default is 1024).
     `ports` maps a TCP port of the container to one of the host's 127.0.0.1. `more` maps a further network to the address on it.
     """
 
@@ -64,6 +65,7 @@ class ContainerSpec:
     ports: dict[int, int] = field(default_factory=dict)
     more: dict[str, str] = field(default_factory=dict)
     machine: bool = True
+    cpu_shares: int = 1024
     engine_socket: bool = False
 
     def fingerprint(self) -> str:

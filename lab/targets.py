@@ -46,11 +46,12 @@ def resolve_one(word: str, topology: Topology, status: Callable[[], LabStatus], 
 
 
 def check(word: str, topology: Topology) -> None:
-    """Raise InputError for what is neither a node nor a target, with a proposal."""
+    """Raise InputError for what is neither a node nor a target, with a proposal; several words are parted by commas."""
     known = [*_names(topology), *WORDS, "role:master", "role:worker", "role:loadbalancer", "all"]
-    if word not in known:
-        close = difflib.get_close_matches(word, known, n=1)
-        raise InputError(f"no node and no target `{word}`", f"did you mean `{close[0]}`?" if close else HELP)
+    for one in word.split(","):
+        if one not in known:
+            close = difflib.get_close_matches(one, known, n=1)
+            raise InputError(f"no node and no target `{one}`", f"did you mean `{close[0]}`?" if close else HELP)
 
 
 def _names(topology: Topology) -> list[str]:

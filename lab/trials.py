@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab import checkers, data, history, report, runs, scenario
+from lab import checkers, data, history, rehearsal, report, runs, scenario
 from lab.errors import HealFailed, InputError, LabError
 from lab.history import Event
 from lab.probing import Instruments
@@ -76,7 +76,7 @@ def pace_of(lab: Lab) -> float:
 
 def run(lab: Lab, wanted: Scenario, seed: int | None, reporter: Reporter, cancelled: threading.Event) -> Run:
     """Carry a scenario out once and judge it. Raises LabError where nothing could be measured, HealFailed where the lab is left broken."""
-    scenario.check(wanted, lab)
+    rehearsal.check(wanted, lab)
     seed = next((value for value in (seed, wanted.seed) if value is not None), None)
     seed = random.randrange(SEEDS) if seed is None else seed  # noqa: S311 (a dice)
     folder = runs.new(lab.name, wanted.name)

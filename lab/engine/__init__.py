@@ -162,10 +162,11 @@ class Engine(AgentCalls, ImageCalls, PowerCalls, RunCalls):
         ports = {f"{inside}/tcp": ("127.0.0.1", outside or None) for inside, outside in spec.ports.items()}
         binds = {volume: {"bind": path, "mode": "rw"} for volume, path in spec.volumes.items()}
         if spec.machine:
-            host = self.machine(privileged=privileged, binds=binds, port_bindings=ports, network_mode=spec.network)
+            host = self.machine(privileged=privileged, binds=binds, port_bindings=ports, network_mode=spec.network, cpu_shares=spec.cpu_shares)
         else:
             binds |= {self.socket_path(): {"bind": SOCKET, "mode": "rw"}} if spec.engine_socket else {}
-            host = self._api.create_host_config(**UNPRIVILEGED, binds=binds, port_bindings=ports, network_mode=spec.network)
+            more = {"binds": binds, "port_bindings": ports, "network_mode": spec.network, "cpu_shares": spec.cpu_shares}
+            host = self._api.create_host_config(**UNPRIVILEGED, **more)
         # The alias lets nodes call each other by name, through the engine's resolver.
         endpoint = EndpointConfig(self._api.api_version, ipv4_address=spec.ip, aliases=[spec.hostname])
         hint = "a container of that name that is not this lab's is never touched: remove or rename it" if self.owner(spec.name) == "" else ""

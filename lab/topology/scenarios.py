@@ -1,7 +1,7 @@
 """A scenario: what is broken, in which order, and what is expected of the lab meanwhile. Model and loader; lab/scenario.py carries it out.
 
 It stands in a topology's `scenarios:` or in a file of its own. A step is a mapping with one verb: fault, heal, wait, until, exec, power,
-start, stop, addon, random.
+start, stop, addon, ceph, random.
 """
 
 from __future__ import annotations
@@ -31,11 +31,14 @@ VERBS: dict[str, tuple[str, ...]] = {
     "start": ("timeout",),
     "stop": (),
     "addon": ("timeout",),
+    "ceph": ("timeout",),
     "random": ("for", "hold", "pause"),
 }
 """Verb → the keys that go with it."""
 NEEDS_TARGET = ("fault", "exec", "power")
-UNTIL = ("steady", "ready", "vip", "quorum", "no-quorum")
+UNTIL = ("steady", "ready", "noticed", "vip", "quorum", "no-quorum")
+CEPH = ("check", "write", "kill", "recover", "reread")
+"""What can be done with Ceph, see lab/cephtrial.py."""
 POWER = ("on", "off", "cycle", "soft")
 TIMES_MS = (1, 3_600_000)
 """Nobody waits for more than an hour in one step."""
@@ -187,7 +190,7 @@ def _read_step(verb: str, section: fields.Section, item: Value) -> Step:
 
 def _value(verb: str, value: Value, duration: Callable[[Value], int]) -> str:
     word = text(value)
-    known = {"until": UNTIL, "power": POWER}.get(verb)
+    known = {"until": UNTIL, "power": POWER, "ceph": CEPH}.get(verb)
     if known and word not in known:
         raise WrongError(f"has `{shown(word)}`, which is not known", did_you_mean(word, known))
     return fields.spell(duration(value)) if verb == "wait" else word

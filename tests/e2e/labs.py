@@ -32,8 +32,8 @@ class Cli:
         assert "Traceback" not in done.stderr
         return done
 
-    def json(self, *words: str, code: int = 0) -> Any:
-        return json.loads(self(*words, "-o", "json", code=code).stdout)
+    def json(self, *words: str, code: int = 0, timeout: float = 600) -> Any:
+        return json.loads(self(*words, "-o", "json", code=code, timeout=timeout).stdout)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from labs import TOPOLOGIES, docker
 
-from lab import cephtrial, engine, lab
+from lab import engine, lab
 from lab.addons import _osd_disk as disk
 from lab.addons.ceph import ALLOWED
 
@@ -54,10 +54,9 @@ def attached(number: int) -> bool:
 
 def test_ceph_is_made_with_two_nodes_down_and_keeps_its_data(own: str, halab: Cli) -> None:
     print(f"\nseed {SEED} (HALAB_SEED={SEED} repeats it); HEALTH_WARN is allowed for: {', '.join(ALLOWED)}")
-    trial = cephtrial.claim(found(), SEED, print)
-    assert trial.down[0] == "m"
-    assert len(set(trial.down)) == 2
-    assert len(trial.objects) == 2
+    (run,) = halab.json("scenario", "run", own, "ceph-with-two-nodes-down", "--seed", str(SEED), timeout=2000)["runs"]
+    assert run["error"] == ""
+    assert run["outcome"] == "pass", run["report"]["sentence"]
     status = halab.json("status", own)
     assert sum(row["kubernetes"] == "Ready" for row in status["nodes"]) == 6
     assert status["faults"] == []
@@ -71,3 +70,13 @@ def test_only_halabs_own_devices_are_in_use(own: str) -> None:
     for name in used:
         listed = docker("exec", f"halab-{own}-{name}", "find", "/dev", "-xdev", "-type", "b").split()
         assert listed == [f"/dev/loop{numbers[name]}"], f"{name} sees other disks"
+
+
+def test_enabled_twice_and_disabled_while_a_node_is_off(own: str, halab: Cli) -> None:
+    again = halab.json("addon", "enable", own, "ceph")
+    assert [row["changed"] for row in again] == [False]
+    halab("fault", "inject", own, "crash", "w1")
+    halab("addon", "disable", own, "ceph")
+    halab("fault", "heal", own)
+    (row,) = halab.json("addon", "status", own, "ceph")
+    assert row["enabled"] is False

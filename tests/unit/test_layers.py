@@ -11,11 +11,11 @@ ROOT = Path(__file__).parents[2] / "lab"
 FLOORS = {
     0: "errors spec plan desired pki pacemaker nginx kubeunits k3s_config k3s_keys k3s_release reporter topology data history milestones samples "
     "expectations",
-    1: "engine node kube wait fetch components images imagework k3s_image versions podimages addonrecord privilege vault locks host kubeconfig runs "
-    "journals",
+    1: "engine node kube wait fetch components images imagework k3s_image versions podimages addonrecord addonneeds privilege vault locks host "
+    "kubeconfig runs journals",
     2: "roles distributions addons helm faults probes checkers phases report",
     3: "lab apply ready enable bundles choose doctor doctor_fix status targets chaos power scenario verify trials probing probe_target listening "
-    "cephtrial",
+    "cephtrial rehearsal",
     4: "cli __main__ __init__",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}

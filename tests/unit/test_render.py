@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 from lab import data, distributions, nginx, pacemaker, pki, roles, versions
 from lab.addons import Site, dns_ha
 from lab.addons import find as find_addon
+from lab.desired import desired
 from lab.distributions import upstream
 from lab.engine import pack, unpack
 from lab.kube import node_ready, path
@@ -121,6 +122,16 @@ def test_the_cib_is_consistent(topology: Topology) -> None:
     values = {item.attrib["id"]: item.attrib["value"] for item in root.iter("nvpair")}
     assert (values["vip-ip"], values["vip-cidr_netmask"]) == ("172.30.0.50", "32")
     assert {item.attrib["operation"] for item in root.iter("expression")} == {"not_defined", "ne"}
+    orders = {(item.attrib["first"], item.attrib["then"], item.attrib["kind"]) for item in root.iter("rsc_order")}
+    assert orders == {("FAILOVER-ADDR", f"fence-{name}", "Optional") for name in ("m", "m2", "m3")}
+
+
+def test_masters_and_what_shoots_them_come_first_on_a_busy_host(topology: Topology) -> None:
+    tags = dict.fromkeys(("upstream", "loadbalancer", "bmc"), "tag")
+    found = desired(topology, UPSTREAM, tags, 0).containers
+    assert {spec.hostname for spec in found if spec.cpu_shares > 1024} == {"m", "m2", "m3", "bmc"}
+    files = {file.path: file.content for file in pacemaker.files(topology, SECRETS, UPSTREAM.health)}
+    assert b"CPUWeight=10000" in files["/etc/systemd/system/corosync.service.d/halab.conf"]
 
 
 def test_nginx_knows_all_masters(topology: Topology) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import data, runs, scenario, trials
+from lab import data, rehearsal, runs, scenario, trials
 from lab.errors import FaultError, HealFailed, InputError, TopologyError
 from lab.history import Event, history
 from lab.scenario import StepFailed, Trial
@@ -56,7 +56,7 @@ def test_what_comes_with_halab_is_good(name: str, topology: Topology) -> None:
     assert found.name == name
     assert found.summary
     assert found.expect
-    scenario.check(found, lab_of(topology))
+    rehearsal.check(found, lab_of(topology))
 
 
 def test_a_scenario_is_read_as_it_is_written(tmp_path: Path) -> None:
@@ -79,6 +79,7 @@ def test_a_scenario_is_read_as_it_is_written(tmp_path: Path) -> None:
         ("hold: 20s}", "hold: soon}", 7, "400ms"),
         ("wait: 500ms", "wait: 500", 8, "500ms"),
         ("until: steady", "until: stedy", 9, "steady"),
+        ("until: steady", "ceph: wirte", 9, "write"),
         ("[outage(api.vip) <= 5s, vip_unique]", "[outage(api.vip) <= 5, vip_unique]", 14, "500ms"),
         ("vip_unique]", "vip_uniqe]", 14, "vip_unique"),
         ('[crm_mon, "-1"]', "crm_mon", 10, "crm_mon"),
@@ -102,7 +103,7 @@ def test_nonsense_is_told_with_its_line(tmp_path: Path, old: str, new: str, line
 def test_what_the_loader_cannot_know_is_told_before_anything_is_broken(tmp_path: Path, topology: Topology, old: str, new: str, hint: str) -> None:
     found = scenarios.load(write(tmp_path, GOOD.replace(old, new)))
     with pytest.raises(InputError, match=r"mine\.yaml:\d+") as caught:
-        scenario.check(found, lab_of(topology))
+        rehearsal.check(found, lab_of(topology))
     assert hint in str(caught.value)
 
 
@@ -246,7 +247,7 @@ def test_runs_have_folders_of_their_own_and_are_found_by_word() -> None:
 @pytest.mark.parametrize("text", ["", "crash", "crash w1 percent"])
 def test_what_is_no_random_fault(text: str) -> None:
     with pytest.raises(InputError):
-        scenario.parse_random(text)
+        rehearsal.parse_random(text)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,22 @@ limit() { # on cgroup v2 a pod's memory limit must arrive in the kernel
   has 67108864 "$(halab exec $lab w1 -- sh -c 'cat $(find /sys/fs/cgroup/kubepods* -path "*pod*" -name memory.max)')"
   halab kubectl $lab -- delete pod bounded --force --wait=false
 }
+shaped() { # netem does all four here; the output says which means was used
+  local fault
+  for fault in "latency --set delay=300ms --set jitter=10ms" "loss --set percent=30" "corrupt --set percent=20" "reorder"; do
+    # shellcheck disable=SC2086 # a fault and its options
+    has netem "$(halab fault inject $lab ${fault%% *} w1 ${fault#"${fault%% *}"} --for 2s)"
+  done
+  [ -z "$(halab exec $lab w1 -- tc qdisc show dev eth0 | grep netem)" ] || { echo "netem stays"; return 1; }
+}
+power() { # IPMI on the management network, the engine's socket behind it
+  has " on$" "$(halab power $lab w1 status)"
+  has "eth0" "$(halab exec $lab m -- ip -br address show dev eth0)"
+  has "172.31." "$(halab exec $lab m -- ip -br address show dev mgmt0)"
+  halab power $lab w1 off
+  has " off$" "$(halab power $lab w1 status)"
+  halab power $lab w1 on
+}
 nothing_left() {
   local left
   left=$(docker ps -aq --filter label=halab.lab; docker network ls -q --filter label=halab.lab; docker volume ls -q --filter label=halab.lab)
@@ -60,7 +76,9 @@ step start 1m1w -- halab start 1m1w --name $lab --timeout $((300 * slow))
 step status -- halab status $lab
 step a pod on the worker resolves names -- pod
 step a memory limit reaches the kernel -- limit
+step netem: latency, loss, corruption, reordering -- shaped
 step start again changes nothing -- halab start $lab --timeout $((300 * slow))
+step power by IPMI -- power
 step stop -- halab stop $lab
 step start after stop -- halab start $lab --timeout $((300 * slow))
 step a pod after the restart -- pod
