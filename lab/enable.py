@@ -209,17 +209,10 @@ class Enabler:
         return found
 
     def _await(self, addon: Addon, site: Site) -> Observation:
-        def look() -> Observation:
-            found = self._ask(addon, site)
-            if not found.ok:
-                with contextlib.suppress(LabError):  # it is asked again
-                    addon.push(site, found.seen)
-            return found
-
         try:
             return until(
                 f"add-on {addon.name} works",
-                look,
+                lambda: self._ask(addon, site),
                 timeout_s=addon.timeout_s,
                 told=lambda seen: self.reporter.say(addon.name, seen),
                 cancelled=self.cancelled,

@@ -65,7 +65,7 @@ class Needs:
 
 
 class Addon:
-    """An add-on; subclasses say only what is theirs. Everything but `prepare`, `push`, `retire` and `clean` is read-only."""
+    """An add-on; subclasses say only what is theirs. Everything but `prepare`, `retire` and `clean` is read-only."""
 
     name: str
     summary: str
@@ -115,9 +115,6 @@ class Addon:
     def ready(self, site: Site) -> Observation:
         """Tell whether it works, as a user of it would find out."""
         raise NotImplementedError
-
-    def push(self, site: Site, seen: str) -> None:
-        """Help on what does not get to work by itself, while it is waited for; `seen` is what `ready` said last. Idempotent."""
 
     def retire(self, site: Site) -> None:
         """Do what must be done before the objects are deleted: an operator takes down what it made. Idempotent."""
