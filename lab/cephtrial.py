@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lab import enable
-from lab.addons._ceph import Ceph
+from lab.addons._ceph import CLUSTER_PATH, Ceph
 from lab.addons._rook import REPLICAS, TOOLS
 from lab.addons.ceph import ALLOWED, working
 from lab.errors import LabError
@@ -29,20 +29,32 @@ OBJECT_BYTES = 1024 * 1024
 
 @dataclass(slots=True)
 class CephTrial:
-    """What is done with one lab's Ceph. `timeout_s` is for the daemons that were killed to be back."""
+    """What is done with one lab's Ceph. `note` adds an event of a fault to the run's history, at a moment of the monotonic clock or now."""
 
     lab: Lab
     cancelled: threading.Event
-    timeout_s: float
+    note: Callable[..., None] = lambda *_, **__: None
     objects: dict[str, str] = field(default_factory=dict)
     """What was written: name → SHA-256."""
+    killed: list[dict[str, str]] = field(default_factory=list)
+    """The pods that were killed and are not yet replaced, as the history names them."""
 
-    def run(self, step: str) -> str:
-        """Carry out a step of `topology.scenarios.CEPH`; gives what was seen."""
+    def run(self, step: str, timeout_s: float) -> str:
+        """Carry out a step of `topology.scenarios.CEPH`; gives what was seen. `timeout_s` is for what has to be waited for."""
+        if step == "recover":
+            return self.recover(timeout_s)
         steps: dict[str, Callable[[], str]] = {
-            "check": self.check, "write": self.write, "kill": self.kill, "recover": self.recover, "reread": self.reread,
+            "absent": self.absent, "check": self.check, "write": self.write, "kill": self.kill, "reread": self.reread,
         }  # fmt: skip
         return steps[step]()
+
+    def absent(self) -> str:
+        """See that there is no cluster: what is made from nothing must not have been there before."""
+        with self._ceph() as ceph:
+            there = ceph.site.cluster.find(CLUSTER_PATH) is not None
+        if there:
+            raise LabError(f"lab {self.lab.name} has a Ceph cluster already", f"`halab addon disable {self.lab.name} ceph` first")
+        return "no Ceph cluster"
 
     def check(self) -> str:
         """See three monitors in quorum and three OSDs on three hosts each, none of them on a node that is down."""
@@ -66,16 +78,25 @@ class CephTrial:
     def kill(self) -> str:
         """End one OSD pod and one monitor pod by force; at once, what was written is read, and new objects are written and read."""
         with self._ceph() as ceph:
-            victims = [ceph.kill(f"rook-ceph-{word}") for word in ("osd", "mon")]
             begin = time.monotonic()
+            for word in ("osd", "mon"):
+                self._kill(ceph, f"rook-ceph-{word}")
             hosts = ceph.hosts(TOOLS)
             seen = self._exchange(ceph, hosts[-1], hosts[0])
             self._read_all(ceph, hosts[0])
             took = time.monotonic() - begin
-        killed = ", ".join(f"{name} on {node}" for name, node in victims)
+        killed = ", ".join(f"{row['id']} on {row['node']}" for row in self.killed)
         return f"killed {killed}; {seen}; everything read again {took:.1f} s after the kill"
 
-    def recover(self) -> str:
+    def _kill(self, ceph: Ceph, app: str) -> None:
+        begin = time.monotonic()
+        name, node = ceph.kill(app)
+        row = {"fault": "pod-kill", "id": name, "node": node}
+        self.killed.append(row)
+        self.note("fault", at=begin, action="fire", **row)
+        self.note("fault", action="proof", detail=f"{name} is deleted, without grace", **row)
+
+    def recover(self, timeout_s: float) -> str:
         """Wait until the monitor and the OSD are back."""
 
         def whole() -> Observation:
@@ -84,7 +105,11 @@ class CephTrial:
             good = working(health.status, health.codes) and len(health.quorum) == health.osds_up == REPLICAS
             return Observation(ok=good and health.pgs_clean == health.pgs, seen=health.text())
 
-        return self._patiently("Ceph has its monitor and its OSD back", whole)
+        seen = self._patiently("Ceph has its monitor and its OSD back", whole, timeout_s)
+        for row in self.killed:
+            self.note("fault", action="healed", **row)
+        self.killed.clear()
+        return seen
 
     def reread(self) -> str:
         """Read everything again, through each node that has a client."""
@@ -100,7 +125,7 @@ class CephTrial:
         with enable.hand(self.lab) as hand:
             yield Ceph(hand.site)
 
-    def _patiently(self, what: str, ask: Callable[[], Observation]) -> str:
+    def _patiently(self, what: str, ask: Callable[[], Observation], timeout_s: float) -> str:
         """Wait; while nodes come and go the API may be away for seconds, which is not yet an answer."""
 
         def tried() -> Observation:
@@ -109,7 +134,7 @@ class CephTrial:
             except LabError as error:
                 return Observation(ok=False, seen=error.message.splitlines()[0][:200])
 
-        return until(what, tried, timeout_s=self.timeout_s, every_s=2, cancelled=self.cancelled).seen
+        return until(what, tried, timeout_s=timeout_s, every_s=2, cancelled=self.cancelled).seen
 
     def _exchange(self, ceph: Ceph, writer: str, reader: str) -> str:
         _expect(writer != reader, f"only {writer} has a client")

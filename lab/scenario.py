@@ -198,8 +198,8 @@ class Trial:
         return f"{outcome.seen} (after {outcome.seconds:.0f} s)"
 
     def _do_ceph(self, step: Step) -> str:
-        self._ceph = self._ceph or CephTrial(self.lab, self.cancelled, step.timeout_ms / 1000)
-        return self._ceph.run(step.value)
+        self._ceph = self._ceph or CephTrial(self.lab, self.cancelled, self._note)
+        return self._ceph.run(step.value, step.timeout_ms / 1000)
 
     def _do_random(self, step: Step) -> str:
         """Play faults of the list, one after the other, and look after each whether the lab came back."""

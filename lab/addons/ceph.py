@@ -89,12 +89,12 @@ class CephAddon(Addon):
         try:
             health = ceph.health()
         except LabError as error:
-            return Observation(ok=False, seen=f"{_progress(ceph)}; {error.message.splitlines()[0][:120]}")
+            return Observation(ok=False, seen=f"{_progress(ceph)}; {error.message.splitlines()[0][:120]}{_lost(site)}")
         if not working(health.status, health.codes):
-            return Observation(ok=False, seen=health.text())
+            return Observation(ok=False, seen=health.text() + _lost(site))
         whole = len(health.quorum) == _rook.REPLICAS and health.mgr and health.osds_up == health.osds_in == _rook.REPLICAS
         if not whole or not health.pgs or health.pgs_clean < health.pgs:
-            return Observation(ok=False, seen=health.text())
+            return Observation(ok=False, seen=health.text() + _lost(site))
         hosts = ceph.hosts(_rook.TOOLS)
         if len(set(hosts)) < 2 or not _has_pool(ceph):  # noqa: PLR2004 (one writes, another reads)
             return Observation(ok=False, seen=f"{health.text()}; the pool {_rook.POOL} or the tools are not there yet")
@@ -131,6 +131,13 @@ def working(status: str, codes: tuple[str, ...]) -> bool:
 def _progress(ceph: Ceph) -> str:
     counts = {word: len(ceph.pods(f"rook-ceph-{word}")) for word in ("operator", "mon", "mgr", "osd")}
     return ", ".join(f"{count} {word}" for word, count in counts.items())
+
+
+def _lost(site: Site) -> str:
+    """Say which of the chosen nodes were lost since: their OSDs come when they return. Others are chosen after a `disable` only."""
+    nodes = site.cluster.nodes()
+    lost = [name for name in storage_nodes(site) if name not in nodes or not node_ready(nodes[name])[0]]
+    return f"; not Ready, and chosen for an OSD: {', '.join(lost)}" if lost else ""
 
 
 def _has_pool(ceph: Ceph) -> bool:

@@ -37,7 +37,7 @@ VERBS: dict[str, tuple[str, ...]] = {
 """Verb → the keys that go with it."""
 NEEDS_TARGET = ("fault", "exec", "power")
 UNTIL = ("steady", "ready", "noticed", "vip", "quorum", "no-quorum")
-CEPH = ("check", "write", "kill", "recover", "reread")
+CEPH = ("absent", "check", "write", "kill", "recover", "reread")
 """What can be done with Ceph, see lab/cephtrial.py."""
 POWER = ("on", "off", "cycle", "soft")
 TIMES_MS = (1, 3_600_000)

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import re
 import shutil
 import subprocess
+import threading
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import data, versions
+from lab import cephtrial, data, versions
 from lab.addons import _osd_disk as disk
 from lab.addons import _rook
+from lab.addons._ceph import Health
 from lab.addons.ceph import ALLOWED, working
-from lab.errors import InputError
+from lab.addons.ceph import _lost as lost
+from lab.cephtrial import CephTrial
+from lab.errors import InputError, LabError
 from lab.topology import reader
+from lab.topology.scenarios import CEPH
+from lab.wait import Observation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lab.topology.model import Topology
 
 NODES = ("w1", "w3", "m2")
@@ -121,3 +132,103 @@ def test_published_manifests_are_read_as_yaml_means_them() -> None:
 )  # fmt: skip
 def test_health_is_good_enough_for_allowed_reasons_only(status: str, codes: tuple[str, ...], *, good: bool) -> None:
     assert working(status, codes) is good
+
+
+class DoubleCeph:
+    """A double of the client: keeps objects, and what was killed; all is well with it."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.found: object = None
+        self.site = SimpleNamespace(cluster=SimpleNamespace(find=lambda _: self.found))
+
+    def hosts(self, app: str) -> tuple[str, ...]:
+        return NODES
+
+    def health(self) -> Health:
+        counts = {"osds_up": 3, "osds_in": 3, "osds": 3, "pgs": 9, "pgs_clean": 9}
+        return Health(status="HEALTH_OK", codes=(), quorum=("a", "b", "c"), mgr=True, **counts)
+
+    def kill(self, app: str) -> tuple[str, str]:
+        return f"{app}-x", "w1"
+
+    def put(self, node: str, name: str, content: bytes) -> str:
+        self.objects[name] = content
+        return hashlib.sha256(content).hexdigest()
+
+    def checksum(self, node: str, name: str) -> str:
+        return hashlib.sha256(self.objects[name]).hexdigest()
+
+
+@pytest.fixture
+def ceph(monkeypatch: pytest.MonkeyPatch) -> DoubleCeph:
+    found = DoubleCeph()
+
+    @contextlib.contextmanager
+    def lend(self: CephTrial) -> Iterator[DoubleCeph]:
+        yield found
+
+    monkeypatch.setattr(CephTrial, "_ceph", lend)
+    return found
+
+
+@pytest.fixture
+def noted() -> list[tuple[str, str]]:
+    return []
+
+
+@pytest.fixture
+def trial(topology: Topology, noted: list[tuple[str, str]]) -> CephTrial:
+    lab: Any = SimpleNamespace(name="l", topology=topology, node=lambda _: SimpleNamespace(running=True))
+    return CephTrial(lab, threading.Event(), lambda kind, *, action, id, **_: noted.append((id, action)))  # noqa: A006
+
+
+def test_every_step_of_ceph_that_a_file_may_name_can_be_carried_out(ceph: DoubleCeph, trial: CephTrial) -> None:
+    assert all(trial.run(step, 1) for step in CEPH)
+    assert len(trial.objects) == 2
+
+
+def test_pods_that_are_killed_are_faults_of_the_history_until_they_are_back(ceph: DoubleCeph, trial: CephTrial, noted: list[Any]) -> None:
+    trial.run("kill", 1)
+    assert noted == [(f"rook-ceph-{word}-x", action) for word in ("osd", "mon") for action in ("fire", "proof")]
+    trial.run("recover", 1)
+    assert noted[4:] == [(f"rook-ceph-{word}-x", "healed") for word in ("osd", "mon")]
+
+
+def test_a_step_waits_as_long_as_it_says(ceph: DoubleCeph, trial: CephTrial, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+
+    def until(what: str, ask: object, *, timeout_s: float, **_: object) -> Observation:
+        given.append(timeout_s)
+        return Observation(ok=True, seen="")
+
+    monkeypatch.setattr(cephtrial, "until", until)
+    trial.run("check", 180)
+    trial.run("recover", 300)
+    assert given == [300]
+
+
+def test_a_cluster_that_was_there_before_proves_nothing(ceph: DoubleCeph, trial: CephTrial) -> None:
+    ceph.found = {"kind": "CephCluster"}
+    with pytest.raises(LabError, match="has a Ceph cluster already") as caught:
+        trial.run("absent", 1)
+    assert "halab addon disable l ceph" in caught.value.hint
+
+
+def test_another_checksum_is_told(ceph: DoubleCeph, trial: CephTrial) -> None:
+    trial.run("write", 1)
+    ceph.objects = dict.fromkeys(ceph.objects, b"other")
+    with pytest.raises(LabError, match="does not hold"):
+        trial.run("reread", 1)
+
+
+def test_a_node_that_was_lost_after_it_was_chosen_is_named(topology: Topology) -> None:
+    def condition(status: str) -> dict[str, Any]:
+        return {"status": {"conditions": [{"type": "Ready", "status": status}]}}
+
+    nodes = {node.name: condition("Unknown" if node.name == "w3" else "True") for node in topology.nodes}
+    standing = {"spec": {"storage": {"nodes": [{"name": name} for name in NODES]}}}
+    site: Any = SimpleNamespace(topology=topology, cluster=SimpleNamespace(find=lambda _: standing, nodes=lambda: nodes))
+    assert lost(site) == "; not Ready, and chosen for an OSD: w3"
+    nodes["w3"] = condition("True")
+    assert not lost(site)
