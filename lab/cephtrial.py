@@ -41,10 +41,9 @@ class CephTrial:
 
     def run(self, step: str, timeout_s: float) -> str:
         """Carry out a step of `topology.scenarios.CEPH`; gives what was seen. `timeout_s` is for what has to be waited for."""
-        if step == "recover":
-            return self.recover(timeout_s)
         steps: dict[str, Callable[[], str]] = {
-            "absent": self.absent, "check": self.check, "write": self.write, "kill": self.kill, "reread": self.reread,
+            "absent": self.absent, "check": self.check, "write": self.write, "kill": self.kill,
+            "recover": lambda: self.recover(timeout_s), "reread": lambda: self.reread(timeout_s),
         }  # fmt: skip
         return steps[step]()
 
@@ -111,14 +110,21 @@ class CephTrial:
         self.killed.clear()
         return seen
 
-    def reread(self) -> str:
-        """Read everything again, through each node that has a client."""
+    def reread(self, timeout_s: float) -> str:
+        """Read everything again, through every node that runs; one that just returned may wait for its client."""
         _expect(bool(self.objects), "nothing was written before")
+        wanted = {node.name for node in self.lab.topology.nodes if self.lab.node(node.name).running}
+
+        def clients() -> Observation:
+            with self._ceph() as ceph:
+                missing = wanted - set(ceph.hosts(TOOLS))
+            return Observation(ok=not missing, seen=f"no client yet on {', '.join(sorted(missing))}")
+
+        self._patiently("every node has a client", clients, timeout_s)
         with self._ceph() as ceph:
-            hosts = ceph.hosts(TOOLS)
-            for host in hosts:
+            for host in sorted(wanted):
                 self._read_all(ceph, host)
-            return f"{len(self.objects)} objects read with the same checksums through {', '.join(hosts)}; {ceph.health().text()}"
+            return f"{len(self.objects)} objects read with the same checksums through {', '.join(sorted(wanted))}; {ceph.health().text()}"
 
     @contextlib.contextmanager
     def _ceph(self) -> Iterator[Ceph]:

@@ -143,7 +143,7 @@ class DoubleCeph:
         self.site = SimpleNamespace(cluster=SimpleNamespace(find=lambda _: self.found))
 
     def hosts(self, app: str) -> tuple[str, ...]:
-        return NODES
+        return ("m", "m2", "m3", "w1", "w2", "w3") if app == "rook-ceph-tools" else NODES
 
     def health(self) -> Health:
         counts = {"osds_up": 3, "osds_in": 3, "osds": 3, "pgs": 9, "pgs_clean": 9}
@@ -213,6 +213,14 @@ def test_a_cluster_that_was_there_before_proves_nothing(ceph: DoubleCeph, trial:
     with pytest.raises(LabError, match="has a Ceph cluster already") as caught:
         trial.run("absent", 1)
     assert "halab addon disable l ceph" in caught.value.hint
+
+
+def test_everything_is_read_through_every_node_once_it_has_a_client(ceph: DoubleCeph, trial: CephTrial, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial.run("write", 1)
+    assert "through m, m2, m3, w1, w2, w3;" in trial.run("reread", 1)
+    monkeypatch.setattr(DoubleCeph, "hosts", lambda *_: ("m", "m2", "m3", "w1", "w3"))
+    with pytest.raises(LabError, match="no client yet on w2"):
+        trial.run("reread", 0)
 
 
 def test_another_checksum_is_told(ceph: DoubleCeph, trial: CephTrial) -> None:
