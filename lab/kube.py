@@ -6,6 +6,7 @@ import contextlib
 import json
 import tempfile
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,10 +79,15 @@ class Cluster:
         headers = {"Accept": "application/json, */*", "Content-Type": kind}
         url = self.server + path
         text = json.dumps(body) if body is not None else None
+        send = partial(self._client.rest_client.pool_manager.request, method, url, body=text, headers=headers, timeout=timeout_s, retries=False)
         try:
-            answer = self._client.rest_client.pool_manager.request(
-                method, url, body=text, headers=headers, timeout=timeout_s, retries=False
-            )
+            try:
+                answer = send()
+            except urllib3.exceptions.ProtocolError:
+                # A connection that was kept may have been closed meanwhile: its master died, or is too busy. All but POST may be sent twice.
+                if method == "POST":
+                    raise
+                answer = send()
         except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
             raise LabError(f"the API at {self.server} does not answer: {type(error).__name__}: {error}") from error
         data = answer.data.decode(errors="replace")

@@ -1,0 +1,43 @@
+"""The API's door without an API: what is asked again, and what is not."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import urllib3.exceptions
+
+from lab.errors import LabError
+from lab.kube import Cluster
+
+
+def cluster(failures: int) -> tuple[Cluster, list[str]]:
+    """A client whose first so many connections are closed without an answer, and what was sent."""
+    sent: list[str] = []
+
+    def request(method: str, *_: Any, **__: Any) -> Any:
+        sent.append(method)
+        if len(sent) <= failures:
+            raise urllib3.exceptions.ProtocolError("Connection aborted.")
+        return SimpleNamespace(status=200, data=b'{"kind": "Status"}')
+
+    found: Any = object.__new__(Cluster)
+    found.server = "https://127.0.0.1:1"
+    found._client = SimpleNamespace(rest_client=SimpleNamespace(pool_manager=SimpleNamespace(request=request)))
+    return found, sent
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PATCH"])
+def test_a_kept_connection_that_was_closed_is_no_answer_yet(method: str) -> None:
+    found, sent = cluster(1)
+    assert found.request(method, "/api") == {"kind": "Status"}
+    assert sent == [method, method]
+
+
+@pytest.mark.parametrize(("method", "failures", "times"), [("POST", 1, 1), ("GET", 2, 2)])
+def test_what_may_not_be_done_twice_is_sent_once_and_nothing_for_ever(method: str, failures: int, times: int) -> None:
+    found, sent = cluster(failures)
+    with pytest.raises(LabError, match="does not answer"):
+        found.request(method, "/api")
+    assert sent == [method] * times
