@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import docker
@@ -70,6 +71,8 @@ UNPRIVILEGED: dict[str, Any] = {
     "security_opt": ["no-new-privileges"],
     "restart_policy": {"Name": "no"},
 }
+REMOVAL_TRIES, REMOVAL_EVERY_S = 20, 0.5
+"""Ten seconds for somebody else's removal: a busy engine takes two or three for a machine's files."""
 SOCKET = "/var/run/docker.sock"
 """Docker's own place for its socket, on its machine and in a container that is given it."""
 
@@ -212,9 +215,18 @@ class Engine(AgentCalls, ImageCalls, PowerCalls, RunCalls):
     # --- removing ---
 
     def remove_container(self, container: str) -> None:
-        """Remove a container with its anonymous volumes; one that is gone already is fine."""
+        """Remove a container with its anonymous volumes; one that is gone already is fine, somebody else's removal is waited for."""
         with told(f"removing {container}"), contextlib.suppress(docker.errors.NotFound):
-            self._api.remove_container(container, v=True, force=True)
+            for left in reversed(range(REMOVAL_TRIES)):
+                try:
+                    self._api.remove_container(container, v=True, force=True)
+                except docker.errors.APIError as error:
+                    # "already in progress", "failed to remove root filesystem": two removals at once, of ^C and of `destroy`.
+                    if not left or not any(word in str(error.explanation) for word in ("in progress", "failed to remove")):
+                        raise
+                else:
+                    break
+                time.sleep(REMOVAL_EVERY_S)
 
     def remove_volume(self, volume: str) -> None:
         """Remove a volume; one that is gone already is fine."""
