@@ -16,7 +16,7 @@ from lab.addons._ceph import CLUSTER_PATH, Ceph
 from lab.addons._rook import REPLICAS, TOOLS
 from lab.addons.ceph import ALLOWED, working
 from lab.errors import LabError
-from lab.wait import Observation, until
+from lab.wait import Observation, tried, until
 
 if TYPE_CHECKING:
     import threading
@@ -133,14 +133,7 @@ class CephTrial:
 
     def _patiently(self, what: str, ask: Callable[[], Observation], timeout_s: float) -> str:
         """Wait; while nodes come and go the API may be away for seconds, which is not yet an answer."""
-
-        def tried() -> Observation:
-            try:
-                return ask()
-            except LabError as error:
-                return Observation(ok=False, seen=error.message.splitlines()[0][:200])
-
-        return until(what, tried, timeout_s=timeout_s, every_s=2, cancelled=self.cancelled).seen
+        return until(what, lambda: tried(ask), timeout_s=timeout_s, every_s=2, cancelled=self.cancelled).seen
 
     def _exchange(self, ceph: Ceph, writer: str, reader: str) -> str:
         _expect(writer != reader, f"only {writer} has a client")

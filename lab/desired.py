@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lab import roles
 from lab.node import container_name
 from lab.spec import (
+    CPU_SHARES,
     LABEL,
     LABEL_DISTRIBUTION,
     LABEL_NODE,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from lab.distributions import Distribution
     from lab.topology.model import Node, Topology
 
-CPU_SHARES = 4 * 1024
+MASTERS_SHARES = 4 * CPU_SHARES
 """Of masters, and of the controllers that shoot them: on a busy host workloads wait, not the token whose loss costs a master its power.
 
 Four times a worker's: real masters share no processor with workers at all.
@@ -86,7 +87,7 @@ def _container(topology: Topology, node: Node, distribution: Distribution, tags:
         more={management_name(lab): str(topology.management_ip(node))} if node.role is Role.MASTER else {},
         machine=node.role is not Role.BMC,
         engine_socket=node.role is Role.BMC,
-        cpu_shares=CPU_SHARES if node.role in {Role.MASTER, Role.BMC} else 1024,
+        cpu_shares=MASTERS_SHARES if node.role in {Role.MASTER, Role.BMC} else CPU_SHARES,
         labels={LABEL: lab, LABEL_NODE: node.name, LABEL_ROLE: node.role.value, LABEL_DISTRIBUTION: distribution.name},
         volumes={f"{name}-{purpose}": path for purpose, path in role.volumes(node, distribution).items()},
     )

@@ -17,7 +17,7 @@ from lab.kube import node_ready, path
 from lab.locks import exclusive
 from lab.podimages import PodImages
 from lab.topology.model import digest
-from lab.wait import Observation, until
+from lab.wait import Observation, tried, until
 
 if TYPE_CHECKING:
     import threading
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 API_TIMEOUT_S = 20
 """For the first answer: a failover takes two to five seconds."""
-GONE_TIMEOUT_S = 60
-"""Until objects are gone; pods have 30 s to end by default."""
+GONE_TIMEOUT_S = 180
+"""Until objects are gone: pods have 30 s to end by default, and the API server takes seconds for each definition (all of Rook's: 36 s on a
+quiet lab; over 60 s were seen on a busy one)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,10 +114,7 @@ class Enabler:
         return addons.Site(here.topology, here.distribution, here.cluster, here.node, here.keys, options)
 
     def _ask(self, addon: Addon, site: Site) -> Observation:
-        try:
-            return addon.ready(site)
-        except LabError as error:
-            return Observation(ok=False, seen=error.message[:200])
+        return tried(lambda: addon.ready(site))
 
     # --- enable ---
 
@@ -239,8 +237,10 @@ class Enabler:
             self._helm(site).uninstall(chart)
         if not self._packaged(addon):
             addon.retire(site)
-        left = self._remove(addon, site)
-        addon.clean(site)
+        try:
+            left = self._remove(addon, site)
+        finally:
+            addon.clean(site)  # what it had on nodes goes even where objects are late
         self.record.write(name, Row(disabled=True) if name in self.site.topology.addons else None)
         seen = f"removed; its images stay on the nodes{left}"
         self.reporter.done(name, seen)
@@ -262,7 +262,7 @@ class Enabler:
         except WaitTimeout as error:
             dead = [name for name, item in site.cluster.nodes().items() if not node_ready(item)[0]]
             if not dead:
-                raise
+                raise WaitTimeout(error.what, error.seconds, error.last, "`halab addon disable` again goes on from here") from error
             return f"; {error.last} (waits for {', '.join(dead)}, not Ready)"
         return ""
 

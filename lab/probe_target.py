@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab.errors import LabError
 from lab.probes import SPACE, Ground, target
-from lab.wait import Observation, until
+from lab.wait import Observation, tried, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,11 +55,4 @@ def _count(cluster: Cluster, path: str, word: str, wanted: int) -> Observation:
 
 def _await(what: str, ask: Callable[[], Observation], timeout_s: float, say: Callable[[str], None]) -> None:
     """An API that does not answer once is seen, and asked again until the time is over."""
-
-    def patiently() -> Observation:
-        try:
-            return ask()
-        except LabError as error:
-            return Observation(ok=False, seen=error.message[:200])
-
-    until(what, patiently, timeout_s=timeout_s, every_s=EVERY_S, told=say)
+    until(what, lambda: tried(ask), timeout_s=timeout_s, every_s=EVERY_S, told=say)

@@ -18,7 +18,7 @@ from lab.node import NodeHandle
 from lab.roles.bmc import command
 from lab.roles.loadbalancer import CA_FILE
 from lab.topology.model import KUBERNETES_PORT, Role
-from lab.wait import Observation, until
+from lab.wait import Observation, tried, until
 
 if TYPE_CHECKING:
     import threading
@@ -100,10 +100,7 @@ class Readiness:
         for name, ask in questions.items():
             if name in self.finished or (name != "API" and "API" not in self.finished):
                 continue
-            try:
-                observation = ask()
-            except LabError as error:
-                observation = Observation(ok=False, seen=error.message[:200])
+            observation = tried(ask)
             if observation.ok:
                 self.finished.add(name)
                 self.reporter.done(name, observation.seen)

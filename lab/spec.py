@@ -19,6 +19,8 @@ LABEL_RUN = "halab.run"
 """The run that made it: ^C removes what this run made and nothing else."""
 LABEL_TOPOLOGY = "halab.topology"
 """On the network: the whole topology as JSON, so that no state file is needed."""
+CPU_SHARES = 1024
+"""The engine's default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,7 @@ class ContainerSpec:
 
     `machine` says that systemd is PID 1 and that the node needs a machine's privileges (lab/engine.py explains each); without it
     the container has none, but `engine_socket`, if it is named, is mounted there: for the baseboard controllers, which switch power.
-    `cpu_shares` is its weight among containers when the processors are busy (the engine's default is 1024).
+    `cpu_shares` is its weight among containers when the processors are busy (cgroups' cpu.shares).
     `ports` maps a TCP port of the container to one of the host's 127.0.0.1. `more` maps a further network to the address on it.
     """
 
@@ -65,7 +67,7 @@ class ContainerSpec:
     ports: dict[int, int] = field(default_factory=dict)
     more: dict[str, str] = field(default_factory=dict)
     machine: bool = True
-    cpu_shares: int = 1024
+    cpu_shares: int = CPU_SHARES
     engine_socket: bool = False
 
     def fingerprint(self) -> str:

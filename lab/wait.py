@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.errors import WaitTimeout
+from lab.errors import LabError, WaitTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,14 @@ class Observation:
 
     ok: bool
     seen: str
+
+
+def tried(ask: Callable[[], Observation]) -> Observation:
+    """Ask once; an error of ours is not yet an answer: while machines come and go, an API may be away for seconds."""
+    try:
+        return ask()
+    except LabError as error:
+        return Observation(ok=False, seen=error.message.splitlines()[0][:200])
 
 
 def until(

@@ -19,7 +19,7 @@ UNTRUSTED: dict[str, Any] = {
     "security_opt": ["no-new-privileges"],
     # What it prints is read while it runs; a copy in the engine's log would only load the disk that is measured.
     "log_config": {"type": "none"},
-    # Eight times a node's weight (1024): an instrument that waits for what it measures would measure itself.
+    # Twice a master's weight (lab/desired.py): an instrument that waits for what it measures would measure itself.
     "cpu_shares": 8 * 1024,
     "restart_policy": {"Name": "no"},
 }

@@ -30,7 +30,7 @@ VERBS: dict[str, tuple[str, ...]] = {
     "power": ("target",),
     "start": ("timeout",),
     "stop": (),
-    "addon": ("timeout",),
+    "addon": (),
     "ceph": ("timeout",),
     "random": ("for", "hold", "pause"),
 }

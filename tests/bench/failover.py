@@ -57,6 +57,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--cell", action="append", metavar="TOKEN,FENCING,VICTIM", help="only this one; may be repeated")
     chosen = parser.parse_args()
+    for word in chosen.cell or ():
+        token, fencing, victim = [*word.split(","), "", "", ""][:3]
+        if not token.isdigit() or fencing not in {"on", "off"} or victim not in VICTIMS:
+            parser.error(f"--cell {word}: TOKEN in ms, on or off, and {' or '.join(VICTIMS)}, for example 400,on,crash")
     cells = [tuple(word.split(",")) for word in chosen.cell or ()] or list(itertools.product(("1000", "400"), ("on", "off"), VICTIMS))
     print("median / worst, seconds")
     print("| token | fencing | victim | runs | " + " | ".join(FIGURES) + " | lost writes |")
