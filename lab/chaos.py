@@ -5,24 +5,28 @@ from __future__ import annotations
 import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab import faults, status, targets
-from lab.errors import ApplyError, FaultError, HealFailed, InputError, LabError
+from lab.errors import ApplyError, FaultError, HealFailed, InputError, LabError, WaitTimeout
 from lab.faults import Hit, Site, record
-from lab.ready import member
-from lab.wait import until
+from lab.membership import Settling, quiet_s
+from lab.wait import tried, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from lab.faults import Fault, Options
     from lab.lab import Lab
 
 PROOF_EVERY_S = 0.02
-REJOIN_S = 90
-"""A rebooted master is a member some ten seconds later, and may be shot once before."""
+REJOIN_S = 180
+"""A rebooted master is a member some ten seconds later, and may be shot once before; a busy host takes several times as long."""
+FENCING_OFF = "fencing-off"
+ALIVE_S = 60
+"""For masters that were hung or cut off to be seen alive again before fencing is turned on: it would shoot them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,16 +151,23 @@ class Chaos:
     def heal(self, hits: Iterable[Hit] | None = None) -> tuple[Hit, ...]:
         """Heal these faults, or all that are on; the newest of a node first. Raises HealFailed (or ApplyError) after trying all."""
         chosen = tuple(self.active() if hits is None else hits)
-        by_node: dict[str, list[Hit]] = {}
-        for hit in sorted(chosen, key=lambda hit: -hit.since):
-            by_node.setdefault(hit.node, []).append(hit)
-        errors: list[LabError] = []
-        with ThreadPoolExecutor(max(1, len(by_node))) as pool:
-            for future in [pool.submit(self._heal_node, node, list_) for node, list_ in by_node.items()]:
-                errors += future.result()
+        last = [hit for hit in chosen if hit.fault == FENCING_OFF]
+        errors = self._heal_all([hit for hit in chosen if hit not in last])
+        if last:
+            # Who is silent when fencing is turned on is shot, also if it has just been woken.
+            with suppress(WaitTimeout):  # turned on all the same; whoever is shot then is seen by `rejoin`
+                self._settle(last, ALIVE_S)
+            errors += self._heal_all(last)
         if errors:
             raise errors[0] if len(errors) == 1 else ApplyError(tuple(errors))
         return chosen
+
+    def _heal_all(self, hits: list[Hit]) -> list[LabError]:
+        by_node: dict[str, list[Hit]] = {}
+        for hit in sorted(hits, key=lambda hit: -hit.since):
+            by_node.setdefault(hit.node, []).append(hit)
+        with ThreadPoolExecutor(max(1, len(by_node))) as pool:
+            return [error for errors in pool.map(self._heal_node, by_node, by_node.values()) for error in errors]
 
     def _heal_node(self, node: str, hits: list[Hit]) -> list[LabError]:
         site = self.site(node)
@@ -177,19 +188,25 @@ class Chaos:
             errors.append(error)
         return errors
 
-    def rejoin(self, hits: Iterable[Hit]) -> None:
-        """Wait until the masters among the healed nodes are members of their cluster again.
+    def rejoin(self, hits: Iterable[Hit], told: Callable[[str], None] = lambda _: None) -> None:
+        """Wait until the masters are one cluster again, if any of them was hit: whoever is shot meanwhile is powered on.
 
-        A master that comes back while the others are still agreeing on its loss is shot once more: that is seen here, and it is powered
-        on again. Nothing is awaited where the others have no quorum. Raises WaitTimeout.
+        `told` hears what is awaited. Nothing is where there is no quorum to judge, or where other faults are on at masters still.
+        Raises WaitTimeout.
         """
-        masters = [node.name for node in self.lab.topology.masters]
-        nodes = [name for name in dict.fromkeys(hit.node for hit in hits) if name in masters]
-        running = [node.name for node in self.lab.topology.masters if self._state(node.name) == "running"]
-        if len(running) > len(masters) // 2:
-            for name in nodes:
-                until(f"{name} is a member of the cluster again", lambda name=name: member(self.lab.node(name)), timeout_s=REJOIN_S)  # type: ignore[misc]
+        names = {node.name for node in self.lab.topology.masters}
+        mine = [hit for hit in hits if hit.node in names]
+        if mine and self._settle(mine, REJOIN_S, told):
+            for name in {hit.node for hit in mine}:
                 record.clear(self.lab.engine, self.lab.node(name), ())  # it may have been off when its records were taken back
 
-    def _state(self, name: str) -> str:
-        return str(self.lab.engine.inspect(self.lab.node(name).container)["State"]["Status"])
+    def _settle(self, hits: list[Hit], timeout_s: float, told: Callable[[str], None] = lambda _: None) -> bool:
+        masters = tuple(self.lab.node(node.name) for node in self.lab.topology.masters)
+        others = [hit for hit in self.active() if hit.node in {node.name for node in masters} and hit.fault != FENCING_OFF]
+        if others or sum(node.running for node in masters) <= len(masters) // 2:
+            return False
+        # The machine that fencing was turned off by need not be the one that must be back.
+        wanted = {hit.node for hit in hits if hit.fault != FENCING_OFF}
+        settling = Settling(masters, quiet_s(self.lab.topology.ha.token_ms), min(hit.since for hit in hits), wanted)
+        until("the masters are one cluster again", lambda: tried(settling.observe), timeout_s=timeout_s, told=told)
+        return True

@@ -6,8 +6,10 @@ Measured on the development machine: a CIB on disk brings the address 17 s earli
 from __future__ import annotations
 
 import hmac
-import re
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 from xml.sax.saxutils import quoteattr
 
 from lab.spec import File
@@ -154,10 +156,42 @@ def _nvpairs(prefix: str, values: dict[str, str]) -> str:
     return "".join(f'<nvpair id="{prefix}-{name}" name="{name}" value={quoteattr(value)}/>' for name, value in values.items())
 
 
-def online(xml: str, node: str) -> bool:
-    """Tell whether `crm_mon --output-as=xml` shows a node as a full member: online, neither pending nor to be fenced."""
-    row = re.search(rf'<node name="{re.escape(node)}" [^>]*', xml)
-    return row is not None and all(word in row[0] for word in ('online="true"', 'pending="false"', 'unclean="false"'))
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one master's Pacemaker says of the cluster."""
+
+    members: frozenset[str] = frozenset()
+    """Full members: online, neither joining nor to be fenced."""
+    quorate: bool = False
+    fencing: tuple[str, ...] = ()
+    """Whose power is being cut at this moment."""
+    fenced: tuple[tuple[str, float], ...] = ()
+    """Whose power was cut, and when (POSIX time by that master's clock): as far back as its history goes."""
+
+
+ASK = ("crm_mon", "-1", "--output-as=xml", "--include=none,nodes,dc,fencing")
+
+
+def view(xml: str) -> View:
+    """Read the answer to ASK; a master whose cluster stack does not answer yet sees nobody."""
+    try:
+        root = ET.fromstring(xml)  # noqa: S314 (said by the lab's own machines)
+    except ET.ParseError:
+        return View()
+    good = {"online": "true", "pending": "false", "unclean": "false"}
+    members = frozenset(row.get("name", "") for row in root.iterfind("nodes/node") if all(row.get(key) == word for key, word in good.items()))
+    dc = root.find("summary/current_dc")
+    events = list(root.iterfind("fence_history/fence_event"))
+    running = tuple(row.get("target", "") for row in events if row.get("status") == "pending")
+    done = tuple((row.get("target", ""), _moment(row.get("completed", ""))) for row in events if row.get("status") == "success")
+    return View(members, dc is not None and dc.get("with_quorum") == "true", running, done)
+
+
+def _moment(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def files(topology: Topology, secrets: Secrets, health: HealthCheck) -> tuple[File, ...]:

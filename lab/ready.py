@@ -10,10 +10,11 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab import addons, pacemaker
+from lab import addons
 from lab.addonrecord import stamped
 from lab.errors import LabError, WaitTimeout
 from lab.kube import node_ready, reported
+from lab.membership import member, power_on_again
 from lab.node import NodeHandle
 from lab.roles.bmc import command
 from lab.roles.loadbalancer import CA_FILE
@@ -166,27 +167,6 @@ class Readiness:
                 words.append(f"--- journal of {name} cannot be read: {error.message}")
         hint = f"`halab logs {lab} {next((n for n in missing if n in names), '')}` shows more; the lab is left as it is\n" + "\n".join(words)
         return WaitTimeout(f"lab {lab}: {', '.join(missing)} not ready", waited, last, hint)
-
-
-def power_on_again(node: NodeHandle) -> str:
-    """Power a machine on that should run and does not; gives what it was, or nothing.
-
-    A master that comes back while the others are still agreeing on its loss is shot once more.
-    """
-    state = str(node.engine.inspect(node.container)["State"]["Status"])
-    if state == "running":
-        return ""
-    node.engine.start(node.container)
-    return f"was {state} (shot by the others, who had not seen it return); powered on again"
-
-
-def member(node: NodeHandle) -> Observation:
-    """Tell whether Pacemaker on a master says that it is a full member; power the machine on where it does not run."""
-    if shot := power_on_again(node):
-        return Observation(ok=False, seen=shot)
-    shown = node.run(["crm_mon", "-1", "--output-as=xml", "--include=none,nodes"], check=False, timeout_s=10).output
-    ok = pacemaker.online(shown, node.name)
-    return Observation(ok=ok, seen=f"{node.name} is Ready, and a member of Pacemaker's cluster" if ok else "is no member of Pacemaker's cluster yet")
 
 
 def await_joined(distribution: Distribution, nodes: Iterable[NodeHandle], reporter: Reporter, cancelled: threading.Event) -> None:

@@ -139,6 +139,7 @@ class Trial:
         for hit in hits:
             self._note("fault", action="healed", id=hit.id, fault=hit.fault, node=hit.node)
         self._say(f"healed {', '.join(f'{hit.fault} at {hit.node}' for hit in hits) or 'nothing'}")
+        chaos.rejoin(hits, self._say)
 
     def _do_heal(self, step: Step) -> None:
         self._heal([hit for hit in Chaos(self.lab).active() if step.value in {"all", hit.fault}])
@@ -215,7 +216,6 @@ class Trial:
         hits = self._inject(*row)
         self._sleep(step.hold_ms / 1000)
         self._heal(hits)
-        Chaos(self.lab).rejoin(hits)
         return until("steady after the fault", lambda: steady(self.lab), timeout_s=STEADY_S, told=self._say, cancelled=self.cancelled).seen
 
     def _targets(self, word: str) -> tuple[str, ...]:
@@ -225,13 +225,10 @@ class Trial:
         """Heal what is on, power on what is off, wait until all is well. Raises HealFailed that says what is not."""
 
         def act() -> str:
-            chaos = Chaos(self.lab)
-            hits = list(chaos.active())
-            if hits:
+            if hits := list(Chaos(self.lab).active()):
                 self._heal(hits)
             if not steady(self.lab).ok:
                 self.lab.start()
-                chaos.rejoin(hits)
             seen = until("lab is steady again", lambda: steady(self.lab), timeout_s=STEADY_S, told=self._say).seen
             # Its users are asked for as long as before: that it looks well is not yet that they find it so.
             self.cancelled.wait(self.scenario.settle_ms / 1000)

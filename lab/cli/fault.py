@@ -128,15 +128,19 @@ def inject(lab: str, fault: str, target: str, given: tuple[str, ...], hold: str,
         finally:
             begin = time.monotonic()
             healed = chaos.heal([effect.hit for effect in effects])
-            took = time.monotonic() - begin
+            healing = time.monotonic() - begin
         if output == "text":
-            click.echo(f"healed in {took:.2f} s")
-        chaos.rejoin(healed)
+            click.echo(f"healed in {healing:.2f} s")
+        chaos.rejoin(healed, _progress)
     elif output == "text":
         click.echo(f"it stays until `halab fault heal {chaos.lab.name}`", err=True)
     if output == "json":
         answer = {"seed": seed, "healed": bool(duration), "heal_seconds": round(healing, 3), "effects": [asdict(effect) for effect in effects]}
         out.answer(answer)
+
+
+def _progress(seen: str) -> None:
+    click.echo(f"… {seen}", err=True)
 
 
 def _pair(word: str) -> tuple[str, str]:
@@ -162,7 +166,7 @@ def heal(lab: str | None, which: str | None, output: str) -> None:
 
     chaos = Chaos(find_lab(lab))
     healed = chaos.heal(chaos.chosen(which) if which else None)
-    chaos.rejoin(healed)
+    chaos.rejoin(healed, _progress)
     if output == "json":
         out.answer({"healed": [asdict(hit) for hit in healed]})
     else:

@@ -170,8 +170,8 @@ class DoubleChaos:
         DoubleChaos.healed = (*DoubleChaos.healed, "heal")
         return hits
 
-    def rejoin(self, hits: object) -> None:
-        del hits
+    def rejoin(self, hits: object, told: object) -> None:
+        del hits, told
 
 
 @pytest.fixture

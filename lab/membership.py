@@ -1,0 +1,106 @@
+"""Whether the masters are one cluster: what each one's Pacemaker says, and powering on again what was shot meanwhile.
+
+A master that is back in touch may be shot all the same: the others decided on it before, and nothing takes that back. A machine that was
+shot stays down, so whoever heals has to look until the decision has either been carried out or never was made.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lab import pacemaker
+from lab.wait import Observation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lab.node import NodeHandle
+    from lab.pacemaker import View
+
+ASK_TIMEOUT_S = 10
+"""For one question; a tenth of a second on a quiet machine."""
+AGREED_S = 1.0
+"""What Pacemaker may take to notice a new membership, beside Corosync's own delays: its transition-delay and one turn of its scheduler."""
+
+
+def look(node: NodeHandle) -> View:
+    """Give a master's view of the cluster."""
+    return pacemaker.view(node.run(pacemaker.ASK, check=False, timeout_s=ASK_TIMEOUT_S).output)
+
+
+def power_on_again(node: NodeHandle) -> str:
+    """Power a machine on that should run and does not; gives what it was, or nothing.
+
+    A master that comes back while the others are still agreeing on its loss is shot once more.
+    """
+    state = str(node.engine.inspect(node.container)["State"]["Status"])
+    if state == "running":
+        return ""
+    node.engine.start(node.container)
+    return f"was {state} (shot by the others, who had not seen it return); powered on again"
+
+
+def member(node: NodeHandle) -> Observation:
+    """Tell whether a master is a full member of a cluster that has quorum; power the machine on where it does not run."""
+    if shot := power_on_again(node):
+        return Observation(ok=False, seen=shot)
+    seen = look(node)
+    ok = seen.quorate and node.name in seen.members and node.name not in seen.fencing
+    return Observation(ok=ok, seen=f"{node.name} is Ready, and a member of Pacemaker's cluster" if ok else "is no member of Pacemaker's cluster yet")
+
+
+def quiet_s(token_ms: int) -> float:
+    """Give the seconds that masters must agree before nobody can be shot for what is over.
+
+    A token that was lost is believed in for `token`, then they agree on who is left for `consensus`, by default 1.2 tokens
+    (corosync.conf(5)), then Pacemaker decides.
+    """
+    return 2.2 * token_ms / 1000 + AGREED_S
+
+
+@dataclass(slots=True)
+class Settling:
+    """The masters on their way to being one cluster. `since` is a POSIX time: who was shot after it is powered on again, too."""
+
+    masters: tuple[NodeHandle, ...]
+    quiet_s: float
+    since: float = field(default_factory=time.time)
+    wanted: set[str] = field(default_factory=set)
+    """Who must be a member at the end; those that are found running are added."""
+    agreed: float | None = None
+    """Since when they agree, on the monotonic clock."""
+
+    def observe(self) -> Observation:
+        """Look once: ok when all that are wanted have agreed for long enough."""
+        observation = self._look()
+        if not observation.ok:
+            self.agreed = None
+            return observation
+        self.agreed = self.agreed or time.monotonic()
+        ok = time.monotonic() - self.agreed >= self.quiet_s
+        return Observation(ok=ok, seen=observation.seen)
+
+    def _look(self) -> Observation:
+        self.wanted |= {node.name for node in self.masters if node.running}
+        on = [node for node in self.masters if node.name in self.wanted]
+        if shot := "; ".join(f"{node.name} {said}" for node in on if (said := power_on_again(node))):
+            return Observation(ok=False, seen=shot)
+        with ThreadPoolExecutor(max(1, len(on))) as pool:
+            views = dict(zip([node.name for node in on], pool.map(look, on), strict=True))
+        self.wanted |= self._shot(views.values())
+        being = sorted({name for view in views.values() for name in view.fencing})
+        if being:
+            return Observation(ok=False, seen=f"{', '.join(being)} about to be shot")
+        for name, view in views.items():
+            if missing := sorted(self.wanted - view.members):
+                return Observation(ok=False, seen=f"{name} does not count {', '.join(missing)} as a member")
+            if not view.quorate:
+                return Observation(ok=False, seen=f"{name} has no quorum")
+        return Observation(ok=True, seen=f"{', '.join(sorted(views))} are one cluster")
+
+    def _shot(self, views: Iterable[View]) -> set[str]:
+        known = {node.name for node in self.masters}
+        return {name for view in views for name, moment in view.fenced if moment >= self.since and name in known}

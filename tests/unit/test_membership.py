@@ -1,0 +1,130 @@
+"""Masters that are one cluster again, or are about to be shot: read from Pacemaker's words, and waited for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from lab import membership, pacemaker
+from lab.membership import Settling, quiet_s
+from lab.pacemaker import View
+
+XML = """<pacemaker-result><summary><current_dc present="true" name="m3" with_quorum="{quorum}"/></summary><nodes>
+<node name="m" online="true" pending="false" unclean="false"/><node name="m2" online="{online}" pending="false" unclean="{unclean}"/>
+</nodes>{history}</pacemaker-result>"""
+EVENT = '<fence_event action="off" target="m2" status="{}" completed="2026-11-24 19:06:59.000473Z"/>'
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ({"quorum": "true", "online": "true", "unclean": "false", "history": ""}, View(frozenset({"m", "m2"}), True)),  # noqa: FBT003
+        ({"quorum": "false", "online": "true", "unclean": "true", "history": ""}, View(frozenset({"m"}))),
+        (
+            {"quorum": "true", "online": "false", "unclean": "true", "history": f"<fence_history>{EVENT.format('pending')}</fence_history>"},
+            View(frozenset({"m"}), True, ("m2",)),  # noqa: FBT003
+        ),
+        (
+            {"quorum": "true", "online": "false", "unclean": "false", "history": f"<fence_history>{EVENT.format('success')}</fence_history>"},
+            View(frozenset({"m"}), True, (), (("m2", 1795547219.000473),)),  # noqa: FBT003
+        ),
+    ],
+)
+def test_a_view_is_read(values: dict[str, str], wanted: View) -> None:
+    assert pacemaker.view(XML.format(**values)) == wanted
+
+
+def test_who_does_not_answer_sees_nobody() -> None:
+    assert pacemaker.view("crm_mon: Connection to cluster failed") == View()
+
+
+@dataclass
+class DoubleMaster:
+    """A double of a master: its state, and how often it was powered on."""
+
+    name: str
+    state: str = "running"
+    started: int = 0
+    sees: View = field(default_factory=View)
+
+    @property
+    def container(self) -> str:
+        return self.name
+
+    @property
+    def running(self) -> bool:
+        return self.state == "running"
+
+    @property
+    def engine(self) -> DoubleMaster:
+        return self
+
+    def inspect(self, _: str) -> dict[str, dict[str, str]]:
+        return {"State": {"Status": self.state}}
+
+    def start(self, _: str) -> None:
+        self.state, self.started = "running", self.started + 1
+
+
+@pytest.fixture
+def masters(monkeypatch: pytest.MonkeyPatch) -> tuple[DoubleMaster, ...]:
+    monkeypatch.setattr(membership, "look", lambda node: node.sees)
+    nodes = tuple(DoubleMaster(name) for name in ("m", "m2", "m3"))
+    say(nodes, "m", "m2", "m3")
+    return nodes
+
+
+def say(nodes: tuple[DoubleMaster, ...], *members: str, fencing: tuple[str, ...] = (), fenced: tuple[tuple[str, float], ...] = ()) -> None:
+    for node in nodes:
+        node.sees = View(frozenset(members), quorate=True, fencing=fencing, fenced=fenced)
+
+
+def settling(nodes: tuple[DoubleMaster, ...], quiet: float = 0.0, **more: object) -> Settling:
+    return Settling(nodes, quiet, **more)  # type: ignore[arg-type]
+
+
+def test_agreement_is_the_end(masters: tuple[DoubleMaster, ...]) -> None:
+    assert settling(masters).observe().ok
+
+
+def test_a_minority_that_counts_itself_is_not_believed(masters: tuple[DoubleMaster, ...]) -> None:
+    masters[0].sees = View(frozenset({"m"}), quorate=False)
+    assert "m does not count m2, m3" in settling(masters).observe().seen
+
+
+def test_agreement_must_last_and_begins_anew_when_broken(masters: tuple[DoubleMaster, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter((10.0, 10.0, 12.9, 14.0, 14.0, 17.0))
+    monkeypatch.setattr(membership.time, "monotonic", lambda: next(clock))
+    wait = settling(masters, 3.0)
+    assert [wait.observe().ok, wait.observe().ok] == [False, False]
+    say(masters, "m", "m3")
+    assert not wait.observe().ok
+    say(masters, "m", "m2", "m3")
+    assert [wait.observe().ok, wait.observe().ok] == [False, True]
+
+
+def test_a_shot_on_its_way_is_awaited_and_its_victim_powered_on(masters: tuple[DoubleMaster, ...]) -> None:
+    wait = settling(masters, since=100.0)
+    say(masters, "m", "m2", "m3", fencing=("m2",))
+    assert wait.observe().seen == "m2 about to be shot"
+    masters[1].state = "exited"
+    say(masters, "m", "m3", fenced=(("m2", 101.0),))
+    assert "powered on again" in wait.observe().seen
+    assert masters[1].started == 1
+
+
+def test_a_victim_that_was_not_hit_itself_is_powered_on_but_not_who_was_off_before(masters: tuple[DoubleMaster, ...]) -> None:
+    masters[1].state = "exited"
+    say(masters, "m", "m3", fenced=(("m2", 99.0),))
+    before = settling(masters, since=100.0)
+    assert before.observe().ok
+    say(masters, "m", "m3", fenced=(("m2", 101.0),))
+    during = settling(masters, since=100.0)
+    assert not during.observe().ok
+    during.observe()
+    assert masters[1].started == 1
+
+
+def test_corosyncs_delays_and_pacemakers_are_waited_out() -> None:
+    assert quiet_s(1000) == pytest.approx(3.2)
