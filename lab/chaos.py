@@ -25,6 +25,8 @@ PROOF_EVERY_S = 0.02
 REJOIN_S = 180
 """A rebooted master is a member some ten seconds later, and may be shot once before; a busy host takes several times as long."""
 FENCING_OFF = "fencing-off"
+HEAL_TRIES, HEAL_AGAIN_S = 3, 0.5
+"""The others may shoot a machine while it is being healed: it is powered on, and looked at again."""
 ALIVE_S = 60
 """For masters that were hung or cut off to be seen alive again before fencing is turned on: it would shoot them."""
 
@@ -171,19 +173,33 @@ class Chaos:
 
     def _heal_node(self, node: str, hits: list[Hit]) -> list[LabError]:
         site = self.site(node)
+        # A frozen or dead machine can run no command: what wakes it comes first, whatever was done last.
+        left = sorted(hits, key=lambda hit: faults.find(hit.fault).__class__.__module__ != "lab.faults.machine")
+        errors: list[LabError] = []
+        for again in range(HEAL_TRIES):
+            if again:
+                time.sleep(HEAL_AGAIN_S)
+            errors = self._heal_once(site, left)
+            if not errors:
+                break
+        return errors
+
+    def _heal_once(self, site: Site, left: list[Hit]) -> list[LabError]:
+        """Heal what is left of a node's faults; what is healed is taken from the list."""
         errors: list[LabError] = []
         healed: list[Hit] = []
-        # A frozen or dead machine can run no command: what wakes it comes first, whatever was done last.
-        for hit in sorted(hits, key=lambda hit: faults.find(hit.fault).__class__.__module__ != "lab.faults.machine"):
+        for hit in left:
             try:
                 faults.find(hit.fault).heal(site, hit)
                 healed.append(hit)
             except (LabError, KeyError) as error:
-                errors.append(HealFailed(f"{hit.fault} on {node} could not be healed: {error}", f"`halab fault heal {self.lab.name}` tries again"))
+                said = f"{hit.fault} on {site.node.name} could not be healed: {error}"
+                errors.append(HealFailed(said, f"`halab fault heal {self.lab.name}` tries again"))
         try:
-            if {hit.id for hit in record.read(site.engine, [site.node])} <= {hit.id for hit in healed}:
+            if {hit.id for hit in record.read(site.engine, [site.node])} <= {hit.id for hit in left}:
                 site.engine.start(site.node.container)  # it may have been shot while the fault was on; one that runs stays as it is
             record.clear(site.engine, site.node, healed)
+            left[:] = [hit for hit in left if hit not in healed]
         except LabError as error:
             errors.append(error)
         return errors
@@ -203,10 +219,11 @@ class Chaos:
     def _settle(self, hits: list[Hit], timeout_s: float, told: Callable[[str], None] = lambda _: None) -> bool:
         masters = tuple(self.lab.node(node.name) for node in self.lab.topology.masters)
         others = [hit for hit in self.active() if hit.node in {node.name for node in masters} and hit.fault != FENCING_OFF]
-        if others or sum(node.running for node in masters) <= len(masters) // 2:
-            return False
         # The machine that fencing was turned off by need not be the one that must be back.
         wanted = {hit.node for hit in hits if hit.fault != FENCING_OFF}
+        # Those that were hit may be off at this moment, all of them: shot since they were healed.
+        if others or len(wanted | {node.name for node in masters if node.running}) <= len(masters) // 2:
+            return False
         settling = Settling(masters, quiet_s(self.lab.topology.ha.token_ms), min(hit.since for hit in hits), wanted)
         until("the masters are one cluster again", lambda: tried(settling.observe), timeout_s=timeout_s, told=told)
         return True
