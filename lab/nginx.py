@@ -13,18 +13,28 @@ if TYPE_CHECKING:
     from lab.topology.model import Topology
 
 
+UPSTREAM = "/etc/halab/upstream.conf"
+"""The masters, as long as nobody has been asked; halab-balance writes it anew where one cannot serve."""
+
+
+def upstream(topology: Topology) -> str:
+    """Render the masters' part."""
+    return "".join(
+        # One failure marks a master dead for 5 s: a dead master costs one connection a retry, once in five seconds.
+        f"server {node.ip}:{KUBERNETES_PORT} max_fails=1 fail_timeout=5s;  # {node.name}\n"
+        for node in topology.masters
+    )
+
+
 def conf(topology: Topology) -> str:
     """Render nginx.conf."""
     port = KUBERNETES_PORT
-    servers = "\n".join(
-        # One failure marks a master dead for 5 s: a dead master costs one connection a retry, once in five seconds.
-        f"        server {node.ip}:{port} max_fails=1 fail_timeout=5s;  # {node.name}"
-        for node in topology.masters
-    )
     return f"""load_module modules/ngx_stream_module.so;
 worker_processes 1;
 error_log stderr warn;
 pid /run/nginx.pid;
+# After a reload, who is connected stays so for this long: a kubectl exec is not cut at once, and old workers do not pile up.
+worker_shutdown_timeout 10m;
 events {{
     worker_connections 4096;
 }}
@@ -34,7 +44,7 @@ stream {{
         zone kubernetes 64k;
         # By turns, nginx's default. By least_conn a master that boots, and accepts before it can answer, got every new connection, for it
         # has the fewest (measured: 3.8 s without an answer at a master's return).
-{servers}
+        include {UPSTREAM};
     }}
     server {{
         listen {port} so_keepalive=10s:3s:3;

@@ -33,12 +33,15 @@ class Balancer:
         return {}
 
     def files(self, topology: Topology, node: Node, secrets: Secrets, distribution: Distribution) -> tuple[File, ...]:
-        """nginx's configuration."""
+        """nginx's configuration, and who is to be asked whether it serves (images/loadbalancer's halab-balance)."""
         del node
+        masters = "".join(f"{master.name} {master.ip} {KUBERNETES_PORT}\n" for master in topology.masters)
         return (
             File(path="/etc/nginx/nginx.conf", content=nginx.conf(topology).encode()),
+            File(path=nginx.UPSTREAM, content=nginx.upstream(topology).encode()),
+            File(path="/etc/halab/masters", content=masters.encode()),
             File(path=CA_FILE, content=distribution.server_authority(secrets)),
-            *unit_links("/usr/lib/systemd/system/nginx.service"),
+            *unit_links("/usr/lib/systemd/system/nginx.service", "halab-balance.service"),
         )
 
     def ports(self, topology: Topology) -> dict[int, int]:

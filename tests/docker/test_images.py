@@ -52,8 +52,9 @@ def test_nginx_balances_and_a_dead_backend_costs_no_request(machine: Make, groun
         node.name: machine("base", files=httpd(6443), network=ground.network, ip=str(node.ip), name=node.name) for node in topology.masters
     }
     conf = File(path="/etc/nginx/nginx.conf", content=nginx.conf(topology).encode())
+    backs = File(path=nginx.UPSTREAM, content=nginx.upstream(topology).encode())
     links = unit_links("/usr/lib/systemd/system/nginx.service")
-    balancer = machine("loadbalancer", files=(conf, *links), network=ground.network, ip=str(topology.balancer.ip), name="lb")
+    balancer = machine("loadbalancer", files=(conf, backs, *links), network=ground.network, ip=str(topology.balancer.ip), name="lb")
     ask = ("curl", "-s", "--max-time", "5", "http://127.0.0.1:6443/")
     for backend in backends.values():
         backend.await_boot()

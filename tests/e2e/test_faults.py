@@ -14,7 +14,7 @@ import pytest
 from labs import HALAB
 
 if TYPE_CHECKING:
-    from labs import Cli, Inside
+    from labs import Cli, Distribution, Inside
 
 
 NODES = ("m", "m2", "m3", "w1", "w2", "w3", "lb")
@@ -124,6 +124,26 @@ def test_a_second_holder_of_the_vip_is_seen(inside: Inside, halab: Cli) -> None:
     finally:
         halab("fault", "heal", inside.lab)
     assert inside.status()["vip_holders"] == [holder]
+
+
+def test_a_master_that_accepts_and_cannot_serve_gets_no_turn(inside: Inside, halab: Cli, distribution: Distribution) -> None:
+    victim = inside.status()["nodes"][1]
+    unit = {"upstream": "apiserver", "k3s": "k3s"}[distribution.name]
+
+    def out() -> list[str]:
+        rows = inside.run("lb", "cat", "/etc/halab/upstream.conf").splitlines()
+        return [row for row in rows if " down;" in row]
+
+    assert out() == []
+    halab("fault", "inject", inside.lab, "service-hang", victim["name"], "--set", f"unit={unit}")
+    try:
+        inside.eventually("the load balancer passes it over", lambda: len(out()) == 1 and victim["ip"] in out()[0], 60)
+        assert f"{victim['name']} does not serve" in inside.run("lb", "journalctl", "-u", "halab-balance", "--no-pager")
+        assert all(inside.kubectl("get", "--raw", "/readyz") == "ok" for _ in range(6))
+    finally:
+        halab("fault", "heal", inside.lab)
+    inside.eventually("it has its turns again", lambda: out() == [], 120)
+    wait_whole(inside)
 
 
 def test_the_list_says_what_this_host_has(inside: Inside, halab: Cli) -> None:

@@ -135,7 +135,7 @@ def test_masters_and_what_shoots_them_come_first_on_a_busy_host(topology: Topolo
 
 
 def test_nginx_knows_all_masters(topology: Topology) -> None:
-    assert re.findall(r"server (\S+):6443 max_fails=1", nginx.conf(topology)) == ["172.30.0.49", "172.30.0.48", "172.30.0.47"]
+    assert re.findall(r"server (\S+):6443 max_fails=1", nginx.upstream(topology)) == ["172.30.0.49", "172.30.0.48", "172.30.0.47"]
 
 
 def site(topology: Topology, distribution: str = "upstream") -> Site:

@@ -1,0 +1,54 @@
+"""Who gets a turn at the load balancer: the program itself, run with doubles of curl, nginx and sleep that play what masters answer."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).parents[2] / "images/loadbalancer/files/usr/local/sbin/halab-balance"
+# Each sleep begins a round; where no answers are left the program ends.
+SLEEP = '#!/bin/sh\nn=$(($(cat "$ROUND") + 1)); echo $n > "$ROUND"; test -e "$ANSWERS/$n"\n'
+CURL = '#!/bin/sh\ncat "$ANSWERS/$(cat "$ROUND")"\n'
+NGINX = '#!/bin/sh\ncp "$HALAB_ETC/upstream.conf" "$ANSWERS/reloaded.$(cat "$ROUND")"\n'
+DOWN = "000 200 200"
+UP = "200 200 401"
+NOBODY = "000 500 000"
+
+
+def play(folder: Path, *rounds: str) -> tuple[list[str], dict[int, list[str]]]:
+    """Play rounds of answers; gives what was printed, and who was down after each reload, by round."""
+    answers, etc, programs = (folder / name for name in ("answers", "etc", "bin"))
+    for made in (answers, etc, programs):
+        made.mkdir()
+    for name, text in {"sleep": SLEEP, "curl": CURL, "nginx": NGINX}.items():
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    for number, codes in enumerate(rounds, 1):
+        (answers / str(number)).write_text("".join(f"{index} {code}\n" for index, code in enumerate(codes.split())))
+    (etc / "masters").write_text("m 172.30.0.49 6443\nm2 172.30.0.48 6443\nm3 172.30.0.47 6443\n")
+    (folder / "round").write_text("0")
+    there = {"PATH": f"{programs}:{os.environ['PATH']}", "ROUND": str(folder / "round"), "ANSWERS": str(answers), "HALAB_ETC": str(etc)}
+    done = subprocess.run(["bash", str(PROGRAM)], env=there, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr == ""
+    reloads = {int(path.suffix[1:]): path.read_text().splitlines() for path in answers.glob("reloaded.*")}
+    assert all(len(lines) == 3 for lines in reloads.values())
+    return done.stdout.splitlines(), {number: [line.split()[-1] for line in lines if " down;" in line] for number, lines in reloads.items()}
+
+
+@pytest.mark.parametrize(
+    ("rounds", "said", "down"),
+    [
+        ((UP, UP, UP), [], {}),
+        ((DOWN, UP, DOWN, UP), [], {}),  # one late answer is none
+        ((DOWN, DOWN, DOWN), ["m does not serve (answer: 000)"], {2: ["m"]}),
+        ((DOWN, DOWN, UP, UP), ["m does not serve (answer: 000)", "m serves"], {2: ["m"], 4: []}),
+        ((NOBODY, NOBODY), [f"{name} does not serve (answer: {code})" for name, code in (("m", "000"), ("m2", "500"), ("m3", "000"))], {2: []}),
+    ],
+)
+def test_two_answers_in_a_row_make_a_change_and_somebody_is_always_tried(
+    tmp_path: Path, rounds: tuple[str, ...], said: list[str], down: dict[int, list[str]]
+) -> None:
+    assert play(tmp_path, *rounds) == (said, down)
