@@ -16,7 +16,7 @@ from lab.history import Event
 from lab.power import press
 from lab.rehearsal import parse_random
 from lab.reporter import Silent
-from lab.wait import Observation, until
+from lab.wait import Observation, tried, until
 
 if TYPE_CHECKING:
     import threading
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 STEADY_S = 180.0
 """For a lab to be whole again after the last fault: a master that was shot boots in some 15 s, a node is called Ready at once."""
+TARGET_S = 30.0
+"""For a target to mean somebody: an election takes two seconds, the VIP's move three."""
 BEFORE_S = 60.0
 """For a lab to show itself whole before anything is broken."""
 
@@ -116,9 +118,8 @@ class Trial:
         return ", ".join(hit.node for hit in hits)
 
     def _inject(self, name: str, word: str, options: dict[str, str]) -> list[Hit]:
-        chaos = Chaos(self.lab)
-        nodes = chaos.targets(word, self._dice.randrange(2**31))
-        effects = chaos.inject(name, nodes, options)
+        nodes = self._targets(word)
+        effects = Chaos(self.lab).inject(name, nodes, options)
         for effect in effects:
             about = {"id": effect.hit.id, "fault": name, "node": effect.hit.node, "word": word}
             self._note("fault", at=effect.fired, action="fire", **about)
@@ -219,7 +220,16 @@ class Trial:
         return until("steady after the fault", lambda: steady(self.lab), timeout_s=STEADY_S, told=self._say, cancelled=self.cancelled).seen
 
     def _targets(self, word: str) -> tuple[str, ...]:
-        return Chaos(self.lab).targets(word, self._dice.randrange(2**31))
+        """Give the nodes that a word means now; between two leaders or two holders nobody is meant, for a moment. Raises WaitTimeout."""
+        seed = self._dice.randrange(2**31)
+        found: list[str] = []
+
+        def ask() -> Observation:
+            found[:] = Chaos(self.lab).targets(word, seed)
+            return Observation(ok=True, seen=", ".join(found))
+
+        until(f"target `{word}` means a node", lambda: tried(ask), timeout_s=TARGET_S, cancelled=self.cancelled)
+        return tuple(found)
 
     def _recover(self) -> None:
         """Heal what is on, power on what is off, wait until all is well. Raises HealFailed that says what is not."""

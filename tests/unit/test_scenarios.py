@@ -191,6 +191,20 @@ def test_a_trial_measures_breaks_and_heals(trial: Trial) -> None:
     assert not trial.instruments.running  # type: ignore[attr-defined]
 
 
+def test_a_target_that_means_nobody_for_a_moment_is_awaited(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([InputError("target `m` means nobody now"), InputError("target `m` means nobody now"), ("m",)])
+
+    def targets(*_: object) -> tuple[str, ...]:
+        answer = next(answers)
+        if isinstance(answer, InputError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(DoubleChaos, "targets", targets)
+    trial.carry_out()
+    assert trial.instruments.states()[1] == ("1", "end")  # type: ignore[attr-defined]
+
+
 def test_a_step_that_fails_ends_the_trial_healed(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DoubleChaos, "broken", "inject")
     with pytest.raises(StepFailed, match="no effect"):
