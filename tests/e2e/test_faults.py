@@ -124,6 +124,9 @@ def test_a_second_holder_of_the_vip_is_seen(inside: Inside, halab: Cli) -> None:
     finally:
         halab("fault", "heal", inside.lab)
     assert inside.status()["vip_holders"] == [holder]
+    ask = ("curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "3", f"https://{inside.status()['vip']}:6443/readyz")
+    for worker in ("w1", "w2", "w3"):  # nobody goes on believing the false claim
+        assert inside.run(worker, *ask) in {"200", "401"}
 
 
 def test_a_master_that_accepts_and_cannot_serve_gets_no_turn(inside: Inside, halab: Cli, distribution: Distribution) -> None:
