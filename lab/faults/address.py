@@ -89,7 +89,7 @@ class VipDoubled(Base):
             right = f"crm_resource --resource {VIP_RESOURCE} --locate 2>/dev/null | grep -qw {site.node.name}"
             site.node.run(["sh", "-c", f"{right} || ip addr del {vip}/32 dev eth0"], check=False)
         for node in (site.node, *site.others.values()):
-            if node.role == "master" and node.running:
+            if node.role == "master" and site.engine.inspect(node.container)["State"]["Status"] == "running":
                 node.run(["sh", "-c", f"ip -4 -o addr show dev eth0 | grep -q ' {vip}/' && {{ {_announce(vip)}; }}"], check=False)
 
 

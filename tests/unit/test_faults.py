@@ -157,7 +157,8 @@ def test_what_was_powered_on_anew_needs_no_mending() -> None:
     for name in ("partition", "latency", "disk-full", "clock-skew", "service-stop", "vip-doubled", "rate", "bmc-unreachable"):
         engine = EngineDouble()
         faults.find(name).heal(site(engine=engine), hit(name, {"started": "earlier", "means": "delay", "device": "made"}, unit="etcd"))
-        assert engine.asked == [], name
+        # Of the VIP's holder alone something is asked, whoever claimed it: to say where it is.
+        assert [words for words in engine.asked if "arping" not in words] == [], name
         engine.state["Status"] = "exited"
         faults.find(name).heal(site(engine=engine), hit(name, {"started": "then"}, unit="etcd"))
 
