@@ -225,5 +225,9 @@ class Chaos:
         if others or len(wanted | {node.name for node in masters if node.running}) <= len(masters) // 2:
             return False
         settling = Settling(masters, quiet_s(self.lab.topology.ha.token_ms), min(hit.since for hit in hits), wanted)
-        until("the masters are one cluster again", lambda: tried(settling.observe), timeout_s=timeout_s, told=told)
+        try:
+            until("the masters are one cluster again", lambda: tried(settling.observe), timeout_s=timeout_s, told=told)
+        except WaitTimeout as error:
+            hint = f"`halab status {self.lab.name}` shows more; `halab start {self.lab.name}` powers on what is off"
+            raise WaitTimeout(error.what, error.seconds, error.last, hint) from error
         return True

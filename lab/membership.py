@@ -75,11 +75,11 @@ class Settling:
 
     def observe(self) -> Observation:
         """Look once: ok when all that are wanted have agreed for long enough."""
+        since, self.agreed = self.agreed, None  # a master that dies while it is asked is no agreement, either
         observation = self._look()
         if not observation.ok:
-            self.agreed = None
             return observation
-        self.agreed = self.agreed or time.monotonic()
+        self.agreed = since or time.monotonic()
         ok = time.monotonic() - self.agreed >= self.quiet_s
         return Observation(ok=ok, seen=observation.seen)
 

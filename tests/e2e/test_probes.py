@@ -33,7 +33,7 @@ def test_the_instrument_sees_a_crash_of_the_vip_holder(inside: Inside, tmp_path:
         lab.engine.kill(lab.node(holder).container)
         instruments.note(Event(fired, "fault", {"action": "fire", "id": "1", "fault": "crash", "node": holder, "word": "@vip-holder"}))
         inside.eventually("another master holds the VIP", lambda: inside.status()["vip_holders"] not in ([], [holder]), 60)
-        time.sleep(12)  # the load balancer's kept connections take longer than the VIP's: their end is silent
+        time.sleep(12)  # kept connections through the load balancer to the dead master were still silent after 5 s, once
     finally:
         lab.start_node(holder)
         found = instruments.stop()

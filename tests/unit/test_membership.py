@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from lab import membership, pacemaker
+from lab.errors import EngineError
 from lab.membership import Settling, quiet_s
 from lab.pacemaker import View
 
@@ -102,6 +103,20 @@ def test_agreement_must_last_and_begins_anew_when_broken(masters: tuple[DoubleMa
     assert not wait.observe().ok
     say(masters, "m", "m2", "m3")
     assert [wait.observe().ok, wait.observe().ok] == [False, True]
+
+
+def test_a_master_that_dies_while_it_is_asked_breaks_the_agreement(masters: tuple[DoubleMaster, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    wait = settling(masters, 3600.0)
+    wait.observe()
+    assert wait.agreed is not None
+
+    def dies(_: object) -> View:
+        raise EngineError("is not running")
+
+    monkeypatch.setattr(membership, "look", dies)
+    with pytest.raises(EngineError):
+        wait.observe()
+    assert wait.agreed is None
 
 
 def test_a_shot_on_its_way_is_awaited_and_its_victim_powered_on(masters: tuple[DoubleMaster, ...]) -> None:
