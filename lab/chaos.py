@@ -174,7 +174,8 @@ class Chaos:
     def _heal_node(self, node: str, hits: list[Hit]) -> list[LabError]:
         site = self.site(node)
         # A frozen or dead machine can run no command: what wakes it comes first, whatever was done last.
-        left = sorted(hits, key=lambda hit: faults.find(hit.fault).__class__.__module__ != "lab.faults.machine")
+        first = {name for name, fault in faults.all_faults().items() if type(fault).__module__ == "lab.faults.machine"}
+        left = sorted(hits, key=lambda hit: hit.fault not in first)
         errors: list[LabError] = []
         for again in range(HEAL_TRIES):
             if again:
@@ -193,7 +194,8 @@ class Chaos:
                 faults.find(hit.fault).heal(site, hit)
                 healed.append(hit)
             except (LabError, KeyError) as error:
-                said = f"{hit.fault} on {site.node.name} could not be healed: {error}"
+                why = "this halab knows no such fault" if hit.fault not in faults.names() else error
+                said = f"{hit.fault} on {site.node.name} could not be healed: {why}"
                 errors.append(HealFailed(said, f"`halab fault heal {self.lab.name}` tries again"))
         try:
             if {hit.id for hit in record.read(site.engine, [site.node])} <= {hit.id for hit in left}:

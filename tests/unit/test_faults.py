@@ -11,7 +11,7 @@ import pytest
 from lab import chaos, faults, targets
 from lab.chaos import Chaos
 from lab.engine import Result
-from lab.errors import EngineError, InputError
+from lab.errors import EngineError, HealFailed, InputError
 from lab.faults import Hit, Site, clock, delay, disk, machine, network, record, resources
 from lab.node import NodeHandle
 from lab.topology import loader
@@ -39,6 +39,9 @@ class EngineDouble:
     def inspect(self, container: str) -> dict[str, Any]:
         networks = {"lab": {"MacAddress": f"02:00:00:00:00:{len(container):02x}"}}
         return {"State": self.state, "HostConfig": {"Memory": 0, "CpuQuota": 0}, "NetworkSettings": {"Networks": networks}}
+
+    def start(self, container: str) -> None:
+        self.asked.append(f"start {container}")
 
     def put(self, container: str, files: list[Any]) -> None:
         self.put_files += [file.path for file in files]
@@ -191,6 +194,20 @@ def test_memory_reads_both_kinds_of_cgroups() -> None:
 
 def test_several_targets_by_commas_each_once() -> None:
     assert targets.resolve("m,role:worker,w1", TOPOLOGY, lambda: pytest.fail("not asked"), 1) == ("m", "w1", "w2", "w3")
+
+
+def test_a_record_of_a_fault_that_is_not_known_is_said_and_the_others_are_healed(monkeypatch: pytest.MonkeyPatch) -> None:
+    healed: list[str] = []
+    strange = Hit(id="beef", fault="meteor", node="m")
+    monkeypatch.setattr(chaos, "HEAL_AGAIN_S", 0)
+    monkeypatch.setattr(machine.Hang, "heal", lambda _self, _site, hit: healed.append(hit.fault))
+    monkeypatch.setattr(chaos.record, "read", lambda _engine, _nodes: (strange,))
+    monkeypatch.setattr(chaos.record, "clear", lambda _engine, _node, hits: healed.extend(f"cleared {hit.fault}" for hit in hits))
+    monkeypatch.setattr(chaos.Chaos, "site", lambda _self, _node: site())
+    lab = Chaos(type("LabDouble", (), {"name": "x"})())
+    with pytest.raises(HealFailed, match="meteor on .* knows no such fault"):
+        lab.heal([strange, hit("hang")])
+    assert healed == ["hang", "cleared hang"]
 
 
 def test_healing_one_by_name_or_id(monkeypatch: pytest.MonkeyPatch) -> None:
