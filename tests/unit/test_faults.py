@@ -205,7 +205,7 @@ def test_a_record_of_a_fault_that_is_not_known_is_said_and_the_others_are_healed
     monkeypatch.setattr(chaos.record, "clear", lambda _engine, _node, hits: healed.extend(f"cleared {hit.fault}" for hit in hits))
     monkeypatch.setattr(chaos.Chaos, "site", lambda _self, _node: site())
     lab = Chaos(type("LabDouble", (), {"name": "x"})())
-    with pytest.raises(HealFailed, match="meteor on .* knows no such fault"):
+    with pytest.raises(HealFailed, match=r"meteor on .* knows no such fault"):
         lab.heal([strange, hit("hang")])
     assert healed == ["hang", "cleared hang"]
 
