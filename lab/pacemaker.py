@@ -23,6 +23,10 @@ VIP_RESOURCE = "FAILOVER-ADDR"
 """The reference installation's name for the floating address."""
 HEALTH_RESOURCE = "apiserver-health"
 ATTRIBUTE = "apiserver"
+FENCE_PREFIX = "fence-"
+"""Of the fencing devices' names: this and their master's."""
+FENCING_OPTION = "opt-stonith-enabled"
+"""The id of the setting that turns fencing on."""
 IPMI_USER = "halab"
 HACLUSTER = 189
 """The uid and gid that images/node gives hacluster, who owns the CIB."""
@@ -81,7 +85,7 @@ def _fencing(topology: Topology, password: str) -> str:
             "power_wait": "0", "power_timeout": "10", "login_timeout": "5", "shell_timeout": "5",
             "pcmk_host_list": node.name, "pcmk_host_check": "static-list",
         }  # fmt: skip
-        name = f"fence-{node.name}"
+        name = f"{FENCE_PREFIX}{node.name}"
         devices.append(
             f'<primitive id="{name}" class="stonith" type="fence_ipmilan"><instance_attributes id="{name}-params">{_nvpairs(name, parameters)}'
             # A look each minute finds a dead controller before it is needed; each costs three masters a Python and an ipmitool.
@@ -185,6 +189,31 @@ def view(xml: str) -> View:
     running = tuple(row.get("target", "") for row in events if row.get("status") == "pending")
     done = tuple((row.get("target", ""), _moment(row.get("completed", ""))) for row in events if row.get("status") == "success")
     return View(members, dc is not None and dc.get("with_quorum") == "true", running, done)
+
+
+def settings(xml: str) -> dict[str, str]:
+    """Read a CIB's configuration: id → attributes, of everything that has an id but the nodes, which Pacemaker adds as they join.
+
+    Empty where the cluster stack does not answer.
+    """
+    try:
+        root = ET.fromstring(xml)  # noqa: S314 (said by the lab's own machines)
+    except ET.ParseError:
+        return {}
+    parts = [part for part in root if part.tag != "nodes"]
+    found = {item.get("id", ""): " ".join(f"{key}={value}" for key, value in sorted(item.items())) for part in parts for item in part.iter()}
+    found.pop("", None)
+    return found
+
+
+def idle(xml: str) -> tuple[str, ...]:
+    """Read from `crm_mon --inactive` which resources do not run, or are blocked; Pacemaker itself where it does not answer."""
+    try:
+        root = ET.fromstring(xml)  # noqa: S314 (said by the lab's own machines)
+    except ET.ParseError:
+        return ("Pacemaker",)
+    rows = root.iterfind(".//resource")
+    return tuple(sorted({row.get("id", "") for row in rows if row.get("active") != "true" or row.get("blocked") == "true"}))
 
 
 def _moment(text: str) -> float:

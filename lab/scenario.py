@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lab import __version__, enable, status
 from lab.cephtrial import CephTrial
 from lab.chaos import Chaos
+from lab.cibaudit import Audit
 from lab.errors import HealFailed, LabError
 from lab.history import Event
 from lab.power import press
@@ -69,6 +70,8 @@ class Trial:
     seed: int
     reporter: Reporter = field(default_factory=Silent)
     _dice: random.Random = field(default_factory=random.Random)
+    _audit: Audit | None = None
+    """Knows how Pacemaker was before anything was broken."""
     _ceph: CephTrial | None = None
     """Knows what was written, from one step to another."""
 
@@ -78,7 +81,8 @@ class Trial:
         The history is complete then, too: it lies in the run's folder.
         """
         self._dice = random.Random(self.seed)  # noqa: S311 (a dice, not a secret)
-        until(f"lab {self.lab.name} is steady before the scenario", lambda: steady(self.lab), timeout_s=BEFORE_S, cancelled=self.cancelled)
+        self._audit = Audit(tuple(self.lab.node(node.name) for node in self.lab.topology.masters))
+        until(f"lab {self.lab.name} is steady before the scenario", self._steady, timeout_s=BEFORE_S, cancelled=self.cancelled)
         self.instruments.start(self.scenario.probes or None)
         try:
             self._steps()
@@ -150,7 +154,7 @@ class Trial:
 
     def _do_until(self, step: Step) -> str:
         asks: dict[str, Callable[[], Observation]] = {
-            "steady": lambda: steady(self.lab),
+            "steady": self._steady,
             "ready": self._all_ready,
             "noticed": self._noticed,
             "vip": lambda: self._seen("vip_holders", lambda holders: len(holders) == 1),
@@ -160,6 +164,11 @@ class Trial:
         what = f"lab {self.lab.name}: {step.value}"
         found = until(what, asks[step.value], timeout_s=step.timeout_ms / 1000, told=self._say, cancelled=self.cancelled)
         return found.seen
+
+    def _steady(self) -> Observation:
+        """Tell whether the lab is whole, Pacemaker's configuration and resources with it."""
+        seen = steady(self.lab)
+        return tried(self._audit.observe) if seen.ok and self._audit else seen
 
     def _seen(self, field_name: str, good: Callable[[Any], bool]) -> Observation:
         value = getattr(status.look(self.lab), field_name)
@@ -217,7 +226,7 @@ class Trial:
         hits = self._inject(*row)
         self._sleep(step.hold_ms / 1000)
         self._heal(hits)
-        return until("steady after the fault", lambda: steady(self.lab), timeout_s=STEADY_S, told=self._say, cancelled=self.cancelled).seen
+        return until("steady after the fault", self._steady, timeout_s=STEADY_S, told=self._say, cancelled=self.cancelled).seen
 
     def _targets(self, word: str) -> tuple[str, ...]:
         """Give the nodes that a word means now; between two leaders or two holders nobody is meant, for a moment. Raises WaitTimeout."""
@@ -239,7 +248,7 @@ class Trial:
                 self._heal(hits)
             if not steady(self.lab).ok:
                 self.lab.start()
-            seen = until("lab is steady again", lambda: steady(self.lab), timeout_s=STEADY_S, told=self._say).seen
+            seen = until("lab is steady again", self._steady, timeout_s=STEADY_S, told=self._say).seen
             # Its users are asked for as long as before: that it looks well is not yet that they find it so.
             self.cancelled.wait(self.scenario.settle_ms / 1000)
             return seen
