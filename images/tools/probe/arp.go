@@ -18,20 +18,24 @@ const (
 )
 
 // arp asks everybody on a network who has an address, and collects all who answer: two at once is a split brain.
+//
+// Questions overlap: one may still wait when the next is sent. So each frame is counted for one question alone, the newest that had been
+// sent when it came; else an address that moves in good order, between two questions, would seem to be held twice.
 type arp struct {
-	socket  int
-	place   syscall.SockaddrLinklayer
-	request []byte
+	receive func([]byte) (int, error) // one frame that the kernel kept for us; an error where there is none
+	send    func() error
 	target  [4]byte
 	window  time.Duration
 	lock    sync.Mutex
+	newest  int // the question that was sent last
+	closed  int // the newest question that was answered for
 	heard   []claim
 }
 
 type claim struct {
-	at    time.Time
-	mac   string
-	reply bool
+	question int
+	mac      string
+	reply    bool
 }
 
 func network(protocol uint16) uint16 { return protocol<<8 | protocol>>8 }
@@ -58,8 +62,16 @@ func newARP(interfaceName, address string, window time.Duration) (*arp, error) {
 	if err := syscall.Bind(socket, &place); err != nil {
 		return nil, fmt.Errorf("packet socket: %w", err)
 	}
-	asker := &arp{socket: socket, place: place, request: whoHas(card.HardwareAddr, source, target), target: [4]byte(target), window: window}
-	return asker, nil
+	request := whoHas(card.HardwareAddr, source, target)
+	return &arp{
+		receive: func(frame []byte) (int, error) {
+			count, _, err := syscall.Recvfrom(socket, frame, syscall.MSG_DONTWAIT)
+			return count, err
+		},
+		send:   func() error { return syscall.Sendto(socket, request, 0, &place) },
+		target: [4]byte(target),
+		window: window,
+	}, nil
 }
 
 func firstIPv4(card *net.Interface) (net.IP, error) {
@@ -89,12 +101,10 @@ func claimOf(frame []byte, target [4]byte) (mac string, reply, ok bool) {
 	return net.HardwareAddr(frame[22:28]).String(), binary.BigEndian.Uint16(frame[20:]) == arpReply, true
 }
 
-// drain takes all that the kernel kept for us: it was there in time however late we are.
+// drain takes all that the kernel kept for us: it was there in time however late we are. Whoever calls it holds the lock.
 func (a *arp) drain() {
-	a.lock.Lock()
-	defer a.lock.Unlock()
 	for frame := make([]byte, 1500); ; {
-		count, _, err := syscall.Recvfrom(a.socket, frame, syscall.MSG_DONTWAIT)
+		count, err := a.receive(frame)
 		if err == syscall.EINTR {
 			continue
 		}
@@ -102,20 +112,57 @@ func (a *arp) drain() {
 			return // nothing is left; what else may be wrong, the next request says
 		}
 		if mac, reply, ok := claimOf(frame[:count], a.target); ok {
-			a.heard = append(a.heard, claim{time.Now(), mac, reply && string(frame[:6]) != "\xff\xff\xff\xff\xff\xff"})
+			a.heard = append(a.heard, claim{a.newest, mac, reply && string(frame[:6]) != "\xff\xff\xff\xff\xff\xff"})
 		}
 	}
 }
 
+// open gives the number of a new question. What the kernel keeps by now came before it: it is for the question before, if that one
+// still waits; else it came when nobody did, and is not lost.
+func (a *arp) open() int {
+	a.lock.Lock()
+	defer a.lock.Unlock()
+	waiting := a.closed < a.newest
+	if waiting {
+		a.drain()
+	}
+	a.newest++
+	if !waiting {
+		a.drain()
+	}
+	return a.newest
+}
+
+// close gives all who were heard for a question, each once: who answered it, who only announced that it has the address.
+func (a *arp) close(question int) (answered, announced []string) {
+	answered = []string{}
+	a.lock.Lock()
+	defer a.lock.Unlock()
+	a.drain()
+	a.closed = max(a.closed, question)
+	for _, claim := range a.heard {
+		switch {
+		case claim.question != question:
+		case claim.reply && !slices.Contains(answered, claim.mac):
+			answered = append(answered, claim.mac)
+		case !claim.reply && !slices.Contains(announced, claim.mac):
+			announced = append(announced, claim.mac)
+		}
+	}
+	a.heard = slices.DeleteFunc(a.heard, func(c claim) bool { return c.question == question })
+	slices.Sort(answered)
+	return answered, announced
+}
+
 // ask gives all who answered until the next request; the value is the list of their MAC addresses.
 func (a *arp) ask(context.Context) answer {
-	begin := time.Now()
-	if err := syscall.Sendto(a.socket, a.request, 0, &a.place); err != nil {
+	question := a.open()
+	if err := a.send(); err != nil {
+		a.close(question)
 		return answer{detail: why(err)}
 	}
 	time.Sleep(a.window)
-	a.drain()
-	answered, announced := a.since(begin)
+	answered, announced := a.close(question)
 	got := answer{ok: len(answered) > 0, value: answered}
 	if len(announced) > 0 {
 		got.detail = "announced by " + strings.Join(announced, " ")
@@ -123,22 +170,4 @@ func (a *arp) ask(context.Context) answer {
 		got.detail = "nobody answers"
 	}
 	return got
-}
-
-func (a *arp) since(begin time.Time) (answered, announced []string) {
-	answered = []string{}
-	a.lock.Lock()
-	defer a.lock.Unlock()
-	for _, claim := range a.heard {
-		switch {
-		case claim.at.Before(begin):
-		case claim.reply && !slices.Contains(answered, claim.mac):
-			answered = append(answered, claim.mac)
-		case !claim.reply && !slices.Contains(announced, claim.mac):
-			announced = append(announced, claim.mac)
-		}
-	}
-	a.heard = slices.DeleteFunc(a.heard, func(c claim) bool { return time.Since(c.at) > 2*a.window })
-	slices.Sort(answered)
-	return answered, announced
 }

@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -118,14 +119,77 @@ func TestARP(t *testing.T) {
 	}
 }
 
+// wire is a double of the packet socket: frames that wait to be taken.
+type wire [][]byte
+
+func (w *wire) receive(frame []byte) (int, error) {
+	if len(*w) == 0 {
+		return 0, syscall.EAGAIN
+	}
+	count := copy(frame, (*w)[0])
+	*w = (*w)[1:]
+	return count, nil
+}
+
+func (w *wire) put(last byte, announced bool) {
+	us, vip := net.HardwareAddr{2, 0, 0, 0, 0, 9}, net.IP{172, 30, 0, 50}
+	frame := whoHas(net.HardwareAddr{2, 0, 0, 0, 0, last}, vip, vip)
+	if !announced {
+		copy(frame, us)
+		frame[21] = arpReply
+	}
+	*w = append(*w, frame)
+}
+
+func arpOn(w *wire) *arp {
+	return &arp{receive: w.receive, send: func() error { return nil }, target: [4]byte{172, 30, 0, 50}}
+}
+
 func TestARPCollectsEveryAnswer(t *testing.T) {
-	begin := time.Now()
-	a := &arp{window: time.Hour, heard: []claim{
-		{begin.Add(-time.Second), "old", true}, {begin, "b", true}, {begin, "a", true}, {begin, "b", true}, {begin, "c", false},
-	}}
-	answered, announced := a.since(begin)
-	if !slices.Equal(answered, []string{"a", "b"}) || !slices.Equal(announced, []string{"c"}) {
+	w := &wire{}
+	a := arpOn(w)
+	question := a.open()
+	for _, last := range []byte{2, 1, 2} {
+		w.put(last, false)
+	}
+	w.put(3, true)
+	answered, announced := a.close(question)
+	if !slices.Equal(answered, []string{"02:00:00:00:00:01", "02:00:00:00:00:02"}) || !slices.Equal(announced, []string{"02:00:00:00:00:03"}) {
 		t.Error(answered, announced)
+	}
+	if again, _ := a.close(a.open()); len(again) != 0 {
+		t.Error("heard for the question before: ", again)
+	}
+}
+
+// As it was seen: an address is handed over in good order while one question still waits and the next is sent.
+func TestARPCountsAnAnswerForOneQuestionAlone(t *testing.T) {
+	w := &wire{}
+	a := arpOn(w)
+	first := a.open()
+	w.put(1, false)
+	second := a.open() // the first one was late and still waits
+	w.put(2, false)
+	before, _ := a.close(first)
+	after, _ := a.close(second)
+	if !slices.Equal(before, []string{"02:00:00:00:00:01"}) || !slices.Equal(after, []string{"02:00:00:00:00:02"}) {
+		t.Error(before, after)
+	}
+	w.put(3, false) // when nobody waits: late, but not lost
+	if late, _ := a.close(a.open()); !slices.Equal(late, []string{"02:00:00:00:00:03"}) {
+		t.Error(late)
+	}
+}
+
+func TestARPTwoWhoAnswerOneQuestionAreTwo(t *testing.T) {
+	w := &wire{}
+	a := arpOn(w)
+	a.close(a.open())
+	question := a.open()
+	w.put(1, false)
+	w.put(2, false)
+	if both, _ := a.close(question); len(both) != 2 {
+		t.Error(both)
 	}
 }
 
