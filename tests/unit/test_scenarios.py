@@ -46,8 +46,8 @@ def write(folder: Path, text: str) -> Path:
 
 
 def lab_of(topology: Topology) -> Any:
-    """A double of a lab: its topology alone."""
-    return SimpleNamespace(topology=topology, name=topology.name)
+    """A double of a lab: its topology, and nodes that are their names."""
+    return SimpleNamespace(topology=topology, name=topology.name, node=str)
 
 
 @pytest.mark.parametrize("name", sorted(trials.shipped()))
@@ -174,11 +174,26 @@ class DoubleChaos:
         del hits, told
 
 
+class DoubleAudit:
+    """A double of the look at Pacemaker; `wrong` is what it finds after the first time."""
+
+    wrong = ""
+
+    def __init__(self, masters: tuple[str, ...]) -> None:
+        self.masters, self.looks = masters, 0
+
+    def observe(self) -> Observation:
+        self.looks += 1
+        bad = DoubleAudit.wrong if self.looks > 1 else ""
+        return Observation(ok=not bad, seen=bad or "as before")
+
+
 @pytest.fixture
 def trial(monkeypatch: pytest.MonkeyPatch, topology: Topology) -> Trial:
     monkeypatch.setattr(scenario, "Chaos", DoubleChaos)
     monkeypatch.setattr(scenario, "steady", lambda _: Observation(ok=True, seen="steady"))
     monkeypatch.setattr(DoubleChaos, "broken", "")
+    monkeypatch.setattr(scenario, "Audit", DoubleAudit)
     steps = (Step(verb="fault", value="crash", target="m", hold_ms=1), Step(verb="wait", value="1ms", for_ms=1))
     wanted = Scenario(name="x", steps=steps, settle_ms=1)
     return Trial(lab_of(topology), wanted, DoubleInstruments(), threading.Event(), 1)  # type: ignore[arg-type]
@@ -228,6 +243,13 @@ def test_a_lab_that_does_not_come_back_is_an_error(trial: Trial, monkeypatch: py
     with pytest.raises(HealFailed, match="m is exited"):
         trial.carry_out()
     assert not trial.instruments.running  # type: ignore[attr-defined]
+
+
+def test_a_lab_whose_pacemaker_was_changed_did_not_come_back(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DoubleAudit, "wrong", "the CIB of m2 differs in opt-stonith-enabled")
+    monkeypatch.setattr(scenario, "STEADY_S", 0.01)
+    with pytest.raises(HealFailed, match="m2 differs"):
+        trial.carry_out()
 
 
 def test_the_same_seed_chooses_the_same(trial: Trial) -> None:
