@@ -38,11 +38,15 @@ docker: images ## each image on its own
 e2e: images ## a real 3m3w lab, with the installed halab
 	@$(BIN)/pytest tests/e2e
 
-test: images ## set everything up and run all tests
+browser: # for the tests that look at pages; where it cannot be installed they are skipped, and say so
+	@command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && echo "installing Chromium" && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || true
+
+test: images browser ## set everything up and run all tests
 	@$(BIN)/pytest tests/unit tests/docker tests/e2e -m "not addons and not ceph"
 	@$(BIN)/pytest tests/e2e --distribution k3s -m distribution
 
-test-addons: images ## every add-on used on a real lab; the first time their programs are built, which takes minutes
+test-addons: images browser ## every add-on used on a real lab; the first time their programs are built, which takes minutes
 	@$(BIN)/halab images build --addons
 	@$(BIN)/pytest tests/e2e -m addons
 
