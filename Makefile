@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help engine start test check unit docker e2e test-k3s test-addons test-ceph bench images clean destroy
+.PHONY: help engine browser start test check unit docker e2e test-k3s test-addons test-ceph bench images clean destroy
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12

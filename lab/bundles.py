@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING
 from lab.topology.reader import documents
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lab.addons import Addon, Object
     from lab.images import Builder
+
+
+def obtain(builder: Builder, chosen: Iterable[Addon]) -> None:
+    """Download or build what add-ons want beside their pods' images: published manifests, and Helm. Raises ImageError."""
+    for word in ("helm", *dict.fromkeys(word for addon in chosen for word in addon.bundles)):
+        builder.obtain(word)
 
 
 def read(builder: Builder, addon: Addon, known: dict[str, tuple[Object, ...]]) -> tuple[Object, ...]:

@@ -35,10 +35,12 @@ def images_command() -> None:
 
 @images_command.command("build", epilog="Example: halab images build --distribution upstream")
 @click.option("--distribution", type=DISTRIBUTIONS, default=None, help="Build for this one; else for the first that can be had.")
-@click.option("--addons", is_flag=True, help="Also the images of all add-ons' pods, which are else made when an add-on is first enabled.")
+@click.option("--addons", is_flag=True, help="Also all that add-ons want: their pods' images, Helm; else made when one is first enabled.")
 @option_output
 def build_command(distribution: str | None, addons: bool, output: str) -> None:
     """Make what is missing: downloaded where that can be reached, else built from Go modules and Debian's packages."""
+    from lab import addons as every
+    from lab import bundles
     from lab.choose import choose
     from lab.cli import output as out
     from lab.images import BESIDE
@@ -49,6 +51,8 @@ def build_command(distribution: str | None, addons: bool, output: str) -> None:
         choice = choose(("k3s", "upstream"), builder, distribution or "")
         words = list(builder.versions.addons) if addons else []
         PodImages(builder).make(words)
+        if addons:
+            bundles.obtain(builder, map(every.find, every.names()))
     for reason in choice.why_not:
         click.echo(f"not used: {reason}", err=True)
     name = choice.distribution.image
