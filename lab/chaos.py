@@ -194,9 +194,10 @@ class Chaos:
                 faults.find(hit.fault).heal(site, hit)
                 healed.append(hit)
             except (LabError, KeyError) as error:
-                why = "this halab knows no such fault" if hit.fault not in faults.names() else error
-                said = f"{hit.fault} on {site.node.name} could not be healed: {why}"
-                errors.append(HealFailed(said, f"`halab fault heal {self.lab.name}` tries again"))
+                unknown = hit.fault not in faults.names()
+                said = f"{hit.fault} on {site.node.name} could not be healed: {'this halab knows no such fault' if unknown else error}"
+                again = f"`halab fault heal {self.lab.name}`"
+                errors.append(HealFailed(said, f"the halab that injected it heals it: {again} there" if unknown else f"{again} tries again"))
         try:
             if {hit.id for hit in record.read(site.engine, [site.node])} <= {hit.id for hit in left}:
                 site.engine.start(site.node.container)  # it may have been shot while the fault was on; one that runs stays as it is

@@ -178,10 +178,7 @@ ASK = ("crm_mon", "-1", "--output-as=xml", "--include=none,nodes,dc,fencing")
 
 def view(xml: str) -> View:
     """Read the answer to ASK; a master whose cluster stack does not answer yet sees nobody."""
-    try:
-        root = ET.fromstring(xml)  # noqa: S314 (said by the lab's own machines)
-    except ET.ParseError:
-        return View()
+    root = _root(xml)
     good = {"online": "true", "pending": "false", "unclean": "false"}
     members = frozenset(row.get("name", "") for row in root.iterfind("nodes/node") if all(row.get(key) == word for key, word in good.items()))
     dc = root.find("summary/current_dc")
@@ -196,11 +193,7 @@ def settings(xml: str) -> dict[str, str]:
 
     Empty where the cluster stack does not answer.
     """
-    try:
-        root = ET.fromstring(xml)  # noqa: S314 (said by the lab's own machines)
-    except ET.ParseError:
-        return {}
-    parts = [part for part in root if part.tag != "nodes"]
+    parts = [part for part in _root(xml) if part.tag != "nodes"]
     found = {item.get("id", ""): " ".join(f"{key}={value}" for key, value in sorted(item.items())) for part in parts for item in part.iter()}
     found.pop("", None)
     return found
@@ -208,12 +201,17 @@ def settings(xml: str) -> dict[str, str]:
 
 def idle(xml: str) -> tuple[str, ...]:
     """Read from `crm_mon --inactive` which resources do not run, or are blocked; Pacemaker itself where it does not answer."""
+    rows = _root(xml).findall(".//resource")
+    wrong = {row.get("id", "") for row in rows if row.get("active") != "true" or row.get("blocked") == "true"}
+    return tuple(sorted(wrong)) if rows else ("Pacemaker",)
+
+
+def _root(xml: str) -> ET.Element:
+    """Read an answer; one of a cluster stack that does not answer says nothing."""
     try:
-        root = ET.fromstring(xml)  # noqa: S314 (said by the lab's own machines)
+        return ET.fromstring(xml)  # noqa: S314 (said by the lab's own machines)
     except ET.ParseError:
-        return ("Pacemaker",)
-    rows = root.iterfind(".//resource")
-    return tuple(sorted({row.get("id", "") for row in rows if row.get("active") != "true" or row.get("blocked") == "true"}))
+        return ET.Element("nothing")
 
 
 def _moment(text: str) -> float:

@@ -8,7 +8,7 @@
 #   RUNNER tests/uservm/check.sh images.tar.zst
 #
 # Every step prints what it does and its seconds; the first one that fails ends it. SLOW multiplies the time-outs (default 10: emulation).
-# PART=host looks only at what the kernel and the engine decide (machines, networks, netem, IPMI) and does not wait for Kubernetes: a third of the time.
+# PART=host looks only at what the kernel and the engine decide (machines, networks, netem, IPMI) and does not wait for Kubernetes.
 set -euo pipefail
 checkout=$(cd "$(dirname "$0")/../.." 2>/dev/null && pwd)
 [ -e "$checkout/pyproject.toml" ] || checkout=/root/halab # laid there by a runner that copies this script alone

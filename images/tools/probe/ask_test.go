@@ -181,18 +181,6 @@ func TestARPCountsAnAnswerForOneQuestionAlone(t *testing.T) {
 	}
 }
 
-func TestARPTwoWhoAnswerOneQuestionAreTwo(t *testing.T) {
-	w := &wire{}
-	a := arpOn(w)
-	a.close(a.open())
-	question := a.open()
-	w.put(1, false)
-	w.put(2, false)
-	if both, _ := a.close(question); len(both) != 2 {
-		t.Error(both)
-	}
-}
-
 func number(field int, value uint64) []byte {
 	return binary.AppendUvarint([]byte{byte(field << 3)}, value)
 }
