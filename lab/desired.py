@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lab import roles
+from lab import nginx, roles
 from lab.node import container_name
 from lab.spec import (
     CPU_SHARES,
@@ -88,6 +88,7 @@ def _container(topology: Topology, node: Node, distribution: Distribution, tags:
         machine=node.role is not Role.BMC,
         engine_socket=node.role is Role.BMC,
         cpu_shares=MASTERS_SHARES if node.role in {Role.MASTER, Role.BMC} else CPU_SHARES,
+        sysctls=nginx.SYSCTLS if node.role is Role.LOADBALANCER else {},
         labels={LABEL: lab, LABEL_NODE: node.name, LABEL_ROLE: node.role.value, LABEL_DISTRIBUTION: distribution.name},
         volumes={f"{name}-{purpose}": path for purpose, path in role.volumes(node, distribution).items()},
     )

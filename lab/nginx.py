@@ -8,6 +8,17 @@ from lab.topology.model import KUBERNETES_PORT
 
 STATUS_PORT = 8080
 STATUS_PATH = "/stub_status"
+SYSCTLS = {
+    # nginx can turn keepalive probes on for its connections to the masters (proxy_socket_keepalive), but not say when: the kernel's default is
+    # after two hours. A silent connection to a master that vanished without a word ends after 5 + 3 * 2 s.
+    "net.ipv4.tcp_keepalive_time": "5",
+    "net.ipv4.tcp_keepalive_intvl": "2",
+    "net.ipv4.tcp_keepalive_probes": "3",
+    # One with unanswered data is not probed, but sends it again for 15 minutes by default (tcp_retries2=15); with 5, for 12.6 s on a bridge
+    # (kernel's ip-sysctl: the sum of 6 doubling time-outs from 200 ms).
+    "net.ipv4.tcp_retries2": "5",
+}
+"""Kernel parameters of the load balancer's network."""
 
 if TYPE_CHECKING:
     from lab.topology.model import Topology
@@ -55,7 +66,7 @@ stream {{
         proxy_next_upstream_tries {max(2, len(topology.masters))};
         # Watches may be silent for minutes (bookmarks come once a minute); kubectl exec and port-forward for longer.
         proxy_timeout 1h;
-        # A master that vanished without a word is noticed by keepalive probes, not by the time-out above.
+        # A master that vanished without a word is noticed by keepalive probes (SYSCTLS says when), not by the time-out above.
         proxy_socket_keepalive on;
     }}
 }}

@@ -54,6 +54,7 @@ class ContainerSpec:
     `machine` says that systemd is PID 1 and that the node needs a machine's privileges (lab/engine.py explains each); without it
     the container has none, but `engine_socket`, if it is named, is mounted there: for the baseboard controllers, which switch power.
     `cpu_shares` is its weight among containers when the processors are busy (cgroups' cpu.shares).
+    `sysctls` are kernel parameters of its own network namespace.
     `ports` maps a TCP port of the container to one of the host's 127.0.0.1. `more` maps a further network to the address on it.
     """
 
@@ -69,6 +70,7 @@ class ContainerSpec:
     machine: bool = True
     cpu_shares: int = CPU_SHARES
     engine_socket: bool = False
+    sysctls: dict[str, str] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
         """A short hash of all that cannot be changed without making the container anew.

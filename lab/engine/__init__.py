@@ -164,12 +164,12 @@ class Engine(AgentCalls, ImageCalls, PowerCalls, RunCalls):
         """Make a node's container, not started."""
         ports = {f"{inside}/tcp": ("127.0.0.1", outside or None) for inside, outside in spec.ports.items()}
         binds = {volume: {"bind": path, "mode": "rw"} for volume, path in spec.volumes.items()}
+        more: dict[str, Any] = {"port_bindings": ports, "network_mode": spec.network, "cpu_shares": spec.cpu_shares}
         if spec.machine:
-            host = self.machine(privileged=privileged, binds=binds, port_bindings=ports, network_mode=spec.network, cpu_shares=spec.cpu_shares)
+            host = self.machine(privileged=privileged, binds=binds, sysctls=spec.sysctls, **more)
         else:
             binds |= {self.socket_path(): {"bind": SOCKET, "mode": "rw"}} if spec.engine_socket else {}
-            more = {"binds": binds, "port_bindings": ports, "network_mode": spec.network, "cpu_shares": spec.cpu_shares}
-            host = self._api.create_host_config(**UNPRIVILEGED, **more)
+            host = self._api.create_host_config(**UNPRIVILEGED, binds=binds, **more)
         # The alias lets nodes call each other by name, through the engine's resolver.
         endpoint = EndpointConfig(self._api.api_version, ipv4_address=spec.ip, aliases=[spec.hostname])
         hint = "a container of that name that is not this lab's is never touched: remove or rename it" if self.owner(spec.name) == "" else ""

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ import pytest
 from labs import HALAB
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from labs import Cli, Distribution, Inside
 
 
@@ -77,7 +80,7 @@ FAULTS = [
     (("partition", "role:master", "shape=ring"),),
     (("loss", "m2", "percent=5"), ("rate", "w3", "rate=1mbit"), ("latency", "m", "delay=60ms", "jitter=5ms")),
     (("corrupt", "w1", "percent=10"), ("reorder", "w2"), ("cpu", "w3", "cores=0.1"), ("memory", "w2", "spare=24m")),
-    (("disk-slow", "m3", "fsync=100ms"), ("disk-full", "m2")),
+    (("disk-slow", "m3", "fsync=100ms"), ("disk-full", "m2"), ("bmc-unreachable", "m")),
     (("vip-lost", "@vip-holder"), ("clock-skew", "m", "unit=apiserver", "by=-5m"), ("clock-skew", "w1", "unit=kubelet", "by=+1h")),
 ]  # fmt: skip
 """Each group is injected one after the other, then stands together for a moment, and is healed at once: whole, and in the right order."""
@@ -138,14 +141,47 @@ def test_a_master_that_accepts_and_cannot_serve_gets_no_turn(inside: Inside, hal
         return [row for row in rows if " down;" in row]
 
     assert out() == []
-    halab("fault", "inject", inside.lab, "service-hang", victim["name"], "--set", f"unit={unit}")
     try:
-        inside.eventually("the load balancer passes it over", lambda: len(out()) == 1 and victim["ip"] in out()[0], 60)
+        with watches_through_the_load_balancer(inside, halab, victim["ip"]) as held:
+            halab("fault", "inject", inside.lab, "service-hang", victim["name"], "--set", f"unit={unit}")
+            inside.eventually("the load balancer passes it over", lambda: len(out()) == 1 and victim["ip"] in out()[0], 60)
+            # Its kernel answers keepalive probes: they alone would never end.
+            inside.eventually("who was connected to it is let go", lambda: not held(), 20)
         assert f"{victim['name']} does not serve" in inside.run("lb", "journalctl", "-u", "halab-balance", "--no-pager")
         assert all(inside.kubectl("get", "--raw", "/readyz") == "ok" for _ in range(6))
     finally:
         halab("fault", "heal", inside.lab)
     inside.eventually("it has its turns again", lambda: out() == [], 120)
+    wait_whole(inside)
+
+
+@contextmanager
+def watches_through_the_load_balancer(inside: Inside, halab: Cli, ip: str) -> Iterator[Callable[[], bool]]:
+    """Connections that are silent for minutes, some of them to the master of this address; gives a function that tells whether it has any."""
+
+    def held() -> bool:
+        return bool(inside.run("lb", "ss", "-Htn", "state", "established", "dst", ip, "dport", "=", ":6443").strip())
+
+    argv = [str(HALAB), "kubectl", inside.lab, "--", "get", "nodes", "--watch"]
+    watchers = [subprocess.Popen(argv, env=halab.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(6)]
+    try:
+        inside.eventually("a watch goes to it", held, 30)
+        yield held
+    finally:
+        for watcher in watchers:
+            watcher.terminate()
+            watcher.wait()
+
+
+def test_the_load_balancer_lets_go_of_a_master_that_vanished(inside: Inside, halab: Cli) -> None:
+    victim = inside.status()["nodes"][2]
+    with watches_through_the_load_balancer(inside, halab, victim["ip"]) as held:
+        try:
+            halab("fault", "inject", inside.lab, "power-cut", victim["name"])
+            # Of itself kubectl notices after 45 s (client-go asks a silent connection after 30 s, and waits 15 s), other clients never.
+            inside.eventually("the load balancer ends them", lambda: not held(), 30)
+        finally:
+            halab("fault", "heal", inside.lab)
     wait_whole(inside)
 
 

@@ -1,4 +1,4 @@
-"""Who gets a turn at the load balancer: the program itself, run with doubles of curl, nginx and sleep that play what masters answer."""
+"""Who gets a turn at the load balancer: the program itself, run with doubles of curl, nginx, ss and sleep that play what masters answer."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ PROGRAM = Path(__file__).parents[2] / "images/loadbalancer/files/usr/local/sbin/
 SLEEP = '#!/bin/sh\nn=$(($(cat "$ROUND") + 1)); echo $n > "$ROUND"; test -e "$ANSWERS/$n"\n'
 CURL = '#!/bin/sh\ncat "$ANSWERS/$(cat "$ROUND")"\n'
 NGINX = '#!/bin/sh\ncp "$HALAB_ETC/upstream.conf" "$ANSWERS/reloaded.$(cat "$ROUND")"\n'
+SS = '#!/bin/sh\necho "$@" >> "$ANSWERS/cut"\n'
 DOWN = "000 200 200"
 UP = "200 200 401"
 NOBODY = "000 500 000"
@@ -23,7 +24,7 @@ def play(folder: Path, *rounds: str) -> tuple[list[str], dict[int, list[str]]]:
     answers, etc, programs = (folder / name for name in ("answers", "etc", "bin"))
     for made in (answers, etc, programs):
         made.mkdir()
-    for name, text in {"sleep": SLEEP, "curl": CURL, "nginx": NGINX}.items():
+    for name, text in {"sleep": SLEEP, "curl": CURL, "nginx": NGINX, "ss": SS}.items():
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)
     for number, codes in enumerate(rounds, 1):
@@ -53,3 +54,9 @@ def test_two_answers_in_a_row_make_a_change_and_somebody_is_always_tried(
     tmp_path: Path, rounds: tuple[str, ...], said: list[str], down: dict[int, list[str]]
 ) -> None:
     assert play(tmp_path, *rounds) == (said, down)
+
+
+def test_connections_to_a_master_that_does_not_even_answer_are_ended_once(tmp_path: Path) -> None:
+    wrong = "000 500 200"
+    assert len(play(tmp_path, wrong, wrong, wrong)[0]) == 2
+    assert (tmp_path / "answers" / "cut").read_text() == "-K dst 172.30.0.49 dport = :6443\n"
