@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from docker.types import EndpointConfig
 
+from lab.engine.running import hang_up
 from lab.engine.told import told
 
 if TYPE_CHECKING:
@@ -73,4 +74,4 @@ class Conversation:
 
     def close(self) -> None:
         """Hang up."""
-        self._sock.close()
+        hang_up(self._sock)

@@ -20,6 +20,17 @@ class Result:
     output: str
 
 
+def hang_up(sock: Any) -> None:  # noqa: ANN401 (docker's socket has several classes)
+    """Close a socket that docker took out of an HTTP answer, the answer first.
+
+    An answer that is closed after its socket fails to flush it, and Python 3.13 and later print that, a traceback, whenever it is collected.
+    """
+    response = getattr(sock, "_response", None)  # where docker keeps it, so that it is not collected earlier
+    if response is not None:
+        response.close()
+    sock.close()
+
+
 class RunCalls:
     """What runs commands and reads what they print; a part of Engine."""
 
@@ -49,9 +60,10 @@ class RunCalls:
             for chunk in chunks:
                 raw.sendall(chunk)
             raw.shutdown(1)
-        output = b"".join(chunk for _, chunk in frames.frames_iter(sock, tty=False))  # type: ignore[no-untyped-call]
-        sock.close()
-        return output
+        try:
+            return b"".join(chunk for _, chunk in frames.frames_iter(sock, tty=False))  # type: ignore[no-untyped-call]
+        finally:
+            hang_up(sock)
 
     def logs(self, container: str) -> str:
         """Give what PID 1 printed."""

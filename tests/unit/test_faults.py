@@ -119,6 +119,14 @@ def test_all_counters_are_added_up() -> None:
     assert network.dropped(site(), "counter packets 0 bytes 0 drop") == ""
 
 
+def test_a_loss_on_a_quiet_node_is_shown_by_questions_of_its_own() -> None:
+    engine = EngineDouble({"nft -f -": Result(0, "counter packets 3 bytes 252 drop")})
+    place, fault, one = site("w1", engine), network.Loss(), hit("loss")
+    assert "3 packets dropped" in fault.inject(place, one)
+    assert "3 packets dropped" in fault.proof(place, one)
+    assert all(f"-W 1 {node.ip} " in line for line in engine.asked for node in TOPOLOGY.machines if node.name != "w1")
+
+
 @pytest.mark.parametrize(("word", "value"), [("500us", 0.5), ("100ms", 100), ("1.5s", 1500), ("5", None), ("-1s", None), ("1m", None)])
 def test_times_of_tc(word: str, value: float | None) -> None:
     assert delay.milliseconds(word) == value
