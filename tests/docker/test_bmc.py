@@ -107,6 +107,15 @@ def test_power_goes_off_and_on_by_ipmi(rack: Rack) -> None:
     assert state(node) == "exited"
 
 
+def test_a_machine_too_slow_to_be_silenced_is_switched_off_all_the_same(rack: Rack) -> None:
+    node = rack.node("m", {LABEL_LAB: LAB, LABEL_NODE: "m"})
+    node.exec(["sh", "-c", "printf '#!/bin/sh\nsleep 30\n' > /usr/local/bin/nft && chmod 755 /usr/local/bin/nft"])
+    ask = asker(rack)
+    assert ask("m", "power", "off")[0] == 0
+    assert state(node) == "exited"
+    assert b"not silenced" in rack.made[-1].get_logs()[0]
+
+
 def test_what_is_not_the_labs_is_refused(rack: Rack) -> None:
     rack.node("m", {LABEL_LAB: LAB, LABEL_NODE: "m"})
     foreign = [rack.node("m2", {}), rack.node("m3", {LABEL_LAB: "another", LABEL_NODE: "m3"}), rack.node("w1", {LABEL_LAB: LAB, LABEL_NODE: "w2"})]
