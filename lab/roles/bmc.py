@@ -22,7 +22,10 @@ def command(topology: Topology, node: str, *words: str) -> list[str]:
     """Give the command that speaks to a node's controller, as it is run in the controllers' container."""
     place = ["-H", str(topology.bmc.ip), "-p", str(topology.ipmi_port(node))]
     # Cipher suite 3 is what the controllers have; ipmitool 1.8.19 would try 17 first (its issue 363).
-    return ["ipmitool", "-I", "lanplus", "-C", "3", *place, "-U", IPMI_USER, "-f", PASSWORD_FILE, *words]
+    # A controller answers when it is done: starting a machine takes a slow host longer than the five seconds after which ipmitool gives up by
+    # default (seen under emulation); four times five are what a controller waits for the engine.
+    patience = ["-N", "5", "-R", "4"]
+    return ["ipmitool", "-I", "lanplus", "-C", "3", *patience, *place, "-U", IPMI_USER, "-f", PASSWORD_FILE, *words]
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,7 +136,8 @@ def test_a_stranger_without_the_password_gets_nothing(rack: Rack) -> None:
     controllers = rack.made[-1]
     words = [word if word != "-f" else "-P" for word in command(rack.topology, "m", "power", "off")]
     words[words.index("-P") + 1] = wrong
-    code, _ = controllers.exec([*words[:1], "-R", "1", "-N", "1", *words[1:]])
+    words[words.index("-N") + 1] = words[words.index("-R") + 1] = "1"
+    code, _ = controllers.exec(words)
     assert code != 0
     assert state(node) == "running"
     assert json.loads(controllers.exec(["cat", "/etc/halab/bmc.json"])[1])["password"] != wrong
