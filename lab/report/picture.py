@@ -39,9 +39,13 @@ def draw(report: Report) -> bytes:
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.12, 1.05 / figure.get_figheight(), 0.86, 1 - FRAME_IN / figure.get_figheight()))
     _lanes(axes, report)
+    free = report.span[0]
     for blow in report.blows:
         axes.axvline(blow.t, color=COLOURS["fault"], linewidth=1, linestyle="--")
+        if blow.t < free:  # two names on each other are none; the fault's bar bears it, too
+            continue
         axes.annotate(named(blow), (blow.t, 0), xytext=(3, 2), textcoords="offset points", fontsize=7, color=COLOURS["fault"], annotation_clip=False)
+        free = blow.t + len(named(blow)) * LETTER * (report.span[1] - report.span[0])
     figure.text(0.01, 1 - 0.22 / figure.get_figheight(), f"{OUTCOMES[report.outcome]}: {report.title}", fontsize=12, weight="bold", va="center")
     figure.text(0.01, 1 - 0.47 / figure.get_figheight(), report.sentence[:170], fontsize=8.5, va="center")
     _legend(axes, report)

@@ -68,7 +68,8 @@ class Step:
         """Say it in a few words."""
         options = " ".join(f"{key}={value}" for key, value in self.options.items())
         parts = [self.verb, self.value or " ".join(self.words), f"at {self.target}" if self.target else "", options]
-        held = f"for {fields.spell(self.for_ms or self.hold_ms)}" if self.for_ms or self.hold_ms else ""
+        long = 0 if self.verb == "wait" else self.for_ms or self.hold_ms  # a wait's value says how long
+        held = f"for {fields.spell(long)}" if long else ""
         return " ".join(part for part in (*parts, held) if part)
 
 
