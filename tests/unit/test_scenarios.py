@@ -298,3 +298,8 @@ def test_what_is_no_random_fault(text: str) -> None:
 def test_a_run_that_did_not_go_as_written_is_no_pass(states: list[tuple[str, str, str]], outcome: str) -> None:
     events = [Event(float(number), "step", {"index": i, "text": text, "state": state}) for number, (i, text, state) in enumerate(states)]
     assert trials.steps_verdict(history(events)).outcome == outcome
+
+
+def test_a_step_says_once_how_long_it_is() -> None:
+    assert Step(verb="wait", value="15s", for_ms=15_000).describe() == "wait 15s"
+    assert Step(verb="fault", value="crash", target="w1", hold_ms=8_000).describe() == "fault crash at w1 for 8s"
