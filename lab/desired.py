@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from lab.topology.model import Node, Topology
 
 MASTERS_SHARES = 4 * CPU_SHARES
-"""Of masters, and of the controllers that shoot them: on a busy host workloads wait, not the token whose loss costs a master its power.
+"""Of masters, of the controllers that shoot them, and of the load balancer: on a busy host workloads wait, not the token whose loss costs a
+master its power, nor nginx, which needs little and which everybody waits for.
 
 Four times a worker's: real masters share no processor with workers at all.
 """
@@ -87,7 +88,7 @@ def _container(topology: Topology, node: Node, distribution: Distribution, tags:
         more={management_name(lab): str(topology.management_ip(node))} if node.role is Role.MASTER else {},
         machine=node.role is not Role.BMC,
         engine_socket=node.role is Role.BMC,
-        cpu_shares=MASTERS_SHARES if node.role in {Role.MASTER, Role.BMC} else CPU_SHARES,
+        cpu_shares=CPU_SHARES if node.role is Role.WORKER else MASTERS_SHARES,
         sysctls=nginx.SYSCTLS if node.role is Role.LOADBALANCER else {},
         labels={LABEL: lab, LABEL_NODE: node.name, LABEL_ROLE: node.role.value, LABEL_DISTRIBUTION: distribution.name},
         volumes={f"{name}-{purpose}": path for purpose, path in role.volumes(node, distribution).items()},

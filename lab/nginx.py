@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from lab.topology.model import KUBERNETES_PORT
 
+CONNECTIONS = 4096
+"""How many a worker keeps, clients' and masters' together: each use of the API takes two."""
 STATUS_PORT = 8080
 STATUS_PATH = "/stub_status"
 SYSCTLS = {
@@ -42,12 +44,14 @@ def conf(topology: Topology) -> str:
     port = KUBERNETES_PORT
     return f"""load_module modules/ngx_stream_module.so;
 worker_processes 1;
+# A file for each connection, and a few; a service has 1024 otherwise (systemd's default).
+worker_rlimit_nofile {2 * CONNECTIONS};
 error_log stderr warn;
 pid /run/nginx.pid;
 # After a reload, who is connected stays so for this long: a kubectl exec is not cut at once, and old workers do not pile up.
 worker_shutdown_timeout 10m;
 events {{
-    worker_connections 4096;
+    worker_connections {CONNECTIONS};
 }}
 stream {{
     upstream kubernetes {{

@@ -15,8 +15,14 @@ CURL = '#!/bin/sh\ncat "$ANSWERS/$(cat "$ROUND")"\n'
 NGINX = '#!/bin/sh\ncp "$HALAB_ETC/upstream.conf" "$ANSWERS/reloaded.$(cat "$ROUND")"\n'
 SS = '#!/bin/sh\necho "$@" >> "$ANSWERS/cut"\n'
 DOWN = "000 200 200"
+BUSY = "late 200 200"
 UP = "200 200 401"
 NOBODY = "000 500 000"
+
+
+def answer(index: int, code: str) -> str:
+    """Write what curl does: the URL's number, the code, the seconds until it was connected. `late`: taken, but not answered in time."""
+    return f"{index} {'000' if code == 'late' else code} {'0.000000' if code == '000' else '0.000123'}\n"
 
 
 def play(folder: Path, *rounds: str) -> tuple[list[str], dict[int, list[str]]]:
@@ -28,7 +34,7 @@ def play(folder: Path, *rounds: str) -> tuple[list[str], dict[int, list[str]]]:
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)
     for number, codes in enumerate(rounds, 1):
-        (answers / str(number)).write_text("".join(f"{index} {code}\n" for index, code in enumerate(codes.split())))
+        (answers / str(number)).write_text("".join(map(answer, range(3), codes.split())))
     (etc / "upstream.conf").write_text("server 172.30.0.48:6443 down;  # m2\n")  # left by an earlier life
     (etc / "masters").write_text("m 172.30.0.49 6443\nm2 172.30.0.48 6443\nm3 172.30.0.47 6443\n")
     (folder / "round").write_text("0")
@@ -56,7 +62,21 @@ def test_two_answers_in_a_row_make_a_change_and_somebody_is_always_tried(
     assert play(tmp_path, *rounds) == (said, down)
 
 
-def test_connections_to_a_master_that_does_not_even_answer_are_ended_once(tmp_path: Path) -> None:
-    wrong = "000 500 200"
-    assert len(play(tmp_path, wrong, wrong, wrong)[0]) == 2
-    assert (tmp_path / "answers" / "cut").read_text() == "-K dst 172.30.0.49 dport = :6443\n"
+CUT = "-K dst 172.30.0.49 dport = :6443\n"
+
+
+@pytest.mark.parametrize(
+    ("rounds", "cut"),
+    [
+        (("000 500 200",) * 3, CUT * 2),  # what answers, and wrong, is not cut off
+        ((BUSY,) * 3, ""),  # late is not gone: its kernel takes connections
+        ((BUSY,) * 4, CUT),
+        ((BUSY, BUSY, UP, BUSY, BUSY, BUSY), ""),
+        (("000 000 000",) * 5, ""),  # where nobody answers, it may be the host
+        ((NOBODY,) * 3 + (DOWN, DOWN), CUT),
+    ],
+)
+def test_connections_to_a_master_that_does_not_even_answer_are_ended(tmp_path: Path, rounds: tuple[str, ...], cut: str) -> None:
+    play(tmp_path, *rounds)
+    ended = tmp_path / "answers" / "cut"
+    assert (ended.read_text() if ended.exists() else "") == cut
