@@ -131,7 +131,7 @@ def test_the_resource_agent_keeps_the_contract(machine: Make) -> None:
     node.eventually("the watcher tells of its return", lambda: told() == "101")
     assert [act("stop"), act("stop"), act("monitor")] == [0, 0, 7]
     assert told() == "1010"
-    node.eventually("the watcher is gone", lambda: node.run("pgrep", "-f", "apiserver watch")[0] == 1, 10)
+    node.eventually("the watcher is gone", lambda: node.run("pgrep", "-f", "apiserver watch")[0] == 1, 30)
     assert act("nonsense") == 3
 
 
