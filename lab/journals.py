@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 FOLDER = "/var/log/journal"
 READ_S = 60.0
 """For one machine's journal; an hour of a master's is some megabytes."""
+LATE_S = 10.0
+"""A journal that begins later than this after `begin` has lost lines: machines have written before they were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +48,27 @@ def collect(engine: Engine, nodes: Iterable[NodeHandle], image: str, wall: float
     rows = list(nodes)
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda node: _one(engine, node, image, wall), rows))
-    kept = tuple(entry for text, node in zip(found, rows, strict=True) for entry in entries(node.name, text[0]) if entry.t >= begin)
-    return Journals(kept, tuple(text[1] for text in found if text[1]))
+    kept = tuple(entry for text, node in zip(found, rows, strict=True) for entry in entries(node.name, text[0][1:]) if entry.t >= begin)
+    problems = (text[1] or lost(node.name, text[0], begin) for text, node in zip(found, rows, strict=True))
+    return Journals(kept, tuple(filter(None, problems)))
 
 
-def _ask(since: float) -> list[str]:
-    return ["journalctl", "--no-pager", "--quiet", "-o", "json", f"--output-fields={FIELDS}", f"--since=@{int(since)}"]
+def lost(name: str, lines: Sequence[str], begin: float) -> str:
+    """Say what a machine's journal lacks, by its oldest entry (the first line); empty where it reaches back to `begin`."""
+    oldest = next(entries(name, lines[:1]), None)
+    if oldest is None or oldest.t <= begin + LATE_S:
+        return ""
+    return f"journal of {name}: it begins {oldest.t - begin:.0f} s late; older lines had to make room (SystemMaxUse in its journald.conf)"
+
+
+def _ask(since: float, files: str = "") -> list[str]:
+    """Ask for the oldest entry that there is, and then for all of them from `since` on."""
+    journal = f"journalctl --no-pager --quiet -o json {files}"
+    return ["sh", "-c", f"{journal} --output-fields=MESSAGE | head -n 1; {journal} --output-fields={FIELDS} --since=@{int(since)}"]
 
 
 def _one(engine: Engine, node: NodeHandle, image: str, wall: float) -> tuple[list[str], str]:
-    """Give a machine's entries as lines, or why there are none."""
+    """Give a machine's oldest entry and those that were asked for as lines, or why there are none."""
     try:
         state = engine.inspect(node.container)["State"]["Status"]
         if state == "running":
@@ -74,8 +87,7 @@ def _elsewhere(engine: Engine, node: NodeHandle, image: str, wall: float) -> lis
     try:
         engine.put(helper, [File(path=f"/journal/{name}", content=content) for name, content in files.items()])
         engine.start(helper)
-        argv: Sequence[str] = ["sh", "-c", 'exec "$@" $(printf -- "--file=%s " /journal/*)', "sh", *_ask(wall)]
-        result = engine.run(helper, argv, timeout_s=READ_S)
+        result = engine.run(helper, _ask(wall, '$(printf -- "--file=%s " /journal/*)'), timeout_s=READ_S)
     finally:
         engine.remove_container(helper)
     if result.code != 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lab.probes import SPACE, Ground, target
 from lab.wait import Observation, tried, until
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 READY_S = 90.0
 """For six pods of an image that every node has: some seconds on a quiet machine."""
-GONE_S = 60.0
-"""For the namespace to vanish; pods take two seconds to end, the namespace's controller some more."""
+GONE_S = 300.0
+"""For the namespace to vanish. Pods take two seconds to end; what half an hour of writing left is some 20,000 objects, and took more than a
+minute."""
 EVERY_S = 0.3
 
 
@@ -37,15 +38,26 @@ def await_askers(cluster: Cluster, wanted: int, say: Callable[[str], None]) -> N
         _await("the asking pods", lambda: _count(cluster, path, "numberReady", wanted), READY_S, say)
 
 
-def remove(cluster: Cluster) -> None:
+def remove(cluster: Cluster, say: Callable[[str], None]) -> None:
     """Remove the namespace and wait until it is gone; one that is not there is fine. Raises LabError where the API does not answer."""
 
-    def there() -> bool:
-        return any(item["metadata"]["name"] == SPACE for item in cluster.get("/api/v1/namespaces")["items"])
+    def left() -> list[dict[str, Any]]:
+        return [item for item in cluster.get("/api/v1/namespaces")["items"] if item["metadata"]["name"] == SPACE]
 
-    if there():
+    def gone() -> Observation:
+        found = left()
+        return Observation(ok=not found, seen="; ".join(map(_remaining, found)))
+
+    if left():
         cluster.request("DELETE", f"/api/v1/namespaces/{SPACE}", {"propagationPolicy": "Background"})
-        _await(f"namespace {SPACE} gone", lambda: Observation(ok=not there(), seen="still there"), GONE_S, lambda _: None)
+        _await(f"namespace {SPACE} gone", gone, GONE_S, say)
+
+
+def _remaining(space: dict[str, Any]) -> str:
+    """Say what keeps a namespace, in the words of its controller."""
+    conditions = space.get("status", {}).get("conditions", ())
+    messages = [row.get("message", "") for row in conditions if row.get("type") == "NamespaceContentRemaining" and row.get("status") == "True"]
+    return f"namespace {SPACE} is still there{'. ' if messages else ''}{' '.join(messages)}"
 
 
 def _count(cluster: Cluster, path: str, word: str, wanted: int) -> Observation:

@@ -238,7 +238,7 @@ class Instruments:
                 engine.remove_container(container)
         self._agent = ""
         with self.lab.cluster() as cluster:
-            probe_target.remove(cluster)
+            probe_target.remove(cluster, self._say)
         for node in self.lab.topology.nodes:
             # A node that does not run keeps its files until the next start of an instrument finds it running.
             with contextlib.suppress(EngineError):

@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from lab import distributions, history, probes, versions
 from lab.errors import InputError
 from lab.history import Event
+from lab.journals import lost
 from lab.listening import Listener, offset, shifted
 from lab.milestones import Entry, entries, events, milestone, timeline
 from lab.pki import new_secrets
-from lab.probes import Ground, target, vip
+from lab.probe_target import remove
+from lab.probes import SPACE, Ground, target, vip
 from lab.probing import agent_ip
 from lab.topology import loader
+
+if TYPE_CHECKING:
+    from lab.kube import Cluster
 
 ROOT = Path(__file__).parents[2]
 TOPOLOGY = loader.load(ROOT / "topologies" / "3m3w.yaml").topology
@@ -193,6 +199,41 @@ SPOKEN = {
 @pytest.mark.parametrize(("who", "text"), SPOKEN)
 def test_milestones(who: str, text: str) -> None:
     assert milestone(Entry(1.0, "m", who, f"{who}.service", text)) == SPOKEN[who, text]
+
+
+@pytest.mark.parametrize(
+    ("oldest", "wanted"),
+    [
+        ('{"__MONOTONIC_TIMESTAMP": "95000000"}', ""),
+        ('{"__MONOTONIC_TIMESTAMP": "110000000"}', ""),
+        ('{"__MONOTONIC_TIMESTAMP": "700000000"}', "journal of m: it begins 600 s late"),
+        ("no entry", ""),
+        ("", ""),
+    ],
+)
+def test_a_journal_that_lost_lines_is_told(oldest: str, wanted: str) -> None:
+    lines = [oldest, '{"__MONOTONIC_TIMESTAMP": "990000000"}'] if oldest else []
+    assert lost("m", lines, 100.0).split(";")[0] == wanted
+
+
+def test_a_namespace_that_stays_says_why() -> None:
+    message = "Some resources are remaining: configmaps. has 9 resource instances"
+    condition = {"type": "NamespaceContentRemaining", "status": "True", "message": message}
+    spaces = [[{"metadata": {"name": SPACE}, "status": {"conditions": [condition]}}], [{"metadata": {"name": SPACE}}], [], []]
+    asked: list[str] = []
+    told: list[str] = []
+
+    class ClusterDouble:
+        def get(self, path: str) -> dict[str, Any]:
+            asked.append(path)
+            return {"items": [{"metadata": {"name": "default"}}, *(spaces[0] if len(asked) == 1 else spaces.pop(0))]}
+
+        def request(self, verb: str, path: str, body: object) -> None:
+            asked.append(f"{verb} {path} {body}")
+
+    remove(cast("Cluster", ClusterDouble()), told.append)
+    assert [text for text in asked if text.startswith("DELETE")] == [f"DELETE /api/v1/namespaces/{SPACE} {{'propagationPolicy': 'Background'}}"]
+    assert told == [f"namespace {SPACE} is still there. {message}", f"namespace {SPACE} is still there"]
 
 
 def test_journals_become_events_and_a_time_line() -> None:
