@@ -54,8 +54,8 @@ def collect(engine: Engine, nodes: Iterable[NodeHandle], image: str, wall: float
 
 
 def lost(name: str, lines: Sequence[str], begin: float) -> str:
-    """Say what a machine's journal lacks, by its oldest entry (the first line); empty where it reaches back to `begin`."""
-    oldest = next(entries(name, lines[:1]), None)
+    """Say what a machine's journal lacks, by its oldest entry (the first one); empty where it reaches back to `begin`."""
+    oldest = next(entries(name, lines), None)  # journalctl may complain of a file before it
     if oldest is None or oldest.t <= begin + LATE_S:
         return ""
     return f"journal of {name}: it begins {oldest.t - begin:.0f} s late; older lines had to make room (SystemMaxUse in its journald.conf)"

@@ -207,19 +207,19 @@ def test_milestones(who: str, text: str) -> None:
         ('{"__MONOTONIC_TIMESTAMP": "95000000"}', ""),
         ('{"__MONOTONIC_TIMESTAMP": "110000000"}', ""),
         ('{"__MONOTONIC_TIMESTAMP": "700000000"}', "journal of m: it begins 600 s late"),
-        ("no entry", ""),
+        ('Journal file is truncated, ignoring file.\n{"__MONOTONIC_TIMESTAMP": "700000000"}', "journal of m: it begins 600 s late"),
         ("", ""),
     ],
 )
 def test_a_journal_that_lost_lines_is_told(oldest: str, wanted: str) -> None:
-    lines = [oldest, '{"__MONOTONIC_TIMESTAMP": "990000000"}'] if oldest else []
+    lines = [*oldest.splitlines(), '{"__MONOTONIC_TIMESTAMP": "990000000"}'] if oldest else []
     assert lost("m", lines, 100.0).split(";")[0] == wanted
 
 
 def test_a_namespace_that_stays_says_why() -> None:
     message = "Some resources are remaining: configmaps. has 9 resource instances"
     condition = {"type": "NamespaceContentRemaining", "status": "True", "message": message}
-    spaces = [[{"metadata": {"name": SPACE}, "status": {"conditions": [condition]}}], [{"metadata": {"name": SPACE}}], [], []]
+    spaces = [[{"metadata": {"name": SPACE}, "status": {"conditions": [condition]}}], [{"metadata": {"name": SPACE}}], []]
     asked: list[str] = []
     told: list[str] = []
 
