@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 from docker.types import EndpointConfig
 
-from lab.engine.running import hang_up
+from lab.engine.stream import frames, hang_up
 from lab.engine.told import told
 
 if TYPE_CHECKING:
@@ -56,15 +55,11 @@ class Conversation:
     def __init__(self, sock: Any) -> None:  # noqa: ANN401 (docker's socket has several classes)
         """Keep the socket that the engine gave."""
         self._sock = sock
-        with contextlib.suppress(AttributeError, OSError):
-            getattr(sock, "_sock", sock).settimeout(None)  # between two lines any time may pass
 
     def lines(self) -> Iterator[tuple[bool, list[bytes]]]:
         """Yield what comes, whole lines together: whether they are output (else complaints), and the lines."""
-        import docker.utils.socket as frames
-
         rest = {1: b"", 2: b""}
-        for stream, chunk in frames.frames_iter(self._sock, tty=False):  # type: ignore[no-untyped-call]
+        for stream, chunk in frames(self._sock):
             *whole, rest[stream] = (rest[stream] + chunk).split(b"\n")
             if whole:
                 yield stream == 1, whole

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lab.engine.stream import frames, hang_up, plain
 from lab.engine.told import told
 
 if TYPE_CHECKING:
@@ -18,17 +20,6 @@ class Result:
 
     code: int
     output: str
-
-
-def hang_up(sock: Any) -> None:  # noqa: ANN401 (docker's socket has several classes)
-    """Close a socket that docker took out of an HTTP answer, the answer first.
-
-    An answer that is closed after its socket fails to flush it, and Python 3.13 and later print that, a traceback, whenever it is collected.
-    """
-    response = getattr(sock, "_response", None)  # where docker keeps it, so that it is not collected earlier
-    if response is not None:
-        response.close()
-    sock.close()
 
 
 class RunCalls:
@@ -45,23 +36,21 @@ class RunCalls:
         with told(f"running `{' '.join(argv)}` in {container}"):
             made = self._api.exec_create(container, bounded, stdin=stdin is not None)
             chunks = [stdin] if isinstance(stdin, bytes) else stdin
-            output = self._api.exec_start(made["Id"]) if chunks is None else self._feed(made["Id"], chunks)
+            output = self._converse(made["Id"], chunks)
             code = self._api.exec_inspect(made["Id"])["ExitCode"]
         return Result(-1 if code is None else int(code), output.decode(errors="replace"))
 
-    def _feed(self, exec_id: str, chunks: Iterable[bytes]) -> bytes:
-        """Write to the command's standard input, close it, read what it prints."""
-        import docker.utils.socket as frames  # only this rare path needs it
-
+    def _converse(self, exec_id: str, chunks: Iterable[bytes] | None) -> bytes:
+        """Start a command; where there are chunks, write them to its standard input and close it. Gives what it prints."""
         sock = self._api.exec_start(exec_id, socket=True)
-        raw = getattr(sock, "_sock", sock)
-        # A command that ended early does not read: what it printed says why.
-        with contextlib.suppress(OSError):
-            for chunk in chunks:
-                raw.sendall(chunk)
-            raw.shutdown(1)
         try:
-            return b"".join(chunk for _, chunk in frames.frames_iter(sock, tty=False))  # type: ignore[no-untyped-call]
+            # A command that ended early does not read: what it printed says why.
+            with contextlib.suppress(OSError):
+                for chunk in chunks or ():
+                    plain(sock).sendall(chunk)
+                if chunks is not None:
+                    plain(sock).shutdown(socket.SHUT_WR)
+            return b"".join(chunk for _, chunk in frames(sock))
         finally:
             hang_up(sock)
 

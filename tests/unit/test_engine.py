@@ -1,10 +1,88 @@
-"""What needs no engine: how an attached command's socket is closed."""
+"""What needs no engine: how what a command prints is read, and how its socket is closed."""
 
 from __future__ import annotations
 
+import json
+import queue
+import socket
+import socketserver
+import struct
+import threading
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from lab.engine.running import hang_up
+import docker
+import pytest
+
+from lab.engine import Engine
+from lab.engine.stream import hang_up
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def frame(stream: int, chunk: bytes) -> bytes:
+    return struct.pack(">BxxxL", stream, len(chunk)) + chunk
+
+
+class EngineDouble(socketserver.StreamRequestHandler):
+    """A double of the engine that sends what a command prints in one piece with the answer's head, as a quick command on a busy host does."""
+
+    printed = frame(1, b"out\n") + frame(2, b"complaint\n")
+
+    def handle(self) -> None:
+        while request := self.rfile.readline():
+            length = 0
+            while (line := self.rfile.readline().strip().lower()) != b"":
+                if line.startswith(b"content-length:"):
+                    length = int(line.split(b":")[1])
+            self.rfile.read(length)
+            if b"/start" in request or b"/attach" in request:
+                self.wfile.write(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n" + self.printed)
+                if b"/quick" in request:
+                    return
+                fed = self.rfile.read()  # to its end: who is attached does not hang up by itself
+                if b"/upload" in request:
+                    self.wfile.write(frame(1, fed))
+                return
+            body = json.dumps({"ExitCode": 0} if b"/json" in request else {"Id": request.split(b"/")[3].decode()}).encode()
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    with socketserver.ThreadingUnixStreamServer(str(tmp_path / "s"), EngineDouble) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever).start()
+        client = docker.DockerClient(base_url=f"unix://{tmp_path / 's'}", version="1.44", timeout=5)
+        yield Engine(client)
+        client.close()
+        server.shutdown()
+
+
+def test_what_came_with_the_answers_head_is_not_lost(engine: Engine) -> None:
+    assert engine.run("quick", ["echo", "out"]).output == "out\ncomplaint\n"
+
+
+def test_nor_where_the_command_is_fed(engine: Engine) -> None:
+    assert engine.run("upload", ["cat"], stdin=[b"some ", b"input"]).output == "out\ncomplaint\nsome input"
+
+
+def test_who_listens_to_an_agent_is_let_go(engine: Engine) -> None:
+    conversation = engine.converse("agent")
+    heard = queue.Queue[tuple[bool, list[bytes]]]()
+
+    def listen() -> None:
+        for lines in conversation.lines():
+            heard.put(lines)
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    assert [heard.get(timeout=5), heard.get(timeout=5)] == [(True, [b"out"]), (False, [b"complaint"])]
+    conversation.close()
+    listener.join(5)
+    assert not listener.is_alive()
 
 
 @dataclass
@@ -15,6 +93,10 @@ class ClosedDouble:
     closed: list[str] = field(default_factory=list)
     _response: ClosedDouble | None = None
 
+    def shutdown(self, how: int) -> None:
+        assert how == socket.SHUT_RDWR
+        self.closed.append("both ways")
+
     def close(self) -> None:
         self.closed.append(self.name)
 
@@ -22,10 +104,10 @@ class ClosedDouble:
 def test_the_answer_is_closed_before_its_socket() -> None:
     closed: list[str] = []
     hang_up(ClosedDouble("socket", closed, ClosedDouble("answer", closed)))
-    assert closed == ["answer", "socket"]
+    assert closed == ["both ways", "answer", "socket"]
 
 
 def test_a_socket_that_keeps_no_answer_is_closed() -> None:
     closed: list[str] = []
     hang_up(ClosedDouble("socket", closed))
-    assert closed == ["socket"]
+    assert closed == ["both ways", "socket"]
