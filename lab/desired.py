@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lab import nginx, roles
+from lab import roles
 from lab.node import container_name
 from lab.spec import (
-    CPU_SHARES,
     LABEL,
     LABEL_DISTRIBUTION,
     LABEL_NODE,
@@ -19,18 +18,11 @@ from lab.spec import (
     Desired,
     NetworkSpec,
 )
-from lab.topology.model import Role, digest, to_json
+from lab.topology.model import digest, to_json
 
 if TYPE_CHECKING:
     from lab.distributions import Distribution
     from lab.topology.model import Node, Topology
-
-MASTERS_SHARES = 4 * CPU_SHARES
-"""Of masters, of the controllers that shoot them, and of the load balancer: on a busy host workloads wait, not the token whose loss costs a
-master its power, nor nginx, which needs little and which everybody waits for.
-
-Four times a worker's: real masters share no processor with workers at all.
-"""
 
 
 def secrets_volume(lab: str) -> str:
@@ -78,18 +70,22 @@ def desired(topology: Topology, distribution: Distribution, tags: dict[str, str]
 
 def _container(topology: Topology, node: Node, distribution: Distribution, tags: dict[str, str], host_port: int) -> ContainerSpec:
     role, lab = roles.find(node.role), topology.name
-    name = container_name(lab, node.name)
+    traits, name = role.traits, container_name(lab, node.name)
+    addresses = {network_name(lab): str(node.ip)} if traits.cluster else {}
+    management = topology.management_ip(node)
+    addresses |= {management_name(lab): str(management)} if management else {}
+    network, *more = addresses
     spec = ContainerSpec(
         name=name,
         hostname=node.name,
         image=tags[role.image(distribution)],
-        network=management_name(lab) if node.role is Role.BMC else network_name(lab),
-        ip=str(node.ip),
-        more={management_name(lab): str(topology.management_ip(node))} if node.role is Role.MASTER else {},
-        machine=node.role is not Role.BMC,
-        engine_socket=node.role is Role.BMC,
-        cpu_shares=CPU_SHARES if node.role is Role.WORKER else MASTERS_SHARES,
-        sysctls=nginx.SYSCTLS if node.role is Role.LOADBALANCER else {},
+        network=network,
+        ip=addresses[network],
+        more={another: addresses[another] for another in more},
+        machine=traits.machine,
+        engine_socket=traits.engine_socket,
+        cpu_shares=traits.cpu_shares,
+        sysctls=traits.sysctls,
         labels={LABEL: lab, LABEL_NODE: node.name, LABEL_ROLE: node.role.value, LABEL_DISTRIBUTION: distribution.name},
         volumes={f"{name}-{purpose}": path for purpose, path in role.volumes(node, distribution).items()},
     )

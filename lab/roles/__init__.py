@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, cast
+
+from lab.spec import CPU_SHARES
 
 if TYPE_CHECKING:
     from lab.distributions import Distribution
@@ -13,8 +16,34 @@ if TYPE_CHECKING:
     from lab.topology.model import Node, Role, Topology
 
 
+MASTERS_SHARES = 4 * CPU_SHARES
+"""Of masters, of the controllers that shoot them, and of the load balancer: on a busy host workloads wait, not the token whose loss costs a
+master its power, nor nginx, which needs little and which everybody waits for.
+
+Four times a worker's: real masters share no processor with workers at all.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What sets a role's containers apart (lab.spec.ContainerSpec says what each means).
+
+    `cluster`: whether it is on the lab's network; who is on the management network, `Topology.management_ip` says.
+    """
+
+    cluster: bool = True
+    machine: bool = True
+    engine_socket: bool = False
+    cpu_shares: int = MASTERS_SHARES
+    sysctls: dict[str, str] = field(default_factory=dict)
+
+
 class RoleKind(Protocol):
     """A role: pure functions of topology and secrets."""
+
+    @property
+    def traits(self) -> Traits:
+        """What sets its containers apart."""
 
     def image(self, distribution: Distribution) -> str:
         """Give the word of the image under images/."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lab.node import container_name
 from lab.pacemaker import IPMI_USER, ipmi_password
+from lab.roles import Traits
 from lab.spec import File
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def command(topology: Topology, node: str, *words: str) -> list[str]:
 @dataclass(frozen=True, slots=True)
 class Bmc:
     """Switches power."""
+
+    traits: Traits = field(default=Traits(cluster=False, machine=False, engine_socket=True), init=False)
 
     def image(self, distribution: Distribution) -> str:
         """Its own."""

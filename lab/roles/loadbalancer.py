@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lab import nginx
+from lab.roles import Traits
 from lab.spec import File, unit_links
 from lab.topology.model import KUBERNETES_PORT
 
@@ -21,6 +22,8 @@ CA_FILE = "/etc/halab/ca.crt"
 @dataclass(frozen=True, slots=True)
 class Balancer:
     """Passes connections on."""
+
+    traits: Traits = field(default=Traits(sysctls=nginx.SYSCTLS), init=False)
 
     def image(self, distribution: Distribution) -> str:
         """Its own."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lab import pacemaker
+from lab.roles import Traits
 from lab.spec import unit_links
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Master:
     """Runs the control plane and may hold the floating address."""
+
+    traits: Traits = field(default=Traits(), init=False)
 
     def image(self, distribution: Distribution) -> str:
         """The distribution's."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from lab.roles import Traits
+from lab.spec import CPU_SHARES
 
 if TYPE_CHECKING:
     from lab.distributions import Distribution
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Worker:
     """Runs workloads."""
+
+    traits: Traits = field(default=Traits(cpu_shares=CPU_SHARES), init=False)
 
     def image(self, distribution: Distribution) -> str:
         """The distribution's."""
