@@ -52,6 +52,12 @@ def bind(name: str, to: str, account: str, space: str, *, within: str = "", clus
     }
 
 
+def workload(kind: str, metadata: dict[str, Any], labels: dict[str, str], pod: dict[str, Any], **spec: Any) -> Object:  # noqa: ANN401 (JSON)
+    """Give a Deployment or a DaemonSet of pods with these labels; `spec` is what else it says."""
+    template = {"metadata": {"labels": labels}, "spec": pod}
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": {**spec, "selector": {"matchLabels": labels}, "template": template}}
+
+
 def deployed(site: Site, space: str, name: str) -> Observation:
     """Tell whether a Deployment of one generation has all its replicas ready. Raises LabError."""
     found = site.cluster.find(f"/apis/apps/v1/namespaces/{space}/deployments/{name}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lab.addons import _osd_disk as disk
-from lab.addons._objects import MASTERS_TOO, meta
+from lab.addons._objects import MASTERS_TOO, meta, workload
 from lab.errors import InputError
 
 if TYPE_CHECKING:
@@ -117,18 +117,8 @@ def operator() -> Object:
         "tolerations": [*MASTERS_TOO, *LEAVE_DEAD_NODES],
         "volumes": [{"name": "rook-config", "emptyDir": {}}, {"name": "default-config-dir", "emptyDir": {}}],
     }
-    labels = {"app": "rook-ceph-operator"}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": meta("rook-ceph-operator", SPACE, operator="rook"),
-        "spec": {
-            "replicas": 1,
-            "strategy": {"type": "Recreate"},
-            "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": pod},
-        },
-    }
+    name = "rook-ceph-operator"
+    return workload("Deployment", meta(name, SPACE, operator="rook"), {"app": name}, pod, replicas=1, strategy={"type": "Recreate"})
 
 
 def tools() -> Object:
@@ -136,12 +126,7 @@ def tools() -> Object:
     container = {"name": TOOLS, "image": CEPH_IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["sleep", "infinity"]}
     pod = {"containers": [container], "tolerations": MASTERS_TOO, "terminationGracePeriodSeconds": 0}
     labels = {"app": TOOLS}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "DaemonSet",
-        "metadata": meta(TOOLS, SPACE, **labels),
-        "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}},
-    }
+    return workload("DaemonSet", meta(TOOLS, SPACE, **labels), labels, pod)
 
 
 def cluster(topology: Topology, nodes: Sequence[str]) -> Object:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lab.addons import Addon
+from lab.addons._objects import workload
 from lab.errors import LabError
 from lab.wait import Observation
 
@@ -130,19 +131,9 @@ def _deployment(topology: Topology) -> dict[str, Any]:
         "containers": [_container()],
         "volumes": [{"name": "config", "configMap": {"name": "coredns", "items": [{"key": "Corefile", "path": "Corefile"}]}}],
     }
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": _meta("coredns"),
-        "spec": {
-            "replicas": replicas(topology),
-            "revisionHistoryLimit": 1,
-            # With required anti-affinity an update needs a node to be given up first.
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}},
-            "selector": {"matchLabels": SELECTOR},
-            "template": {"metadata": {"labels": SELECTOR}, "spec": pod},
-        },
-    }
+    # With required anti-affinity an update needs a node to be given up first.
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}}
+    return workload("Deployment", _meta("coredns"), SELECTOR, pod, replicas=replicas(topology), revisionHistoryLimit=1, strategy=strategy)
 
 
 def _service(topology: Topology) -> dict[str, Any]:

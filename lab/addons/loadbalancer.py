@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lab.addons import Addon, PodImage
-from lab.addons._objects import account, bind, deployed, meta, role
+from lab.addons._objects import account, bind, deployed, meta, role, workload
 from lab.kube import node_ready
 from lab.wait import Observation
 
@@ -117,11 +117,10 @@ def _container(name: str, environment: list[dict[str, Any]], *capabilities: str)
 
 def _workload(kind: str, name: str, pod: dict[str, Any]) -> Object:
     labels = {"app": "metallb", "component": name}
+    made = workload(kind, meta(name, SPACE, **labels), labels, {"serviceAccountName": name, **pod})
     # Prometheus finds both by the annotations that upstream gives them.
-    notes = {"prometheus.io/port": str(METRICS_PORT), "prometheus.io/scrape": "true"}
-    template = {"metadata": {"labels": labels, "annotations": notes}, "spec": {"serviceAccountName": name, **pod}}
-    spec = {"selector": {"matchLabels": labels}, "template": template}
-    return {"apiVersion": "apps/v1", "kind": kind, "metadata": meta(name, SPACE, **labels), "spec": spec}
+    made["spec"]["template"]["metadata"]["annotations"] = {"prometheus.io/port": str(METRICS_PORT), "prometheus.io/scrape": "true"}
+    return made
 
 
 def _controller() -> Object:

@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING
 
 from lab.addons import Addon, PodImage
-from lab.addons._objects import account, bind, deployed, meta, role
+from lab.addons._objects import account, bind, deployed, meta, role, workload
 from lab.wait import Observation
 
 if TYPE_CHECKING:
@@ -76,13 +76,7 @@ def _deployment() -> Object:
         "containers": [container],
         "volumes": [{"name": "config-volume", "configMap": {"name": "local-path-config"}}],
     }
-    labels = {"app": NAME}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": meta(NAME, SPACE),
-        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}},
-    }
+    return workload("Deployment", meta(NAME, SPACE), {"app": NAME}, pod, replicas=1)
 
 
 class LocalStorage(Addon):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lab.addons import Addon, PodImage
-from lab.addons._objects import account, bind, meta, role
+from lab.addons._objects import account, bind, meta, role, workload
 from lab.kube import node_ready
 from lab.wait import Observation
 
@@ -75,17 +75,7 @@ def _deployment() -> Object:
         "containers": [_container()],
         "volumes": [{"name": "tmp-dir", "emptyDir": {}}],
     }
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": meta(NAME, SPACE, **SELECTOR),
-        "spec": {
-            "replicas": 1,
-            "revisionHistoryLimit": 1,
-            "selector": {"matchLabels": SELECTOR},
-            "template": {"metadata": {"labels": SELECTOR}, "spec": pod},
-        },
-    }
+    return workload("Deployment", meta(NAME, SPACE, **SELECTOR), SELECTOR, pod, replicas=1, revisionHistoryLimit=1)
 
 
 class MetricsServer(Addon):

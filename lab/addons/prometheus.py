@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from lab import data, nginx
 from lab.addons import Addon, Chart, Needs, PodImage
-from lab.addons._objects import meta
+from lab.addons._objects import meta, workload
 from lab.addons._prometheus_values import CLUSTER_PORT, IMAGES, NGINX_EXPORTER, NGINX_PORT, QUICK, RELEASE, SERVER, SPACE, values
 from lab.errors import LabError
 from lab.kube import node_ready
@@ -49,13 +49,7 @@ def _exporter(site: Site) -> tuple[Object, ...]:
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsUser": 65534, "runAsNonRoot": True},
     }
     pod = {"automountServiceAccountToken": False, "tolerations": QUICK, "containers": [container]}
-    template = {"metadata": {"labels": labels}, "spec": pod}
-    deployment = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": meta(NGINX_EXPORTER, SPACE, **labels),
-        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
-    }
+    deployment = workload("Deployment", meta(NGINX_EXPORTER, SPACE, **labels), labels, pod, replicas=1)
     ports = [{"name": "metrics", "port": NGINX_PORT, "targetPort": "metrics", "protocol": "TCP"}]
     spec = {"selector": labels, "ports": ports}
     return deployment, {"apiVersion": "v1", "kind": "Service", "metadata": meta(NGINX_EXPORTER, SPACE, **labels), "spec": spec}
