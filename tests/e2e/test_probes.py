@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from lab import engine
 from lab.history import Event
 from lab.lab import find
@@ -17,12 +19,14 @@ if TYPE_CHECKING:
 
     from labs import Inside
 
+
 def left(inside: Inside) -> str:
     lab = engine.connect()
     containers = [name for name in lab.labelled(LABEL_INSTRUMENT)[0] if lab.owner(name) == inside.lab]
     return "".join(containers) + inside.kubectl("get", "namespaces", "-o", "name", "--field-selector", f"metadata.name={SPACE}")
 
 
+@pytest.mark.distribution
 def test_the_instrument_sees_a_crash_of_the_vip_holder(inside: Inside, tmp_path: Path) -> None:
     lab = find(engine.connect(), inside.lab)
     instruments = Instruments(lab, tmp_path, pace=pace_of(lab))
