@@ -1,7 +1,8 @@
 """Whether the masters are one cluster: what each one's Pacemaker says, and powering on again what was shot meanwhile.
 
 A master that is back in touch may be shot all the same: the others decided on it before, and nothing takes that back. A machine that was
-shot stays down, so whoever heals has to look until the decision has either been carried out or never was made.
+shot stays down, so whoever heals has to look until the decision has either been carried out or never was made. One that was powered on before
+it was told of the shot stays out of the cluster, too: its Pacemaker ends for good.
 """
 
 from __future__ import annotations
@@ -43,11 +44,25 @@ def power_on_again(node: NodeHandle) -> str:
     return f"was {state} (shot by the others, who had not seen it return); powered on again"
 
 
+def revive(node: NodeHandle) -> str:
+    """Start a master's Pacemaker where it stays down after a fatal error; gives what it was, or nothing.
+
+    The others' word of a shot waits while Corosync agrees on who is left, and may reach the machine when it runs again. Its Pacemaker then says
+    "We were allegedly just fenced", ends with 100 (CRM_EX_FATAL) and is not started again by systemd (RestartPreventExitStatus in its unit).
+    """
+    if set(pacemaker.FATAL) <= set(node.run(pacemaker.ASK_UNIT, check=False, timeout_s=ASK_TIMEOUT_S).output.splitlines()):
+        node.run(("systemctl", "start", "--no-block", "pacemaker"), timeout_s=ASK_TIMEOUT_S)
+        return "its Pacemaker had ended, told late that the machine had been shot; started again"
+    return ""
+
+
 def member(node: NodeHandle) -> Observation:
     """Tell whether a master is a full member of a cluster that has quorum; power the machine on where it does not run."""
     if shot := power_on_again(node):
         return Observation(ok=False, seen=shot)
     seen = look(node)
+    if not seen.members and (ended := revive(node)):
+        return Observation(ok=False, seen=ended)
     ok = seen.quorate and node.name in seen.members and node.name not in seen.fencing
     return Observation(ok=ok, seen=f"{node.name} is Ready, and a member of Pacemaker's cluster" if ok else "is no member of Pacemaker's cluster yet")
 
@@ -91,6 +106,8 @@ class Settling:
         with ThreadPoolExecutor(max(1, len(on))) as pool:
             views = dict(zip([node.name for node in on], pool.map(look, on), strict=True))
         self.wanted |= self._shot(views.values())
+        if ended := "; ".join(f"{node.name}: {said}" for node in on if not views[node.name].members and (said := revive(node))):
+            return Observation(ok=False, seen=ended)
         being = sorted({name for view in views.values() for name in view.fencing})
         if being:
             return Observation(ok=False, seen=f"{', '.join(being)} about to be shot")

@@ -176,6 +176,11 @@ class View:
 ASK = ("crm_mon", "-1", "--output-as=xml", "--include=none,nodes,dc,fencing")
 
 
+ASK_UNIT = ("systemctl", "show", "pacemaker", "--property=ActiveState,ExecMainStatus")
+FATAL = ("ActiveState=inactive", "ExecMainStatus=100")
+"""What that says of a Pacemaker that stays down after a fatal error (CRM_EX_FATAL in its crm/common/results.h)."""
+
+
 def view(xml: str) -> View:
     """Read the answer to ASK; a master whose cluster stack does not answer yet sees nobody."""
     root = _root(xml)

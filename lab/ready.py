@@ -14,7 +14,7 @@ from lab import addons
 from lab.addonrecord import stamped
 from lab.errors import LabError, WaitTimeout
 from lab.kube import node_ready, reported
-from lab.membership import member, power_on_again
+from lab.membership import member, power_on_again, revive
 from lab.node import NodeHandle
 from lab.roles.bmc import command
 from lab.roles.loadbalancer import CA_FILE
@@ -148,7 +148,10 @@ class Readiness:
             self.cluster.label_node(name, ROLE_LABELS[role])
         ready, seen = node_ready(item)
         # Reports carry whole seconds, and no kubelet reports within the second in which its machine was powered on.
-        member_of = role is Role.MASTER and name in self.booted and self.topology.ha.fencing
+        clustered = role is Role.MASTER and self.topology.ha.fencing
+        if clustered and ready and name not in self.booted and (ended := revive(self.handle(name))):
+            return Observation(ok=False, seen=ended)
+        member_of = clustered and name in self.booted
         if member_of and (shot := power_on_again(self.handle(name))):
             return Observation(ok=False, seen=shot)
         if ready and name in self.booted and reported(item) <= int(self.since):

@@ -86,7 +86,7 @@ def start_command(
         out.answer({**found.to_dict(), "changed": not plan.empty, "why_not": lab.why_not, "kubeconfig": str(kubeconfig.own_path(lab.name))})
         return
     if plan.empty:
-        click.echo(f"lab {lab.name} runs already; nothing was changed", err=True)
+        click.echo(f"lab {lab.name} runs already; no machine was changed", err=True)
     out.status(found)
     click.echo(
         f"\nTry next:\n  halab kubectl {lab.name} -- get pods -A -o wide\n"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from labs import docker
 
+from lab import pacemaker
+
 if TYPE_CHECKING:
     from labs import Cli, Inside
 
@@ -17,6 +19,10 @@ def holders(inside: Inside) -> list[str]:
 
 def state(inside: Inside, node: str) -> str:
     return {row["name"]: row["state"] for row in inside.status()["nodes"]}[node]
+
+
+def members(inside: Inside, node: str) -> frozenset[str]:
+    return pacemaker.view(inside.run(node, *pacemaker.ASK)).members
 
 
 def whole(inside: Inside) -> bool:
@@ -45,6 +51,21 @@ def test_a_hung_master_with_the_vip_is_fenced_and_the_vip_moves(inside: Inside, 
     finally:
         halab("fault", "heal", inside.lab)
     inside.eventually("the lab is whole again", lambda: whole(inside), 180)
+
+
+def test_a_master_that_hears_of_its_own_fencing_too_late_is_a_member_again(inside: Inside, halab: Cli) -> None:
+    victim, other = (node for node in ("m", "m2", "m3") if node != holders(inside)[0])
+    # The word that it was shot, as it comes late to a machine that runs again: its Pacemaker ends, and systemd leaves it so.
+    inside.run(other, "stonith_admin", "--confirm", victim)
+    inside.eventually("its Pacemaker is down", lambda: "inactive" in inside.try_run(victim, "systemctl", "is-active", "pacemaker")[1], 30)
+    assert "told late that the machine had been shot" in halab("start", inside.lab).stderr
+    inside.eventually("it is a member again", lambda: victim in members(inside, other), 60)
+    inside.run(other, "stonith_admin", "--confirm", victim)
+    inside.eventually("its Pacemaker is down", lambda: "inactive" in inside.try_run(victim, "systemctl", "is-active", "pacemaker")[1], 30)
+    # Whoever heals a master waits for members, too.
+    halab("fault", "inject", inside.lab, "latency", victim)
+    assert "told late that the machine had been shot" in halab("fault", "heal", inside.lab).stderr
+    assert members(inside, other) == {"m", "m2", "m3"}
 
 
 def test_power_by_hand_takes_the_same_way(inside: Inside, halab: Cli) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from lab import membership, pacemaker
+from lab.engine import Result
 from lab.errors import EngineError
 from lab.membership import Settling, quiet_s
 from lab.pacemaker import View
@@ -48,6 +49,8 @@ class DoubleMaster:
     state: str = "running"
     started: int = 0
     sees: View = field(default_factory=View)
+    unit: str = "ActiveState=active\nExecMainStatus=0\n"
+    ran: list[str] = field(default_factory=list)
 
     @property
     def container(self) -> str:
@@ -63,6 +66,10 @@ class DoubleMaster:
 
     def inspect(self, _: str) -> dict[str, dict[str, str]]:
         return {"State": {"Status": self.state}}
+
+    def run(self, argv: tuple[str, ...], **_: object) -> Result:
+        self.ran.append(argv[1])
+        return Result(0, self.unit)
 
     def start(self, _: str) -> None:
         self.state, self.started = "running", self.started + 1
@@ -139,6 +146,23 @@ def test_a_victim_that_was_not_hit_itself_is_powered_on_but_not_who_was_off_befo
     assert not during.observe().ok
     during.observe()
     assert masters[1].started == 1
+
+
+@pytest.mark.parametrize(
+    ("unit", "started"),
+    [
+        ("ActiveState=inactive\nExecMainStatus=100\n", True),  # told late that it was shot
+        ("ActiveState=inactive\nExecMainStatus=0\n", False),  # stopped by somebody, or not started yet
+        ("ActiveState=activating\nExecMainStatus=100\n", False),
+    ],
+)
+def test_a_pacemaker_that_stays_down_after_a_fatal_error_is_started(masters: tuple[DoubleMaster, ...], unit: str, started: bool) -> None:  # noqa: FBT001
+    masters[2].sees, masters[2].unit = View(), unit
+    observation = settling(masters).observe()
+    assert not observation.ok
+    assert ("started again" in observation.seen) is started
+    assert masters[2].ran == (["show", "start"] if started else ["show"])
+    assert masters[0].ran == []
 
 
 def test_corosyncs_delays_and_pacemakers_are_waited_out() -> None:
