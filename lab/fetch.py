@@ -33,12 +33,14 @@ def fetch(
     sha256_url: str = "",
     name: str = "",
     remedy: str = "",
-    pause: Callable[[float], None] = time.sleep,
+    pause: Callable[[float], None] | None = None,
 ) -> Path:
     """Have `url` at `dest`, its SHA-256 proven by `sha256` or by the line for `name` in the file at `sha256_url`.
 
-    A file that is there with the right checksum is kept. Raises ImageError: what, which address, what to do; nothing half-made stays.
+    A file that is there with the right checksum is kept. `pause` waits so many seconds between two tries (time.sleep).
+    Raises ImageError: what, which address, what to do; nothing half-made stays.
     """
+    pause = pause or time.sleep
     with FileLock(f"{dest}.lock"):
         expected = sha256 or (_listed(_get(sha256_url, remedy, pause).text, name or dest.name, sha256_url) if sha256_url else "")
         if dest.exists() and expected and _sha256(dest) == expected:
@@ -94,16 +96,16 @@ def _get(url: str, remedy: str, pause: Callable[[float], None], *, stream: bool 
 
 def _stream(url: str, part: Path, remedy: str, pause: Callable[[float], None]) -> None:
     for attempt in range(TRIES):
+        if attempt:
+            pause(2.0 ** (attempt - 1))
         response = _get(url, remedy, pause, stream=True)
         try:
             with part.open("wb") as file:
                 for chunk in response.iter_content(1024 * 1024):
                     file.write(chunk)
         except requests.RequestException:
-            pause(2.0**attempt)
             continue
         length = response.headers.get("Content-Length")
         if length is None or response.headers.get("Content-Encoding") or part.stat().st_size == int(length):
             return
-        pause(2.0**attempt)
     raise ImageError(f"{url}: the connection is cut off each time before the file's end", remedy or "try again later")
