@@ -48,7 +48,7 @@ def revive(node: NodeHandle) -> str:
     """Start a master's Pacemaker where it stays down after a fatal error; gives what it was, or nothing.
 
     The others' word of a shot waits while Corosync agrees on who is left, and may reach the machine when it runs again. Its Pacemaker then says
-    "We were allegedly just fenced", ends with 100 (CRM_EX_FATAL) and is not started again by systemd (RestartPreventExitStatus in its unit).
+    "We were allegedly just fenced", ends with 100 (CRM_EX_FATAL) and is not started again by systemd (to its unit, 100 is SuccessExitStatus).
     """
     if set(pacemaker.FATAL) <= set(node.run(pacemaker.ASK_UNIT, check=False, timeout_s=ASK_TIMEOUT_S).output.splitlines()):
         node.run(("systemctl", "start", "--no-block", "pacemaker"), timeout_s=ASK_TIMEOUT_S)

@@ -174,11 +174,9 @@ class View:
 
 
 ASK = ("crm_mon", "-1", "--output-as=xml", "--include=none,nodes,dc,fencing")
-
-
 ASK_UNIT = ("systemctl", "show", "pacemaker", "--property=ActiveState,ExecMainStatus")
 FATAL = ("ActiveState=inactive", "ExecMainStatus=100")
-"""What that says of a Pacemaker that stays down after a fatal error (CRM_EX_FATAL in its crm/common/results.h)."""
+"""What that says of a Pacemaker that stays down after a fatal error (CRM_EX_FATAL, "will not respawn": `crm_error --exit 100`)."""
 
 
 def view(xml: str) -> View:

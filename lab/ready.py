@@ -147,13 +147,14 @@ class Readiness:
         if any(key not in item["metadata"].get("labels", {}) for key in ROLE_LABELS[role]):
             self.cluster.label_node(name, ROLE_LABELS[role])
         ready, seen = node_ready(item)
-        # Reports carry whole seconds, and no kubelet reports within the second in which its machine was powered on.
         clustered = role is Role.MASTER and self.topology.ha.fencing
+        # Where nothing was booted members are not waited for (a fault may be on), but what ended for good nobody else starts.
         if clustered and ready and name not in self.booted and (ended := revive(self.handle(name))):
             return Observation(ok=False, seen=ended)
         member_of = clustered and name in self.booted
         if member_of and (shot := power_on_again(self.handle(name))):
             return Observation(ok=False, seen=shot)
+        # Reports carry whole seconds, and no kubelet reports within the second in which its machine was powered on.
         if ready and name in self.booted and reported(item) <= int(self.since):
             return Observation(ok=False, seen="its kubelet has not reported since the machine was powered on")
         return member(self.handle(name)) if ready and member_of else Observation(ok=ready, seen=seen)
