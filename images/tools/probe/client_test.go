@@ -85,6 +85,11 @@ func (d *double) watch(w http.ResponseWriter, r *http.Request) {
 		case <-tick.C:
 		}
 		d.lock.Lock()
+		// Both channels may be ready on a busy machine, and select takes any: what came after the cut must not be told.
+		if d.cut != cut {
+			d.lock.Unlock()
+			return
+		}
 		fresh := slices.Clone(d.events[from:])
 		d.lock.Unlock()
 		for _, event := range fresh {
@@ -95,10 +100,13 @@ func (d *double) watch(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// eventually waits for what must come; go test's own limit ends a wait for ever.
-func eventually(ready func() bool) {
-	for !ready() {
-		time.Sleep(time.Millisecond)
+// eventually waits for what must come: minutes, as the machine may be busy, but not until go test's own limit, which tells only stacks.
+func eventually(t *testing.T, what string, ready func() bool) {
+	t.Helper()
+	for late := time.Now().Add(2 * time.Minute); !ready(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatalf("not seen within two minutes: %s", what)
+		}
 	}
 }
 
@@ -135,11 +143,11 @@ func TestClientsWriteReadAndListen(t *testing.T) {
 		return strings.Count(string(text), `"type":"RESUME"`) >= 2
 	}
 	rows := sampled(t, config, func() {
-		eventually(func() bool { return said("RESUME") })
+		eventually(t, "changes on the first watch", func() bool { return said("RESUME") })
 		restart(false)
-		eventually(resumed)
+		eventually(t, "a watch resumed after its cut", resumed)
 		restart(true)
-		eventually(func() bool { return said("LOST") })
+		eventually(t, "changes after a version that the server had forgotten", func() bool { return said("LOST") })
 	})
 	kinds := map[string]int{}
 	for _, row := range rows["op"] {

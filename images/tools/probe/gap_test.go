@@ -210,11 +210,11 @@ func TestWhatCannotBeAskedIsSaid(t *testing.T) {
 	plan := &schedule{interval: time.Millisecond, outstanding: 1}
 	hold, stop := make(chan struct{}), make(chan struct{})
 	var reasons []string
+	var end sync.Once // a slot may still be taken after the stop
 	plan.run(stop, func(int) { <-hold }, func(_ int, _ time.Time, reason string) {
 		reasons = append(reasons, reason)
-		if slices.Contains(reasons, "busy") && len(reasons) == 5 || len(reasons) == 50 {
-			close(hold)
-			close(stop)
+		if len(reasons) >= 5 && slices.Contains(reasons, "busy") { // a busy machine may be late for any number of slots first
+			end.Do(func() { close(hold); close(stop) })
 		}
 	})
 	if !slices.Contains(reasons, "busy") || plan.skipped != len(reasons) {
