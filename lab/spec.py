@@ -51,7 +51,7 @@ def unit_links(*units: str) -> tuple[File, ...]:
 class ContainerSpec:
     """A container as it should be. `volumes` maps a volume's name to where it is mounted.
 
-    `machine` says that systemd is PID 1 and that the node needs a machine's privileges (lab/engine.py explains each); without it
+    `machine` says that systemd is PID 1 and that the node needs a machine's privileges (lab/engine/ explains each); without it
     the container has none, but `engine_socket`, if it is named, is mounted there: for the baseboard controllers, which switch power.
     `cpu_shares` is its weight among containers when the processors are busy (cgroups' cpu.shares).
     `sysctls` are kernel parameters of its own network namespace.

@@ -44,12 +44,8 @@ class RunCalls:
         """Start a command; where there are chunks, write them to its standard input and close it. Gives what it prints."""
         sock = self._api.exec_start(exec_id, socket=True)
         try:
-            # A command that ended early does not read: what it printed says why.
-            with contextlib.suppress(OSError):
-                for chunk in chunks or ():
-                    plain(sock).sendall(chunk)
-                if chunks is not None:
-                    plain(sock).shutdown(socket.SHUT_WR)
+            if chunks is not None:
+                _feed(plain(sock), chunks)
             return b"".join(chunk for _, chunk in frames(sock))
         finally:
             hang_up(sock)
@@ -58,3 +54,14 @@ class RunCalls:
         """Give what PID 1 printed."""
         with told(f"reading the log of {container}"):
             return str(self._api.logs(container, tail=200).decode(errors="replace"))
+
+
+def _feed(sock: socket.socket, chunks: Iterable[bytes]) -> None:
+    """Send all chunks and the end. A command that ended early does not read: what it printed says why; an error of the chunks' own source is raised."""
+    for chunk in chunks:
+        try:
+            sock.sendall(chunk)
+        except OSError:
+            return
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_WR)

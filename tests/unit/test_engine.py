@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import queue
 import socket
@@ -67,6 +68,19 @@ def test_what_came_with_the_answers_head_is_not_lost(engine: Engine) -> None:
 
 def test_nor_where_the_command_is_fed(engine: Engine) -> None:
     assert engine.run("upload", ["cat"], stdin=[b"some ", b"input"]).output == "out\ncomplaint\nsome input"
+
+
+def test_what_cannot_be_read_to_be_fed_is_said_and_no_early_end_of_the_command(engine: Engine) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"some "
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output"):
+        engine.run("upload", ["cat"], stdin=broken())
+
+
+def test_a_command_that_ended_early_says_why(engine: Engine) -> None:
+    assert engine.run("quick", ["false"], stdin=[b"x" * 65536] * 64).output == "out\ncomplaint\n"
 
 
 def test_who_listens_to_an_agent_is_let_go(engine: Engine) -> None:
