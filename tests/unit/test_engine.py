@@ -56,7 +56,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     with socketserver.ThreadingUnixStreamServer(str(tmp_path / "s"), EngineDouble) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever).start()
-        client = docker.DockerClient(base_url=f"unix://{tmp_path / 's'}", version="1.44", timeout=5)
+        client = docker.DockerClient(base_url=f"unix://{tmp_path / 's'}", version="1.44", timeout=60)
         yield Engine(client)
         client.close()
         server.shutdown()
@@ -93,9 +93,9 @@ def test_who_listens_to_an_agent_is_let_go(engine: Engine) -> None:
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
-    assert [heard.get(timeout=5), heard.get(timeout=5)] == [(True, [b"out"]), (False, [b"complaint"])]
+    assert [heard.get(timeout=60), heard.get(timeout=60)] == [(True, [b"out"]), (False, [b"complaint"])]
     conversation.close()
-    listener.join(5)
+    listener.join(60)
     assert not listener.is_alive()
 
 
