@@ -57,7 +57,7 @@ class RunCalls:
 
 
 def _feed(sock: socket.socket, chunks: Iterable[bytes]) -> None:
-    """Send all chunks and the end. A command that ended early does not read: what it printed says why; an error of the chunks' own source is raised."""
+    """Send all chunks and the end. Raises what reading them raises; a command that ended early does not read, and what it printed says why."""
     for chunk in chunks:
         try:
             sock.sendall(chunk)
