@@ -38,7 +38,9 @@ class EngineDouble:
 
     def inspect(self, container: str) -> dict[str, Any]:
         networks = {"lab": {"MacAddress": f"02:00:00:00:00:{len(container):02x}"}}
-        return {"State": self.state, "HostConfig": {"Memory": 0, "CpuQuota": 0}, "NetworkSettings": {"Networks": networks}}
+        status = self.state["Status"]
+        state = {**self.state, "Running": status in {"running", "paused"}, "Paused": status == "paused"}
+        return {"State": state, "HostConfig": {"Memory": 0, "CpuQuota": 0}, "NetworkSettings": {"Networks": networks}}
 
     def start(self, container: str) -> None:
         self.asked.append(f"start {container}")
@@ -216,6 +218,20 @@ def test_a_record_of_a_fault_that_is_not_known_is_said_and_the_others_are_healed
     with pytest.raises(HealFailed, match=r"meteor on .* knows no such fault"):
         lab.heal([strange, hit("hang")])
     assert healed == ["hang", "cleared hang"]
+
+
+@pytest.mark.parametrize(("status", "others", "asked"), [("running", (), []), ("exited", (), ["start halab-x-m"]), ("exited", ("crash",), [])])
+def test_a_machine_that_was_shot_meanwhile_is_powered_on_unless_another_fault_keeps_it_off(
+    monkeypatch: pytest.MonkeyPatch, status: str, others: tuple[str, ...], asked: list[str]
+) -> None:
+    engine = EngineDouble(state={"Status": status})
+    mine = hit("loss")
+    monkeypatch.setattr(type(faults.find("loss")), "heal", lambda *_: None)
+    monkeypatch.setattr(chaos.record, "read", lambda _engine, _nodes: (mine, *(Hit(id="beef", fault=name, node="m") for name in others)))
+    monkeypatch.setattr(chaos.record, "clear", lambda *_: None)
+    monkeypatch.setattr(chaos.Chaos, "site", lambda _self, _node: site(engine=engine))
+    Chaos(type("LabDouble", (), {"name": "x"})()).heal([mine])
+    assert engine.asked == asked
 
 
 def test_healing_one_by_name_or_id(monkeypatch: pytest.MonkeyPatch) -> None:
