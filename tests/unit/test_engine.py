@@ -43,6 +43,9 @@ class EngineDouble(socketserver.StreamRequestHandler):
                 self.wfile.write(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n" + self.printed)
                 if b"/quick" in request:
                     return
+                if b"/deaf" in request:
+                    self.request.recv(1, socket.MSG_PEEK)  # hangs up on what it has not read, which resets the connection
+                    return
                 fed = self.rfile.read()  # to its end: who is attached does not hang up by itself
                 if b"/upload" in request:
                     self.wfile.write(frame(1, fed))
@@ -80,7 +83,8 @@ def test_what_cannot_be_read_to_be_fed_is_said_and_no_early_end_of_the_command(e
 
 
 def test_a_command_that_ended_early_says_why(engine: Engine) -> None:
-    assert engine.run("quick", ["false"], stdin=[b"x" * 65536] * 64).output == "out\ncomplaint\n"
+    for chunk in (b"x", b"x" * 65536 * 64):
+        assert engine.run("deaf", ["false"], stdin=[chunk]).output == "out\ncomplaint\n"
 
 
 def test_who_listens_to_an_agent_is_let_go(engine: Engine) -> None:
