@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,18 +42,24 @@ class RunCalls:
         return Result(-1 if code is None else int(code), output.decode(errors="replace"))
 
     def _converse(self, exec_id: str, chunks: Iterable[bytes] | None) -> bytes:
-        """Start a command; where there are chunks, write them to its standard input and close it. Gives what it prints."""
+        """Start a command; where there are chunks, write them to its standard input and close it. Gives what it prints.
+
+        It is fed while it is read: one that prints as it reads would else wait for us as we for it, and one that ends early leaves the engine
+        with input that nobody takes.
+        """
         sock = self._api.exec_start(exec_id, socket=True)
         printed: list[bytes] = []
-        try:
-            if chunks is not None:
-                _feed(plain(sock), chunks)
-            # Who hangs up on input that was not read resets the connection (unix(7), tcp(7)): after all output, and it is a fed command's end.
-            with contextlib.suppress(*([ConnectionResetError] if chunks is not None else [])):
-                printed.extend(chunk for _, chunk in frames(sock))
-            return b"".join(printed)
-        finally:
-            hang_up(sock)
+        with ThreadPoolExecutor(1) as pool:
+            fed = None if chunks is None else pool.submit(_feed, plain(sock), chunks)
+            try:
+                # Who hangs up on input that was not read resets the connection (unix(7), tcp(7)): after all output, and it is a fed command's end.
+                with contextlib.suppress(*([ConnectionResetError] if fed else [])):
+                    printed.extend(chunk for _, chunk in frames(sock))
+            finally:
+                hang_up(sock)  # lets go of the feeder, too
+        if fed:
+            fed.result()
+        return b"".join(printed)
 
     def logs(self, container: str) -> str:
         """Give what PID 1 printed."""
@@ -62,10 +69,15 @@ class RunCalls:
 
 def _feed(sock: socket.socket, chunks: Iterable[bytes]) -> None:
     """Send all chunks and the end. Raises what reading them raises; a command that ended early does not read, and what it printed says why."""
-    for chunk in chunks:
-        try:
-            sock.sendall(chunk)
-        except OSError:
-            return
+    try:
+        for chunk in chunks:
+            try:
+                sock.sendall(chunk)
+            except OSError:
+                return
+    except BaseException:
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)  # the command must not take the rest for the whole; who reads is let go
+        raise
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_WR)

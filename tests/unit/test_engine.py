@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import queue
@@ -41,27 +42,40 @@ class EngineDouble(socketserver.StreamRequestHandler):
             self.rfile.read(length)
             if b"/start" in request or b"/attach" in request:
                 self.wfile.write(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n" + self.printed)
-                if b"/quick" in request:
-                    return
-                if b"/deaf" in request:
-                    self.request.recv(1, socket.MSG_PEEK)  # hangs up on what it has not read, which resets the connection
-                    return
-                fed = self.rfile.read()  # to its end: who is attached does not hang up by itself
-                if b"/upload" in request:
-                    self.wfile.write(frame(1, fed))
+                with contextlib.suppress(ConnectionError):  # the other side may hang up at any time
+                    self.play(request)
                 return
             body = json.dumps({"ExitCode": 0} if b"/json" in request else {"Id": request.split(b"/")[3].decode()}).encode()
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    def play(self, request: bytes) -> None:
+        """What commands do with their input."""
+        if b"/quick" in request:
+            return
+        if b"/deaf" in request:
+            self.request.recv(1, socket.MSG_PEEK)  # hangs up on what it has not read, which resets the connection
+        elif b"/full" in request:
+            self.request.shutdown(socket.SHUT_WR)  # the command has ended, and nobody takes the rest of its input
+            self.server.full.wait(60)  # type: ignore[attr-defined]
+        elif b"/echo" in request:
+            while chunk := self.request.recv(65536):
+                self.wfile.write(frame(1, chunk))
+        else:
+            fed = self.rfile.read()  # to its end: who is attached does not hang up by itself
+            if b"/upload" in request:
+                self.wfile.write(frame(1, fed))
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
     with socketserver.ThreadingUnixStreamServer(str(tmp_path / "s"), EngineDouble) as server:
         server.daemon_threads = True
+        server.full = threading.Event()  # type: ignore[attr-defined]
         threading.Thread(target=server.serve_forever).start()
         client = docker.DockerClient(base_url=f"unix://{tmp_path / 's'}", version="1.44", timeout=60)
         yield Engine(client)
         client.close()
+        server.full.set()  # type: ignore[attr-defined]
         server.shutdown()
 
 
@@ -85,6 +99,14 @@ def test_what_cannot_be_read_to_be_fed_is_said_and_no_early_end_of_the_command(e
 def test_a_command_that_ended_early_says_why(engine: Engine) -> None:
     for chunk in (b"x", b"x" * 65536 * 64):
         assert engine.run("deaf", ["false"], stdin=[chunk]).output == "out\ncomplaint\n"
+
+
+def test_nor_does_one_that_ended_early_keep_us_where_the_engine_takes_no_more(engine: Engine) -> None:
+    assert engine.run("full", ["false"], stdin=[b"x" * 65536 * 64]).output == "out\ncomplaint\n"
+
+
+def test_a_command_that_prints_while_it_is_fed_keeps_nobody_waiting(engine: Engine) -> None:
+    assert len(engine.run("echo", ["cat"], stdin=[b"x" * 65536] * 64).output) == len("out\ncomplaint\n") + 65536 * 64
 
 
 def test_who_listens_to_an_agent_is_let_go(engine: Engine) -> None:
