@@ -110,6 +110,14 @@ def test_dns_has_three_replicas_on_three_nodes_at_its_address(inside: Inside) ->
     assert service["spec"]["clusterIP"] == "10.43.0.99"
 
 
+def test_a_command_takes_much_input_and_says_why_it_takes_none(inside: Inside) -> None:
+    much = "0123456789abcde\n" * (1 << 19)  # 8 MiB: more than all buffers on the way
+    assert inside.cli("exec", inside.lab, "w1", "--", "cat", stdin=much).stdout == much
+    for _ in range(3):
+        refused = inside.cli("exec", inside.lab, "w1", "--", "sh", "-c", "echo no thanks; exit 7", stdin=much, code=7, timeout=60)
+        assert refused.stdout == "no thanks\n"
+
+
 @pytest.mark.distribution
 def test_pods_resolve_names_and_reach_each_other_across_nodes(inside: Inside, tmp_path: Path) -> None:
     manifest = PODS
