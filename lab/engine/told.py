@@ -6,7 +6,6 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import docker.errors
-import requests.exceptions
 
 from lab.errors import EngineError
 
@@ -21,6 +20,6 @@ def told(what: str, hint: str = "") -> Iterator[None]:
         yield
     except docker.errors.APIError as error:
         raise EngineError(f"{what}: {error.explanation or error}", hint) from error
-    except (docker.errors.DockerException, requests.exceptions.RequestException, ConnectionError) as error:
-        # ConnectionError: a command's stream, cut because its container died.
+    except (docker.errors.DockerException, OSError) as error:
+        # OSError: the HTTP library's errors are such; a command's stream, cut because its container died; a file that it is fed cannot be read.
         raise EngineError(f"{what}: {error}", hint) from error

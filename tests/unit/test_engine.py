@@ -18,6 +18,7 @@ import pytest
 
 from lab.engine import Engine
 from lab.engine.stream import hang_up
+from lab.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +93,7 @@ def test_what_cannot_be_read_to_be_fed_is_said_and_no_early_end_of_the_command(e
         yield b"some "
         raise OSError(errno.EIO, "Input/output error")
 
-    with pytest.raises(OSError, match="Input/output"):
+    with pytest.raises(EngineError, match=r"running `cat` in upload: .*Input/output"):
         engine.run("upload", ["cat"], stdin=broken())
 
 
