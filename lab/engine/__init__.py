@@ -74,7 +74,14 @@ UNPRIVILEGED: dict[str, Any] = {
 REMOVAL_TRIES, REMOVAL_EVERY_S = 20, 0.5
 """Ten seconds for somebody else's removal: a busy engine takes two or three for a machine's files."""
 SOCKET = "/var/run/docker.sock"
-"""Docker's own place for its socket, on its machine and in a container that is given it."""
+"""Docker's own place for its socket on its machine."""
+SOCKET_INSIDE = "/run/docker.sock"
+"""Where a container finds the socket that it is given: no part of the path may be a symbolic link.
+
+/var/run is one to /run in Debian's images. Docker 28 lays files down by Go's `os.Root`, which
+refuses to follow it, for every file of a container that has a mount behind such a link:
+"mkdirat var/run: statat var/run: path escapes from parent" (seen on 28.5.2).
+"""
 
 
 def connect() -> Engine:
@@ -168,7 +175,7 @@ class Engine(AgentCalls, ImageCalls, PowerCalls, RunCalls):
         if spec.machine:
             host = self.machine(privileged=privileged, binds=binds, sysctls=spec.sysctls, **more)
         else:
-            binds |= {self.socket_path(): {"bind": SOCKET, "mode": "rw"}} if spec.engine_socket else {}
+            binds |= {self.socket_path(): {"bind": SOCKET_INSIDE, "mode": "rw"}} if spec.engine_socket else {}
             host = self._api.create_host_config(**UNPRIVILEGED, binds=binds, **more)
         # The alias lets nodes call each other by name, through the engine's resolver.
         endpoint = EndpointConfig(self._api.api_version, ipv4_address=spec.ip, aliases=[spec.hostname])

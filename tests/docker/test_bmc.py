@@ -11,7 +11,7 @@ import pytest
 from machines import LABEL
 from testcontainers.core.container import DockerContainer
 
-from lab.engine import SOCKET, UNPRIVILEGED
+from lab.engine import SOCKET_INSIDE, UNPRIVILEGED
 from lab.pacemaker import ipmi_password
 from lab.pki import new_secrets
 from lab.roles.bmc import ROLE, command
@@ -48,7 +48,9 @@ class Rack:
         files = ROLE.files(self.topology, node, self.secrets, None)  # type: ignore[arg-type]
         api = self.ground.engine._api
         host = api.create_host_config(
-            **UNPRIVILEGED, network_mode=self.ground.network, binds={self.ground.engine.socket_path(): {"bind": SOCKET, "mode": "rw"}}
+            **UNPRIVILEGED,
+            network_mode=self.ground.network,
+            binds={self.ground.engine.socket_path(): {"bind": SOCKET_INSIDE, "mode": "rw"}},
         )
         endpoint = api.create_networking_config({self.ground.network: api.create_endpoint_config(ipv4_address=str(node.ip))})
         made = api.create_container(self.image, labels=LABEL, host_config=host, networking_config=endpoint)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import data, nginx, pacemaker, versions
+from lab import data, desired, distributions, nginx, pacemaker, roles, versions
 from lab.distributions import HealthCheck
+from lab.engine import COMMON, SOCKET_INSIDE
 from lab.pki import new_secrets
 from lab.spec import File, unit_links
 
@@ -44,6 +45,25 @@ def test_an_image_is_a_machine(machine: Make, word: str) -> None:
     node.get_wrapped_container().stop(timeout=30)
     node.get_wrapped_container().reload()
     assert node.get_wrapped_container().attrs["State"]["ExitCode"] != 137  # it shut down, nobody had to kill it
+
+
+@pytest.mark.parametrize("node", ["m", "w1", "lb", "bmc"])
+def test_nothing_is_mounted_or_laid_down_behind_a_symbolic_link(
+    machine: Make, ground: Ground, node: str
+) -> None:
+    """Docker 28 refuses to lay files down in a container with a mount behind one."""
+    upstream, secrets = distributions.find("upstream"), new_secrets("test")
+    wanted = desired.desired(ground.topology, upstream, ground.tags, 0)
+    spec = next(spec for spec in wanted.containers if spec.hostname == node)
+    described = ground.topology.node(node)
+    files = roles.find(described.role).files(ground.topology, described, secrets, upstream)
+    mounts = {*COMMON["tmpfs"], *spec.volumes.values(), *([SOCKET_INSIDE] if spec.engine_socket else [])}
+    places = sorted({*mounts, *(file.path.rsplit("/", 1)[0] for file in files)})
+    look = 'for path; do [ "$(realpath -m "$path")" = "$path" ] || echo "$path"; done'
+    # The image of the controllers has no systemd; the others are asked as machines.
+    word = spec.image.split("/")[1].split(":")[0]
+    asked = machine("base" if word == "bmc" else word)
+    assert asked.run("sh", "-c", look, "sh", *places)[1] == ""
 
 
 def test_nginx_balances_and_a_dead_backend_costs_no_request(machine: Make, ground: Ground) -> None:

@@ -11,6 +11,7 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
+from labs import docker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +63,12 @@ def test_nodes_are_machines(inside: Inside) -> None:
         assert inside.run(name, "hostname").strip() == name
         assert inside.run(name, "cat", "/proc/1/comm").strip() == "systemd"
     assert inside.run("m", "systemctl", "is-active", "corosync", "pacemaker").split() == ["active", "active"]
+
+
+def test_the_engine_counts_the_traffic_of_every_node(inside: Inside) -> None:
+    names = [f"halab-{inside.lab}-{name}" for name in (*MASTERS, *WORKERS, "lb", "bmc")]
+    counted = docker("stats", "--no-stream", "--format", "{{.Name}} {{.NetIO}}", *names)
+    assert [line for line in counted.splitlines() if line.endswith(" 0B / 0B")] == []
 
 
 @pytest.mark.distribution
