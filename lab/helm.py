@@ -21,6 +21,7 @@ from lab.topology.model import KUBERNETES_PORT, digest
 
 if TYPE_CHECKING:
     from lab.addons import Chart, Site
+    from lab.distributions import HealthCheck
     from lab.node import NodeHandle
 
 HOME = "/var/lib/halab/helm"
@@ -149,14 +150,17 @@ def packed(folder: Path) -> bytes:
     return buffer.getvalue()
 
 
+def _ready(health: HealthCheck) -> list[str]:
+    """Ask a master for its own health, as its resource agent does."""
+    proof = ["--cacert", health.ca, "--cert", health.certificate, "--key", health.key]
+    return ["curl", "-sf", "-o", "/dev/null", "--max-time", "2", *proof, health.url]
+
+
 def on_a_master(site: Site) -> Helm:
     """Give Helm on the first master whose own API server answers. Raises LabError where none does."""
     for node in site.topology.masters:
         master = site.node(node.name)
         with contextlib.suppress(LabError):
-            url = f"https://127.0.0.1:{KUBERNETES_PORT}/readyz"
-            # 401 is an answer, too: K3s lets nobody ask without a certificate.
-            asked = master.run(["curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "2", url], check=False, timeout_s=5)
-            if asked.output.strip() in {"200", "401"}:
+            if master.run(_ready(site.distribution.health), check=False, timeout_s=5).code == 0:
                 return Helm(site, master)
     raise LabError("no master's API server answers: Helm cannot run", f"`halab status {site.topology.name}` shows the masters")

@@ -39,6 +39,10 @@ class Client:
     key: str
 
 
+HEALTH_USER = "halab-health"
+"""Who asks for /readyz only: of no group, so it may do no more than anybody who has a certificate."""
+
+
 class Distribution(Protocol):
     """One way to run Kubernetes on the lab's machines."""
 
@@ -69,6 +73,9 @@ class Distribution(Protocol):
 
     def admin(self, secrets: Secrets) -> Pair:
         """Give the administrator's client certificate for kubeconfigs."""
+
+    def client(self, secrets: Secrets, user: str) -> Pair:
+        """Issue a certificate by which the API knows a user of no group."""
 
     def server_authority(self, secrets: Secrets) -> bytes:
         """Give the certificate (PEM) that the API's server certificate is checked against."""

@@ -145,6 +145,10 @@ class K3s:
         """A certificate of K3s's client authority; the one of upstream labs is signed by another."""
         return issue(secrets.authority("client-ca"), "halab-admin", organisations=(ADMIN_GROUP,))
 
+    def client(self, secrets: Secrets, user: str) -> Pair:
+        """Issued by K3s's client authority, as the administrator's."""
+        return issue(secrets.authority("client-ca"), user)
+
     def server_authority(self, secrets: Secrets) -> bytes:
         """K3s's server authority is the lab's `ca`."""
         return secrets.files["ca.crt"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab import kubeunits
-from lab.distributions import Client, HealthCheck
+from lab.distributions import HEALTH_USER, Client, HealthCheck
 from lab.kubeunits import ETCD, K8S
 from lab.pki import Pair, issue
 from lab.spec import File, unit_links
@@ -184,7 +184,7 @@ class Upstream:
             *_pair(ETCD, "etcd", issue(etcd, node.name, names=own)),
             *_pair(K8S, "apiserver", issue(authority, "kube-apiserver", names=names)),
             *_pair(K8S, "kubelet-client", issue(authority, KUBELET_CLIENT)),
-            *_pair(K8S, "health", issue(authority, "halab-health")),
+            *_pair(K8S, "health", self.client(secrets, HEALTH_USER)),
             *_pair(K8S, "front-proxy-client", issue(proxy, "front-proxy-client")),
             File(path=f"{K8S}/front-proxy-ca.crt", content=proxy.certificate),
             _secret(f"{K8S}/sa.key", secrets.files["sa.key"]),
@@ -212,6 +212,10 @@ class Upstream:
     def admin(self, secrets: Secrets) -> Pair:
         """The administrator's certificate that every lab has."""
         return Pair(secrets.files["admin.key"], secrets.files["admin.crt"])
+
+    def client(self, secrets: Secrets, user: str) -> Pair:
+        """Issued by Kubernetes' one authority."""
+        return issue(secrets.authority("ca"), user)
 
     def server_authority(self, secrets: Secrets) -> bytes:
         """Kubernetes' one authority signs server and client certificates."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lab import nginx
+from lab.distributions import HEALTH_USER
 from lab.roles import Traits
 from lab.spec import File, unit_links
 from lab.topology.model import KUBERNETES_PORT
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
 CA_FILE = "/etc/halab/ca.crt"
 """The API's authority, so that `curl --cacert` on the load balancer can prove whom it speaks to."""
+HEALTH = "/etc/halab/health"
+"""`.crt` and `.key`: what halab-balance asks /readyz with; K3s refuses anonymous askers.
+
+A lab made before there was one keeps the balancer that it was made with, which asks without.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +45,14 @@ class Balancer:
         """nginx's configuration, and who is to be asked whether it serves (images/loadbalancer's halab-balance)."""
         del node
         masters = "".join(f"{master.name} {master.ip} {KUBERNETES_PORT}\n" for master in topology.masters)
+        health = distribution.client(secrets, HEALTH_USER)
         return (
             File(path="/etc/nginx/nginx.conf", content=nginx.conf(topology).encode()),
             File(path=nginx.UPSTREAM, content=nginx.upstream(topology).encode()),
             File(path="/etc/halab/masters", content=masters.encode()),
             File(path=CA_FILE, content=distribution.server_authority(secrets)),
+            File(path=f"{HEALTH}.crt", content=health.certificate),
+            File(path=f"{HEALTH}.key", content=health.key, mode=0o600),
             *unit_links("/usr/lib/systemd/system/nginx.service", "halab-balance.service"),
         )
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HALAB = Path(sys.executable).parent / "halab"
+ETC = "/etc/halab"
 TOPOLOGIES = Path(__file__).parents[2] / "topologies"
 
 
@@ -72,9 +73,11 @@ class Inside:
         return self.cli("kubectl", self.lab, "--", *words).stdout
 
     def api(self, host: str) -> bool:
-        """Whether the API answers there, proven by the lab's authority. 401 is an answer, too: K3s lets nobody ask without a certificate."""
-        argv = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "2", "--cacert", "/etc/halab/ca.crt")
-        return self.try_run("lb", *argv, f"https://{host}:6443/readyz")[1] in {"200", "401"}
+        """Whether a master serves there, by the lab's authority, asked as the balancer does."""
+        own = ("--cert", f"{ETC}/health.crt", "--key", f"{ETC}/health.key")
+        proof = ("--cacert", f"{ETC}/ca.crt", *own)
+        argv = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "2", *proof)
+        return self.try_run("lb", *argv, f"https://{host}:6443/readyz")[1] == "200"
 
     def status(self) -> Any:
         return self.cli.json("status", self.lab)

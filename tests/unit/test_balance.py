@@ -11,12 +11,13 @@ import pytest
 PROGRAM = Path(__file__).parents[2] / "images/loadbalancer/files/usr/local/sbin/halab-balance"
 # Each sleep begins a round; where no answers are left the program ends.
 SLEEP = '#!/bin/sh\nn=$(($(cat "$ROUND") + 1)); echo $n > "$ROUND"; test -e "$ANSWERS/$n"\n'
-CURL = '#!/bin/sh\ncat "$ANSWERS/$(cat "$ROUND")"\n'
+CURL = '#!/bin/sh\necho "$@" > "$ANSWERS/asked"\ncat "$ANSWERS/$(cat "$ROUND")"\n'
 NGINX = '#!/bin/sh\ncp "$HALAB_ETC/upstream.conf" "$ANSWERS/reloaded.$(cat "$ROUND")"\n'
 SS = '#!/bin/sh\necho "$@" >> "$ANSWERS/cut"\n'
 DOWN = "000 200 200"
 BUSY = "late 200 200"
-UP = "200 200 401"
+UP = "200 200 200"
+REFUSED = "401 200 200"
 NOBODY = "000 500 000"
 
 
@@ -53,6 +54,8 @@ def play(folder: Path, *rounds: str) -> tuple[list[str], dict[int, list[str]]]:
         ((DOWN, UP, DOWN, UP), [], {0: []}),  # one late answer is none
         ((DOWN, DOWN, DOWN), ["m does not serve (answer: 000)"], {0: [], 2: ["m"]}),
         ((DOWN, DOWN, UP, UP), ["m does not serve (answer: 000)", "m serves"], {0: [], 2: ["m"], 4: []}),
+        # K3s refuses who has no certificate before it looks at etcd and quorum: no sign of health.
+        ((REFUSED, REFUSED), ["m does not serve (answer: 401)"], {0: [], 2: ["m"]}),
         ((NOBODY, NOBODY), [f"{name} does not serve (answer: {code:03})" for name, code in (("m", 0), ("m2", 500), ("m3", 0))], {0: [], 2: []}),
     ],
 )
@@ -60,6 +63,12 @@ def test_two_answers_in_a_row_make_a_change_and_somebody_is_always_tried(
     tmp_path: Path, rounds: tuple[str, ...], said: list[str], down: dict[int, list[str]]
 ) -> None:
     assert play(tmp_path, *rounds) == (said, down)
+
+
+def test_masters_are_asked_with_a_certificate(tmp_path: Path) -> None:
+    play(tmp_path, UP)
+    etc, words = tmp_path / "etc", (tmp_path / "answers" / "asked").read_text()
+    assert f" --cacert {etc}/ca.crt --cert {etc}/health.crt --key {etc}/health.key " in words
 
 
 CUT = "-K dst 172.30.0.49 dport = :6443\n"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from lab import k3s_config, k3s_keys, k3s_release
+from lab import helm, k3s_config, k3s_keys, k3s_release
 from lab.distributions import find
 from lab.distributions.k3s import NODE_FILE
 from lab.engine import Result
@@ -15,6 +16,8 @@ from lab.pki import new_secrets
 from lab.topology import loader
 
 if TYPE_CHECKING:
+    from lab.addons import Site
+    from lab.node import NodeHandle
     from lab.spec import File
 
 K3S = find("k3s")
@@ -95,6 +98,19 @@ def test_the_unit_is_the_installers() -> None:
     for line in ("Type=notify", "KillMode=process", "Delegate=yes", "TimeoutStartSec=0", "RestartSec=5s", "ExecStart=/usr/local/bin/k3s agent"):
         assert line in text.splitlines()
     assert "EnvironmentFile=-/etc/systemd/system/k3s-agent.service.env" in text
+
+
+def test_helm_runs_where_the_api_server_is_healthy() -> None:
+    """A master that boots refuses who has no certificate: that is no sign of health."""
+    nodes = {
+        "m": DoubleNode(name="m", code=22),
+        "m2": DoubleNode(name="m2"),
+        "m3": DoubleNode(name="m3"),
+    }
+    site = cast("Site", SimpleNamespace(topology=TOPOLOGY, distribution=K3S, node=nodes.get))
+    assert helm.on_a_master(site).master is cast("NodeHandle", nodes["m2"])
+    assert ["--cert", K3S.health.certificate] == nodes["m"].argv[-5:-3]
+    assert nodes["m3"].argv == []
 
 
 class DoubleNode:
