@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lab.k3s_keys import AGENT, SERVER
+from lab.nodefiles import OPEN_FILES, PAUSE_IMAGE
 from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:
@@ -34,15 +35,33 @@ def _node(node: Node) -> Config:
         "flannel-iface": "eth0",
         # Files given so are not checked; the container's own resolv.conf names Docker's resolver, which K3s would replace by 8.8.8.8.
         "resolv-conf": RESOLV_CONF,
+        # K3s's own has another name in other releases and comes with its images: ours is there.
+        "pause-image": PAUSE_IMAGE,
         "kubelet-arg": [
             # Hosts with cgroup v1 are refused by default since 1.35 (the flag exists since 1.31); without effect on v2.
             "fail-cgroupv1=false",
             "node-status-update-frequency=4s",
-            # All nodes share the host's disk: K3s's 5 % would evict everywhere at once (k3d's FAQ).
-            "eviction-hard=imagefs.available<1%,nodefs.available<1%",
-            "eviction-minimum-reclaim=imagefs.available=1%,nodefs.available=1%",
+            # All nodes share the host's disk: one full disk would evict everything everywhere
+            # (K3s's own: at 5 %), and deleted images cannot come back: add-ons' were not pulled.
+            "eviction-hard=imagefs.available<0%,nodefs.available<0%",
+            "image-gc-high-threshold=100",
         ],
     }
+
+
+def kubelet() -> bytes:
+    """Render the settings that kubelet takes from a file only.
+
+    K3s's leases of 40 s are renewed each 10 s, and a topology may ask for nodes that are NotReady
+    after 10 s. Its status is told each 5 minutes where nothing changed; here as upstream's.
+    """
+    config = {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "nodeLeaseDurationSeconds": 20,
+        "nodeStatusReportFrequency": "4s",
+    }
+    return json.dumps(config, indent=1).encode()
 
 
 def common(topology: Topology, secrets: Secrets) -> Config:
@@ -126,7 +145,7 @@ EnvironmentFile=-/etc/systemd/system/{name}.service.env
 KillMode=process
 Delegate=yes
 User=root
-LimitNOFILE=1048576
+{OPEN_FILES}
 LimitNPROC=infinity
 LimitCORE=infinity
 TasksMax=infinity
@@ -143,8 +162,6 @@ DROP_IN = b"""[Unit]
 # Early failures are normal while peers are missing, and must not end the unit for good.
 StartLimitIntervalSec=0
 [Service]
-# As many as the engine allows: K3s's own number is above the hard limit of some.
-LimitNOFILE=infinity
 RestartSec=2s
 """
 CONTAINERD = b"""version = 3

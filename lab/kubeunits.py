@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lab.nodefiles import OPEN_FILES
 from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:
@@ -149,9 +150,9 @@ PODS_END = (
 
 def containerd() -> bytes:
     """The container runtime. KillMode=process: pods outlive a restart of it."""
-    # 20000 is the hard limit on sandboxed engines; a unit that asks for more than it may have gets the most it can.
     # Type=notify: kubelet exits when it finds no runtime, so it starts once containerd says that it is there.
-    service = ("Type=notify", "Delegate=yes", "KillMode=process", "LimitNOFILE=infinity", "OOMScoreAdjust=0", "TasksMax=infinity", PODS_END)
+    limits = (OPEN_FILES, "OOMScoreAdjust=0", "TasksMax=infinity")
+    service = ("Type=notify", "Delegate=yes", "KillMode=process", *limits, PODS_END)
     return unit("containerd", ["/usr/local/bin/containerd"], service=service)
 
 

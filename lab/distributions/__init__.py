@@ -40,7 +40,7 @@ class Client:
 
 
 HEALTH_USER = "halab-health"
-"""Who asks for /readyz only: of no group, so it may do no more than anybody who has a certificate."""
+"""Who asks for /readyz only: of no group, it may do no more than anybody with a certificate."""
 
 
 class Distribution(Protocol):

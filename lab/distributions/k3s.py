@@ -1,6 +1,6 @@
 """K3s: the reference distribution. The first master starts alone, further ones join one after the other, workers together.
 
-Written from K3s's documentation and source; never run on the machine it was developed on, where K3s cannot be had.
+Written from K3s's documentation and source.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab import k3s_config
 from lab.distributions import Client, HealthCheck
+from lab.nodefiles import resolv_conf
 from lab.pki import ADMIN_GROUP, Pair, issue
 from lab.spec import File, unit_links
 from lab.topology.model import KUBERNETES_PORT, Role
@@ -27,6 +28,8 @@ DATA = "/var/lib/rancher/k3s"
 TLS = f"{DATA}/server/tls"
 CONFIG = "/etc/rancher/k3s"
 NODE_FILE = f"{CONFIG}/config.yaml.d/20-node.yaml"
+KUBELET_FILE = f"{DATA}/agent/etc/kubelet.conf.d/90-halab.conf"
+"""The later one wins over K3s's own 00-k3s-defaults.conf (its pkg/daemons/agent, since 1.32)."""
 NODE_PASSWORD = "/etc/rancher/node/password"  # noqa: S105 (a place)
 AUTHORITIES = {
     "server-ca": "ca",
@@ -70,12 +73,11 @@ class K3s:
 
     def files(self, topology: Topology, node: Node, secrets: Secrets) -> tuple[File, ...]:
         """Configuration, unit, and on the first master the authorities."""
-        servers = topology.kubernetes.dns_forward or (topology.kubernetes.cluster_dns,)
-        resolv = "".join(f"nameserver {server}\n" for server in servers).encode()
         shared = (
-            File(path=k3s_config.RESOLV_CONF, content=resolv),
+            File(path=k3s_config.RESOLV_CONF, content=resolv_conf(topology, node)),
             File(path=NODE_PASSWORD, content=node_password(secrets, node.name), mode=0o600),
             File(path=f"{DATA}/agent/etc/containerd/config-v3.toml.d/10-halab.toml", content=k3s_config.CONTAINERD),
+            File(path=KUBELET_FILE, content=k3s_config.kubelet()),
         )
         role, unit = ("server", "k3s") if node.role is Role.MASTER else ("agent", "k3s-agent")
         units = (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lab import kubeunits
 from lab.distributions import HEALTH_USER, Client, HealthCheck
 from lab.kubeunits import ETCD, K8S
+from lab.nodefiles import PAUSE_IMAGE, resolv_conf
 from lab.pki import Pair, issue
 from lab.spec import File, unit_links
 from lab.topology.model import KUBERNETES_PORT, Role
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 NODE_UNITS = ("containerd", "kubelet", "kube-proxy", "flannel")
 MASTER_UNITS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
-PAUSE_IMAGE = "docker.io/halab/pause:1.0.0"
-"""images/versions.yaml names it; a unit test holds the two together."""
 FLANNEL_USER = "flannel"
 KUBELET_CLIENT = "kube-apiserver-kubelet-client"
 
@@ -116,12 +115,6 @@ def containerd_config() -> bytes:
 """.encode()
 
 
-def resolv_conf(topology: Topology) -> bytes:
-    """What pods with dnsPolicy Default get: the servers of `dns_forward`, else the cluster's own DNS, which forwards nowhere."""
-    servers = topology.kubernetes.dns_forward or (topology.kubernetes.cluster_dns,)
-    return "".join(f"nameserver {server}\n" for server in servers).encode()
-
-
 @dataclass(frozen=True, slots=True)
 class Upstream:
     """Upstream Kubernetes as a Distribution."""
@@ -162,7 +155,7 @@ class Upstream:
             *_pair(K8S, "flannel", users["flannel"]),
             *_pair(K8S, "kubelet", issue(authority, node.name, names=(node.name, str(node.ip)))),
             File(path=f"{K8S}/kubelet.yaml", content=kubelet_config(topology, node)),
-            File(path=f"{K8S}/resolv.conf", content=resolv_conf(topology)),
+            File(path=f"{K8S}/resolv.conf", content=resolv_conf(topology, node)),
             File(path="/etc/containerd/config.toml", content=containerd_config()),
             File(path="/etc/kube-flannel/net-conf.json", content=json.dumps(network).encode()),
             _unit("containerd", kubeunits.containerd()),

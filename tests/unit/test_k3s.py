@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from lab import helm, k3s_config, k3s_keys, k3s_release
+from lab import helm, k3s_config, k3s_keys, k3s_release, kubeunits, nodefiles
 from lab.distributions import find
 from lab.distributions.k3s import NODE_FILE
 from lab.engine import Result
@@ -111,6 +113,34 @@ def test_helm_runs_where_the_api_server_is_healthy() -> None:
     assert helm.on_a_master(site).master is cast("NodeHandle", nodes["m2"])
     assert ["--cert", K3S.health.certificate] == nodes["m"].argv[-5:-3]
     assert nodes["m3"].argv == []
+
+
+@pytest.mark.parametrize("name", ["m", "w1"])
+def test_nothing_is_pulled_and_what_was_loaded_stays(name: str) -> None:
+    place = "config.yaml.d/20-node" if name == "m" else "config"
+    written = keys(files(name)[f"/etc/rancher/k3s/{place}.yaml"])
+    assert written["pause-image"] == f'"{nodefiles.PAUSE_IMAGE}"'
+    evict_never = "eviction-hard=imagefs.available<0%,nodefs.available<0%"
+    assert {"image-gc-high-threshold=100", evict_never} <= set(json.loads(written["kubelet-arg"]))
+
+
+@pytest.mark.parametrize("name", ["m", "w1"])
+def test_a_node_renews_its_lease_twice_in_the_shortest_grace(name: str) -> None:
+    place = "/var/lib/rancher/k3s/agent/etc/kubelet.conf.d/90-halab.conf"
+    written = json.loads(files(name)[place].content)
+    assert written["kind"] == "KubeletConfiguration"
+    renewal_ms = written["nodeLeaseDurationSeconds"] * 1000 / 4  # kubelet: each quarter
+    assert renewal_ms <= loader.GRACE_MS[0] / 2
+    assert written["nodeStatusReportFrequency"] == "4s"
+
+
+def test_pods_may_not_open_a_thousand_million_files() -> None:
+    units = {
+        name: "".join(f.content.decode() for p, f in files(name).items() if f"{unit}.service" in p)
+        for name, unit in (("m", "k3s"), ("w1", "k3s-agent"))
+    }
+    for text in (*units.values(), kubeunits.containerd().decode()):
+        assert re.findall(r"LimitNOFILE=.*", text) == ["LimitNOFILE=1048576"]
 
 
 class DoubleNode:

@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from lab import data, distributions, nginx, pacemaker, pki, roles, versions
+from lab import data, distributions, nginx, nodefiles, pacemaker, pki, roles, versions
 from lab.addons import Site, dns_ha
 from lab.addons import find as find_addon
 from lab.desired import desired
@@ -97,7 +97,7 @@ def test_only_masters_with_workers_are_tainted(topology: Topology) -> None:
 
 def test_versions_agree_with_what_is_written() -> None:
     table = versions.read(data.shipped("images"))
-    assert f"docker.io/{table.pods['pause']}" == upstream.PAUSE_IMAGE
+    assert f"docker.io/{table.pods['pause']}" == nodefiles.PAUSE_IMAGE
     assert table.pods["coredns"] == dns_ha.IMAGE
     assert table.pods["coredns"].endswith(table.components["coredns"].version.lstrip("v"))
     pinned = Path(data.shipped("images"), "kubernetes", "go.mod").read_text()
@@ -178,8 +178,24 @@ def test_dns_forwards_nowhere_or_where_it_is_told(topology: Topology) -> None:
     assert "forward" not in dns_ha.corefile(topology)
     told = replace(topology, kubernetes=replace(topology.kubernetes, dns_forward=(ipaddress.IPv4Address("192.0.2.53"),)))
     assert "forward . 192.0.2.53 {" in dns_ha.corefile(told)
-    assert upstream.resolv_conf(told) == b"nameserver 192.0.2.53\n"
-    assert upstream.resolv_conf(topology) == b"nameserver 10.43.0.99\n"
+
+
+@pytest.mark.parametrize("name", ["upstream", "k3s"])
+def test_a_coredns_of_others_never_forwards_to_itself(topology: Topology, name: str) -> None:
+    """Its Corefile ends in `forward . /etc/resolv.conf`: kubelet's, with dnsPolicy Default."""
+    distribution = distributions.find(name)
+
+    def servers(addons: tuple[str, ...], forward: tuple[str, ...] = ()) -> list[str]:
+        addresses = tuple(map(ipaddress.IPv4Address, forward))
+        kubernetes = replace(topology.kubernetes, dns_forward=addresses)
+        lab = replace(topology, addons=addons, kubernetes=kubernetes)
+        found = {file.path: file for file in distribution.files(lab, lab.node("w1"), SECRETS)}
+        folder = {"upstream": "/etc/kubernetes", "k3s": "/etc/rancher/k3s"}[name]
+        return found[f"{folder}/resolv.conf"].content.decode().split()[1::2]
+
+    assert servers(("dns-ha",)) == ["10.43.0.99"]  # forwards nowhere
+    assert servers(()) == [str(topology.node("w1").ip)]  # nobody listens there: refused at once
+    assert servers((), ("192.0.2.53",)) == servers(("dns-ha",), ("192.0.2.53",)) == ["192.0.2.53"]
 
 
 @pytest.mark.parametrize(
