@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab import distributions
-from lab.errors import ImageError, InputError, LabError
+from lab.errors import ImageError, InputError, LabError, Unreached
 from lab.images import BESIDE
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ def _names(preferred: tuple[str, ...], forced: str) -> tuple[str, ...]:
 def choose(preferred: tuple[str, ...], builder: Builder, forced: str = "") -> Choice:
     """Choose, and make its images. One whose image is built already wins over one that would have to be downloaded first.
 
-    Raises InputError for an unknown name, ImageError where none can be had.
+    Raises InputError for an unknown name, ImageError where none can be had, any LabError where one
+    that can be had was not made.
     """
     names = _names(preferred, forced)
     built = [name for name in names if not builder.missing(*BESIDE, name)]
@@ -55,11 +56,17 @@ def choose(preferred: tuple[str, ...], builder: Builder, forced: str = "") -> Ch
     for name in names:
         try:
             builder.build(name)
-        except LabError as error:
+        except Unreached as error:
             if name == names[-1]:
                 raise
             why_not.append(f"{name}: {error.message.splitlines()[0]}")
             builder.reporter.done(name, f"cannot be had: {error.message.splitlines()[0]}")
+        except LabError as error:
+            # It can be had, and making it failed (a download that broke off, a wrong checksum or
+            # program, a full disk): who prefers it would not want another one without a word.
+            if others := names[names.index(name) + 1 :]:
+                error.hint += f"{'; ' if error.hint else ''}or take `--distribution {others[0]}`"
+            raise
         else:
             return Choice(distributions.find(name), tuple(why_not))
     raise ImageError("no distribution can be had")

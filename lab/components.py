@@ -12,14 +12,16 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import requests
 from filelock import FileLock
 
 from lab.errors import ImageError
-from lab.fetch import fetch
+from lab.fetch import RETRY_STATUS, fetch
 from lab.topology.model import digest
 
 if TYPE_CHECKING:
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 
 REACH_TIMEOUT_S = 5
 """A source that does not begin to answer in five seconds is not reached: the other way takes minutes, not hours."""
+REACH_PAUSES_S = (1.0, 2.0)
+"""Between the tries: a hiccup of the network must not choose another distribution, or Go modules."""
+_silent: set[str] = set()
+"""Hosts that did not answer to several tries of this process; they are asked once from then on."""
 
 
 def folder_hash(folder: Path) -> str:
@@ -41,11 +47,32 @@ def folder_hash(folder: Path) -> str:
 
 
 def reachable(url: str) -> bool:
-    """Tell whether the server of a URL answers for it."""
+    """Tell whether a URL's file can be had."""
+    return answer(url) in {200, 206}
+
+
+def answer(url: str) -> int:
+    """Give what a URL's server answers to a question for the file's first byte; 0 for no answer.
+
+    Not HEAD: some proxies refuse it, and storage that is signed for GET does.
+    """
+    host, found = urlsplit(url).netloc, 0
+    for pause in ((0.0,) if host in _silent else (0.0, *REACH_PAUSES_S)):
+        time.sleep(pause)
+        found = _ask(url)
+        if found and found not in RETRY_STATUS:
+            break
+    (_silent.discard if found else _silent.add)(host)
+    return found
+
+
+def _ask(url: str) -> int:
+    first = {"Range": "bytes=0-0"}
     try:
-        return requests.head(url, timeout=REACH_TIMEOUT_S, allow_redirects=True).ok
+        with requests.get(url, headers=first, timeout=REACH_TIMEOUT_S, stream=True) as response:
+            return response.status_code
     except requests.RequestException:
-        return False
+        return 0
 
 
 def obtain(component: Component, cache: Path, images: Path, arch: str, reporter: Reporter) -> dict[str, Path]:

@@ -63,6 +63,10 @@ class ImageError(LabError):
     """An image or a component of it could not be had; the log's tail is in the message."""
 
 
+class Unreached(ImageError):
+    """Where it comes from is not reached from this machine: another distribution may be."""
+
+
 class ApplyError(LabError):
     """Some steps of a plan failed; all of them are told together."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab import imagework, k3s_release
-from lab.components import reachable
-from lab.errors import ImageError
+from lab.components import answer, reachable
+from lab.errors import ImageError, Unreached
 from lab.fetch import fetch
 from lab.spec import File
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 ASK_TIMEOUT_S = 60
 REMEDY = "give `images: {k3s_binary: PATH}` in the topology"
+ARCHIVE = "try again, or give `images: {k3s_images: PATH}` in the topology"
 
 
 def build(builder: Builder) -> None:
@@ -28,8 +30,12 @@ def build(builder: Builder) -> None:
         (context / "k3s").chmod(0o755)
         release = version(builder, context / "k3s")
         builder.reporter.say("k3s", release)
+        tag = k3s_release.tag(release)
+        if k3s_release.too_old(tag):
+            oldest = ".".join(map(str, k3s_release.OLDEST))
+            raise ImageError(f"{binary(builder)}: K3s {tag} is too old", f"take v{oldest} or newer")
         imagework.pods(builder, context)
-        _packaged(builder, context / "images", k3s_release.tag(release))
+        _packaged(builder, context / "images", tag)
         builder.docker_build("k3s", context, NODE=builder.tags["node"], RELEASE=release)
 
 
@@ -39,7 +45,7 @@ def binary(builder: Builder) -> Path:
         return Path(builder.sources.k3s_binary)
     release = k3s_release.binary(builder.versions.components["k3s"].version, builder.sources.arch)
     if not reachable(release.url):
-        raise ImageError(f"K3s cannot be downloaded here ({release.url} is not reached)", REMEDY)
+        raise Unreached(f"K3s cannot be downloaded here ({release.url} is not reached)", REMEDY)
     return _download(builder, release, REMEDY)
 
 
@@ -69,12 +75,21 @@ def version(builder: Builder, program: Path) -> str:
 
 
 def _packaged(builder: Builder, images: Path, tag: str) -> None:
-    """Lay the images of K3s's packaged components down, so that no node pulls any: six nodes would meet the registry's rate limit."""
+    """Lay the images of K3s's packaged components down, so that no node pulls any.
+
+    Six nodes would meet the registry's rate limit. The image's tag promises that they are inside, so
+    only a release without them (404) is built so. Raises ImageError where they cannot be had.
+    """
     if builder.sources.k3s_images:
         shutil.copy(builder.sources.k3s_images, images)
         return
     asset = k3s_release.images(tag, builder.sources.arch)
-    if reachable(asset.url):
-        shutil.copy(_download(builder, asset, "give `images: {k3s_images: PATH}` in the topology"), images)
+    found = answer(asset.url)
+    if found == HTTPStatus.NOT_FOUND:
+        said = f"no images of its packaged components ({asset.url} is not published)"
+        builder.reporter.say("k3s", f"{said}: nodes will pull them")
         return
-    builder.reporter.say("k3s", f"no images of its packaged components ({asset.url} is not reached): nodes will pull them")
+    if found not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
+        seen = f"answers {found}" if found else "is not reached"
+        raise ImageError(f"no images of K3s's packaged components ({asset.url} {seen})", ARCHIVE)
+    shutil.copy(_download(builder, asset, ARCHIVE), images)

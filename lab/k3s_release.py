@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 
 MIRROR = "INSTALL_K3S_ARTIFACT_URL"
@@ -34,6 +35,19 @@ def images(version: str, arch: str) -> Asset:
 def _asset(version: str, arch: str, name: str) -> Asset:
     folder = f"{os.environ.get(MIRROR, DOWNLOADS).rstrip('/')}/{version.replace('+', '%2B')}"
     return Asset(name, f"{folder}/{name}", f"{folder}/sha256sum-{arch}.txt", f"k3s-{version}")
+
+
+OLDEST = (1, 32)
+"""The first minor release that reads kubelet.conf.d (lab/distributions/k3s.py) and writes for containerd 2.
+
+Older ones start, and then end again and again: kubelet before 1.31 does not know fail-cgroupv1.
+"""
+
+
+def too_old(version: str) -> bool:
+    """Tell whether a release (`v1.30.2+k3s1`) does not understand the files that halab writes."""
+    found = re.match(r"v(\d+)\.(\d+)", version)
+    return found is not None and tuple(map(int, found.groups())) < OLDEST
 
 
 def tag(said: str) -> str:

@@ -7,29 +7,33 @@ import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import pytest
 
-from lab import fetch, k3s_image, k3s_release
-from lab.errors import ImageError
+from lab import choose, components, fetch, k3s_image, k3s_release
+from lab.errors import ImageError, LabError, Unreached
 from lab.reporter import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from lab.images import Builder
+
 VERSION = "v1.36.5+k3s1"
 BINARY, IMAGES = b"binary" * 999, b"images" * 999
 
 
 class Release(SimpleHTTPRequestHandler):
-    """Serves a folder; `faults` makes a name misbehave: a status, or "cut" for a connection that ends half-way."""
+    """Serves a folder; `faults` makes a name misbehave: a status (a list: one for each question), or "cut" for a connection that ends half-way."""
 
-    faults: ClassVar[dict[str, int | str]] = {}
+    faults: ClassVar[dict[str, int | str | list[int]]] = {}
 
     def do_GET(self) -> None:
         fault = self.faults.get(self.path.rsplit("/", 1)[-1])
+        if isinstance(fault, list):
+            fault = fault.pop(0) if fault else None
         if isinstance(fault, int):
             self.send_error(fault)
         elif fault == "cut":
@@ -42,11 +46,8 @@ class Release(SimpleHTTPRequestHandler):
             super().do_GET()
 
     def do_HEAD(self) -> None:
-        fault = self.faults.get(self.path.rsplit("/", 1)[-1])
-        if isinstance(fault, int):
-            self.send_error(fault)
-        else:
-            super().do_HEAD()
+        """Refuse, as proxies do that let only GET pass."""
+        self.send_error(405)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -127,6 +128,94 @@ def test_images_that_are_not_published_are_left_to_the_nodes(release: Path, tmp_
     (tmp_path / "images").mkdir()
     k3s_image._packaged(builder(tmp_path), tmp_path / "images", VERSION)
     assert list((tmp_path / "images").iterdir()) == []
+
+
+@pytest.mark.parametrize("status", [403, 503])
+def test_images_that_are_not_reached_are_an_error(
+    release: Path, tmp_path: Path, status: int
+) -> None:
+    """The image would be without them under the tag of the one with them, for good."""
+    Release.faults = {"k3s-airgap-images-amd64.tar.zst": status}
+    (tmp_path / "images").mkdir()
+    with pytest.raises(ImageError, match=f"answers {status}") as caught:
+        k3s_image._packaged(builder(tmp_path), tmp_path / "images", VERSION)
+    assert not isinstance(caught.value, Unreached)  # K3s itself can be had: no reason for another
+    assert "k3s_images" in caught.value.hint
+
+
+def test_a_hiccup_is_waited_for(release: Path) -> None:
+    url = k3s_release.binary(VERSION, "amd64").url
+    Release.faults = {"k3s": [503, 502]}
+    assert components.reachable(url)
+    Release.faults = {"k3s": [503, 502, 500]}
+    assert not components.reachable(url)
+    assert components.reachable(url)
+
+
+def test_who_never_answers_is_asked_several_times_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(components, "_ask", lambda url: asked.append(url) or 0)
+    monkeypatch.setattr(components.time, "sleep", lambda _: None)
+    monkeypatch.setattr(components, "_silent", set())
+    assert not components.reachable("https://nobody.example/a")
+    assert len(asked) == 1 + len(components.REACH_PAUSES_S)
+    assert not components.reachable("https://nobody.example/b")
+    assert asked[3:] == ["https://nobody.example/b"]
+
+
+def chooser(error: LabError | None) -> Builder:
+    """A double of the builder in whose place K3s's image fails so."""
+
+    def build(name: str) -> None:
+        if name == "k3s" and error:
+            raise error
+
+    double = SimpleNamespace(missing=lambda *_: ["k3s"], build=build, reporter=Silent())
+    return cast("Builder", double)
+
+
+def test_another_distribution_is_taken_only_where_the_first_cannot_be_had() -> None:
+    both = ("k3s", "upstream")
+    assert choose.choose(both, chooser(None)).distribution.name == "k3s"
+    found = choose.choose(both, chooser(Unreached("K3s cannot be downloaded here", "x")))
+    assert found.distribution.name == "upstream"
+    assert found.why_not == ("k3s: K3s cannot be downloaded here",)
+    with pytest.raises(ImageError, match="cut off") as caught:
+        choose.choose(both, chooser(ImageError("it is cut off", "try again")))
+    assert caught.value.hint == "try again; or take `--distribution upstream`"
+    with pytest.raises(Unreached) as alone:
+        choose.choose(("k3s",), chooser(Unreached("not here")))
+    assert alone.value.hint == ""
+
+
+@pytest.mark.parametrize(
+    ("version", "too_old"),
+    [
+        ("v1.20.6+k3s1", True),
+        ("v1.31.14+k3s1", True),
+        ("v1.32.0+k3s1", False),
+        ("v1.36.5+k3s1", False),
+        ("v2.0.0-rc1+k3s1", False),
+        ("unknown", False),
+    ],
+)
+def test_a_release_that_does_not_understand_its_files_is_too_old(
+    version: str, *, too_old: bool
+) -> None:
+    assert k3s_release.too_old(version) is too_old
+
+
+def test_a_binary_that_is_too_old_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "k3s").mkdir()
+    (tmp_path / "old").write_bytes(BINARY)
+    found = builder(tmp_path)
+    found.sources.folder, found.sources.k3s_binary = tmp_path, str(tmp_path / "old")
+    monkeypatch.setattr(k3s_image, "version", lambda *_: "k3s version v1.30.2+k3s1 (abc)")
+    with pytest.raises(ImageError, match=r"old: K3s v1\.30\.2\+k3s1 is too old") as caught:
+        k3s_image.build(found)
+    assert caught.value.hint == "take v1.32 or newer"
 
 
 def test_the_release_is_what_the_program_says() -> None:
