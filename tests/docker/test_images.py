@@ -12,7 +12,7 @@ import pytest
 from lab import data, desired, distributions, nginx, pacemaker, roles, versions
 from lab.distributions import HealthCheck
 from lab.engine import COMMON, SOCKET_INSIDE
-from lab.pki import new_secrets
+from lab.pki import issue, new_secrets
 from lab.spec import File, unit_links
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from conftest import Ground
     from machines import Machine
+
+    from lab.pki import Secrets
+    from lab.topology.model import Node
 
     Make = Callable[..., Machine]
 
@@ -88,6 +91,66 @@ def test_nginx_balances_and_a_dead_backend_costs_no_request(machine: Make, groun
     backends["m"].get_wrapped_container().kill()
     answers = [balancer.run(*ask)[1].strip() for _ in range(20)]
     assert set(answers) == {"m2", "m3"}
+
+
+def api(node: Node, secrets: Secrets) -> tuple[File, ...]:
+    """A double of an API server: /readyz says 200 to whom the lab's client authority knows."""
+    own = issue(secrets.authority("ca"), node.name, names=(node.name, str(node.ip)))
+    conf = b"""events {}
+http {
+    server {
+        listen 6443 ssl;
+        ssl_certificate /etc/api.crt;
+        ssl_certificate_key /etc/api.key;
+        ssl_client_certificate /etc/client-ca.crt;
+        ssl_verify_client optional;
+        location / {
+            if ($ssl_client_verify != SUCCESS) {
+                return 401;
+            }
+            return 200;
+        }
+    }
+}
+"""
+    return (
+        File(path="/etc/nginx/nginx.conf", content=conf),
+        File(path="/etc/api.crt", content=own.certificate),
+        File(path="/etc/api.key", content=own.key, mode=0o600),
+        File(path="/etc/client-ca.crt", content=secrets.authority("client-ca").certificate),
+        *unit_links("/usr/lib/systemd/system/nginx.service"),
+    )
+
+
+def test_who_refuses_the_balancers_certificate_gets_no_turn(machine: Make, ground: Ground) -> None:
+    topology, secrets = ground.topology, new_secrets("test")
+
+    def make(node: Node, files: tuple[File, ...]) -> Machine:
+        place = {"network": ground.network, "ip": str(node.ip), "name": node.name}
+        return machine("loadbalancer", files=files, **place)
+
+    masters = {node.name: make(node, api(node, secrets)) for node in topology.masters}
+    balancer = topology.balancer
+    role, k3s = roles.find(balancer.role), distributions.find("k3s")
+    asker = make(balancer, role.files(topology, balancer, secrets, k3s))
+    down = f"server {topology.masters[0].ip}:6443 down"
+
+    def turns() -> str:
+        return asker.run("cat", nginx.UPSTREAM)[1]
+
+    def turn(node: Machine, old: str, new: str) -> None:
+        edit = f"s/ssl_verify_client {old}/ssl_verify_client {new}/"
+        assert node.run("sed", "-i", edit, "/etc/nginx/nginx.conf")[0] == 0
+        assert node.run("nginx", "-s", "reload")[0] == 0
+
+    for node in masters.values():
+        node.await_boot()
+    # Now everybody is a stranger to m, as while K3s boots.
+    turn(masters["m"], "optional", "off")
+    asker.eventually("m is out of the turns", lambda: down in turns())
+    asker.eventually("no other is", lambda: turns().count(" down;") == 1)
+    turn(masters["m"], "off", "optional")
+    asker.eventually("m is back", lambda: "down" not in turns())
 
 
 def holders(machines: dict[str, Machine], vip: str) -> list[str]:
