@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,6 +25,9 @@ READ_S = 60.0
 """For one machine's journal; an hour of a master's is some megabytes."""
 LATE_S = 10.0
 """A journal that begins later than this after `begin` has lost lines: machines have written before they were asked for."""
+JOURNALD = "systemd-journald"
+SUPPRESSED = re.compile(r"Suppressed (?P<lines>\d+) messages from (?P<unit>\S+)")
+"""How it tells (systemd's src/journal/journald-rate-limit and -server)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,22 @@ def collect(engine: Engine, nodes: Iterable[NodeHandle], image: str, wall: float
         found = list(pool.map(lambda node: _one(engine, node, image, wall), rows))
     kept = tuple(entry for text, node in zip(found, rows, strict=True) for entry in entries(node.name, text[0][1:]) if entry.t >= begin)
     problems = (text[1] or lost(node.name, text[0], begin) for text, node in zip(found, rows, strict=True))
-    return Journals(kept, tuple(filter(None, problems)))
+    return Journals(kept, (*filter(None, problems), *suppressed(kept)))
+
+
+def suppressed(found: Iterable[Entry]) -> tuple[str, ...]:
+    """Say how many lines of which unit a machine did not keep, for there were too many of them.
+
+    journald says so itself, in the unit's first line after (lab/nodefiles.py, LOG_LIMIT).
+    """
+    counts: Counter[tuple[str, str]] = Counter()
+    for entry in found:
+        if entry.who == JOURNALD and (told := SUPPRESSED.match(entry.text)):
+            counts[entry.node, told["unit"]] += int(told["lines"])
+    return tuple(
+        f"journal of {node}: {lines} lines of {unit} were too many at a time and are not in it"
+        for (node, unit), lines in sorted(counts.items())
+    )
 
 
 def lost(name: str, lines: Sequence[str], begin: float) -> str:

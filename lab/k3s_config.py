@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lab.k3s_keys import AGENT, SERVER
-from lab.nodefiles import OPEN_FILES, PAUSE_IMAGE
+from lab.nodefiles import LOG_LIMIT, NO_LEADER, OPEN_FILES, PAUSE_IMAGE
 from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:
@@ -158,12 +158,18 @@ ExecStart=/usr/local/bin/k3s {role}
 """.encode()
 
 
-DROP_IN = b"""[Unit]
-# Early failures are normal while peers are missing, and must not end the unit for good.
-StartLimitIntervalSec=0
-[Service]
-RestartSec=2s
-"""
+DROP_IN = "\n".join(
+    (
+        "[Unit]",
+        "# Early failures are normal while peers are missing, and must not end the unit for good.",
+        "StartLimitIntervalSec=0",
+        "[Service]",
+        "RestartSec=2s",
+        *LOG_LIMIT,
+        NO_LEADER,
+        "",
+    )
+).encode()
 CONTAINERD = b"""version = 3
 [plugins.'io.containerd.cri.v1.runtime']
   # Without CAP_SYS_RESOURCE no process may be given a lower score than its parent's. Merged by containerd 2 from config-v3.toml.d.

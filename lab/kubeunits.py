@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab.nodefiles import OPEN_FILES
+from lab.nodefiles import LOG_LIMIT, NO_LEADER, OPEN_FILES
 from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ CONTROL_PLANE_TAINT = "node-role.kubernetes.io/control-plane"
 def unit(description: str, argv: list[str], *, after: str = "", service: tuple[str, ...] = ()) -> bytes:
     """Render a unit that is restarted for ever: at boot, peers are missing, and five early failures must not end it for good."""
     lines = ["[Unit]", f"Description={description}", f"After=network.target {after}".rstrip(), "StartLimitIntervalSec=0", ""]
-    lines += ["[Service]", "ExecStart=" + " \\\n    ".join(argv), "Restart=always", "RestartSec=1", GARBAGE, *service, ""]
+    lines += ["[Service]", "ExecStart=" + " \\\n    ".join(argv), "Restart=always", "RestartSec=1"]
+    lines += [*LOG_LIMIT, GARBAGE, *service, ""]
     return "\n".join([*lines, "[Install]", "WantedBy=multi-user.target", ""]).encode()
 
 
@@ -102,7 +103,8 @@ def apiserver(topology: Topology, node: Node) -> bytes:
         "--profiling=false",
     ]
     # All masters stop at once: without the others' etcd members it would wait for answers, and it has nothing of its own to save.
-    return unit("Kubernetes API server", argv, after="etcd.service", service=("TimeoutStopSec=1",))
+    service = (NO_LEADER, "TimeoutStopSec=1")
+    return unit("Kubernetes API server", argv, after="etcd.service", service=service)
 
 
 def controller_manager(topology: Topology, node: Node) -> bytes:

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import data, desired, distributions, nginx, pacemaker, roles, versions
+from lab import (
+    data,
+    desired,
+    distributions,
+    journals,
+    milestones,
+    nginx,
+    nodefiles,
+    pacemaker,
+    roles,
+    versions,
+)
 from lab.distributions import HealthCheck
 from lab.engine import COMMON, SOCKET_INSIDE
 from lab.pki import issue, new_secrets
@@ -151,6 +162,31 @@ def test_who_refuses_the_balancers_certificate_gets_no_turn(machine: Make, groun
     asker.eventually("no other is", lambda: turns().count(" down;") == 1)
     turn(masters["m"], "off", "optional")
     asker.eventually("m is back", lambda: "down" not in turns())
+
+
+def test_a_flood_of_lines_is_cut_and_told(machine: Make) -> None:
+    """An API server without quorum. journald tells once the unit speaks again."""
+    flood = (
+        "yes 'watch chan error: etcdserver: no leader' | head -n 9000; "
+        "seq -f 'line %%.0f' 9000; "
+        "until journalctl -q -o cat -t systemd-journald | grep -q Suppressed; "
+        "do sleep 1; echo on; done"
+    )
+    limits = (*nodefiles.LOG_LIMIT, nodefiles.NO_LEADER)
+    lines = ("[Service]", *limits, f'ExecStart=/bin/sh -c "{flood}"')
+    unit = File(path="/etc/systemd/system/flood.service", content="\n".join([*lines, ""]).encode())
+    node = machine("base", files=(unit, *unit_links("flood.service")))
+    journal = ("journalctl", "-q", "--no-pager", "-o", "json")
+
+    def told() -> tuple[str, ...]:
+        return journals.suppressed(milestones.entries("m", node.run(*journal)[1].splitlines()))
+
+    node.eventually("journald tells", lambda: bool(told()))
+    (said,) = told()
+    assert re.fullmatch(r"journal of m: \d{4} lines of flood.service were too many .*", said)
+    kept = node.run("journalctl", "-q", "--no-pager", "-o", "cat", "-u", "flood")[1]
+    assert "no leader" not in kept
+    assert 500 <= kept.count("line ") < 9000
 
 
 def holders(machines: dict[str, Machine], vip: str) -> list[str]:

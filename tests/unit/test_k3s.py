@@ -143,6 +143,18 @@ def test_pods_may_not_open_a_thousand_million_files() -> None:
         assert re.findall(r"LimitNOFILE=.*", text) == ["LimitNOFILE=1048576"]
 
 
+def test_the_journal_of_a_control_plane_without_quorum_is_bounded() -> None:
+    found = find("upstream").files(TOPOLOGY, TOPOLOGY.node("m"), SECRETS)
+    upstream = {file.path: file for file in found}
+    for unit in (
+        files("m")["/etc/systemd/system/k3s.service.d/10-halab.conf"],
+        files("w1")["/etc/systemd/system/k3s-agent.service.d/10-halab.conf"],
+        upstream["/etc/systemd/system/kube-apiserver.service"],
+    ):
+        service = unit.content.decode().split("[Service]\n")[1]
+        assert {*nodefiles.LOG_LIMIT, nodefiles.NO_LEADER} <= set(service.splitlines())
+
+
 class DoubleNode:
     """A double of a node: remembers what is put, answers what it was told to."""
 

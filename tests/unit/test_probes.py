@@ -12,7 +12,7 @@ import pytest
 from lab import distributions, history, probes, versions
 from lab.errors import InputError
 from lab.history import Event
-from lab.journals import lost
+from lab.journals import lost, suppressed
 from lab.listening import Listener, offset, shifted
 from lab.milestones import Entry, entries, events, milestone, timeline
 from lab.pki import new_secrets
@@ -214,6 +214,23 @@ def test_milestones(who: str, text: str) -> None:
 def test_a_journal_that_lost_lines_is_told(oldest: str, wanted: str) -> None:
     lines = [*oldest.splitlines(), '{"__MONOTONIC_TIMESTAMP": "990000000"}'] if oldest else []
     assert lost("m", lines, 100.0).split(";")[0] == wanted
+
+
+def test_lines_that_a_journal_did_not_keep_are_told() -> None:
+    def said(node: str, text: str, who: str = "systemd-journald") -> Entry:
+        return Entry(1.0, node, who, "", text)
+
+    found = [
+        said("m2", "Suppressed 57250 messages from etcd.service"),
+        said("m", "Suppressed 10 messages from k3s.service"),
+        said("m", "Suppressed 5 messages from k3s.service"),
+        said("m", "Suppressed 5 messages from k3s.service", "somebody"),
+        said("m", "System Journal is 2M, max 256M, 254M free."),
+    ]
+    assert suppressed(found) == (
+        "journal of m: 15 lines of k3s.service were too many at a time and are not in it",
+        "journal of m2: 57250 lines of etcd.service were too many at a time and are not in it",
+    )
 
 
 def test_a_namespace_that_stays_says_why() -> None:
