@@ -41,6 +41,8 @@ def power_on_again(node: NodeHandle) -> str:
     if state == "running":
         return ""
     node.engine.start(node.container)
+    if state == "paused":
+        return "was frozen; woken again"
     return f"was {state} (shot by the others, who had not seen it return); powered on again"
 
 

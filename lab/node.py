@@ -68,6 +68,10 @@ class NodeHandle:
         """Lay files down."""
         self.engine.put(self.container, files)
 
+    def has(self, path: str) -> bool:
+        """Tell whether the node has this path; it need not run. Raises EngineError for no node."""
+        return self.engine.has(self.container, path)
+
     def journal(self, lines: int = 15, unit: str = "") -> str:
         """Give the last lines of the node's journal (of one unit, if named)."""
         argv = ["journalctl", "--no-pager", "-o", "short-monotonic", "-n", str(lines), *(["-u", unit] if unit else [])]

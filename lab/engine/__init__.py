@@ -17,15 +17,16 @@ from docker.types import EndpointConfig, IPAMConfig, IPAMPool
 
 from lab.engine.agents import AgentCalls, Conversation
 from lab.engine.archive import pack, unpack
+from lab.engine.files import FileCalls
 from lab.engine.images import ImageCalls
 from lab.engine.power import PowerCalls
 from lab.engine.running import Result, RunCalls
 from lab.engine.told import told
 from lab.errors import EngineError
-from lab.spec import LABEL, LABEL_TOPOLOGY, File, Observed, ObservedContainer
+from lab.spec import LABEL, LABEL_TOPOLOGY, Observed, ObservedContainer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from lab.spec import ContainerSpec, NetworkSpec
 
@@ -100,7 +101,7 @@ def connect() -> Engine:
     return Engine(client)
 
 
-class Engine(AgentCalls, ImageCalls, PowerCalls, RunCalls):
+class Engine(AgentCalls, FileCalls, ImageCalls, PowerCalls, RunCalls):
     """Docker's API in the words of a lab."""
 
     def __init__(self, client: docker.DockerClient) -> None:
@@ -193,8 +194,19 @@ class Engine(AgentCalls, ImageCalls, PowerCalls, RunCalls):
                 environment={"container": "docker", "HALAB_IP": spec.ip},
                 stop_signal="SIGRTMIN+3" if spec.machine else "SIGTERM",
             )
+        self.connect_missing(spec)
+
+    def connect_missing(self, spec: ContainerSpec) -> None:
+        """Put a container on those of its further networks that it is not on.
+
+        Making it and connecting it are two calls: who ends between them leaves a node without
+        its management network, which boots all the same and can neither shoot nor be shot.
+        """
+        with told(f"connecting {spec.name} to its networks"):
+            there = self._api.inspect_container(spec.name)["NetworkSettings"]["Networks"]
             for network, ip in spec.more.items():
-                self._api.connect_container_to_network(spec.name, network, ipv4_address=ip)
+                if network not in there:
+                    self._api.connect_container_to_network(spec.name, network, ipv4_address=ip)
 
     def machine(self, *, privileged: bool, **more: Any) -> dict[str, Any]:  # noqa: ANN401 (docker's own options)
         """Give the host configuration of a container that is a machine."""
@@ -207,17 +219,6 @@ class Engine(AgentCalls, ImageCalls, PowerCalls, RunCalls):
         base = str(self._api.base_url)
         path = os.environ.get("DOCKER_HOST", "").removeprefix("unix://")
         return path if sys.platform == "linux" and base.startswith("http+docker") and path.startswith("/") else SOCKET
-
-    def put(self, container: str, files: Iterable[File]) -> None:
-        """Lay files down in a container, running or not; existing ones are replaced."""
-        with told(f"writing files into {container}"):
-            self._api.put_archive(container, "/", pack(files))
-
-    def read(self, container: str, path: str) -> bytes:
-        """Give a directory or file of a container as tar. Raises EngineError where it is not there."""
-        with told(f"reading {path} from {container}"):
-            stream, _ = self._api.get_archive(container, path)
-            return b"".join(stream)
 
     # --- removing ---
 

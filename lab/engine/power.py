@@ -19,7 +19,9 @@ class PowerCalls:
     _api: Any
 
     def start(self, container: str) -> None:
-        """Power on. A running container stays as it is."""
+        """Power on. A running container stays as it is, a frozen one is woken."""
+        # The engine starts no frozen one ("cannot start a paused container").
+        self.unpause(container)
         with told(f"starting {container}"):
             self._api.start(container)
 

@@ -14,11 +14,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import docker
+import docker.errors
 import pytest
+import requests
 
 from lab.engine import Engine
 from lab.engine.stream import hang_up
 from lab.errors import EngineError
+from lab.spec import ContainerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -152,3 +155,73 @@ def test_a_socket_that_keeps_no_answer_is_closed() -> None:
     closed: list[str] = []
     hang_up(ClosedDouble("socket", closed))
     assert closed == ["both ways", "socket"]
+
+
+class DoubleApi:
+    """A double of the library's calls: one container, frozen and on one network, with one file."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.frozen = True
+
+    def inspect_container(self, name: str) -> dict[str, object]:
+        if name != "halab-x-m":
+            raise docker.errors.NotFound("No such container")
+        return {"NetworkSettings": {"Networks": {"halab-x": {}, "there": {}}}}
+
+    def connect_container_to_network(self, name: str, network: str, *, ipv4_address: str) -> None:
+        self.log.append(f"connect {name} {network} {ipv4_address}")
+
+    def unpause(self, _: str) -> None:
+        if not self.frozen:
+            raise docker.errors.APIError("Container is not paused")
+        self.frozen = False
+
+    def start(self, _: str) -> None:
+        if self.frozen:
+            raise docker.errors.APIError("cannot start a paused container, try unpause instead")
+        self.log.append("start")
+
+    def _url(self, form: str, *names: str) -> str:
+        return form.format(*names)
+
+    def head(self, url: str, *, params: dict[str, str], timeout: float) -> requests.Response:
+        assert timeout
+        answer = requests.Response()
+        here = (url, params["path"]) == ("/containers/halab-x-m/archive", "/there")
+        answer.status_code = 200 if here else 404
+        return answer
+
+
+@dataclass
+class DoubleClient:
+    """A double of the library's client."""
+
+    api: DoubleApi = field(default_factory=DoubleApi)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_frozen_machine_is_woken_by_a_start(frozen: bool) -> None:  # noqa: FBT001
+    client = DoubleClient()
+    client.api.frozen = frozen
+    Engine(client).start("halab-x-m")  # type: ignore[arg-type]
+    assert client.api.log == ["start"]
+    assert not client.api.frozen
+
+
+def test_only_missing_networks_are_connected() -> None:
+    client = DoubleClient()
+    more = {"there": "10.0.0.2", "management": "10.1.0.2"}
+    spec = ContainerSpec(
+        name="halab-x-m", hostname="m", image="i", network="halab-x", ip="10.0.0.1", more=more
+    )
+    Engine(client).connect_missing(spec)  # type: ignore[arg-type]
+    assert client.api.log == ["connect halab-x-m management 10.1.0.2"]
+
+
+def test_a_path_is_looked_for_without_being_fetched() -> None:
+    engine = Engine(DoubleClient())  # type: ignore[arg-type]
+    assert engine.has("halab-x-m", "/there")
+    assert not engine.has("halab-x-m", "/elsewhere")
+    with pytest.raises(EngineError, match="No such container"):
+        engine.has("halab-x-m2", "/there")

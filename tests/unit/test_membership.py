@@ -167,3 +167,9 @@ def test_a_pacemaker_that_stays_down_after_a_fatal_error_is_started(masters: tup
 
 def test_corosyncs_delays_and_pacemakers_are_waited_out() -> None:
     assert quiet_s(1000) == pytest.approx(3.2)
+
+
+def test_a_frozen_machine_that_should_run_is_woken() -> None:
+    node = DoubleMaster("m", state="paused")
+    assert membership.power_on_again(node) == "was frozen; woken again"  # type: ignore[arg-type]
+    assert node.started == 1
