@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from lab.reporter import Reporter
     from lab.spec import Desired, File
 
+    Files = tuple[File, ...]
+
 WORKERS = 8
 """More engine calls at once only queue inside the engine."""
 STOP_TIMEOUT_S = 10
@@ -60,15 +62,18 @@ class Applier:
             lambda node: self.engine.create_container(specs[node], labels, privileged=privileged), plan.subjects(Action.CREATE)
         )
 
-    def boot(self, lab: str, nodes: Iterable[str], first: Iterable[str], files: Callable[[str], tuple[File, ...]]) -> None:
-        """Start nodes; those in `first` boot for the first time and get their files before."""
-        fresh = set(first)
+    def boot(
+        self, desired: Desired, nodes: Iterable[str], files: dict[str, Callable[[], Files]]
+    ) -> None:
+        """Start nodes; those that `files` names boot for the first time and get theirs before."""
+        specs = {spec.labels[LABEL_NODE]: spec for spec in desired.containers}
 
         def start(node: str) -> None:
-            name = container_name(lab, node)
-            if node in fresh:
+            name = container_name(desired.lab, node)
+            if node in files:
+                self.engine.connect_missing(specs[node])
                 self.reporter.say(node, "laying down files")
-                self.engine.put(name, files(node))
+                self.engine.put(name, files[node]())
             self.engine.start(name)
             self.reporter.say(node, "booting")
 

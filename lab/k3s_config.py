@@ -82,7 +82,14 @@ def common(topology: Topology, secrets: Secrets) -> Config:
         "disable": disable,
         # A dead leader is replaced in 1 to 2 s as upstream, not in K3s's 5 to 10 s; the members share one host, so its
         # reason for long times (slow SD cards, distance) is not given.
-        "etcd-arg": ["heartbeat-interval=100", "election-timeout=1000"],
+        # All joiners are learners at once: K3s promotes each 15 s only. Equal on all masters, for
+        # each checks it (etcd 3.6, membership.ValidateMaxLearnerConfig). etcd 3.5 overlooks a key
+        # that it does not know and takes one at a time; a joiner then asks again each second.
+        "etcd-arg": [
+            "heartbeat-interval=100",
+            "election-timeout=1000",
+            f"max-learners={max(1, len(topology.masters) - 1)}",
+        ],
         # The lab's snapshots would only use its disk.
         "etcd-disable-snapshots": True,
         "etcd-expose-metrics": True,
@@ -108,6 +115,16 @@ def master(topology: Topology, node: Node, *, booted: bool = False) -> Config:
     if booted:
         return {"cluster-init": True, "server": f"https://{topology.network.vip}:{KUBERNETES_PORT}", **config}
     return {"cluster-init": True, **config}
+
+
+def rejoining(topology: Topology, node: Node, keeper: Node) -> Config:
+    """What is the own of a master that lost its disk and joins the cluster that `keeper` is in.
+
+    Not by the VIP: that may not be up, or be held by this very master.
+    """
+    own = master(topology, node)
+    own.pop("cluster-init", None)
+    return {**own, "server": f"https://{keeper.ip}:{KUBERNETES_PORT}"}
 
 
 def agent(topology: Topology, node: Node, secrets: Secrets) -> Config:

@@ -33,8 +33,11 @@ def await_api(node: Node) -> tuple[str, ...]:
     return f"ExecStartPre=/bin/sh -c 'until {ask}; do sleep 0.3; done'", "TimeoutStartSec=infinity"
 
 
-def etcd(topology: Topology, node: Node) -> bytes:
-    """etcd with a static member list: all members start at once, none is special."""
+def etcd(topology: Topology, node: Node, *, state: str = "new") -> bytes:
+    """etcd with a static member list: all members start at once, none is special.
+
+    `state` is `existing` for a member that lost its data and that the others were told of again.
+    """
     peers = ",".join(f"{master.name}=https://{master.ip}:2380" for master in topology.masters)
     argv = [
         "/usr/local/bin/etcd",
@@ -46,7 +49,7 @@ def etcd(topology: Topology, node: Node) -> bytes:
         f"--advertise-client-urls=https://{node.ip}:2379",
         f"--initial-cluster={peers}",
         f"--initial-cluster-token={topology.name}",
-        "--initial-cluster-state=new",
+        f"--initial-cluster-state={state}",
         *(f"--{prefix}cert-file={ETCD}/etcd.crt" for prefix in ("", "peer-")),
         *(f"--{prefix}key-file={ETCD}/etcd.key" for prefix in ("", "peer-")),
         *(f"--{prefix}trusted-ca-file={ETCD}/ca.crt" for prefix in ("", "peer-")),

@@ -9,8 +9,9 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab import choose, data, desired, distributions, host, plan, roles, vault
+from lab import choose, data, desired, distributions, host, plan, vault
 from lab.apply import Applier
+from lab.boot import Boot
 from lab.enable import Enabler
 from lab.errors import InputError, LabError
 from lab.images import Builder, Sources, architecture, tags
@@ -18,8 +19,7 @@ from lab.kube import Cluster
 from lab.locks import exclusive
 from lab.node import NodeHandle
 from lab.plan import Action, Plan
-from lab.privilege import privileged
-from lab.ready import Readiness, await_joined
+from lab.ready import Readiness
 from lab.reporter import Silent
 from lab.spec import LABEL_DISTRIBUTION, LABEL_NODE
 from lab.topology.model import KUBERNETES_PORT, Topology, from_json
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lab.engine import Engine
     from lab.pki import Secrets
     from lab.reporter import Reporter
-    from lab.spec import Desired, File, Observed
+    from lab.spec import Desired, Observed
 
 START_TIMEOUT_S = 300
 """A 3m3w lab is ready in some 25 s on two cores; ten times that is a machine in trouble, and CI must not hang on it."""
@@ -173,41 +173,14 @@ class Lab:
             raise
 
     def _carry_out(self, steps: Plan, wanted: Desired, distribution: Distribution, applier: Applier, timeout_s: float) -> None:
-        keys, since = self._make(steps, wanted, applier), time.time()
-        self._boot(steps, distribution, keys, applier)
+        boot = Boot(self.engine, self.topology, distribution, applier)
+        keys, since = boot.make(steps, wanted), time.time()
+        boot.boot(steps, wanted, keys)
         booted = steps.subjects(Action.BOOT, Action.START)
         with self.cluster(keys) as cluster:
             ready = Readiness(self.engine, self.topology, distribution, cluster, keys, self.reporter, self.cancelled, booted=booted, since=since)
             ready.wait(timeout_s)
             Enabler(self.builder(), ready.site, self.reporter, self.cancelled).ensure()
-        if steps.of(Action.BOOT):
-            distribution.settle(self.topology, self.node)
-
-    def _make(self, steps: Plan, wanted: Desired, applier: Applier) -> Secrets:
-        """Make what is missing, boot nothing; gives the lab's secrets, made new with the lab."""
-        image = wanted.containers[-1].image
-        applier.make(Plan(steps.of(Action.CREATE_NETWORK, Action.CREATE_VOLUME)), wanted, privileged=True)
-        keys = vault.ensure(self.engine, self.name, image)
-        applier.make(Plan(steps.of(Action.CREATE)), wanted, privileged=privileged(self.engine, image))
-        return keys
-
-    def _boot(self, steps: Plan, distribution: Distribution, keys: Secrets, applier: Applier) -> None:
-        first, again = steps.subjects(Action.BOOT), steps.subjects(Action.START)
-
-        def files(name: str) -> tuple[File, ...]:
-            node = self.topology.node(name)
-            return roles.find(node.role).files(self.topology, node, keys, distribution)
-
-        balancer = self.topology.loadbalancer.name
-        waves = [[node.name for node in wave] for wave in distribution.waves(self.topology)]
-        beside = [balancer, self.topology.bmc.name]  # what no node waits for
-        waves[0] = [*waves[0], *beside]
-        if not first:  # a lab that has booted before needs no order: its members know each other
-            waves = [[name for wave in waves for name in wave]]
-        for index, wave in enumerate(waves):
-            applier.boot(self.name, [name for name in wave if name in (*first, *again)], first, files)
-            if index + 1 < len(waves):
-                await_joined(distribution, [self.node(name) for name in wave if name not in beside], self.reporter, self.cancelled)
 
     def start_node(self, name: str) -> Plan:
         """Power a node on again and wait until it is Ready. A running one stays as it is."""
@@ -216,12 +189,13 @@ class Lab:
             observed = self.observe()
             distribution = self.distribution(observed)
             wanted = self._desired(distribution, observed)
-            steps = Plan(tuple(step for step in plan.start(wanted, observed).steps if step.subject == name))
+            steps = plan.only(plan.start(wanted, observed), wanted, name)
             if not steps.empty:
                 applier = Applier(self.engine, self.reporter, secrets.token_hex(6), self.cancelled)
                 with self._taking_back(applier):
-                    keys, since = self._make(steps, wanted, applier), time.time()
-                    self._boot(steps, distribution, keys, applier)
+                    boot = Boot(self.engine, self.topology, distribution, applier)
+                    keys, since = boot.make(steps, wanted), time.time()
+                    boot.boot(steps, wanted, keys)
                     self._await_node(name, distribution, keys, since)
             return steps
 

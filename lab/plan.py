@@ -75,6 +75,19 @@ def start(desired: Desired, observed: Observed) -> Plan:
     return Plan(tuple(sorted(steps, key=lambda step: order.index(step.action))))
 
 
+def only(steps: Plan, desired: Desired, node: str) -> Plan:
+    """Give a plan's steps for one node: its container's, and those for its volumes and networks.
+
+    The engine would make a missing volume with the container, but without the lab's labels: nothing
+    would ever remove it.
+    """
+    parts = {node}
+    for spec in desired.containers:
+        if spec.labels[LABEL_NODE] == node:
+            parts |= {*spec.volumes, spec.network, *spec.more}
+    return Plan(tuple(step for step in steps.steps if step.subject in parts))
+
+
 def changed(desired: Desired, observed: Observed) -> tuple[str, ...]:
     """Give the nodes whose containers were made from another specification than the desired one."""
     wanted = {spec.labels[LABEL_NODE]: spec.labels[LABEL_SPEC] for spec in desired.containers}

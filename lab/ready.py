@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from lab.reporter import Reporter
     from lab.topology.model import Topology
 
-JOIN_TIMEOUT_S = 240
-"""For one K3s master to become a voter; 15 to 30 s on a quiet machine (etcd's leader promotes on a 15 s tick)."""
+ADMIT_TIMEOUT_S = 240
+"""For the first K3s master to run its etcd: some 5 s on a quiet machine."""
 EVERY_S = 0.4
 """Between rounds of questions: each costs some milliseconds of the two cores that the nodes boot on."""
 ROLE_LABELS = {
@@ -140,50 +140,74 @@ class Readiness:
         return Observation(ok=ok, seen=f"answers by IPMI for {len(self.topology.nodes)} machines" if ok else words[0][:100])
 
     def _node(self, name: str) -> Observation:
+        handle, booted = self.handle(name), name in self.booted
+        role = self.topology.node(name).role
+        clustered = role is Role.MASTER and self.topology.ha.fencing
+        if clustered and booted and (shot := power_on_again(handle)):
+            return Observation(ok=False, seen=shot)
+        # Before its Node: K3s's kubelet registers when its master votes, and says nothing till then.
+        if role is Role.MASTER and booted:
+            joined = self.distribution.joined(handle)
+            if not joined.ok:
+                return joined
         item = self.cluster.nodes().get(name)
         if item is None:
             return Observation(ok=False, seen="not registered yet")
-        role = self.topology.node(name).role
         if any(key not in item["metadata"].get("labels", {}) for key in ROLE_LABELS[role]):
             self.cluster.label_node(name, ROLE_LABELS[role])
         ready, seen = node_ready(item)
-        clustered = role is Role.MASTER and self.topology.ha.fencing
         # Where nothing was booted members are not waited for (a fault may be on), but what ended for good nobody else starts.
-        if clustered and ready and name not in self.booted and (ended := revive(self.handle(name))):
+        if clustered and ready and not booted and (ended := revive(handle)):
             return Observation(ok=False, seen=ended)
-        member_of = clustered and name in self.booted
-        if member_of and (shot := power_on_again(self.handle(name))):
-            return Observation(ok=False, seen=shot)
         # Reports carry whole seconds, and no kubelet reports within the second in which its machine was powered on.
-        if ready and name in self.booted and reported(item) <= int(self.since):
+        if ready and booted and reported(item) <= int(self.since):
             return Observation(ok=False, seen="its kubelet has not reported since the machine was powered on")
-        return member(self.handle(name)) if ready and member_of else Observation(ok=ready, seen=seen)
+        return member(handle) if ready and booted and clustered else Observation(ok=ready, seen=seen)
 
     def _timeout(self, waited: float, missing: list[str]) -> WaitTimeout:
         lab = self.topology.name
         names = {node.name for node in self.topology.nodes}
         last = "; ".join(f"{name}: {self.seen.get(name, 'waits for the API')}" for name in missing)
-        words = []
-        for name in [name for name in missing if name in names][:3] or [self.topology.masters[0].name]:
-            try:
-                words.append(f"--- journal of {name}\n{self.handle(name).journal()}")
-            except LabError as error:
-                words.append(f"--- journal of {name} cannot be read: {error.message}")
+        asked = [name for name in missing if name in names][:3] or [self.topology.masters[0].name]
+        words = [_last_words(self.handle(name)) for name in asked]
         hint = f"`halab logs {lab} {next((n for n in missing if n in names), '')}` shows more; the lab is left as it is\n" + "\n".join(words)
         return WaitTimeout(f"lab {lab}: {', '.join(missing)} not ready", waited, last, hint)
 
 
-def await_joined(distribution: Distribution, nodes: Iterable[NodeHandle], reporter: Reporter, cancelled: threading.Event) -> None:
-    """Wait until each of these nodes has joined its cluster. Raises WaitTimeout with the last lines of the journal of the one that has not."""
+def await_admitting(
+    distribution: Distribution,
+    nodes: Iterable[NodeHandle],
+    reporter: Reporter,
+    cancelled: threading.Event,
+) -> None:
+    """Wait until others may join by each of these nodes, which run or are powered on again.
+
+    Raises WaitTimeout with the last lines of the journal of the one that does not get there.
+    """
     for node in nodes:
+
+        def look(node: NodeHandle = node) -> Observation:
+            if was := power_on_again(node):
+                return Observation(ok=False, seen=was)
+            return distribution.admits(node)
+
         try:
             until(
-                f"{node.name} joins the cluster",
-                lambda node=node: distribution.joined(node),  # type: ignore[misc]
-                timeout_s=JOIN_TIMEOUT_S,
+                f"{node.name} lets others join its cluster",
+                lambda look=look: tried(look),  # type: ignore[misc]
+                timeout_s=ADMIT_TIMEOUT_S,
                 told=lambda seen, name=node.name: reporter.say(name, seen),  # type: ignore[misc]
                 cancelled=cancelled,
             )
         except WaitTimeout as error:
-            hint = f"`halab logs {node.lab} {node.name}` shows more; the lab is left as it is\n--- journal of {node.name}\n{node.journal()}"
+            hint = f"`halab logs {node.lab} {node.name}` shows more; the lab is left as it is"
+            hint += f"\n{_last_words(node)}"
             raise WaitTimeout(error.what, error.seconds, error.last, hint) from error
+        reporter.say(node.name, "its etcd runs; the others may join")
+
+
+def _last_words(node: NodeHandle) -> str:
+    try:
+        return f"--- journal of {node.name}\n{node.journal()}"
+    except LabError as error:
+        return f"--- journal of {node.name} cannot be read: {error.message}"

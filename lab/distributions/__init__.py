@@ -52,6 +52,10 @@ class Distribution(Protocol):
     health: HealthCheck
     etcd_client: Client
     """What a master's root may use to ask its own etcd member."""
+    datastore: str
+    """A path that a master has once its etcd has data, and not before."""
+    joins_itself: bool
+    """Whether a master makes itself known to the others' etcd when it joins; else halab does."""
 
     def volumes(self, node: Node) -> dict[str, str]:
         """Give the node's volumes, purpose → mount point: what cannot live on the container's overlay, and the node's disk."""
@@ -59,14 +63,26 @@ class Distribution(Protocol):
     def files(self, topology: Topology, node: Node, secrets: Secrets) -> tuple[File, ...]:
         """Give the files that make the node boot as part of the cluster, units and their links included."""
 
+    def rejoining(self, topology: Topology, node: Node, keeper: Node) -> tuple[File, ...]:
+        """Give what differs from `files` for a master that lost its disk and joins by `keeper`."""
+
     def waves(self, topology: Topology) -> tuple[tuple[Node, ...], ...]:
-        """Give the order of the first boot: the nodes of a wave boot together once `joined` holds for all of the wave before."""
+        """Give the order of the first boot.
+
+        The nodes of a wave boot together once `admits` holds for all of the wave before.
+        """
+
+    def admits(self, node: NodeHandle) -> Observation:
+        """Tell whether others may join by this node. Asked on the node itself, read-only."""
 
     def joined(self, node: NodeHandle) -> Observation:
-        """Tell whether a node is so far in the cluster that the next wave may boot. Asked on the node itself, read-only."""
+        """Tell whether a master is a full member of its cluster; asked on itself, read-only."""
 
     def settle(self, topology: Topology, run: Callable[[str], NodeHandle]) -> None:
-        """Do what is to be done once after the first boot of all nodes. `run` gives a node's handle by name. Idempotent."""
+        """Do what can be done only after nodes' first boot. Done at every start: idempotent.
+
+        `run` gives a node's handle by name.
+        """
 
     def manifests(self, topology: Topology) -> tuple[dict[str, Any], ...]:
         """Give the objects that the cluster itself needs, applied as soon as the API answers."""

@@ -1,4 +1,4 @@
-"""K3s: the reference distribution. The first master starts alone, further ones join one after the other, workers together.
+"""K3s: the reference distribution. The first master founds the cluster, all others then join it at once.
 
 Written from K3s's documentation and source.
 """
@@ -9,7 +9,7 @@ import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lab import k3s_config
+from lab import etcd, k3s_config
 from lab.distributions import Client, HealthCheck
 from lab.nodefiles import resolv_conf
 from lab.pki import ADMIN_GROUP, Pair, issue
@@ -66,6 +66,9 @@ class K3s:
         ca=f"{TLS}/etcd/server-ca.crt", certificate=f"{TLS}/etcd/client.crt", key=f"{TLS}/etcd/client.key"
     )
 
+    datastore: str = f"{DATA}/server/db/etcd/member/wal"
+    joins_itself: bool = True
+
     def volumes(self, node: Node) -> dict[str, str]:
         """K3s's whole state, its containerd's overlays included, cannot live on the container's own overlay."""
         del node
@@ -113,30 +116,41 @@ class K3s:
             )
         )
 
+    def rejoining(self, topology: Topology, node: Node, keeper: Node) -> tuple[File, ...]:
+        """Even the first master joins: with `cluster-init` alone it would found a second cluster."""
+        content = k3s_config.render_master(k3s_config.rejoining(topology, node, keeper))
+        return (File(path=NODE_FILE, content=content, mode=0o600),)
+
     def waves(self, topology: Topology) -> tuple[tuple[Node, ...], ...]:
-        """The first master; each further one alone, because etcd takes one learner at a time; all workers."""
-        masters = tuple((node,) for node in topology.masters)
-        return (*masters, topology.workers) if topology.workers else masters
+        """The first master, then all others: its etcd takes several learners (k3s_config.common)."""
+        first, *others = topology.nodes
+        return ((first,), tuple(others)) if others else ((first,),)
+
+    def admits(self, node: NodeHandle) -> Observation:
+        """The founder's etcd votes and leads; K3s has served joiners since before it started etcd.
+
+        Before, joiners would end and be started again each 2 s (pkg/cluster/bootstrap.go). The
+        sooner they are learners the better: the next promotion is 15 s after etcd's start.
+        """
+        return self.joined(node)
 
     def joined(self, node: NodeHandle) -> Observation:
-        """A master is a voter of etcd (K3s's node condition EtcdIsVoter), a worker is Ready."""
-        if node.role != Role.MASTER.value:
-            ask = ["k3s", "kubectl", "--kubeconfig", f"{DATA}/agent/kubelet.kubeconfig"]
-            condition = "Ready"
-        else:
-            ask = ["k3s", "kubectl"]
-            condition = "EtcdIsVoter"
-        path = f"jsonpath={{.status.conditions[?(@.type=='{condition}')].status}}"
-        result = node.run([*ask, "get", "node", node.name, "-o", path, "--request-timeout=3s"], check=False, timeout_s=10)
-        status = result.output.strip().splitlines()[-1:] or ["no answer"]
-        ok = result.code == 0 and status == ["True"]
-        return Observation(ok=ok, seen=f"{condition} is True" if ok else f"{condition}: {status[0][:100]}")
+        """A master votes in etcd; its API server starts only then.
+
+        Asked of its etcd, for K3s's node condition EtcdIsVoter says it 15 s later: it is written
+        on the tick after the one that promotes (pkg/etcd/etcd.go, manageLearners).
+        """
+        ok, seen = etcd.voter(node, self.etcd_client)
+        return Observation(ok=ok, seen=seen)
 
     def settle(self, topology: Topology, run: Callable[[str], NodeHandle]) -> None:
-        """Tell the first master where the others are: only now, because with `server` its first boot would have been a join."""
+        """Tell the first master where others are, once it has data: before, it would be a join."""
         first = topology.masters[0]
-        content = k3s_config.render_master(k3s_config.master(topology, first, booted=True))
-        run(first.name).put([File(path=NODE_FILE, content=content, mode=0o600)])
+        node = run(first.name)
+        if node.has(self.datastore):
+            config = k3s_config.master(topology, first, booted=True)
+            content = k3s_config.render_master(config)
+            node.put([File(path=NODE_FILE, content=content, mode=0o600)])
 
     def manifests(self, topology: Topology) -> tuple[dict[str, Any], ...]:
         """K3s brings its own."""

@@ -126,6 +126,9 @@ class Upstream:
     )
     etcd_client: Client = Client(ca=f"{ETCD}/ca.crt", certificate=f"{ETCD}/etcd.crt", key=f"{ETCD}/etcd.key")  # noqa: RUF009
 
+    datastore: str = "/var/lib/etcd/data/member/wal"
+    joins_itself: bool = False
+
     def volumes(self, node: Node) -> dict[str, str]:
         """overlayfs cannot stand on the container's own; etcd's data are the machine's disk."""
         paths = {"containerd": "/var/lib/containerd", "kubelet": "/var/lib/kubelet"}
@@ -195,12 +198,21 @@ class Upstream:
         """All at once: the members of etcd are known beforehand."""
         return (topology.nodes,)
 
-    def joined(self, node: NodeHandle) -> Observation:
+    def admits(self, node: NodeHandle) -> Observation:
         """There is no later wave that could wait."""
         return Observation(ok=True, seen=f"{node.name} needs no order")
 
+    def joined(self, node: NodeHandle) -> Observation:
+        """A master is a voter from the beginning."""
+        return Observation(ok=True, seen=f"{node.name} is a voter")
+
+    def rejoining(self, topology: Topology, node: Node, keeper: Node) -> tuple[File, ...]:
+        """The members were told of it: its etcd asks them, instead of founding a cluster."""
+        del keeper
+        return (_unit("etcd", kubeunits.etcd(topology, node, state="existing")),)
+
     def settle(self, topology: Topology, run: Callable[[str], NodeHandle]) -> None:
-        """Nothing is left to do after the first boot."""
+        """Nothing is left to do."""
 
     def admin(self, secrets: Secrets) -> Pair:
         """The administrator's certificate that every lab has."""

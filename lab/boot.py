@@ -1,0 +1,106 @@
+"""From a plan to running machines: who is made, who boots when, who comes back without its disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab import roles, vault
+from lab.errors import EngineError
+from lab.node import NodeHandle
+from lab.plan import Action, Plan
+from lab.privilege import privileged
+from lab.ready import await_admitting
+from lab.rejoin import Rejoin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from lab.apply import Applier
+    from lab.distributions import Distribution
+    from lab.engine import Engine
+    from lab.pki import Secrets
+    from lab.spec import Desired, File
+    from lab.topology.model import Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """Carries out the part of a plan that ends when all machines run."""
+
+    engine: Engine
+    topology: Topology
+    distribution: Distribution
+    applier: Applier
+
+    def handle(self, name: str) -> NodeHandle:
+        """Give a node of the lab."""
+        return NodeHandle(self.engine, self.topology.name, self.topology.node(name))
+
+    def make(self, steps: Plan, wanted: Desired) -> Secrets:
+        """Make what is missing, boot nothing; gives the lab's secrets, made new with the lab."""
+        image = wanted.containers[-1].image
+        parts = Plan(steps.of(Action.CREATE_NETWORK, Action.CREATE_VOLUME))
+        self.applier.make(parts, wanted, privileged=True)
+        keys = vault.ensure(self.engine, self.topology.name, image)
+        able = privileged(self.engine, image)
+        self.applier.make(Plan(steps.of(Action.CREATE)), wanted, privileged=able)
+        return keys
+
+    def boot(self, steps: Plan, wanted: Desired, keys: Secrets) -> None:
+        """Power on what the plan names. Raises LabError where a lost disk cannot be made up for."""
+        first, again = steps.subjects(Action.BOOT), steps.subjects(Action.START)
+        # At once: they know each other, and a majority of the members must run before one has joined.
+        self.applier.boot(wanted, again, {})
+        lost = self._lost(first, steps.subjects(Action.CREATE))
+        files = {name: self._files(name, keys, lost.get(name)) for name in first}
+        waves = self._waves(first)
+        for index, wave in enumerate(waves):
+            self.applier.boot(wanted, wave, files)
+            if index + 1 < len(waves):
+                self._await(name for name in wave if name not in lost)
+        self._settle()
+
+    def _lost(self, first: Iterable[str], made: Iterable[str]) -> dict[str, NodeHandle]:
+        masters = tuple(self.handle(node.name) for node in self.topology.masters)
+        hand = Rejoin(
+            self.distribution, masters, self.applier.reporter, self.applier.cancelled
+        )
+        return hand.prepare(first, made)
+
+    def _files(
+        self, name: str, keys: Secrets, keeper: NodeHandle | None
+    ) -> Callable[[], tuple[File, ...]]:
+        """Give what makes a node's files: when it boots, for certificates take their time."""
+
+        def files() -> tuple[File, ...]:
+            node = self.topology.node(name)
+            found = roles.find(node.role).files(self.topology, node, keys, self.distribution)
+            if keeper is None:
+                return found
+            other = self.distribution.rejoining(self.topology, node, keeper.node)
+            return tuple({file.path: file for file in (*found, *other)}.values())
+
+        return files
+
+    def _waves(self, first: tuple[str, ...]) -> list[list[str]]:
+        """Give the order of first boots; what is no Kubernetes node waits for nobody."""
+        waves = [[node.name for node in wave] for wave in self.distribution.waves(self.topology)]
+        waves[0] += [self.topology.loadbalancer.name, self.topology.bmc.name]
+        found = [[name for name in wave if name in first] for wave in waves]
+        return [wave for wave in found if wave]
+
+    def _await(self, names: Iterable[str]) -> None:
+        """Wait for the Kubernetes nodes among these."""
+        known = {node.name for node in self.topology.nodes}
+        nodes = [self.handle(name) for name in names if name in known]
+        hand = self.applier
+        await_admitting(self.distribution, nodes, hand.reporter, hand.cancelled)
+
+    def _settle(self) -> None:
+        """At each start, also of one node: a start that failed may have ended before it."""
+        try:
+            self.distribution.settle(self.topology, self.handle)
+        except EngineError as error:  # its container may be missing; the next start tells it
+            name = self.topology.masters[0].name
+            self.applier.reporter.say(name, f"not told where the others are: {error.message}")

@@ -1,0 +1,90 @@
+"""A master's own etcd, asked on the master: its JSON gateway, the same for every distribution."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from lab.errors import LabError
+
+if TYPE_CHECKING:
+    from lab.distributions import Client
+    from lab.node import NodeHandle
+
+PORTS = (2382, 2379)
+"""K3s keeps 2379 for gRPC alone and serves JSON at 2382 (pkg/etcd/etcd.go, listenClientHTTPURLs).
+
+Others serve both at 2379, where a refused first port costs some milliseconds.
+"""
+PEER_PORT = 2380
+ANSWER_S = 5
+"""For one answer: etcd answers in milliseconds, or has no leader and says so after its own 7 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of a cluster. One that was added and never ran has no name yet."""
+
+    id: str
+    name: str
+    hosts: tuple[str, ...]
+    """Where its peers find it."""
+
+
+def ask(node: NodeHandle, client: Client, call: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 (JSON)
+    """Give the answer of a master's own etcd. Raises LabError where there is none, or it says no."""
+    tls = ["--cacert", client.ca, "--cert", client.certificate, "--key", client.key]
+    data = json.dumps(body or {})
+    for port in PORTS:
+        url = f"https://127.0.0.1:{port}/v3/{call}"
+        argv = ["curl", "-sS", "--max-time", str(ANSWER_S), *tls, "-d", data, url]
+        result = node.run(argv, check=False, timeout_s=ANSWER_S + 5)
+        if result.code == 0:
+            return _read(node, result.output)
+    raise LabError(f"the etcd of {node.name} does not answer")
+
+
+def _read(node: NodeHandle, text: str) -> Any:  # noqa: ANN401 (JSON)
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        raise LabError(f"the etcd of {node.name} answers no JSON: {text[:100]}") from None
+    if isinstance(answer, dict) and (words := answer.get("message") or answer.get("error")):
+        raise LabError(f"the etcd of {node.name} says: {words}")
+    return answer
+
+
+def voter(node: NodeHandle, client: Client) -> tuple[bool, str]:
+    """Tell whether a master's etcd votes in a cluster that has a leader, and what was seen."""
+    status = ask(node, client, "maintenance/status")
+    if status.get("isLearner"):
+        return False, "learner of etcd, waits for its promotion"
+    # 64-bit numbers are text in JSON; nothing is 0.
+    if not int(status.get("leader", "0")):
+        return False, "its etcd has no leader yet"
+    return True, "a voter of etcd"
+
+
+def members(node: NodeHandle, client: Client) -> tuple[Member, ...]:
+    """Give the cluster's members, agreed on by its quorum. Raises LabError without one."""
+    rows = ask(node, client, "cluster/member/list", {"linearizable": True})["members"]
+    return tuple(
+        Member(
+            id=str(row["ID"]),
+            name=row.get("name", ""),
+            hosts=tuple(urlsplit(url).hostname or "" for url in row.get("peerURLs", [])),
+        )
+        for row in rows
+    )
+
+
+def remove(node: NodeHandle, client: Client, member: Member) -> None:
+    """Remove a member from the cluster. Raises LabError where etcd refuses."""
+    ask(node, client, "cluster/member/remove", {"ID": member.id})
+
+
+def add(node: NodeHandle, client: Client, ip: str) -> None:
+    """Make room for a member that will run at this address. Raises LabError where etcd refuses."""
+    ask(node, client, "cluster/member/add", {"peerURLs": [f"https://{ip}:{PEER_PORT}"]})

@@ -1,0 +1,133 @@
+"""Masters whose disks are gone, taken back into the cluster that the others keep.
+
+Booted as at first, such a master would found a second cluster beside the first (K3s), be refused
+for its name, or answer for entries that it no longer has (etcd ends: "tocommit is out of range").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from lab import etcd
+from lab.errors import LabError, WaitTimeout
+from lab.wait import Observation, until
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Iterable
+
+    from lab.distributions import Distribution
+    from lab.etcd import Member
+    from lab.node import NodeHandle
+    from lab.reporter import Reporter
+
+QUORUM_S = 120
+"""Until the other masters' etcd agree: their machines may just have been powered on (15 to 30 s)."""
+ADMIT_S = 60
+"""Until etcd lets a member go or come: the others must have been in touch for 5 s (HealthInterval)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejoin:
+    """Looks which masters lost their disks, and makes room for them in the others' etcd."""
+
+    distribution: Distribution
+    masters: tuple[NodeHandle, ...]
+    reporter: Reporter
+    cancelled: threading.Event
+
+    def prepare(self, first: Iterable[str], made: Iterable[str]) -> dict[str, NodeHandle]:
+        """Give who lost its disk, each with the master that it joins by; etcd knows of it.
+
+        `first` boot for the first time as far as their containers know, `made` were made by this
+        run. Raises LabError where a disk is lost and the others have no quorum.
+        """
+        fresh = set(first)
+        keepers = [node for node in self.masters if node.name not in fresh and self._data(node)]
+        mine = [node for node in self.masters if node.name in fresh]
+        lost = [node for node in mine if not self._data(node)] if keepers else []
+        if not lost:
+            return {}
+        rebuilt = {node.name for node in lost} & set(made)
+        if not rebuilt and len(keepers) <= len(self.masters) // 2:
+            return {}  # a first start that was interrupted: whoever ran so far knows of the others
+        keeper, known = self._agreed(keepers, lost)
+        for node in lost:
+            self._admit(keeper, node, [member for member in known if node.ip in member.hosts])
+        return {node.name: keeper for node in lost}
+
+    def _data(self, node: NodeHandle) -> bool:
+        return node.has(self.distribution.datastore)
+
+    def _agreed(
+        self, keepers: list[NodeHandle], lost: list[NodeHandle]
+    ) -> tuple[NodeHandle, tuple[Member, ...]]:
+        """Give a master whose etcd has quorum, and the members that it counts."""
+        names = ", ".join(node.name for node in lost)
+        found: list[tuple[NodeHandle, tuple[Member, ...]]] = []
+
+        def look() -> Observation:
+            seen = "no other master runs"
+            for node in keepers:
+                if node.running:
+                    try:
+                        found.append((node, etcd.members(node, self.distribution.etcd_client)))
+                    except LabError as error:
+                        seen = error.message
+                    else:
+                        return Observation(ok=True, seen="agreed")
+            return Observation(ok=False, seen=seen)
+
+        def told(seen: str) -> None:
+            for node in lost:
+                self.reporter.say(node.name, f"has lost its disk; the others' etcd: {seen}")
+
+        # A machine that nobody powers on does not come while we wait.
+        wait_s = QUORUM_S if any(node.running for node in keepers) else 0
+        try:
+            what = "the other masters' etcd agree"
+            until(what, look, timeout_s=wait_s, told=told, cancelled=self.cancelled)
+        except WaitTimeout as error:
+            lab = lost[0].lab
+            raise LabError(
+                f"{names} of lab {lab} lost the disk and can only join the other masters again, "
+                f"whose etcd has no quorum ({error.last}); {names} was not booted",
+                f"start the other masters first; where most masters' disks are gone, so is the cluster: "
+                f"`halab destroy {lab}`, then start it anew",
+            ) from error
+        return found[-1]
+
+    def _admit(self, keeper: NodeHandle, node: NodeHandle, former: list[Member]) -> None:
+        client = self.distribution.etcd_client
+        for member in former:
+            gone = partial(etcd.remove, keeper, client, member)
+            self._patiently(node, "leaves etcd", gone, already="member not found")
+        if not self.distribution.joins_itself:
+            here = partial(etcd.add, keeper, client, node.ip)
+            self._patiently(node, "enters etcd", here, already="already exists")
+        self.reporter.say(node.name, f"has lost its disk: joins {keeper.name}'s cluster anew")
+
+    def _patiently(
+        self, node: NodeHandle, what: str, do: Callable[[], None], *, already: str
+    ) -> None:
+        """Do until etcd agrees: it refuses while the others are not in touch for long enough.
+
+        `already` is how etcd says that it is done: an answer may have been lost.
+        """
+
+        def once() -> Observation:
+            try:
+                do()
+            except LabError as error:
+                return Observation(ok=already in error.message, seen=error.message)
+            return Observation(ok=True, seen="done")
+
+        until(
+            f"{node.name}, whose disk is lost, {what}",
+            once,
+            timeout_s=ADMIT_S,
+            told=lambda seen: self.reporter.say(node.name, seen),
+            cancelled=self.cancelled,
+        )
