@@ -90,7 +90,6 @@ def test_one_of_three_alone_never_becomes_ready(inside: Inside, halab: Cli) -> N
     code, _ = inside.try_run("m", "sh", "-c", "for i in $(seq 20); do sleep 1; systemctl is-active k3s | grep -qx active && exit 3; done; exit 0")
     assert code == 0
     halab("start", inside.lab)
-    """K3s writes the condition a tick (15 s) after it has made a master a voter."""
     wanted = {"m": "True", "m2": "True", "m3": "True"}
     inside.eventually("all masters are voters", lambda: voters(inside) == wanted, 60)
 

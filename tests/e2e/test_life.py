@@ -112,6 +112,26 @@ def test_a_container_removed_by_hand_is_made_again(inside: Inside, halab: Cli) -
     assert changed == {f"halab-{inside.lab}-w1"}
 
 
+@pytest.mark.distribution
+@pytest.mark.parametrize("victim", ["m", "m2"])
+def test_a_master_that_lost_its_disk_joins_the_others(
+    inside: Inside, halab: Cli, victim: str
+) -> None:
+    """The first one founds no second cluster, another one is no stranger, no etcd panics."""
+    inside.kubectl("create", "configmap", f"before-{victim}")
+    container = f"halab-{inside.lab}-{victim}"
+    mine = docker("volume", "ls", "-q", "--filter", f"label=halab.node={victim}").split()
+    volumes = [name for name in mine if name.startswith(f"{container}-")]
+    assert volumes
+    docker("rm", "-fv", container)
+    docker("volume", "rm", *volumes)
+    halab("start", inside.lab)
+    # By its own API server: that has its own etcd alone.
+    inside.kubectl("get", "configmap", f"before-{victim}", node=victim)
+    inside.kubectl("delete", "configmap", f"before-{victim}")
+    halab("verify", inside.lab)
+
+
 def test_another_topology_for_a_running_lab_is_refused(inside: Inside, halab: Cli) -> None:
     before = ids(inside.lab)
     done = halab("start", str(TOPOLOGIES / "3m3w.yaml"), "--name", inside.lab, "--set", "ha.token=2s", code=2)
