@@ -126,7 +126,8 @@ class Verifier:
     def _etcd(self, master: str) -> Iterator[Check]:
         topology = self.lab.topology
         tls = find_distribution(self.lab.distribution().name).etcd_client
-        curl = f"curl -s --max-time 5 --cacert {tls.ca} --cert {tls.certificate} --key {tls.key} -d '{{}}' https://127.0.0.1:2379/v3"
+        identity = f"--cacert {tls.ca} --cert {tls.certificate} --key {tls.key}"
+        curl = f"curl -s --max-time 5 {identity} -d '{{}}' https://127.0.0.1:{tls.port}/v3"
         names = [node.name for node in topology.masters]
         command = f"{curl}/cluster/member/list"
         yield Check(name="etcd members", node=master, command=command, judge=lambda text: judge_members(text, names))

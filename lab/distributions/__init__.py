@@ -32,11 +32,15 @@ class HealthCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A client's credentials on a node: the paths of authority, certificate and key."""
+    """How a master's own etcd is asked over HTTP: credentials, as paths on the node, and the port.
+
+    `port` is the one on loopback that serves etcd's JSON gateway.
+    """
 
     ca: str
     certificate: str
     key: str
+    port: int
 
 
 HEALTH_USER = "halab-health"

@@ -63,7 +63,11 @@ class K3s:
         key=f"{TLS}/client-admin.key",
     )
     etcd_client: Client = Client(  # noqa: RUF009
-        ca=f"{TLS}/etcd/server-ca.crt", certificate=f"{TLS}/etcd/client.crt", key=f"{TLS}/etcd/client.key"
+        ca=f"{TLS}/etcd/server-ca.crt",
+        certificate=f"{TLS}/etcd/client.crt",
+        key=f"{TLS}/etcd/client.key",
+        # `listen-client-http-urls` is set to it (K3s: pkg/etcd/etcd.go), and so 2379 serves gRPC only.
+        port=2382,
     )
 
     datastore: str = f"{DATA}/server/db/etcd/member/wal"

@@ -124,7 +124,13 @@ class Upstream:
     health: HealthCheck = HealthCheck(  # noqa: RUF009 (frozen: shared by all instances on purpose)
         url=f"https://127.0.0.1:{KUBERNETES_PORT}/readyz", ca=f"{K8S}/ca.crt", certificate=f"{K8S}/health.crt", key=f"{K8S}/health.key"
     )
-    etcd_client: Client = Client(ca=f"{ETCD}/ca.crt", certificate=f"{ETCD}/etcd.crt", key=f"{ETCD}/etcd.key")  # noqa: RUF009
+    etcd_client: Client = Client(  # noqa: RUF009
+        ca=f"{ETCD}/ca.crt",
+        certificate=f"{ETCD}/etcd.crt",
+        key=f"{ETCD}/etcd.key",
+        # `listen-client-urls` serves gRPC and the gateway alike, unless the gateway has one of its own.
+        port=2379,
+    )
 
     datastore: str = "/var/lib/etcd/data/member/wal"
     joins_itself: bool = False

@@ -3,12 +3,40 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, cast
 
-from lab import data, verify, versions
+import pytest
+
+from lab import data, distributions, verify, versions
+from lab.topology import loader
+
+if TYPE_CHECKING:
+    from lab.distributions import Distribution
+    from lab.lab import Lab
 
 
 def test_the_checks_run_an_image_that_every_node_has() -> None:
     assert versions.read(data.shipped("images")).pods["toolbox"] == verify.IMAGE
+
+
+class Shown:
+    """As much of a lab as the list of its checks looks at."""
+
+    def __init__(self, name: str) -> None:
+        folder = data.shipped("topologies")
+        self.topology = loader.load(folder / "3m3w.yaml").topology
+        self.name = name
+
+    def distribution(self) -> Distribution:
+        return distributions.find(self.name)
+
+
+@pytest.mark.parametrize(("name", "port"), [("k3s", 2382), ("upstream", 2379)])
+def test_etcd_is_asked_where_its_json_gateway_listens(name: str, port: int) -> None:
+    """K3s gives the gateway a port of its own: on 2379 its etcd speaks gRPC only (K3s: pkg/etcd/etcd.go)."""
+    checks = list(verify.Verifier(cast("Lab", Shown(name)))._etcd("m"))
+    assert [check.name for check in checks] == ["etcd members", *(f"raft term of {node}" for node in ("m", "m2", "m3"))]
+    assert all(f"https://127.0.0.1:{port}/v3/" in check.command for check in checks)
 
 
 def test_nodes() -> None:
