@@ -13,11 +13,6 @@ if TYPE_CHECKING:
     from lab.distributions import Client
     from lab.node import NodeHandle
 
-PORTS = (2382, 2379)
-"""K3s keeps 2379 for gRPC alone and serves JSON at 2382 (pkg/etcd/etcd.go, listenClientHTTPURLs).
-
-Others serve both at 2379, where a refused first port costs some milliseconds.
-"""
 PEER_PORT = 2380
 ANSWER_S = 5
 """For one answer: etcd answers in milliseconds, or has no leader and says so after its own 7 s."""
@@ -37,13 +32,12 @@ def ask(node: NodeHandle, client: Client, call: str, body: dict[str, Any] | None
     """Give the answer of a master's own etcd. Raises LabError where there is none, or it says no."""
     tls = ["--cacert", client.ca, "--cert", client.certificate, "--key", client.key]
     data = json.dumps(body or {})
-    for port in PORTS:
-        url = f"https://127.0.0.1:{port}/v3/{call}"
-        argv = ["curl", "-sS", "--max-time", str(ANSWER_S), *tls, "-d", data, url]
-        result = node.run(argv, check=False, timeout_s=ANSWER_S + 5)
-        if result.code == 0:
-            return _read(node, result.output)
-    raise LabError(f"the etcd of {node.name} does not answer")
+    url = f"https://127.0.0.1:{client.port}/v3/{call}"
+    argv = ["curl", "-sS", "--max-time", str(ANSWER_S), *tls, "-d", data, url]
+    result = node.run(argv, check=False, timeout_s=ANSWER_S + 5)
+    if result.code != 0:
+        raise LabError(f"the etcd of {node.name} does not answer")
+    return _read(node, result.output)
 
 
 def _read(node: NodeHandle, text: str) -> Any:  # noqa: ANN401 (JSON)
