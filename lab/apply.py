@@ -70,8 +70,8 @@ class Applier:
 
         def start(node: str) -> None:
             name = container_name(desired.lab, node)
+            self.engine.connect(specs[node])
             if node in files:
-                self.engine.connect_missing(specs[node])
                 self.reporter.say(node, "laying down files")
                 self.engine.put(name, files[node]())
             self.engine.start(name)

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import docker
 import docker.errors
-from docker.types import EndpointConfig, IPAMConfig, IPAMPool
+from docker.types import EndpointConfig
 
 from lab.engine.agents import AgentCalls, Conversation
 from lab.engine.archive import pack, unpack
 from lab.engine.files import FileCalls
 from lab.engine.images import ImageCalls
+from lab.engine.networks import NetworkCalls
 from lab.engine.power import PowerCalls
 from lab.engine.running import Result, RunCalls
 from lab.engine.told import told
@@ -28,7 +29,7 @@ from lab.spec import LABEL, LABEL_TOPOLOGY, Observed, ObservedContainer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lab.spec import ContainerSpec, NetworkSpec
+    from lab.spec import ContainerSpec
 
 __all__ = ["Conversation", "Engine", "Result", "connect", "pack", "unpack"]
 
@@ -101,7 +102,7 @@ def connect() -> Engine:
     return Engine(client)
 
 
-class Engine(AgentCalls, FileCalls, ImageCalls, PowerCalls, RunCalls):
+class Engine(AgentCalls, FileCalls, ImageCalls, NetworkCalls, PowerCalls, RunCalls):
     """Docker's API in the words of a lab."""
 
     def __init__(self, client: docker.DockerClient) -> None:
@@ -153,16 +154,6 @@ class Engine(AgentCalls, FileCalls, ImageCalls, PowerCalls, RunCalls):
 
     # --- making ---
 
-    def create_network(self, spec: NetworkSpec, labels: dict[str, str]) -> None:
-        """Make a bridge. The nodes' own is not internal: no address outside is needed, but users' pods may want one."""
-        kept = {f"reserved-{number}": address for number, address in enumerate(spec.reserved)}
-        pool = IPAMPool(subnet=spec.subnet, gateway=spec.gateway or None, aux_addresses=kept or None)
-        with told(f"making network {spec.name} ({spec.subnet})", "see `halab doctor` for subnets in use"):
-            self._api.create_network(
-                spec.name, driver="bridge", ipam=IPAMConfig(pool_configs=[pool]), internal=spec.internal,
-                labels={**spec.labels, **labels}, check_duplicate=True,
-            )  # fmt: skip
-
     def create_volume(self, name: str, labels: dict[str, str]) -> None:
         """Make a volume; one that is there already is left as it is."""
         with told(f"making volume {name}"):
@@ -194,19 +185,7 @@ class Engine(AgentCalls, FileCalls, ImageCalls, PowerCalls, RunCalls):
                 environment={"container": "docker", "HALAB_IP": spec.ip},
                 stop_signal="SIGRTMIN+3" if spec.machine else "SIGTERM",
             )
-        self.connect_missing(spec)
-
-    def connect_missing(self, spec: ContainerSpec) -> None:
-        """Put a container on those of its further networks that it is not on.
-
-        Making it and connecting it are two calls: who ends between them leaves a node without
-        its management network, which boots all the same and can neither shoot nor be shot.
-        """
-        with told(f"connecting {spec.name} to its networks"):
-            there = self._api.inspect_container(spec.name)["NetworkSettings"]["Networks"]
-            for network, ip in spec.more.items():
-                if network not in there:
-                    self._api.connect_container_to_network(spec.name, network, ipv4_address=ip)
+        self.connect(spec)
 
     def machine(self, *, privileged: bool, **more: Any) -> dict[str, Any]:  # noqa: ANN401 (docker's own options)
         """Give the host configuration of a container that is a machine."""

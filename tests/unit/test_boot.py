@@ -59,7 +59,7 @@ class DoubleEngine:
         self.running.add(self.name(container))
         self.note(f"start {self.name(container)}")
 
-    def connect_missing(self, spec: ContainerSpec) -> None:
+    def connect(self, spec: ContainerSpec) -> None:
         self.note(f"connect {self.name(spec.name)}")
 
     def put(self, container: str, files: Iterable[File]) -> None:

@@ -158,19 +158,30 @@ def test_a_socket_that_keeps_no_answer_is_closed() -> None:
 
 
 class DoubleApi:
-    """A double of the library's calls: one container, frozen and on one network, with one file."""
+    """A double of the library's calls: one container, frozen, with one file."""
 
     def __init__(self) -> None:
         self.log: list[str] = []
         self.frozen = True
+        self.networks: dict[str, str] = {}
 
     def inspect_container(self, name: str) -> dict[str, object]:
         if name != "halab-x-m":
             raise docker.errors.NotFound("No such container")
-        return {"NetworkSettings": {"Networks": {"halab-x": {}, "there": {}}}}
+        known = {name: {"NetworkID": number} for name, number in self.networks.items()}
+        return {"NetworkSettings": {"Networks": known}}
 
-    def connect_container_to_network(self, name: str, network: str, *, ipv4_address: str) -> None:
-        self.log.append(f"connect {name} {network} {ipv4_address}")
+    def inspect_network(self, name: str) -> dict[str, str]:
+        return {"Id": f"{name}-1"}
+
+    def disconnect_container_from_network(self, name: str, network: str, *, force: bool) -> None:
+        assert force
+        self.log.append(f"disconnect {name} {network}")
+
+    def connect_container_to_network(
+        self, name: str, network: str, *, ipv4_address: str, aliases: list[str]
+    ) -> None:
+        self.log.append(f"connect {name} {network} {ipv4_address} {' '.join(aliases)}".strip())
 
     def unpause(self, _: str) -> None:
         if not self.frozen:
@@ -209,14 +220,32 @@ def test_a_frozen_machine_is_woken_by_a_start(frozen: bool) -> None:  # noqa: FB
     assert not client.api.frozen
 
 
-def test_only_missing_networks_are_connected() -> None:
+NETWORK, MANAGEMENT = "connect halab-x-m lab 10.0.0.1 m", "connect halab-x-m mgmt 10.1.0.2"
+
+
+@pytest.mark.parametrize(
+    ("networks", "log"),
+    [
+        ({"lab": "lab-1", "mgmt": "mgmt-1"}, []),
+        ({"lab": "", "mgmt": ""}, []),  # never started
+        ({"lab": ""}, [MANAGEMENT]),  # the run that made it ended before it was connected
+        ({"lab": "lab-0", "mgmt": "mgmt-1"}, ["disconnect halab-x-m lab", NETWORK]),
+        ({}, [NETWORK, MANAGEMENT]),
+    ],
+)
+def test_a_node_gets_the_networks_that_it_misses(networks: dict[str, str], log: list[str]) -> None:
     client = DoubleClient()
-    more = {"there": "10.0.0.2", "management": "10.1.0.2"}
+    client.api.networks = networks
     spec = ContainerSpec(
-        name="halab-x-m", hostname="m", image="i", network="halab-x", ip="10.0.0.1", more=more
+        name="halab-x-m",
+        hostname="m",
+        image="i",
+        network="lab",
+        ip="10.0.0.1",
+        more={"mgmt": "10.1.0.2"},
     )
-    Engine(client).connect_missing(spec)  # type: ignore[arg-type]
-    assert client.api.log == ["connect halab-x-m management 10.1.0.2"]
+    Engine(client).connect(spec)  # type: ignore[arg-type]
+    assert client.api.log == log
 
 
 def test_a_path_is_looked_for_without_being_fetched() -> None:

@@ -1,0 +1,51 @@
+"""The engine's networks, and who is on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from docker.types import IPAMConfig, IPAMPool
+
+from lab.engine.told import told
+
+if TYPE_CHECKING:
+    from lab.spec import ContainerSpec, NetworkSpec
+
+
+class NetworkCalls:
+    """What makes networks and connects to them; a part of Engine."""
+
+    _api: Any
+
+    def create_network(self, spec: NetworkSpec, labels: dict[str, str]) -> None:
+        """Make a bridge. The nodes' own is not internal: no address outside is needed, but users' pods may want one."""
+        kept = {f"reserved-{number}": address for number, address in enumerate(spec.reserved)}
+        pool = IPAMPool(subnet=spec.subnet, gateway=spec.gateway or None, aux_addresses=kept or None)
+        with told(f"making network {spec.name} ({spec.subnet})", "see `halab doctor` for subnets in use"):
+            self._api.create_network(
+                spec.name, driver="bridge", ipam=IPAMConfig(pool_configs=[pool]), internal=spec.internal,
+                labels={**spec.labels, **labels}, check_duplicate=True,
+            )  # fmt: skip
+
+    def connect(self, spec: ContainerSpec) -> None:
+        """Put a container that does not run on those of its networks that it is not on.
+
+        Making it and connecting it are two calls: who ends between them leaves a node without
+        its management network, which boots all the same and can neither shoot nor be shot. And a
+        network that was removed and made anew (`docker network prune` takes a stopped lab's) is
+        another one to the engine, which then refuses to start the container.
+        """
+        with told(f"connecting {spec.name} to its networks"):
+            settings = self._api.inspect_container(spec.name)["NetworkSettings"]
+            there = {name: row["NetworkID"] for name, row in settings["Networks"].items()}
+            for network, ip in {spec.network: spec.ip, **spec.more}.items():
+                now = self._api.inspect_network(network)["Id"]
+                # It has no number yet before the container's first start.
+                if network in there and there[network] in {"", now}:
+                    continue
+                if network in there:
+                    self._api.disconnect_container_from_network(spec.name, network, force=True)
+                names = [spec.hostname] if network == spec.network else []
+                self._api.connect_container_to_network(
+                    spec.name, network, ipv4_address=ip, aliases=names
+                )
