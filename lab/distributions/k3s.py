@@ -55,6 +55,8 @@ class K3s:
 
     name: str = "k3s"
     image: str = "k3s"
+    datastore: str = f"{DATA}/server/db/etcd/member/wal"
+    joins_itself: bool = True
     health: HealthCheck = HealthCheck(  # noqa: RUF009 (frozen: shared by all instances on purpose)
         # With a certificate: K3s lets nobody ask anonymously.
         url=f"https://127.0.0.1:{KUBERNETES_PORT}/readyz",
@@ -69,9 +71,6 @@ class K3s:
         # `listen-client-http-urls` is set to it (K3s: pkg/etcd/etcd.go), and so 2379 serves gRPC only.
         port=2382,
     )
-
-    datastore: str = f"{DATA}/server/db/etcd/member/wal"
-    joins_itself: bool = True
 
     def volumes(self, node: Node) -> dict[str, str]:
         """K3s's whole state, its containerd's overlays included, cannot live on the container's own overlay."""

@@ -121,6 +121,8 @@ class Upstream:
 
     name: str = "upstream"
     image: str = "upstream"
+    datastore: str = "/var/lib/etcd/data/member/wal"
+    joins_itself: bool = False
     health: HealthCheck = HealthCheck(  # noqa: RUF009 (frozen: shared by all instances on purpose)
         url=f"https://127.0.0.1:{KUBERNETES_PORT}/readyz", ca=f"{K8S}/ca.crt", certificate=f"{K8S}/health.crt", key=f"{K8S}/health.key"
     )
@@ -131,9 +133,6 @@ class Upstream:
         # `listen-client-urls` serves gRPC and the gateway alike, unless the gateway has one of its own.
         port=2379,
     )
-
-    datastore: str = "/var/lib/etcd/data/member/wal"
-    joins_itself: bool = False
 
     def volumes(self, node: Node) -> dict[str, str]:
         """overlayfs cannot stand on the container's own; etcd's data are the machine's disk."""
