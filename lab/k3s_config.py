@@ -82,14 +82,12 @@ def common(topology: Topology, secrets: Secrets) -> Config:
         "disable": disable,
         # A dead leader is replaced in 1 to 2 s as upstream, not in K3s's 5 to 10 s; the members share one host, so its
         # reason for long times (slow SD cards, distance) is not given.
-        # All joiners are learners at once: K3s promotes each 15 s only. Equal on all masters, for
-        # each checks it (etcd 3.6, membership.ValidateMaxLearnerConfig). etcd 3.5 overlooks a key
-        # that it does not know and takes one at a time; a joiner then asks again each second.
-        "etcd-arg": [
-            "heartbeat-interval=100",
-            "election-timeout=1000",
-            f"max-learners={max(1, len(topology.masters) - 1)}",
-        ],
+        # Both joiners of three masters are learners at once: K3s promotes each 15 s only. Equal on
+        # all masters, for each checks it (etcd 3.6, membership.ValidateMaxLearnerConfig). etcd 3.5
+        # overlooks a key that it does not know and takes one at a time; a joiner then asks again
+        # each second. Not more than two: a member that was added and does not run yet has no name,
+        # and etcd takes two of no name in K3s's `initial-cluster` for one.
+        "etcd-arg": ["heartbeat-interval=100", "election-timeout=1000", "max-learners=2"],
         # The lab's snapshots would only use its disk.
         "etcd-disable-snapshots": True,
         "etcd-expose-metrics": True,

@@ -96,7 +96,7 @@ def test_the_first_master_founds_the_cluster_and_all_others_join_together() -> N
     assert waves == [["m"], ["m2", "m3", "w1", "w2", "w3"]]
 
 
-def test_all_joining_masters_may_be_learners_at_once() -> None:
+def test_two_joining_masters_may_be_learners_at_once() -> None:
     for name in ("m", "m2", "m3"):
         common = keys(files(name)["/etc/rancher/k3s/config.yaml.d/10-common.yaml"])
         assert "max-learners=2" in json.loads(common["etcd-arg"])
