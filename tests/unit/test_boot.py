@@ -371,6 +371,34 @@ def test_and_its_time_out_is_told_though_its_journal_cannot_be_read(
     assert "journal of m cannot be read" in caught.value.hint
 
 
+class NoNodes:
+    """A double of a cluster in which nobody is registered yet."""
+
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("name", "booted", "seen"),
+    [
+        ("m2", ("m2",), "learner of etcd, waits for its promotion"),
+        ("m2", (), "not registered yet"),  # what runs already is not asked: a fault may be on
+        ("m", ("m",), "not registered yet"),
+        ("w1", ("w1",), "not registered yet"),
+    ],
+)
+def test_who_is_no_voter_yet_is_told(
+    topology: Topology, engine: DoubleEngine, name: str, booted: tuple[str, ...], seen: str
+) -> None:
+    """K3s's master is no Node before its promotion, and would say nothing for up to 15 s."""
+    engine.running, engine.data = {"m", "m2", "w1"}, {"m"}
+    k3s, stop = distributions.find("k3s"), threading.Event()
+    hand = ready.Readiness(
+        engine, topology, k3s, NoNodes(), SECRETS, Silent(), stop, booted=booted  # type: ignore[arg-type]
+    )
+    assert hand._node(name) == Observation(ok=False, seen=seen)
+
+
 # --- one node alone ---
 
 
