@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lab.engine import Engine
     from lab.reporter import Reporter
-    from lab.spec import Desired, File
+    from lab.spec import Desired, File, NetworkSpec
 
     Files = tuple[File, ...]
 
@@ -48,12 +48,13 @@ class Applier:
             errors = [error for future in futures if (error := future.exception()) is not None]
         raise_together(errors)
 
+    def network(self, spec: NetworkSpec) -> None:
+        """Make a network. Raise SubnetTaken where another one has its addresses."""
+        self.engine.create_network(spec, {LABEL_RUN: self.run_id})
+
     def make(self, plan: Plan, desired: Desired, *, privileged: bool) -> None:
-        """Make network, volumes and containers; boots nothing."""
+        """Make volumes and containers; boots nothing."""
         labels = {LABEL_RUN: self.run_id}
-        networks = {spec.name: spec for spec in desired.networks}
-        for name in plan.subjects(Action.CREATE_NETWORK):
-            self.engine.create_network(networks[name], labels)
         specs = {spec.labels[LABEL_NODE]: spec for spec in desired.containers}
         self.together(
             lambda name: self.engine.create_volume(name, {**desired.volumes[name], **labels}), plan.subjects(Action.CREATE_VOLUME)

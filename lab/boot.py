@@ -38,10 +38,9 @@ class Boot:
         return NodeHandle(self.engine, self.topology.name, self.topology.node(name))
 
     def make(self, steps: Plan, wanted: Desired) -> Secrets:
-        """Make what is missing, boot nothing; gives the lab's secrets, made new with the lab."""
+        """Make what is missing on the lab's networks, boot nothing; give the lab's secrets."""
         image = wanted.containers[-1].image
-        parts = Plan(steps.of(Action.CREATE_NETWORK, Action.CREATE_VOLUME))
-        self.applier.make(parts, wanted, privileged=True)
+        self.applier.make(Plan(steps.of(Action.CREATE_VOLUME)), wanted, privileged=True)
         keys = vault.ensure(self.engine, self.topology.name, image)
         able = privileged(self.engine, image)
         self.applier.make(Plan(steps.of(Action.CREATE)), wanted, privileged=able)

@@ -56,16 +56,23 @@ def desired(topology: Topology, distribution: Distribution, tags: dict[str, str]
         spec = _container(topology, node, distribution, tags, host_port)
         volumes |= {name: {LABEL: lab, LABEL_NODE: node.name} for name in spec.volumes}
         containers.append(spec)
+    both = networks(topology, distribution.name)
+    return Desired(lab=lab, networks=both, volumes=volumes, containers=tuple(containers))
+
+
+def networks(topology: Topology, distribution: str) -> tuple[NetworkSpec, NetworkSpec]:
+    """Give the lab's own network and its management network."""
+    lab = topology.name
     network = NetworkSpec(
         name=network_name(lab),
         subnet=str(topology.network.subnet),
         gateway=str(topology.network.gateway),
         reserved=tuple(map(str, topology.service_addresses)),
-        labels={LABEL: lab, LABEL_TOPOLOGY: to_json(topology), LABEL_DISTRIBUTION: distribution.name},
+        labels={LABEL: lab, LABEL_TOPOLOGY: to_json(topology), LABEL_DISTRIBUTION: distribution},
     )
     # Internal: from a baseboard controller no packet ever leaves the machine.
     management = NetworkSpec(name=management_name(lab), subnet=str(topology.network.management), internal=True, labels={LABEL: lab})
-    return Desired(lab=lab, networks=(network, management), volumes=volumes, containers=tuple(containers))
+    return network, management
 
 
 def _container(topology: Topology, node: Node, distribution: Distribution, tags: dict[str, str], host_port: int) -> ContainerSpec:

@@ -169,7 +169,8 @@ def disk(free: int, nodes: int, place: str, *, built: bool = False) -> Finding:
 
 def _subnet(connected: Engine, topology: Topology) -> list[Finding]:
     used = host.taken(connected, {desired.network_name(topology.name), desired.management_name(topology.name)})
-    return [subnet("subnet", topology.network.subnet, used), subnet("management", topology.network.management, used)]
+    chosen = host.management(topology, used)
+    return [subnet("subnet", topology.network.subnet, used), subnet("management", chosen, used)]
 
 
 def subnet(key: str, wanted: IPv4Network, used: dict[IPv4Network, str]) -> Finding:
@@ -177,8 +178,9 @@ def subnet(key: str, wanted: IPv4Network, used: dict[IPv4Network, str]) -> Findi
     met = next((f"{network} ({what})" for network, what in used.items() if network.overlaps(wanted)), "")
     if not met:
         return Finding(key, "ok", f"{wanted} meets no other network")
-    free = next((str(one) for one in host.CANDIDATES if not any(one.overlaps(other) for other in used)), "none found")
-    return Finding(key, "failed", f"{wanted} meets {met}", f"free is {free}: change network.{key} (and the addresses in it)")
+    free = host.free_network(used, wanted.prefixlen)
+    remedy = f"free is {free}: --set network.{key}={free}" if free else "end what uses it"
+    return Finding(key, "failed", f"{wanted} meets {met}", remedy)
 
 
 def _port(topology: Topology, observed: Observed) -> list[Finding]:

@@ -59,6 +59,14 @@ class EngineError(LabError):
     """The container engine is not there, refuses, or does not have what was asked of it."""
 
 
+class SubnetTaken(EngineError):
+    """Another network of the engine has addresses of the one that was to be made."""
+
+
+class PortTaken(EngineError):
+    """A port of the host, on which a container was to be published, is somebody else's."""
+
+
 class ImageError(LabError):
     """An image or a component of it could not be had; the log's tail is in the message."""
 

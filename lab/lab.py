@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab import choose, data, desired, distributions, host, plan, vault
+from lab import choose, data, desired, distributions, host, networks, plan, vault
 from lab.apply import Applier
 from lab.boot import Boot
 from lab.enable import Enabler
@@ -139,15 +139,9 @@ class Lab:
         return next((item.labels[LABEL_DISTRIBUTION] for item in observed.containers if LABEL_DISTRIBUTION in item.labels), "")
 
     def _desired(self, distribution: Distribution, observed: Observed) -> Desired:
-        balancer = observed.container(self.topology.loadbalancer.name)
-        held = (balancer.ports.get(KUBERNETES_PORT) if balancer else None) or (self._held_port(balancer.name) if balancer else 0)
-        port = held or host.free_port(self.topology.loadbalancer.host_port)
+        self.topology = host.settled(self.topology, self.engine, observed)
+        port = host.port_for(self.topology, self.engine, observed)
         return desired.desired(self.topology, distribution, tags(sources(self.topology)), port)
-
-    def _held_port(self, container: str) -> int:
-        """Give the port that a stopped balancer will be published on."""
-        bindings = self.engine.inspect(container)["HostConfig"].get("PortBindings") or {}
-        return next((int(row["HostPort"] or 0) for rows in bindings.values() for row in rows or []), 0)
 
     def _check(self, wanted: Desired, observed: Observed) -> None:
         """Refuse what would need a running lab to be rebuilt."""
@@ -155,7 +149,8 @@ class Lab:
         if different:
             raise InputError(
                 f"lab {self.name} was made from another topology or other images ({', '.join(different)} would differ); nothing was changed",
-                f"`halab destroy {self.name}` and start again, or start this one beside it with --name and another subnet",
+                f"`halab destroy {self.name}` and start again, or start this one beside it"
+                f" with --name X --set network.subnet={host.free_for(self.topology, self.engine)}",
             )
         for spec in wanted.containers:
             if self.engine.owner(spec.name) not in {None, self.name}:
@@ -173,6 +168,7 @@ class Lab:
             raise
 
     def _carry_out(self, steps: Plan, wanted: Desired, distribution: Distribution, applier: Applier, timeout_s: float) -> None:
+        wanted = self._on_networks(steps, wanted, applier)
         boot = Boot(self.engine, self.topology, distribution, applier)
         keys, since = boot.make(steps, wanted), time.time()
         boot.boot(steps, wanted, keys)
@@ -181,6 +177,15 @@ class Lab:
             ready = Readiness(self.engine, self.topology, distribution, cluster, keys, self.reporter, self.cancelled, booted=booted, since=since)
             ready.wait(timeout_s)
             Enabler(self.builder(), ready.site, self.reporter, self.cancelled).ensure()
+
+    def _on_networks(self, steps: Plan, wanted: Desired, applier: Applier) -> Desired:
+        """Make the networks; give what is desired on the management network that the lab got."""
+        distribution = wanted.networks[0].labels[LABEL_DISTRIBUTION]
+        made = networks.make(self.topology, distribution, steps, applier)
+        if made == self.topology:
+            return wanted
+        self.topology = made  # somebody else took the management network meanwhile
+        return self._desired(distributions.find(distribution), self.observe())
 
     def start_node(self, name: str) -> Plan:
         """Power a node on again and wait until it is Ready. A running one stays as it is."""
@@ -193,6 +198,7 @@ class Lab:
             if not steps.empty:
                 applier = Applier(self.engine, self.reporter, secrets.token_hex(6), self.cancelled)
                 with self._taking_back(applier):
+                    wanted = self._on_networks(steps, wanted, applier)
                     boot = Boot(self.engine, self.topology, distribution, applier)
                     keys, since = boot.make(steps, wanted), time.time()
                     boot.boot(steps, wanted, keys)

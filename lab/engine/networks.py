@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from docker.types import IPAMConfig, IPAMPool
 
 from lab.engine.told import told
+from lab.errors import SubnetTaken
 
 if TYPE_CHECKING:
     from lab.spec import ContainerSpec, NetworkSpec
@@ -21,7 +22,8 @@ class NetworkCalls:
         """Make a bridge. The nodes' own is not internal: no address outside is needed, but users' pods may want one."""
         kept = {f"reserved-{number}": address for number, address in enumerate(spec.reserved)}
         pool = IPAMPool(subnet=spec.subnet, gateway=spec.gateway or None, aux_addresses=kept or None)
-        with told(f"making network {spec.name} ({spec.subnet})", "see `halab doctor` for subnets in use"):
+        what = f"making network {spec.name} ({spec.subnet})"
+        with told(what, "see `halab doctor` for subnets in use", overlap=SubnetTaken):
             self._api.create_network(
                 spec.name, driver="bridge", ipam=IPAMConfig(pool_configs=[pool]), internal=spec.internal,
                 labels={**spec.labels, **labels}, check_duplicate=True,

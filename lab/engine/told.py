@@ -14,12 +14,17 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def told(what: str, hint: str = "") -> Iterator[None]:
-    """Turn the docker library's errors into ours; the engine's own words stay in the message."""
+def told(what: str, hint: str = "", **kinds: type[EngineError]) -> Iterator[None]:
+    """Turn the docker library's errors into ours; the engine's own words stay in the message.
+
+    `kinds` maps a word of the engine's message to the error that it then becomes.
+    """
     try:
         yield
     except docker.errors.APIError as error:
-        raise EngineError(f"{what}: {error.explanation or error}", hint) from error
+        said = f"{what}: {error.explanation or error}"
+        kind = next((kind for word, kind in kinds.items() if word in said), EngineError)
+        raise kind(said, hint) from error
     except (docker.errors.DockerException, OSError) as error:
         # OSError: the HTTP library's errors are such; a command's stream, cut because its container died; a file that it is fed cannot be read.
         raise EngineError(f"{what}: {error}", hint) from error

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from lab.errors import InputError, Problem, TopologyError
-from lab.topology import checks, fields
+from lab.topology import checks, fields, moving
 from lab.topology.checks import Draft, DraftNode
 from lab.topology.model import (
     KUBERNETES_PORT,
@@ -122,8 +122,10 @@ def parse(text: str, path: str, overrides: tuple[str, ...] = (), name: str = "",
     if not isinstance(root.data, dict):
         problem = Problem(root.line, "the file must have keys with values", f"the keys are {', '.join(KEYS[''])}")
         raise TopologyError(path, (problem,))
+    before = moving.subnet(root)
     for setting in overrides:
         override(root, setting, problems)
+    moving.follow(root, before)
     if name:
         root.data["name"] = Value(name, 0, "--name", quoted=True)
     draft = _draft(root, base or Path(path).parent, problems)
@@ -154,16 +156,25 @@ def _draft(root: Value, base: Path, problems: Problems) -> Draft:
     network, kubernetes, ha, balancer, images = (_section(top, key) for key in sections)
     top.find("version", fields.integer(1, 1))
     subnet = network.find("subnet", fields.network(*SUBNET_PREFIX))
+    pods = kubernetes.find("pod_cidr", fields.network(*POD_PREFIX), IPv4Network("10.42.0.0/16"))
+    services = kubernetes.find(
+        "service_cidr", fields.network(*SERVICE_PREFIX), IPv4Network("10.43.0.0/16")
+    )
+    others = [found.value for found in (pods, services) if found]
     return Draft(
         name=top.find("name", fields.label),
         subnet=subnet,
         vip=network.find("vip", fields.address),
         gateway=network.find("gateway", fields.address, subnet.value[1] if subnet else None),
         pool=network.find("pool", fields.network(*POOL_PREFIX), None),
-        management=network.find("management", fields.network(*MANAGEMENT_PREFIX), management_of(subnet.value) if subnet else None),
+        management=network.find(
+            "management",
+            fields.network(*MANAGEMENT_PREFIX),
+            _management(subnet.value, others) if subnet else None,
+        ),
         distributions=_distributions(kubernetes),
-        pods=kubernetes.find("pod_cidr", fields.network(*POD_PREFIX), IPv4Network("10.42.0.0/16")),
-        services=kubernetes.find("service_cidr", fields.network(*SERVICE_PREFIX), IPv4Network("10.43.0.0/16")),
+        pods=pods,
+        services=services,
         dns=kubernetes.find("cluster_dns", fields.address, IPv4Address("10.43.0.99")),
         forward=kubernetes.find_all("dns_forward", fields.address, ()),
         grace=kubernetes.find("node_monitor_grace", fields.duration(*GRACE_MS, "kubelets report every 10s"), 20_000),
@@ -178,6 +189,13 @@ def _draft(root: Value, base: Path, problems: Problems) -> Draft:
         k3s_binary=images.find("k3s_binary", fields.file(base), ""),
         k3s_images=images.find("k3s_images", fields.file(base), ""),
     )
+
+
+def _management(subnet: IPv4Network, others: list[IPv4Network]) -> IPv4Network:
+    try:
+        return management_of(subnet, *others)
+    except LookupError:  # three ranges that cover all private space; the checks tell it
+        return management_of(subnet)
 
 
 def _section(top: Section, key: str) -> Section:
@@ -225,6 +243,7 @@ def _topology(draft: Draft) -> Topology:
             gateway=_sure(draft.gateway),
             management=_sure(draft.management),
             pool=draft.pool.value if draft.pool else None,
+            management_open=not (draft.management and draft.management.given),
         ),
         kubernetes=Kubernetes(
             distributions=_sure(draft.distributions),

@@ -11,7 +11,10 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BMC = "bmc"
 """The name of the container with all nodes' baseboard controllers; no node of a lab may have it."""
@@ -46,6 +49,7 @@ class Network:
     """The lab's bridge: subnet, the floating address, and the gateway (the host's end of the bridge).
 
     `management` is a second, internal bridge for the baseboard controllers: fencing must not share the cluster's own network.
+    With `management_open` the file names none: `start` may take another one, and the lab keeps it.
     `pool` is where Services of type LoadBalancer get their addresses; None: the subnet's last /28.
     """
 
@@ -54,6 +58,8 @@ class Network:
     gateway: IPv4Address
     management: IPv4Network
     pool: IPv4Network | None = None
+    management_open: bool = field(default=False, compare=False)
+    """About the file alone: what the lab has stands in its label, and there nothing is open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,18 +185,30 @@ class Topology:
         return (*masters, str(self.network.vip), *balancer, "127.0.0.1", "localhost", service)
 
 
-def management_of(subnet: IPv4Network) -> IPv4Network:
-    """Give the management network that goes with a lab's subnet where the file names none.
+def management_of(subnet: IPv4Network, *others: IPv4Network) -> IPv4Network:
+    """Give the management network for a lab's subnet where the file names none; it meets no other.
 
-    In 172.31.0.0/16 (172.29.0.0/16 where the lab itself lies there), numbered as the lab's subnet is: two labs' do not meet.
+    In 172.29.0.0/16 and numbered as the lab's subnet is, so that labs side by side seldom meet.
+    Not in 172.31.0.0/16: that is AWS's default VPC. Raise LookupError where all are taken.
     """
     third = int(subnet.network_address) >> 8 & 0xFF
-    return next(found for second in (31, 29) if not (found := IPv4Network(f"172.{second}.{third}.0/24")).overlaps(subnet))
+    for found in (IPv4Network(f"172.29.{third}.0/24"), *_managements()):
+        if not any(found.overlaps(other) for other in (subnet, *others)):
+            return found
+    raise LookupError("no network is free")
+
+
+def _managements() -> Iterator[IPv4Network]:
+    """Yield /24s of each private block (RFC 1918): no ranges of one lab cover all of them."""
+    for start in ("172.29", "172.28", "10.29", "192.168"):
+        yield from (IPv4Network(f"{start}.{third}.0/24") for third in range(256))
 
 
 def to_json(topology: Topology) -> str:
     """Write a topology as canonical JSON, the form kept in the lab network's label."""
-    return json.dumps(asdict(topology), default=str, sort_keys=True, separators=(",", ":"))
+    data = asdict(topology)
+    del data["network"]["management_open"]
+    return json.dumps(data, default=str, sort_keys=True, separators=(",", ":"))
 
 
 def from_json(text: str) -> Topology:

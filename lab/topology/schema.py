@@ -45,7 +45,10 @@ def _network() -> dict[str, Any]:
         "vip": _text("The floating API address, held by one master at a time.", _IPV4),
         "gateway": _text("The host's end of the bridge; by default the subnet's first address.", _IPV4),
         "pool": _text("Addresses inside subnet for Services of type LoadBalancer; by default the last /28, without those in use.", _CIDR),
-        "management": _text("The baseboard controllers' own network, /16 to /26; by default in 172.31.0.0/16, numbered as the subnet is.", _CIDR),
+        "management": _text(
+            "The baseboard controllers' own network, /16 to /26; by default a free one.",
+            _CIDR,
+        ),
     }
     return _object("The lab's own network.", properties, "subnet", "vip")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import resource
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING, NoReturn
@@ -158,7 +159,7 @@ def test_a_subnet_in_use_is_told_with_a_free_one() -> None:
     assert doctor.subnet("subnet", wanted, {IPv4Network("172.17.0.0/16"): "Docker network bridge"}).state == "ok"
     found = doctor.subnet("subnet", wanted, {IPv4Network("172.30.0.0/16"): "the host's route by tun0"})
     assert (found.state, found.seen) == ("failed", "172.30.0.0/24 meets 172.30.0.0/16 (the host's route by tun0)")
-    assert "free is 172.31.0.0/24" in found.remedy
+    assert "free is 172.28.0.0/24: --set network.subnet=172.28.0.0/24" in found.remedy
 
 
 def write(root: Path, files: dict[str, str]) -> None:
@@ -238,8 +239,13 @@ def test_a_lab_does_not_collide_with_itself(machine: Machine, monkeypatch: pytes
     found = by_name(doctor.examine(topology))
     assert (found["subnet"].state, found["port"].state) == ("ok", "ok")
     machine.networks[str(IPv4Network((IPv4Address("172.30.0.128"), 25)))] = "another"
-    machine.networks["172.31.0.0/16"] = "a third"
-    assert by_name(doctor.examine(topology))["management"].state == "failed"
+    machine.networks["172.29.0.0/16"] = "a third"
+    chosen = by_name(doctor.examine(topology))["management"]
+    assert (chosen.state, chosen.seen) == ("ok", "172.28.0.0/24 meets no other network")
+    named = replace(topology.network, management=IPv4Network("172.29.3.0/24"))
+    named = replace(named, management_open=False)
+    found = by_name(doctor.examine(replace(topology, network=named)))["management"]
+    assert found.state == "failed"
     assert by_name(doctor.examine(topology))["subnet"].state == "failed"
 
 

@@ -62,7 +62,7 @@ shaped() { # netem delays, corrupts and reorders here; the output says which mea
 power() { # IPMI on the management network, the engine's socket behind it
   has " on$" "$(halab power $lab w1 status)"
   has "eth0" "$(halab exec $lab m -- ip -br address show dev eth0)"
-  has "172.31." "$(halab exec $lab m -- ip -br address show dev mgmt0)"
+  has "172.29." "$(halab exec $lab m -- ip -br address show dev mgmt0)"
   halab power $lab w1 off
   has " off$" "$(halab power $lab w1 status)"
   halab power $lab w1 on
