@@ -13,6 +13,7 @@ from lab.errors import InputError, LabError
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from lab.engine import Engine
     from lab.lab import Lab
     from lab.reporter import Reporter
     from lab.topology.model import Topology
@@ -24,12 +25,28 @@ def shipped_topologies() -> list[str]:
     return sorted(path.stem for path in data.shipped("topologies").glob("*.yaml"))
 
 
+def bare(word: str) -> bool:
+    """Tell whether a word has neither slash nor ending: it may be a lab's name."""
+    return "/" not in word and not word.endswith((".yaml", ".yml"))
+
+
 def topology_path(word: str) -> Path | None:
-    """Give the file that a word means: a path, or the name of a shipped topology. None where it is neither."""
+    """Give the file that a word means: a path, or a shipped topology. None where it is neither.
+
+    A folder that is called like a shipped topology does not hide it.
+    """
     path = Path(word)
-    if path.exists() or "/" in word or word.endswith((".yaml", ".yml")):
+    if path.is_file() or not bare(word):
         return path
-    return data.shipped("topologies") / f"{word}.yaml" if word in shipped_topologies() else None
+    if word in shipped_topologies():
+        return data.shipped("topologies") / f"{word}.yaml"
+    return path if path.exists() else None
+
+
+def is_lab(word: str, engine: Engine) -> bool:
+    """Tell whether a word means a lab that the engine holds, whatever files are called like it."""
+    held = engine.labs().get(word) if bare(word) else None
+    return held is not None and bool(held.topology)
 
 
 def load_topology(word: str, overrides: tuple[str, ...] = (), name: str = "") -> Topology:
@@ -73,7 +90,8 @@ def complete_lab(_: click.Context, __: click.Parameter, incomplete: str) -> list
 def complete_topology(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
     """Complete shipped topologies, files and labs."""
     words = [*shipped_topologies(), *(str(path) for path in Path().glob("*.y*ml"))]
-    return [word for word in words if word.startswith(incomplete)]
+    found = [word for word in words if word.startswith(incomplete)]
+    return [*found, *(word for word in complete_lab(_, __, incomplete) if word not in found)]
 
 
 def complete_node(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem | str]:

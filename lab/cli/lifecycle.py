@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from lab.cli import option_output
-from lab.cli.common import complete_lab, complete_node, complete_topology, find_lab, load_topology, topology_path
+from lab.cli.common import (
+    bare,
+    complete_lab,
+    complete_node,
+    complete_topology,
+    find_lab,
+    is_lab,
+    load_topology,
+    topology_path,
+)
 from lab.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,10 +45,18 @@ def _plan_text(plan: Plan) -> None:
 
 
 def _lab(word: str, overrides: tuple[str, ...], name: str, reporter: Reporter | None = None) -> Lab:
-    """Give the lab that a word means: a file or shipped topology; else a lab that the engine holds."""
+    """Give the lab that a word means: one that the engine holds; else a file or shipped topology.
+
+    A lab knows what it was made of, its file may say something else by now. Who wants the file's
+    says so by a slash, an ending, --set or --name.
+    """
     from lab import engine, lab
     from lab.reporter import Silent
 
+    if bare(word) and not overrides and not name:
+        connected = engine.connect()
+        if is_lab(word, connected):
+            return lab.find(connected, word, reporter)
     if topology_path(word) is not None:
         topology = load_topology(word, overrides, name)
         return lab.Lab(engine.connect(), topology, reporter or Silent())

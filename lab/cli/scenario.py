@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lab.cli import option_output
-from lab.cli.common import complete_topology, find_lab, load_scenarios, load_topology, topology_path
+from lab.cli.common import (
+    bare,
+    complete_topology,
+    find_lab,
+    is_lab,
+    load_scenarios,
+    load_topology,
+    topology_path,
+)
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -82,10 +90,11 @@ def run(lab: str, scenario: str, seed: int | None, repeats: int | None, output: 
 
     Exit code 0 where all expectations are met, 4 where one is not, 5 where it cannot be said.
     """
-    from lab import trials
+    from lab import engine, trials
     from lab.cli import output as out
 
-    own = load_scenarios(lab) if topology_path(lab) is not None else ()
+    held = bare(lab) and is_lab(lab, engine.connect())
+    own = () if held or topology_path(lab) is None else load_scenarios(lab)
     wanted = trials.find(scenario, own)
     done: list[Run] = []
     with out.Progress(f"{wanted.name} on {lab}") as progress:
@@ -110,7 +119,7 @@ def _running(word: str, progress: Reporter) -> Lab:
 
     connected = engine.connect()
     name = word
-    if topology_path(word) is not None:
+    if not is_lab(word, connected) and topology_path(word) is not None:
         topology = load_topology(word)
         name = topology.name
         if name not in connected.labs():

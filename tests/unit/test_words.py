@@ -1,0 +1,88 @@
+"""What the words of a command line mean: a lab, a file, a shipped topology; what is no name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab import engine, lab
+from lab.cli import common, lifecycle
+from lab.errors import InputError
+from lab.spec import Observed
+from lab.topology.loader import load
+from lab.topology.model import to_json
+
+if TYPE_CHECKING:
+    from lab.topology.model import Topology
+
+SHIPPED = Path(__file__).parents[2] / "topologies"
+
+
+class EngineDouble:
+    """A double of the engine that holds labs."""
+
+    def __init__(self, *topologies: Topology) -> None:
+        self.held = {
+            one.name: Observed(lab=one.name, networks=("x",), topology=to_json(one))
+            for one in topologies
+        }
+
+    def labs(self) -> dict[str, Observed]:
+        return self.held
+
+
+@pytest.fixture
+def changed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Topology:
+    """A lab that bears a shipped topology's name, but was made with another value."""
+    made = load(SHIPPED / "3m3w.yaml", ("ha.token=400ms",)).topology
+    monkeypatch.setattr(engine, "connect", lambda: EngineDouble(made))
+    monkeypatch.chdir(tmp_path)
+    return made
+
+
+def meant(word: str, *overrides: str, name: str = "") -> Topology:
+    return lifecycle._lab(word, overrides, name).topology
+
+
+def test_a_word_that_names_a_lab_means_that_lab(changed: Topology) -> None:
+    assert meant("3m3w") == changed
+
+
+def test_files_called_like_a_lab_are_not_in_the_way(changed: Topology) -> None:
+    Path("3m3w").mkdir()
+    assert meant("3m3w") == changed
+    Path("3m3w").rmdir()
+    Path("3m3w").write_text("no topology")
+    assert meant("3m3w") == changed
+
+
+def test_whoever_wants_the_file_can_say_so(changed: Topology) -> None:
+    shipped = load(SHIPPED / "3m3w.yaml").topology
+    Path("3m3w.yaml").write_text((SHIPPED / "3m3w.yaml").read_text())
+    assert meant("3m3w.yaml") == meant("./3m3w.yaml") == shipped
+    assert meant("3m3w", "ha.token=2s").ha.token_ms == 2000
+    assert meant("3m3w", name="other").name == "other"
+    assert meant("1m1w").name == "1m1w"
+
+
+def test_a_folder_does_not_hide_a_shipped_topology(changed: Topology) -> None:
+    del changed
+    Path("1m1w").mkdir()
+    assert meant("1m1w").name == "1m1w"
+    Path("demo").mkdir()
+    with pytest.raises(InputError, match="demo is a folder"):
+        meant("demo")
+
+
+def test_a_lab_that_is_half_there_is_completed_from_its_file(
+    monkeypatch: pytest.MonkeyPatch, topology: Topology
+) -> None:
+    double = EngineDouble(topology)
+    double.held["3m3w"] = Observed(lab="3m3w", volumes=("halab-3m3w-secrets",))
+    monkeypatch.setattr(engine, "connect", lambda: double)
+    assert meant("3m3w") == topology
+    assert not common.is_lab("3m3w", double)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="only half there"):
+        lab.find(double, "3m3w")  # type: ignore[arg-type]
