@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab.topology.model import from_json
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from lab.topology.model import Topology
 
 HALAB = Path(sys.executable).parent / "halab"
 ETC = "/etc/halab"
@@ -81,6 +85,16 @@ class Inside:
 
     def status(self) -> Any:
         return self.cli.json("status", self.lab)
+
+    @property
+    def topology(self) -> Topology:
+        """What the lab was made of, as its network's label has it."""
+        label = '{{index .Labels "halab.topology"}}'
+        return from_json(docker("network", "inspect", "-f", label, f"halab-{self.lab}"))
+
+    @property
+    def vip(self) -> str:
+        return str(self.topology.network.vip)
 
     def eventually(self, what: str, ask: Callable[[], bool], timeout: float = 120) -> None:
         begin = time.monotonic()

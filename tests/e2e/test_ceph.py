@@ -30,10 +30,8 @@ NAME = "e2e-ceph"
 @pytest.fixture(scope="module")
 def own(halab: Cli, distribution: Distribution) -> Iterator[str]:
     halab("destroy", NAME)
-    hosts = {"network.vip": 50, "loadbalancer.ip": 40, "nodes.m.ip": 49, "nodes.m2.ip": 48, "nodes.m3.ip": 47}
-    hosts |= {"nodes.w1.ip": 41, "nodes.w2.ip": 42, "nodes.w3.ip": 43}
-    values = [f"{key}=172.30.41.{host}" for key, host in hosts.items()]
-    changes = [word for value in ("network.subnet=172.30.41.0/24", "loadbalancer.host_port=0", *values) for word in ("--set", value)]
+    values = ("network.subnet=172.30.41.0/24", "loadbalancer.host_port=0")
+    changes = [word for value in values for word in ("--set", value)]
     words = (*changes, *distribution.words)
     halab("start", str(TOPOLOGIES / "3m3w.yaml"), "--name", NAME, *words, timeout=1800)
     yield NAME

@@ -72,7 +72,8 @@ def test_a_manifest_laid_down_is_applied(inside: Inside) -> None:
 
 
 def test_the_first_master_knows_another_server_after_its_first_boot(inside: Inside) -> None:
-    assert "https://172.30.0.50:6443" in inside.run("m", "cat", "/etc/rancher/k3s/config.yaml.d/20-node.yaml")
+    shown = inside.run("m", "cat", "/etc/rancher/k3s/config.yaml.d/20-node.yaml")
+    assert f"https://{inside.vip}:6443" in shown
 
 
 def test_a_master_restarts_from_its_own_data_when_its_server_is_dead(inside: Inside, halab: Cli) -> None:

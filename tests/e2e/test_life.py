@@ -58,7 +58,7 @@ def test_the_kubeconfig_is_private_and_works_and_merges(inside: Inside, halab: C
 @pytest.mark.parametrize("victim", ["m", "m2", "m3"])
 def test_a_killed_master_costs_neither_the_api_nor_the_vip(inside: Inside, halab: Cli, victim: str) -> None:
     docker("kill", f"halab-{inside.lab}-{victim}")
-    inside.eventually("the API answers by the VIP", lambda: inside.api("172.30.0.50"), 60)
+    inside.eventually("the API answers by the VIP", lambda: inside.api(inside.vip), 60)
     holders = inside.status()["vip_holders"]
     assert len(holders) == 1
     assert holders[0] != victim
@@ -139,19 +139,23 @@ def test_another_topology_for_a_running_lab_is_refused(inside: Inside, halab: Cl
     assert ids(inside.lab) == before
 
 
-def test_a_subnet_in_use_is_refused_with_a_free_one(inside: Inside, halab: Cli) -> None:
-    done = halab("start", str(TOPOLOGIES / "3m3w.yaml"), "--name", "other", code=2)
-    assert "free is 172." in done.stderr
+def test_a_subnet_in_use_is_refused_with_the_flag_that_helps(inside: Inside, halab: Cli) -> None:
+    words = (str(TOPOLOGIES / "3m3w.yaml"), "--name", "other")
+    taken = ("--set", f"network.subnet={inside.topology.network.subnet}")
+    done = halab("start", *words, *taken, code=2)
     assert left("other") == ""
+    flag = done.stderr.partition("start it with --set ")[2].partition(",")[0]
+    assert flag.startswith("network.subnet=")
+    steps = halab.json("plan", *words, "--set", flag)["steps"]
+    assert len([step for step in steps if step["action"] == "boot"]) == 8
 
 
 def test_a_foreign_container_of_the_same_name_is_never_touched(inside: Inside, halab: Cli, distribution: Distribution) -> None:
     image = next(row["tag"] for row in halab.json("images", "list") if row["image"] == "loadbalancer")
     docker("create", "--name", "halab-foreign-m", image)
     try:
-        done = halab("start", "1m1w", "--name", "foreign", "--set", "network.subnet=172.30.9.0/24", "--set", "network.vip=172.30.9.50",
-                     "--set", "nodes.m.ip=172.30.9.49", "--set", "nodes.w1.ip=172.30.9.41", "--set", "loadbalancer.ip=172.30.9.40",
-                     *distribution.words, code=2)  # fmt: skip
+        subnet = ("--set", "network.subnet=172.30.9.0/24")
+        done = halab("start", "1m1w", "--name", "foreign", *subnet, *distribution.words, code=2)
         assert "halab-foreign-m exists" in done.stderr
         halab("destroy", "foreign")
         assert "halab-foreign-m" in docker("ps", "-a", "--format", "{{.Names}}")
