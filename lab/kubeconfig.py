@@ -49,7 +49,7 @@ def build(lab: str, server: str, authority: bytes, admin: Pair) -> dict[str, Any
 
 def own_path(lab: str) -> Path:
     """Give where the lab's own kubeconfig is kept."""
-    return data.state() / f"{lab}.kubeconfig"
+    return data.of_lab(lab, "kubeconfig")
 
 
 def user_path() -> Path:

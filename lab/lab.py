@@ -51,7 +51,7 @@ def sources(topology: Topology | None = None) -> Sources:
 
 def find(engine: Engine, name: str = "", reporter: Reporter | None = None) -> Lab:
     """Give a lab that the engine holds. Without a name: the only one. Raises InputError that lists what there is."""
-    labs = engine.labs()
+    labs = {one: held for one, held in engine.labs().items() if data.is_name(one)}
     if not name and len(labs) == 1:
         name = next(iter(labs))
     if name not in labs or not labs[name].topology:
@@ -61,7 +61,10 @@ def find(engine: Engine, name: str = "", reporter: Reporter | None = None) -> La
             what = f"lab `{name}` is only half there (its network is missing)"
             known += f"; `halab destroy {name}` removes the rest"
         raise InputError(what, f"labs here: {known}")
-    return Lab(engine, from_json(labs[name].topology), reporter or Silent())
+    topology = from_json(labs[name].topology)
+    if topology.name != name:
+        raise LabError(f"the network of lab `{name}` bears the label of another lab's topology")
+    return Lab(engine, topology, reporter or Silent())
 
 
 @dataclass(slots=True)
@@ -93,8 +96,7 @@ class Lab:
 
     def distribution(self, observed: Observed | None = None) -> Distribution:
         """Give the distribution that the lab's nodes were made with."""
-        found = (observed or self.observe()).containers
-        name = next((item.labels[LABEL_DISTRIBUTION] for item in found if LABEL_DISTRIBUTION in item.labels), "")
+        name = self._name_of(observed or self.observe())
         if not name:
             raise LabError(f"lab {self.name} has no nodes yet", f"run `halab start {self.name}`")
         return distributions.find(name)
@@ -132,6 +134,7 @@ class Lab:
             steps = plan.start(wanted, observed)
             applier = Applier(self.engine, self.reporter, secrets.token_hex(6), self.cancelled)
             with self._taking_back(applier):
+                wanted = self._networks(steps, wanted, choice.distribution, applier)
                 self._carry_out(steps, wanted, choice.distribution, applier, timeout_s)
             return steps
 
@@ -167,8 +170,16 @@ class Lab:
             self.reporter.done(self.name, f"took back {count} containers, volumes and networks; nothing else was touched")
             raise
 
+    def _networks(self, steps: Plan, wanted: Desired, chosen: Distribution, by: Applier) -> Desired:
+        """Make the networks; gives what is desired then: another lab may have taken one."""
+        made = networks.make(self.topology, chosen.name, steps, by)
+        if made != self.topology:
+            self.topology = made
+            wanted = self._desired(chosen, self.observe())
+        return wanted
+
     def _carry_out(self, steps: Plan, wanted: Desired, distribution: Distribution, applier: Applier, timeout_s: float) -> None:
-        wanted = self._on_networks(steps, wanted, applier)
+        wanted = self._networks(steps, wanted, distribution, applier)
         boot = Boot(self.engine, self.topology, distribution, applier)
         keys, since = boot.make(steps, wanted), time.time()
         boot.boot(steps, wanted, keys)
@@ -177,15 +188,6 @@ class Lab:
             ready = Readiness(self.engine, self.topology, distribution, cluster, keys, self.reporter, self.cancelled, booted=booted, since=since)
             ready.wait(timeout_s)
             Enabler(self.builder(), ready.site, self.reporter, self.cancelled).ensure()
-
-    def _on_networks(self, steps: Plan, wanted: Desired, applier: Applier) -> Desired:
-        """Make the networks; give what is desired on the management network that the lab got."""
-        distribution = wanted.networks[0].labels[LABEL_DISTRIBUTION]
-        made = networks.make(self.topology, distribution, steps, applier)
-        if made == self.topology:
-            return wanted
-        self.topology = made  # somebody else took the management network meanwhile
-        return self._desired(distributions.find(distribution), self.observe())
 
     def start_node(self, name: str) -> Plan:
         """Power a node on again and wait until it is Ready. A running one stays as it is."""
@@ -198,7 +200,7 @@ class Lab:
             if not steps.empty:
                 applier = Applier(self.engine, self.reporter, secrets.token_hex(6), self.cancelled)
                 with self._taking_back(applier):
-                    wanted = self._on_networks(steps, wanted, applier)
+                    wanted = self._networks(steps, wanted, distribution, applier)
                     boot = Boot(self.engine, self.topology, distribution, applier)
                     keys, since = boot.make(steps, wanted), time.time()
                     boot.boot(steps, wanted, keys)
@@ -263,16 +265,3 @@ class Lab:
             yield cluster
         finally:
             cluster.close()
-
-
-def destroy(engine: Engine, name: str, reporter: Reporter) -> Plan:
-    """Remove everything that bears a lab's label; needs no topology, so that a half-made lab goes, too. Gives what was removed."""
-    with exclusive(name, reporter):
-        steps = plan.destroy(engine.observe(name))
-        Applier(engine, reporter, "").remove(steps)
-        left = plan.destroy(engine.observe(name))
-        if not left.empty:
-            Applier(engine, reporter, "").remove(left)
-        for ending in ("kubeconfig", "lock"):  # filelock notices that a file it waited for was removed, and takes a new one
-            (data.state() / f"{name}.{ending}").unlink(missing_ok=True)
-        return steps

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lab import data
 from lab.cli import option_output
 from lab.cli.common import (
     bare,
@@ -18,7 +19,7 @@ from lab.cli.common import (
     load_topology,
     topology_path,
 )
-from lab.errors import InputError
+from lab.errors import InputError, LabError
 
 if TYPE_CHECKING:
     from lab.lab import Lab
@@ -191,8 +192,7 @@ def stop_command(lab: str | None, nodes: tuple[str, ...], output: str) -> None:
 @option_output
 def destroy_command(lab: str | None, everything: bool, output: str) -> None:
     """Remove a lab: containers, networks, volumes, kubeconfig. Only what bears the lab's label; half-made labs, too."""
-    from lab import engine, kubeconfig
-    from lab import lab as labs
+    from lab import engine, kubeconfig, removal
     from lab.cli import output as out
 
     connected = engine.connect()
@@ -201,11 +201,17 @@ def destroy_command(lab: str | None, everything: bool, output: str) -> None:
         raise InputError("name the lab to destroy, or say --all", f"labs here: {', '.join(known) or 'none'}")
     names = known if everything else [lab or known[0]]
     removed = {}
+    foreign = [name for name in names if everything and not data.is_name(name)]
     with out.Progress("destroying") as progress:
-        for name in names:
-            plan = labs.destroy(connected, name, progress)
+        for name in (name for name in names if name not in foreign):
+            plan = removal.destroy(connected, name, progress)
             kubeconfig.unmerge(kubeconfig.user_path(), name)
             removed[name] = len(plan.steps)
             progress.done(name, f"removed {len(plan.steps)} containers, volumes and networks" if plan.steps else "there was nothing")
     if output == "json":
         out.answer({"removed": removed})
+    if foreign:
+        raise LabError(
+            f"not removed is what bears a label that no lab has: {', '.join(map(repr, foreign))}",
+            "halab did not make it; look with `docker ps -a --filter label=halab.lab`",
+        )

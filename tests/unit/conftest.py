@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 import docker
 import pytest
 
+from lab import locks
 from lab.topology import loader
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     for name in ("HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, home)
     monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setattr(locks, "PLACES", ())
 
 
 @pytest.fixture(scope="session")

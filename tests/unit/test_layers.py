@@ -15,7 +15,7 @@ FLOORS = {
     "kubeconfig runs journals membership cibaudit etcd",
     2: "roles distributions addons helm faults probes checkers phases report",
     3: "lab apply ready enable bundles choose doctor doctor_fix status targets chaos power scenario verify trials probing probe_target listening "
-    "cephtrial rehearsal boot rejoin networks",
+    "cephtrial rehearsal boot rejoin networks removal",
     4: "cli __main__ __init__",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
