@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from lab.errors import ApplyError, LabError
+from lab import host
+from lab.errors import ApplyError, LabError, PortTaken
 from lab.node import container_name
 from lab.plan import Action, Plan
 from lab.spec import LABEL_NODE, LABEL_RUN
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 
     from lab.engine import Engine
     from lab.reporter import Reporter
-    from lab.spec import Desired, File, NetworkSpec
+    from lab.spec import ContainerSpec, Desired, File, NetworkSpec
 
     Files = tuple[File, ...]
 
 WORKERS = 8
 """More engine calls at once only queue inside the engine."""
+PORT_TRIES = 20
+"""Each further one needs one more port that seems free here and is not where the engine is."""
 STOP_TIMEOUT_S = 10
 """systemd stops a node in two to three seconds; pods that do not end are cut off with the node."""
 
@@ -35,6 +38,8 @@ class Applier:
     reporter: Reporter
     run_id: str
     cancelled: threading.Event = field(default_factory=threading.Event)
+    _specs: dict[str, tuple[ContainerSpec, bool]] = field(default_factory=dict)
+    """What `make` was told of each container, and whether it is privileged: one may be remade."""
 
     def together(self, do: Callable[[str], None], subjects: Iterable[str]) -> None:
         """Do the same to all subjects, side by side. All end before a failure is told. Raises the one error, or ApplyError."""
@@ -56,6 +61,7 @@ class Applier:
         """Make volumes and containers; boots nothing."""
         labels = {LABEL_RUN: self.run_id}
         specs = {spec.labels[LABEL_NODE]: spec for spec in desired.containers}
+        self._specs = {spec.name: (spec, privileged) for spec in desired.containers}
         self.together(
             lambda name: self.engine.create_volume(name, {**desired.volumes[name], **labels}), plan.subjects(Action.CREATE_VOLUME)
         )
@@ -75,10 +81,41 @@ class Applier:
             if node in files:
                 self.reporter.say(node, "laying down files")
                 self.engine.put(name, files[node]())
-            self.engine.start(name)
+                self._first_start(name, lambda: self.engine.put(name, files[node]()))
+            else:
+                self._start_again(name)
             self.reporter.say(node, "booting")
 
         self.together(start, nodes)
+
+    def _first_start(self, name: str, lay_down: Callable[[], None]) -> None:
+        """Power on a new machine. One whose port was lost since it was found free gets the next.
+
+        Whether a port is free is asked on this machine; the engine may run on another one, and
+        without its userland proxy nobody listens on a port that a container has.
+        """
+        for left in reversed(range(PORT_TRIES)):
+            try:
+                self.engine.start(name)
+            except PortTaken:
+                if not left:
+                    raise
+                spec, privileged = self._specs[name]
+                ports = {inside: host.free_port(port + 1) for inside, port in spec.ports.items()}
+                self._specs[name] = replace(spec, ports=ports), privileged
+                self.engine.remove_container(name)
+                labels = {LABEL_RUN: self.run_id}
+                self.engine.create_container(self._specs[name][0], labels, privileged=privileged)
+                lay_down()
+            else:
+                return
+
+    def _start_again(self, name: str) -> None:
+        try:
+            self.engine.start(name)
+        except PortTaken as taken:
+            hint = f"end what has the port, or `docker rm {name}` and start: it then gets another"
+            raise PortTaken(taken.message, hint) from None
 
     def stop(self, lab: str, nodes: Iterable[str]) -> None:
         """Shut nodes down, all at once. A paused node is woken first: it could not shut down."""

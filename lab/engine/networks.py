@@ -23,7 +23,8 @@ class NetworkCalls:
         kept = {f"reserved-{number}": address for number, address in enumerate(spec.reserved)}
         pool = IPAMPool(subnet=spec.subnet, gateway=spec.gateway or None, aux_addresses=kept or None)
         what = f"making network {spec.name} ({spec.subnet})"
-        with told(what, "see `halab doctor` for subnets in use", overlap=SubnetTaken):
+        # "Pool overlaps with other one on this address space", "networks have overlapping IPv4"
+        with told(what, "see `halab doctor` for subnets in use", {"overlap": SubnetTaken}):
             self._api.create_network(
                 spec.name, driver="bridge", ipam=IPAMConfig(pool_configs=[pool]), internal=spec.internal,
                 labels={**spec.labels, **labels}, check_duplicate=True,

@@ -9,8 +9,15 @@ from typing import Any
 import docker.errors
 
 from lab.engine.told import told
+from lab.errors import PortTaken
 
 FREEZE_AGAIN_S = 0.1
+
+
+PORT_TAKEN = dict.fromkeys(
+    ("port is already allocated", "address already in use", "Ports are not available"), PortTaken
+)
+"""What engines say of a port: by another container's, by another program's, Docker Desktop's."""
 
 
 class PowerCalls:
@@ -19,10 +26,13 @@ class PowerCalls:
     _api: Any
 
     def start(self, container: str) -> None:
-        """Power on. A running container stays as it is, a frozen one is woken."""
+        """Power on. A running container stays as it is, a frozen one is woken.
+
+        Raise PortTaken where its port is lost.
+        """
         # The engine starts no frozen one ("cannot start a paused container").
         self.unpause(container)
-        with told(f"starting {container}"):
+        with told(f"starting {container}", kinds=PORT_TAKEN):
             self._api.start(container)
 
     def stop(self, container: str, timeout_s: int) -> None:

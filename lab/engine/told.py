@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import docker.errors
@@ -10,20 +11,22 @@ import docker.errors
 from lab.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
 @contextlib.contextmanager
-def told(what: str, hint: str = "", **kinds: type[EngineError]) -> Iterator[None]:
+def told(
+    what: str, hint: str = "", kinds: Mapping[str, type[EngineError]] = MappingProxyType({})
+) -> Iterator[None]:
     """Turn the docker library's errors into ours; the engine's own words stay in the message.
 
-    `kinds` maps a word of the engine's message to the error that it then becomes.
+    `kinds` maps words of the engine's message to the error that it then becomes.
     """
     try:
         yield
     except docker.errors.APIError as error:
         said = f"{what}: {error.explanation or error}"
-        kind = next((kind for word, kind in kinds.items() if word in said), EngineError)
+        kind = next((kind for words, kind in kinds.items() if words in said), EngineError)
         raise kind(said, hint) from error
     except (docker.errors.DockerException, OSError) as error:
         # OSError: the HTTP library's errors are such; a command's stream, cut because its container died; a file that it is fed cannot be read.

@@ -1,0 +1,115 @@
+"""A port that was free when it was looked for, and is not when the engine wants it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import docker.errors
+import pytest
+
+from lab import desired, distributions, host, plan
+from lab.apply import PORT_TRIES, Applier
+from lab.engine.power import PowerCalls
+from lab.errors import EngineError, PortTaken
+from lab.reporter import Silent
+from lab.spec import LABEL_RUN, ContainerSpec, File, Observed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lab.topology.model import Topology
+
+TAGS = {"upstream": "halab/upstream:1", "loadbalancer": "halab/lb:1", "bmc": "halab/bmc:1"}
+BALANCER = "halab-3m3w-lb"
+
+
+class EngineDouble:
+    """A double of the engine on which some ports are somebody else's."""
+
+    def __init__(self, *taken: int) -> None:
+        self.taken = taken
+        self.made: dict[str, tuple[ContainerSpec, dict[str, str], bool]] = {}
+        self.files: dict[str, list[str]] = {}
+        self.running: set[str] = set()
+
+    def create_container(
+        self, spec: ContainerSpec, labels: dict[str, str], *, privileged: bool
+    ) -> None:
+        assert spec.name not in self.made
+        self.made[spec.name] = spec, labels, privileged
+
+    def create_volume(self, name: str, labels: dict[str, str]) -> None:
+        pass
+
+    def remove_container(self, name: str) -> None:
+        del self.made[name], self.files[name]
+
+    def put(self, name: str, files: Iterable[File]) -> None:
+        self.files[name] = [file.path for file in files]
+
+    def start(self, name: str) -> None:
+        if set(self.made[name][0].ports.values()) & set(self.taken):
+            raise PortTaken(
+                f"starting {name}: Bind for 127.0.0.1:6443 failed: port is already allocated"
+            )
+        self.running.add(name)
+
+
+@pytest.fixture(autouse=True)
+def _all_seem_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "free_port", lambda wanted: wanted)
+
+
+def files(node: str) -> tuple[File, ...]:
+    return (File(path=f"/{node}"),)
+
+
+def made(engine: EngineDouble, topology: Topology) -> Applier:
+    wanted = desired.desired(topology, distributions.find("upstream"), TAGS, 6443)
+    applier = Applier(engine, Silent(), "run")  # type: ignore[arg-type]
+    applier.make(plan.start(wanted, Observed(lab="3m3w")), wanted, privileged=False)
+    return applier
+
+
+def test_a_port_that_was_lost_meanwhile_gives_the_next(topology: Topology) -> None:
+    engine = EngineDouble(6443, 6444)
+    names = [node.name for node in topology.containers]
+    made(engine, topology).boot("3m3w", names, names, files)
+    spec, labels, privileged = engine.made[BALANCER]
+    assert (spec.ports, labels, privileged) == ({6443: 6445}, {LABEL_RUN: "run"}, False)
+    assert engine.files[BALANCER] == ["/lb"]
+    assert engine.running == {f"halab-3m3w-{name}" for name in names}
+
+
+def test_tries_have_an_end(topology: Topology) -> None:
+    engine = EngineDouble(*range(6443, 6443 + PORT_TRIES))
+    with pytest.raises(PortTaken, match="already allocated"):
+        made(engine, topology).boot("3m3w", ["lb"], ["lb"], files)
+
+
+def test_a_stopped_labs_port_stays_and_the_way_out_is_told(topology: Topology) -> None:
+    engine = EngineDouble(6443)
+    with pytest.raises(PortTaken, match="already allocated") as caught:
+        made(engine, topology).boot("3m3w", ["lb"], [], files)
+    assert f"docker rm {BALANCER}" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("Bind for 127.0.0.1:6443 failed: port is already allocated", PortTaken),
+        ("failed to bind host port 127.0.0.1:6443/tcp: address already in use", PortTaken),
+        ("Ports are not available: exposing port TCP 127.0.0.1:6443 -> x", PortTaken),
+        ("no such container", EngineError),
+    ],
+)
+def test_the_engines_words_for_it_are_known(words: str, kind: type[EngineError]) -> None:
+    class Api:
+        def start(self, _: str) -> Any:
+            raise docker.errors.APIError("500", explanation=words)
+
+    engine = PowerCalls()
+    engine._api = Api()
+    with pytest.raises(EngineError) as caught:
+        engine.start("x")
+    assert type(caught.value) is kind
