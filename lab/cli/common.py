@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lab.engine import Engine
     from lab.lab import Lab
     from lab.reporter import Reporter
+    from lab.topology.loader import Loaded
     from lab.topology.model import Topology
     from lab.topology.scenarios import Scenario
 
@@ -50,7 +51,12 @@ def is_lab(word: str, engine: Engine) -> bool:
 
 
 def load_topology(word: str, overrides: tuple[str, ...] = (), name: str = "") -> Topology:
-    """Load the topology that a word means; warnings go to stderr. Raises InputError or TopologyError."""
+    """Load the topology that a word means; warnings go to stderr. Raise as `load_file`."""
+    return load_file(word, overrides, name).topology
+
+
+def load_file(word: str, overrides: tuple[str, ...] = (), name: str = "") -> Loaded:
+    """Load the file that a word means; warnings go to stderr. Raise InputError, TopologyError."""
     from lab.topology import loader
 
     path = topology_path(word)
@@ -59,7 +65,7 @@ def load_topology(word: str, overrides: tuple[str, ...] = (), name: str = "") ->
     loaded = loader.load(path, overrides, name)
     for warning in loaded.warnings:
         click.echo(f"warning: {warning.text(str(path))}", err=True)
-    return loaded.topology
+    return loaded
 
 
 def load_scenarios(word: str) -> tuple[Scenario, ...]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lab import data
 from lab.cli import option_output
-from lab.cli.common import complete_topology, load_topology, shipped_topologies
+from lab.cli.common import complete_topology, load_file, shipped_topologies
 from lab.errors import InputError
+
+if TYPE_CHECKING:
+    from lab.topology.loader import Loaded
 
 
 @click.command("validate", epilog="Example: halab validate topologies/3m3w.yaml")
@@ -18,14 +22,33 @@ from lab.errors import InputError
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one value of the file.")
 @option_output
 def validate_command(file: str, overrides: tuple[str, ...], output: str) -> None:
-    """Check a topology file; every problem is told at once, with its line. Exit code 2 where there is one."""
-    topology = load_topology(file, overrides)
+    """Check a topology file; all problems are told at once, by line. Exit code 2 where one is.
+
+    Run only files that you trust: nodes are privileged containers, and what a file's scenarios
+    execute on them, or its own binaries do, is done as root on this machine.
+    """
+    loaded = load_file(file, overrides)
+    topology = loaded.topology
+    if what := _foreign(loaded):
+        trust = "it runs as root on this machine: start such a file only if you trust it"
+        click.echo(f"note: {file} brings {' and '.join(what)}; {trust}", err=True)
     if output == "json":
         from lab.cli import output as out
 
         out.answer({"name": topology.name, "masters": len(topology.masters), "workers": len(topology.workers), "valid": True})
     else:
         click.echo(f"{file}: fine: lab {topology.name}, {len(topology.masters)} masters, {len(topology.workers)} workers")
+
+
+def _foreign(loaded: Loaded) -> list[str]:
+    """Give what of a file is executed on nodes as it stands there."""
+    found, images = [], loaded.topology.images
+    if images.k3s_binary or images.k3s_images:
+        found.append("its own K3s binary or images")
+    names = [one.name for one in loaded.scenarios if any(step.verb == "exec" for step in one.steps)]
+    if names:
+        found.append(f"commands for nodes (scenario {', '.join(names)})")
+    return found
 
 
 @click.command("schema", epilog="Example: halab schema > halab.schema.json")

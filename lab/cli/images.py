@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lab.cli import option_output
-from lab.errors import InputError, LabError
+from lab.errors import EngineError, InputError, LabError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,8 +128,21 @@ def load_command(file: Path) -> None:
 
 @images_command.command("remove", epilog="Example: halab images remove")
 def remove_command() -> None:
-    """Remove all of halab's images from the engine; the cache of binaries stays, so a rebuild is quick."""
+    """Remove halab's images from the engine; the cache of binaries stays, so a rebuild is quick.
+
+    An image that a lab uses stays; exit code 1 then.
+    """
     builder = _builder()
+    stay: list[EngineError] = []
     for tag in sorted(builder.engine.images()):
-        builder.engine.remove_image(tag)
-        click.echo(f"removed {tag}", err=True)
+        try:
+            builder.engine.remove_image(tag)
+        except EngineError as error:
+            stay.append(error)
+        else:
+            click.echo(f"removed {tag}", err=True)
+    if stay:
+        labs = ", ".join(builder.engine.labs())
+        hint = f"`halab destroy` first; labs here: {labs}" if labs else "see `docker ps -a`"
+        reasons = "\n  ".join(error.message for error in stay)
+        raise LabError(f"{len(stay)} of the images stay:\n  {reasons}", hint)

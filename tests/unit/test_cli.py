@@ -11,9 +11,11 @@ from pathlib import Path
 
 import docker
 import pytest
+from click.testing import CliRunner
 
 from lab import engine
-from lab.errors import EngineError, ImageError
+from lab.cli import images
+from lab.errors import EngineError, ImageError, LabError
 from lab.images import Builder, Sources
 from lab.reporter import Silent
 
@@ -88,6 +90,47 @@ def test_init_writes_a_copy_and_never_over_something(tmp_path: Path) -> None:
     (tmp_path / "my.yaml").write_text("mine")
     halab("init", "my.yaml", code=2, cwd=tmp_path)
     assert (tmp_path / "my.yaml").read_text() == "mine"
+
+
+def test_validate_says_what_a_file_would_run_as_root(tmp_path: Path) -> None:
+    assert halab("validate", "3m3w").stderr == ""
+    text = (TOPOLOGIES / "1m1w.yaml").read_text()
+    scenario = "{name: mine, steps: [{exec: [id], target: m}], expect: []}"
+    (tmp_path / "k3s").write_text("#!/bin/sh")
+    own = f"images: {{k3s_binary: k3s}}\nscenarios: [{scenario}]\n"
+    (tmp_path / "foreign.yaml").write_text(text + own)
+    told = halab("validate", "foreign.yaml", cwd=tmp_path).stderr
+    assert "its own K3s binary or images and commands for nodes (scenario mine)" in told
+    assert "as root on this machine: start such a file only if you trust it" in told
+
+
+class InUse:
+    """A double of a builder whose engine holds three images, one of them in use."""
+
+    def __init__(self) -> None:
+        self.engine, self.removed = self, list[str]()
+
+    def images(self) -> dict[str, dict[str, int]]:
+        return {f"halab/{name}:1": {} for name in ("base", "node", "upstream")}
+
+    def labs(self) -> dict[str, str]:
+        return {"3m3w": ""}
+
+    def remove_image(self, tag: str) -> None:
+        if "node" in tag:
+            raise EngineError(f"removing image {tag}: conflict: container 12ab is using it")
+        self.removed.append(tag)
+
+
+def test_images_remove_goes_on_behind_one_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    double = InUse()
+    monkeypatch.setattr(images, "_builder", lambda: double)
+    done = CliRunner().invoke(images.remove_command)
+    assert double.removed == ["halab/base:1", "halab/upstream:1"]
+    assert isinstance(done.exception, LabError)
+    assert "1 of the images stay" in done.exception.message
+    assert "container 12ab is using it" in done.exception.message
+    assert "labs here: 3m3w" in done.exception.hint
 
 
 def test_schema_and_completion_are_printed() -> None:
