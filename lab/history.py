@@ -5,6 +5,8 @@ Times are seconds on the host's monotonic clock since the run began (`t`; events
 run         the first line: lab, scenario, distribution, versions, seed, wall (ISO 8601), topology (as the lab's network label has it);
             optionally command (how to run it again)
 instrument  a probe that will sample: probe, question, interval and timeout (seconds), connection (new, kept, none)
+agent       the instrument itself: state (begin; end: code, its exit code, and told, whether it
+            said how well it kept its schedule)
 probe       a sample: probe, end, ok (true, false; null: the instrument itself could not ask), optionally value and detail
 op          an operation on the API: client, op (create, write, read, list), key, value, end, outcome (ok, fail; unknown: no answer came)
 watch       an event of a watch: rv, key, type (ADDED, MODIFIED, DELETED, BOOKMARK), value; type RESUME: the connection was made anew from
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-KINDS = ("run", "instrument", "probe", "op", "watch", "fault", "log", "step")
+KINDS = ("run", "instrument", "agent", "probe", "op", "watch", "fault", "log", "step")
 
 
 @dataclass(frozen=True, slots=True)

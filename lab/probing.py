@@ -132,6 +132,7 @@ class Instruments:
         conversation = engine.converse(self._agent)
         self._listener = Listener(conversation, self.begin, self._write, self._macs)
         engine.start(self._agent)
+        self._write([Event(time.monotonic() - self.begin, "agent", {"state": "begin"})])
 
     def _image(self) -> str:
         """Give the image of the lab's own load balancer: the lab may be older than this halab. It has the agent and journalctl."""
@@ -208,8 +209,25 @@ class Instruments:
         self.lab.engine.stop(self._agent, int(FINISH_S))
         self._listener.join(FINISH_S)
         (self.folder / "instruments.json").write_text(json.dumps(self._listener.statistics, indent=1) + "\n", encoding="utf-8")
+        self._note_end(self._listener)
         if self._listener.error is not None:
             raise LabError(f"reading what the agent said failed: {self._listener.error}")
+
+    def _note_end(self, listener: Listener) -> None:
+        """Note how the agent ended. One that was killed leaves samples that look complete.
+
+        All its series end together: no hole shows that it was not there for the rest.
+        """
+        code: int | None = None  # as one that is gone
+        try:
+            state = self.lab.engine.inspect(self._agent)["State"]
+            code = None if state["Running"] else int(state["ExitCode"])
+        finally:
+            about = {"state": "end", "code": code, "told": bool(listener.statistics)}
+            self._write([Event(time.monotonic() - self.begin, "agent", about)])
+        if code != 0 or not listener.statistics:
+            why = listener.complaints or "without a word"
+            raise LabError(f"the agent died before its time (exit code {code}): {why}")
 
     def _journals(self, clock: float) -> tuple[str, ...]:
         """Keep all journals, and the lines of them that matter as events."""

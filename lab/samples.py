@@ -104,7 +104,7 @@ def series(history: History, prefix: str = "") -> dict[str, Series]:
     """
     instruments = history.instruments()
     sampled = history.sampled()
-    last = max((history.samples(name)[-1].t for name in sampled), default=0.0)
+    last = max((*(history.samples(name)[-1].t for name in sampled), acted(history)), default=0.0)
     names = [name for name in sorted({*instruments, *sampled}) if under(name, prefix)]
     found = {}
     for name in names:
@@ -114,6 +114,32 @@ def series(history: History, prefix: str = "") -> dict[str, Series]:
         seen = tuple([event for event in events if event.data.get("ok") is not None])
         found[name] = Series(name, interval, timeout, events, seen, tuple(_stalls(events, seen, interval, timeout, last)))
     return found
+
+
+def acted(history: History) -> float:
+    """Give when the run last did something: a step, a fault, a healing.
+
+    Until then every series should reach. The samples alone do not say so: an instrument that died leaves all its series equally short.
+    """
+    return max((event.t for kind in ("step", "fault") for event in history.of(kind)), default=0.0)
+
+
+def cut(history: History) -> str:
+    """Say why the instrument did not end in good order; empty where it did.
+
+    Also empty for a history without a word about it: older ones. `acted` is looked at all the same.
+    """
+    agents = history.of("agent")
+    if not agents:
+        return ""
+    end = next((event for event in agents if event.get("state") == "end"), None)
+    if end is None:
+        return "the instrument's end is not in the history"
+    if end.get("code") != 0:
+        return f"the instrument died (exit code {end.get('code')}): what came then was not seen"
+    if end.get("told") is not True:
+        return "the instrument ended without a word about how it kept its schedule"
+    return ""
 
 
 def under(name: str, prefix: str) -> bool:

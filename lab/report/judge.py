@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lab import checkers
 from lab.checkers import Figure, Outcome, Verdict, failover, outage
 from lab.expectations import Expectation, parse
-from lab.samples import under
+from lab.samples import cut, under
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 _OPPOSITE: dict[Outcome, Outcome] = {"pass": "fail", "fail": "pass", "unknown": "unknown"}
 
 
+SHOWN_BY_ONE = frozenset({"vip_unique", "one_leader"})
+"""Checkers whose fail is one sample. The others' needs the end, or lines that a dying instrument
+did not write any more."""
+
+
 def judge(history: History, expectations: Iterable[Expectation | str]) -> tuple[Verdict, ...]:
     """Give a verdict for each expectation, in their order; where none is given, the verdict of each checker.
 
@@ -28,10 +34,29 @@ def judge(history: History, expectations: Iterable[Expectation | str]) -> tuple[
     """
     wanted = [parse(each) if isinstance(each, str) else each for each in expectations]
     if not wanted:
-        return tuple(checkers.find(name).check(history) for name in checkers.names())
+        return tuple(_checked(history, name) for name in checkers.names())
     measured = outage.measure(history) if any(each.checker == "outage" for each in wanted) else {}
-    known = {name: checkers.find(name).check(history) for name in sorted({each.checker for each in wanted} - {"outage", "failover"})}
+    names = {each.checker for each in wanted} - {"outage", "failover"}
+    known = {name: _checked(history, name) for name in sorted(names)}
     return tuple(_judge(history, each, known, measured) for each in wanted)
+
+
+def _checked(history: History, name: str) -> Verdict:
+    """Ask a checker. Where the instrument died, nothing passes; only what one sample shows fails."""
+    found, doubt = checkers.find(name).check(history), cut(history)
+    if not doubt:
+        return found
+    figures = tuple(_doubted(figure, doubt) for figure in found.figures)
+    if found.outcome == "fail" and name in SHOWN_BY_ONE:
+        return replace(found, figures=figures)
+    reasons = found.reasons if found.outcome != "pass" else ()
+    return Verdict(found.name, "unknown", (doubt, *reasons), figures)
+
+
+def _doubted(figure: Figure, doubt: str) -> Figure:
+    """Take the upper bound off a figure, where there is a doubt whether all was seen."""
+    note = "; ".join(filter(None, (doubt, figure.note)))
+    return replace(figure, worst=math.inf, note=note) if doubt else figure
 
 
 def _judge(history: History, wanted: Expectation, known: dict[str, Verdict], measured: dict[str, Outages]) -> Verdict:
@@ -40,6 +65,8 @@ def _judge(history: History, wanted: Expectation, known: dict[str, Verdict], mea
         outcome = _OPPOSITE[found.outcome] if wanted.negated else found.outcome
         return Verdict(wanted.text, outcome, found.reasons, found.figures)
     figure = _figure(history, wanted, known, measured)
+    if wanted.checker in {"outage", "failover"}:  # the others' were doubted with their verdict
+        figure = _doubted(figure, cut(history))
     outcome = decide(wanted, figure)
     more = known[wanted.checker].reasons if wanted.checker in known and figure.value is not None else ()
     return Verdict(wanted.text, outcome, (*_reasons(figure, outcome), *more), (figure,))

@@ -9,7 +9,7 @@ import histories
 import pytest
 from histories import FIRE, HEAL, changed, plus, sample, without
 
-from lab import checkers, phases
+from lab import checkers, phases, report
 from lab.checkers import failover, vip_unique
 from lab.history import Event, History, history, parse
 
@@ -164,6 +164,73 @@ def test_an_instrument_that_died_is_not_steady_but_unknown(good: History) -> Non
     found = without(good, lambda event: probe(event, "api.lb.new", 25.0))
     assert check("steady", found).outcome == "unknown"
     assert check("outage", found).outcome == "unknown"
+
+
+def dead(found: History, since: float, *ends: Event) -> History:
+    """A history whose instrument said nothing any more from then on; steps and faults went on."""
+    kept = without(found, lambda event: event.kind in {"probe", "op", "watch"} and event.t >= since)
+    return plus(kept, Event(0.0, "agent", {"state": "begin"}), *ends)
+
+
+def end(code: int | None, *, told: bool) -> Event:
+    return Event(29.9, "agent", {"state": "end", "code": code, "told": told})
+
+
+EXPECTED = [
+    "outage(api.vip) <= 5s", "outages(api.vip) == 0", "unavailable(api) <= 5s", "vip_unique",
+    "one_leader", "steady", "leader_changes <= 3", "vip_overlap == 0", "failover(vip) <= 5s",
+    "failover(api.lb) <= 5s", "lost_writes == 0", "watch", "linearizable",
+    "not linearizable", "not vip_unique", "outages(api.vip) >= 1", "leader_changes >= 1",
+]  # fmt: skip
+
+
+def test_samples_that_all_end_before_the_fault_prove_nothing(good: History) -> None:
+    """Nobody says that the instrument died: the steps and faults after its last sample do."""
+    found = without(good, lambda event: event.kind == "probe" and event.t >= FIRE - 1)
+    wanted = [text for text in EXPECTED if not text.startswith(("lost", "watch", "lin", "not lin"))]
+    rows = {row.name: row.outcome for row in report.judge(found, wanted)}
+    assert rows == dict.fromkeys(wanted, "unknown")
+
+
+DEATHS = [
+    (),
+    (end(137, told=False),),
+    (end(0, told=False),),
+    (end(None, told=False),),
+    (end(2, told=True),),
+]
+
+
+@pytest.mark.parametrize("ends", DEATHS)
+@pytest.mark.parametrize("since", [FIRE - 1, 99.0])
+def test_an_instrument_that_died_proves_nothing(
+    since: float, ends: tuple[Event, ...], good: History
+) -> None:
+    found = dead(good, since, *ends)
+    # What was seen before is true all the same: an outage is one, a change of leader, too.
+    true = {
+        "outages(api.vip) == 0": "fail",
+        "outages(api.vip) >= 1": "pass",
+        "leader_changes >= 1": "pass",
+    }
+    seen = true if since > HEAL else {}
+    rows = {row.name: row.outcome for row in report.judge(found, EXPECTED)}
+    assert rows == {**dict.fromkeys(EXPECTED, "unknown"), **seen}
+    assert {row.outcome for row in report.judge(found, ())} == {"unknown"}
+
+
+def test_an_instrument_that_ended_well_is_believed(good: History) -> None:
+    found = dead(good, 99.0, end(0, told=True))
+    assert {row.outcome for row in report.judge(found, ())} == {"pass"}
+
+
+def test_two_holders_are_two_holders_whatever_became_of_the_instrument(good: History) -> None:
+    def doubled(event: Event) -> dict[str, Any] | None:
+        return {"value": ["m", "m2"]} if probe(event, "vip.arp", 5, 6) else None
+
+    both = changed(dead(good, FIRE, end(137, told=False)), doubled)
+    rows = report.judge(both, ["vip_unique", "not vip_unique", "vip_overlap == 0"])
+    assert [row.outcome for row in rows] == ["fail", "pass", "fail"]
 
 
 def test_an_instrument_that_never_sampled_is_told(good: History) -> None:

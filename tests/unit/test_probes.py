@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from lab import distributions, history, probes, versions
-from lab.errors import InputError
+from lab.errors import EngineError, InputError, LabError
 from lab.history import Event
 from lab.journals import lost, suppressed
 from lab.listening import Listener, offset, shifted
@@ -18,7 +19,7 @@ from lab.milestones import Entry, entries, events, milestone, timeline
 from lab.pki import new_secrets
 from lab.probe_target import remove
 from lab.probes import SPACE, Ground, target, vip
-from lab.probing import agent_ip
+from lab.probing import Instruments, agent_ip
 from lab.topology import loader
 
 if TYPE_CHECKING:
@@ -175,6 +176,54 @@ def test_the_listener_names_holders_and_keeps_the_statistics() -> None:
     assert listener.statistics["cpu"] == 0.1
     assert listener.last == 1.0
     assert (listener.complaints, listener.error, listener.alive) == ("oh", None, False)
+
+
+class AgentDouble:
+    """A double of the engine with one agent's container; without a `state` it is gone."""
+
+    def __init__(self, **state: Any) -> None:
+        self.state = state
+
+    def stop(self, container: str, timeout_s: int) -> None:
+        pass
+
+    def inspect(self, container: str) -> dict[str, Any]:
+        if not self.state:
+            raise EngineError(f"no such container: {container}")
+        return {"State": self.state}
+
+
+STATS = json.dumps({"kind": "stats", "t": 2.0, "cpu": 0.1}).encode()
+
+
+@pytest.mark.parametrize(
+    ("state", "lines", "code", "told"),
+    [
+        ({"Running": False, "ExitCode": 0}, [STATS], 0, True),
+        ({"Running": False, "ExitCode": 137}, [], 137, False),
+        ({"Running": False, "ExitCode": 0}, [], 0, False),
+        ({"Running": True, "ExitCode": 0}, [], None, False),
+        ({}, [], None, False),
+    ],
+)
+def test_how_the_agent_ended_is_in_the_history(
+    tmp_path: Path,
+    state: dict[str, Any],
+    lines: list[bytes],
+    code: int | None,
+    told: bool,  # noqa: FBT001 (a value)
+) -> None:
+    lab = SimpleNamespace(engine=AgentDouble(**state))
+    instruments = Instruments(lab, tmp_path)
+    instruments._listener = listened((True, lines))[0]
+    if told and code == 0:
+        instruments._finish()
+    else:
+        with pytest.raises(LabError):
+            instruments._finish()
+    instruments._file.close()  # type: ignore[union-attr]
+    ends = history.read(tmp_path / "history.jsonl").of("agent", state="end")
+    assert [(event.get("code"), event.get("told")) for event in ends] == [(code, told)]
 
 
 def test_an_agent_that_talks_nonsense_is_an_error() -> None:
