@@ -103,6 +103,28 @@ class Lock:
 
 
 @contextlib.contextmanager
+def alone(lab: str, what: str) -> Iterator[None]:
+    """Be the only one who measures a lab. Raise LabError that names who does already.
+
+    Two runs would remove each other's instrument, and each would measure the other's faults. Who
+    comes second is told, and does not wait: a run may take an hour.
+    """
+    lock, note = Lock(lab, "run"), data.of_lab(lab, "run")
+    if not lock.acquire():
+        who = "another user's"
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            who = note.read_text(encoding="utf-8")
+        hint = "let it end, or end it by ^C, then try again"
+        raise LabError(f"a run is going on in lab {lab}: {who}", hint)
+    try:
+        note.write_text(f"{what} (process {os.getpid()})", encoding="utf-8")
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextlib.contextmanager
 def exclusive(lab: str, reporter: Reporter) -> Iterator[Lock]:
     """Hold the lab's lock; says so when another halab has it, and waits. Raises LabError when it does not let go."""
     lock, until = Lock(lab), time.monotonic() + WAIT_S

@@ -24,7 +24,7 @@ from lab.milestones import events as milestones
 from lab.probes import REGISTERS, Ground, Row, target
 from lab.reporter import Silent
 from lab.spec import LABEL, File
-from lab.wait import Observation, until
+from lab.wait import Observation, tried, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,6 +41,8 @@ SAMPLES_S = 30.0
 """For the first samples of everything; they come at once, or something is wrong."""
 FINISH_S = 60.0
 """For the agent to read everything back; it tries for half a minute."""
+ALONE_S = 45.0
+"""For the agent of a run that was killed to end: it reads back for half a minute at most."""
 JOURNAL_MARGIN_S = 5.0
 
 
@@ -90,12 +92,23 @@ class Instruments:
         Raises InputError for a name that means nothing, WaitTimeout with what is missing. Then, and on ^C, nothing is left behind.
         """
         probes.rows(Ground(topology=self.lab.topology), names)  # a wrong name is told before anything is made
+        what = f"no other run samples lab {self.lab.name}"
+        until(what, lambda: tried(self._alone), timeout_s=ALONE_S, told=self._say)
         try:
             self._clear()
             self._start(names)
         except BaseException:
             self._abandon()
             raise
+
+    def _alone(self) -> Observation:
+        """Tell whether no agent of another run samples. One whose run was killed ends by itself."""
+        engine, name = self.lab.engine, self.lab.name
+        agents = engine.labelled(LABEL_INSTRUMENT)[0]
+        mine = [agent for agent in agents if engine.owner(agent) == name]
+        on = [agent for agent in mine if engine.inspect(agent)["State"]["Running"]]
+        others = ", ".join(agent[:12] for agent in on)
+        return Observation(ok=not on, seen=f"another run's agent does: container {others}")
 
     def _start(self, names: Iterable[str] | None) -> None:
         with self.lab.cluster() as cluster:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lab import data, plan
 from lab.apply import Applier
-from lab.locks import exclusive
+from lab.locks import Lock, exclusive
 
 if TYPE_CHECKING:
     from lab.engine import Engine
@@ -25,7 +25,8 @@ def destroy(engine: Engine, name: str, reporter: Reporter) -> Plan:
         left = plan.destroy(engine.observe(name))
         if not left.empty:
             Applier(engine, reporter, "").remove(left)
-        for ending in ("kubeconfig", "lock"):  # the second: where locks were once
+        for ending in ("kubeconfig", "run", "lock"):  # the last: where locks were once
             data.of_lab(name, ending).unlink(missing_ok=True)
+        Lock(name, "run").forget()
         lock.forget()
         return steps

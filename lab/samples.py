@@ -119,7 +119,8 @@ def series(history: History, prefix: str = "") -> dict[str, Series]:
 def acted(history: History) -> float:
     """Give when the run last did something: a step, a fault, a healing.
 
-    Until then every series should reach. The samples alone do not say so: an instrument that died leaves all its series equally short.
+    Until then every series should reach. The samples alone do not say so: an instrument that died
+    leaves all its series equally short.
     """
     return max((event.t for kind in ("step", "fault") for event in history.of(kind)), default=0.0)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab import checkers, data, history, rehearsal, report, runs, scenario
+from lab import checkers, data, history, locks, rehearsal, report, runs, scenario
 from lab.errors import HealFailed, InputError, LabError
 from lab.history import Event
 from lab.probing import Instruments
@@ -75,8 +75,19 @@ def pace_of(lab: Lab) -> float:
 
 
 def run(lab: Lab, wanted: Scenario, seed: int | None, reporter: Reporter, cancelled: threading.Event) -> Run:
-    """Carry a scenario out once and judge it. Raises LabError where nothing could be measured, HealFailed where the lab is left broken."""
+    """Carry a scenario out once and judge it.
+
+    Raises LabError where nothing could be measured, or another run goes on in the lab, HealFailed
+    where the lab is left broken.
+    """
     rehearsal.check(wanted, lab)
+    with locks.alone(lab.name, f"scenario {wanted.name}"):
+        return _run(lab, wanted, seed, reporter, cancelled)
+
+
+def _run(
+    lab: Lab, wanted: Scenario, seed: int | None, reporter: Reporter, cancelled: threading.Event
+) -> Run:
     seed = next((value for value in (seed, wanted.seed) if value is not None), None)
     seed = random.randrange(SEEDS) if seed is None else seed  # noqa: S311 (a dice)
     folder = runs.new(lab.name, wanted.name)

@@ -42,7 +42,7 @@ def judge(history: History, expectations: Iterable[Expectation | str]) -> tuple[
 
 
 def _checked(history: History, name: str) -> Verdict:
-    """Ask a checker. Where the instrument died, nothing passes; only what one sample shows fails."""
+    """Ask a checker. Where the instrument died nothing passes; what one sample shows may fail."""
     found, doubt = checkers.find(name).check(history), cut(history)
     if not doubt:
         return found

@@ -191,6 +191,20 @@ def test_the_second_holder_of_a_lock_says_so_and_waits() -> None:
     assert said == ["another halab is working on this lab; waiting for it", "in"]
 
 
+def test_a_second_run_in_a_lab_is_refused_and_told_of_the_first() -> None:
+    with locks.alone("x", "scenario one"):
+        with (
+            pytest.raises(LabError, match=r"in lab x: scenario one \(process \d+\)"),
+            locks.alone("x", "scenario two"),
+        ):
+            pytest.fail("two at once")
+        with locks.alone("y", "scenario two"):
+            pass
+    with locks.alone("x", "scenario two"):
+        pass
+    assert [path.name for path in data.state().iterdir() if path.suffix == ".run"] == []
+
+
 def test_tags_follow_what_goes_in(tmp_path: Path) -> None:
     import shutil
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from lab import distributions, history, probes, versions
-from lab.errors import EngineError, InputError, LabError
+from lab import distributions, history, probes, probing, versions
+from lab.errors import EngineError, InputError, LabError, WaitTimeout
 from lab.history import Event
 from lab.journals import lost, suppressed
 from lab.listening import Listener, offset, shifted
@@ -224,6 +224,50 @@ def test_how_the_agent_ended_is_in_the_history(
     instruments._file.close()  # type: ignore[union-attr]
     ends = history.read(tmp_path / "history.jsonl").of("agent", state="end")
     assert [(event.get("code"), event.get("told")) for event in ends] == [(code, told)]
+
+
+class OthersDouble(AgentDouble):
+    """A double of the engine where another run's agent runs for some looks; keeps removals."""
+
+    def __init__(self, looks: int, owner: str = "x") -> None:
+        super().__init__()
+        self.looks, self.lab, self.removed = looks, owner, list[str]()
+
+    def labelled(self, label: str) -> tuple[list[str], list[str], list[str]]:
+        return ["theirs"], [], []
+
+    def owner(self, container: str) -> str:
+        return self.lab
+
+    def inspect(self, container: str) -> dict[str, Any]:
+        self.looks -= 1
+        return {"State": {"Running": self.looks >= 0}}
+
+    def remove_container(self, container: str) -> None:
+        self.removed.append(container)
+
+
+def test_the_agent_of_a_run_that_goes_on_is_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probing, "ALONE_S", 0.0)
+    engine = OthersDouble(99)
+    lab = SimpleNamespace(engine=engine, name="x", topology=TOPOLOGY)
+    with pytest.raises(WaitTimeout, match="container theirs"):
+        Instruments(lab, tmp_path).start()
+    assert engine.removed == []
+
+
+@pytest.mark.parametrize(("looks", "owner"), [(1, "x"), (99, "y")])
+def test_the_agent_of_a_killed_run_is_awaited_and_another_labs_is_left(
+    tmp_path: Path, looks: int, owner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = SimpleNamespace(engine=OthersDouble(looks, owner), name="x", topology=TOPOLOGY)
+    started: list[str] = []
+    monkeypatch.setattr(Instruments, "_clear", lambda _: started.append("clear"))
+    monkeypatch.setattr(Instruments, "_start", lambda *_: started.append("start"))
+    Instruments(lab, tmp_path).start()
+    assert started == ["clear", "start"]
 
 
 def test_an_agent_that_talks_nonsense_is_an_error() -> None:
