@@ -6,7 +6,7 @@ import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lab import faults, status, targets
@@ -190,12 +190,17 @@ class Chaos:
         errors: list[LabError] = []
         healed: list[Hit] = []
         for hit in left:
+            unknown = hit.fault not in faults.names()
             try:
-                faults.find(hit.fault).heal(site, hit)
+                fault = faults.find(hit.fault)
+                # An older halab's record has not the options that came since.
+                fault.heal(site, replace(hit, options={**fault.options, **hit.options}))
                 healed.append(hit)
-            except (LabError, KeyError) as error:
-                unknown = hit.fault not in faults.names()
-                said = f"{hit.fault} on {site.node.name} could not be healed: {'this halab knows no such fault' if unknown else error}"
+            except (LabError, KeyError, ValueError) as error:
+                why = "this halab knows no such fault" if unknown else str(error)
+                if not unknown and not isinstance(error, LabError):
+                    why = f"its record lacks what healing needs ({error})"
+                said = f"{hit.fault} on {site.node.name} could not be healed: {why}"
                 again = f"`halab fault heal {self.lab.name}`"
                 errors.append(HealFailed(said, f"the halab that injected it heals it: {again} there" if unknown else f"{again} tries again"))
         try:

@@ -41,6 +41,34 @@ def clear(engine: Engine, node: NodeHandle, hits: Iterable[Hit]) -> None:
         engine.put(node.container, [File(path=path, content=b"", mode=0o600) for path in paths])
 
 
+def parse(text: bytes, path: str, node: str) -> Hit:
+    """Read a record, another halab's too: what this one does not know is left out.
+
+    What is missing has its default: the id is the file's name, and the node is where it lies. One
+    that is no record at all is a fault without a name, which healing says that it does not know.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError:  # UnicodeDecodeError is one
+        found = None
+    told = found if isinstance(found, dict) else {}
+
+    def words(key: str) -> dict[str, str]:
+        value = told.get(key)
+        pairs = value.items() if isinstance(value, dict) else ()
+        return {str(name): str(each) for name, each in pairs}
+
+    since = told.get("since")
+    return Hit(
+        id=path.rsplit("/", 1)[-1].removesuffix(".json"),
+        fault=str(told.get("fault", "")),
+        node=str(told.get("node", node)),
+        options=words("options"),
+        since=float(since) if isinstance(since, int | float) else 0.0,
+        before=words("before"),
+    )
+
+
 def read(engine: Engine, nodes: Iterable[NodeHandle]) -> tuple[Hit, ...]:
     """Give the active faults of these nodes, the oldest first."""
 
@@ -49,7 +77,8 @@ def read(engine: Engine, nodes: Iterable[NodeHandle]) -> tuple[Hit, ...]:
             files = unpack(engine.read(node.container, FOLDER))
         except EngineError:  # no record was ever laid down there, or the node is gone
             return []
-        return [Hit(**json.loads(content)) for path, content in files.items() if content and path.endswith(".json")]
+        records = {path: text for path, text in files.items() if text and path.endswith(".json")}
+        return [parse(text, path, node.name) for path, text in records.items()]
 
     with ThreadPoolExecutor(8) as pool:
         found = [hit for hits in pool.map(ask, nodes) for hit in hits]

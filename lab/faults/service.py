@@ -40,11 +40,14 @@ class Service(Base):
     signal: str
     """Empty: stopped by systemd."""
     options: Options = field(default_factory=lambda: {"unit": ""})
+    """`whom`, where it is there: `main`, the unit's own process, or `all` of its cgroup."""
 
     def check(self, site: Site, options: Options) -> str:
         """The unit must be there and running."""
         if not options["unit"]:
             return "say which: --set unit=etcd (or apiserver, kubelet, containerd, corosync, pacemaker, nginx, flannel, …)"
+        if options.get("whom", "main") not in {"main", "all"}:
+            return f"whom={options['whom']}: main or all"
         name = unit(site, options["unit"])
         found = site.node.run(["systemctl", "is-active", name], check=False).output.strip()
         return "" if found in {"active", "activating"} else f"{name} is {found or 'unknown'} on {site.node.name}"
@@ -57,9 +60,11 @@ class Service(Base):
         return site.node.run(["systemctl", "show", "-P", "MainPID", name]).output.strip()
 
     def inject(self, site: Site, hit: Hit) -> None:
-        """Stop it, or send the signal to all its processes."""
+        """Stop it, or send the signal to the processes that are meant (systemctl(1))."""
         name = unit(site, hit.options["unit"])
-        site.node.run(["systemctl", "stop", name] if not self.signal else ["systemctl", "kill", f"--signal={self.signal}", name])
+        whom = f"--kill-whom={hit.options.get('whom', 'all')}"
+        kill = ["kill", f"--signal={self.signal}", whom]
+        site.node.run(["systemctl", *(kill if self.signal else ["stop"]), name])
 
     def proof(self, site: Site, hit: Hit) -> str:
         """The unit does not run, its process is another one, or stands still."""
@@ -83,6 +88,14 @@ class Service(Base):
 
 FAULTS = (
     Service("service-stop", "stop a service; it stays down until healed (--set unit=etcd)", ""),
-    Service("service-kill", "kill a service's processes; systemd brings it back (--set unit=etcd)", "SIGKILL"),
+    # A daemon that crashes leaves its children: containerd's and K3s's shims, and so the pods, live
+    # on in its cgroup (their units have KillMode=process).
+    Service(
+        "service-kill",
+        "kill a service's main process; systemd brings it back "
+        "(--set unit=etcd --set whom=main|all; all: its children, too, such as pods' shims)",
+        "SIGKILL",
+        {"unit": "", "whom": "main"},
+    ),
     Service("service-hang", "freeze a service's processes (--set unit=etcd)", "SIGSTOP"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ import pytest
 
 from lab import chaos, faults, targets
 from lab.chaos import Chaos
-from lab.engine import Result
+from lab.engine import Result, pack
 from lab.errors import EngineError, HealFailed, InputError
 from lab.faults import Hit, Site, clock, delay, disk, machine, network, record, resources
 from lab.node import NodeHandle
+from lab.spec import File
 from lab.topology import loader
 
 TOPOLOGY = loader.load(Path(__file__).parents[2] / "topologies" / "3m3w.yaml").topology
@@ -28,6 +30,7 @@ class EngineDouble:
     state: dict[str, Any] = field(default_factory=lambda: {"Status": "running", "StartedAt": "then"})
     asked: list[str] = field(default_factory=list)
     put_files: list[str] = field(default_factory=list)
+    archive: bytes = b""
 
     def run(self, container: str, argv: list[str], *, stdin: bytes | None = None, timeout_s: float = 30) -> Result:
         if self.state["Status"] != "running":
@@ -41,6 +44,9 @@ class EngineDouble:
         status = self.state["Status"]
         state = {**self.state, "Running": status in {"running", "paused"}, "Paused": status == "paused"}
         return {"State": state, "HostConfig": {"Memory": 0, "CpuQuota": 0}, "NetworkSettings": {"Networks": networks}}
+
+    def read(self, container: str, path: str) -> bytes:
+        return self.archive
 
     def start(self, container: str) -> None:
         self.asked.append(f"start {container}")
@@ -65,7 +71,8 @@ def hit(fault: str, before: dict[str, str] | None = None, **options: str) -> Hit
      ("loss", {"percent": "101"}), ("latency", {"delay": "soon"}), ("latency", {"jitter": "-1ms"}), ("latency", {"means": "magic"}),
      ("corrupt", {"percent": "0"}), ("reorder", {"percent": "x"}), ("rate", {"rate": "1; rm"}), ("cpu", {"cores": "0"}),
      ("memory", {"spare": "1g"}), ("disk-slow", {"fsync": "x"}), ("clock-skew", {"by": "60"}), ("clock-skew", {"by": "1s"}),
-     ("clock-skew", {"unit": "corosync"}), ("bmc-unreachable", {"device": "eth0"}), ("bmc-unreachable", {"device": "a b"}), ("service-stop", {})],
+     ("clock-skew", {"unit": "corosync"}), ("service-kill", {"unit": "etcd", "whom": "some"}),
+     ("bmc-unreachable", {"device": "eth0"}), ("bmc-unreachable", {"device": "a b"}), ("service-stop", {})],
 )  # fmt: skip
 def test_a_bad_option_is_said_before_anything_changes(fault: str, options: dict[str, str]) -> None:
     engine = EngineDouble()
@@ -195,6 +202,23 @@ def test_skews(word: str, value: int | None) -> None:
     assert clock.seconds(word) == value
 
 
+@pytest.mark.parametrize(("fault", "options", "words"), [
+    ("service-kill", {}, "systemctl kill --signal=SIGKILL --kill-whom=main containerd"),
+    ("service-kill", {"whom": "all"}, "systemctl kill --signal=SIGKILL --kill-whom=all containerd"),
+    ("service-hang", {}, "systemctl kill --signal=SIGSTOP --kill-whom=all containerd"),
+    ("service-stop", {}, "systemctl stop containerd"),
+])  # fmt: skip
+def test_a_killed_daemon_leaves_its_children(
+    fault: str, options: dict[str, str], words: str
+) -> None:
+    engine = EngineDouble({"is-active": Result(0, "active"), "MainPID": Result(0, "7")})
+    place, found = site(engine=engine), faults.find(fault)
+    given = {**found.options, "unit": "containerd", **options}
+    assert found.check(place, given) == ""
+    found.inject(place, hit(fault, found.prepare(place, given), **given))
+    assert engine.asked[-1] == words
+
+
 def test_memory_reads_both_kinds_of_cgroups() -> None:
     one = "1000\ntotal_inactive_file 300\n"
     two = "2000\ninactive_file 500\n"
@@ -218,6 +242,47 @@ def test_a_record_of_a_fault_that_is_not_known_is_said_and_the_others_are_healed
     with pytest.raises(HealFailed, match=r"meteor on .* knows no such fault"):
         lab.heal([strange, hit("hang")])
     assert healed == ["hang", "cleared hang"]
+
+
+RECORD = {
+    "id": "00c0ffee", "fault": "loss", "node": "m", "options": {"percent": "5"}, "since": 7.5,
+    "before": {"started": "then"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (json.dumps(RECORD), Hit(**RECORD)),
+        (json.dumps({**RECORD, "severity": 3, "by": ["x"]}), Hit(**RECORD)),
+        (json.dumps({"fault": "loss"}), Hit(id="00c0ffee", fault="loss", node="m")),
+        ('{"fault": "loss", "since": null}', Hit(id="00c0ffee", fault="loss", node="m")),
+        ('{"fault": "loss", "options": [1]}', Hit(id="00c0ffee", fault="loss", node="m")),
+        ("[]", Hit(id="00c0ffee", fault="", node="m")),
+        ("{", Hit(id="00c0ffee", fault="", node="m")),
+        (b"\xff", Hit(id="00c0ffee", fault="", node="m")),
+    ],
+)
+def test_records_of_another_halab_are_read(text: str | bytes, found: Hit) -> None:
+    content = text if isinstance(text, bytes) else text.encode()
+    archive = pack([File(path=f"{record.FOLDER}/00c0ffee.json", content=content)])
+    engine = EngineDouble(archive=archive)
+    assert record.read(engine, [site(engine=engine).node]) == (found,)
+
+
+def test_what_a_record_lacks_for_healing_has_its_default_or_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = EngineDouble({"systemctl show": Result(0, "7")})
+    monkeypatch.setattr(chaos, "HEAL_AGAIN_S", 0)
+    monkeypatch.setattr(chaos.record, "clear", lambda *_: None)
+    monkeypatch.setattr(chaos.Chaos, "site", lambda _self, _node: site(engine=engine))
+    lab = Chaos(type("LabDouble", (), {"name": "x"})())
+    bare = {"id": "00c0ffee", "node": "m"}
+    with pytest.raises(HealFailed, match=r"clock-skew on m .* its record lacks .*pid"):
+        lab.heal([Hit(fault="clock-skew", **bare)])
+    assert any(line.endswith("MainPID kube-apiserver") for line in engine.asked)
+    lab.heal([Hit(fault="bmc-unreachable", **bare)])
 
 
 @pytest.mark.parametrize(("status", "others", "asked"), [("running", (), []), ("exited", (), ["start halab-x-m"]), ("exited", ("crash",), [])])
