@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lab.errors import InputError
 from lab.probes import SPACE, Ground, target
 from lab.wait import Observation, tried, until
 
@@ -68,3 +69,17 @@ def _count(cluster: Cluster, path: str, word: str, wanted: int) -> Observation:
 def _await(what: str, ask: Callable[[], Observation], timeout_s: float, say: Callable[[str], None]) -> None:
     """An API that does not answer once is seen, and asked again until the time is over."""
     until(what, lambda: tried(ask), timeout_s=timeout_s, every_s=EVERY_S, told=say)
+
+
+def agent_ip(topology: Topology) -> str:
+    """Give the highest free address below the pool of Services: nodes are seldom up there.
+
+    Raises InputError where none is left.
+    """
+    network, services = topology.network, set(topology.service_addresses)
+    used = {node.ip for node in topology.machines} | {network.vip, network.gateway} | services
+    for ip in reversed(list(network.subnet.hosts())):
+        if ip not in used:
+            return str(ip)
+    hint = "make the lab anew with a larger subnet, or a smaller network.pool"
+    raise InputError(f"{network.subnet} has no free address for the instrument", hint)

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from lab.kube import Cluster
     from lab.reporter import Reporter
-    from lab.topology.model import Topology
 
 LABEL_INSTRUMENT = "halab.instrument"
 CONFIGURATION = "/etc/halab/probe.json"
@@ -44,12 +43,6 @@ FINISH_S = 60.0
 ALONE_S = 45.0
 """For the agent of a run that was killed to end: it reads back for half a minute at most."""
 JOURNAL_MARGIN_S = 5.0
-
-
-def agent_ip(topology: Topology) -> str:
-    """Give the highest free address of the lab's subnet below the pool of Services: nodes are seldom up there."""
-    used = {node.ip for node in topology.machines} | {topology.network.vip, topology.network.gateway} | set(topology.service_addresses)
-    return next(str(ip) for ip in reversed(list(topology.network.subnet.hosts())) if ip not in used)
 
 
 @dataclass(slots=True)
@@ -140,7 +133,9 @@ class Instruments:
         known = probes.identities(lab.secrets(), lab.distribution())
         content = json.dumps(probes.configuration([row for row in self._rows if not row.pod], known, attached=True)).encode()
         labels = {LABEL: lab.name, LABEL_INSTRUMENT: self._run, "halab.helper": "1"}
-        self._agent = engine.create_agent(self._image(), [target.PROGRAM, CONFIGURATION], network_name(lab.name), agent_ip(lab.topology), labels)
+        command, ip = [target.PROGRAM, CONFIGURATION], probe_target.agent_ip(lab.topology)
+        network = network_name(lab.name)
+        self._agent = engine.create_agent(self._image(), command, network, ip, labels)
         engine.put(self._agent, [File(path=CONFIGURATION, content=content, mode=0o600)])
         conversation = engine.converse(self._agent)
         self._listener = Listener(conversation, self.begin, self._write, self._macs)

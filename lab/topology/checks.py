@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING
 
-from lab.topology.model import BMC, Role
+from lab.topology.model import BMC, Role, pool_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +72,7 @@ def check(draft: Draft, problems: Problems, warnings: Problems) -> None:
     """Judge the whole."""
     _subnet(draft, problems)
     _pool(draft, problems)
+    _instrument(draft, warnings)
     _addresses(draft, problems)
     _ranges(draft, problems)
     _pod_range(draft, problems)
@@ -93,10 +94,23 @@ def _pool(draft: Draft, problems: Problems) -> None:
     subnet, pool = draft.subnet.value, draft.pool.value
     used = {ip.value for _, ip in draft.addresses()} | ({draft.gateway.value} if draft.gateway else set())
     if not pool.subnet_of(subnet):
-        example = list(subnet.subnets(new_prefix=max(28, subnet.prefixlen)))[-1]
-        problems.add(draft.pool.at, f"`network.pool` {pool} is outside {_subnet_name(draft.subnet)}", f"for example {example}")
+        message = f"`network.pool` {pool} is outside {_subnet_name(draft.subnet)}"
+        problems.add(draft.pool.at, message, f"for example {pool_of(subnet)}")
     elif not [ip for ip in pool if ip not in used | {subnet.network_address, subnet.broadcast_address}]:
         problems.add(draft.pool.at, f"`network.pool` {pool} has no address that is free", "take a larger one, or another one")
+
+
+def _instrument(draft: Draft, warnings: Problems) -> None:
+    """A run's instrument has an address of its own, outside of the pool, which Docker keeps."""
+    if draft.subnet is None or draft.gateway is None or draft.pool is None:
+        return
+    subnet = draft.subnet.value
+    pool = draft.pool.value or pool_of(subnet)
+    used = {ip.value for _, ip in draft.addresses()} | {draft.gateway.value}
+    if all(ip in used or ip in pool for ip in subnet.hosts()):
+        message = f"{_subnet_name(draft.subnet)} has no address for the instrument of a run"
+        hint = "`halab scenario run` needs one: take a larger subnet, or a smaller pool"
+        warnings.add(draft.subnet.at, message, hint)
 
 
 def _addresses(draft: Draft, problems: Problems) -> None:

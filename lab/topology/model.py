@@ -171,7 +171,7 @@ class Topology:
     def service_addresses(self) -> tuple[IPv4Address, ...]:
         """The addresses for Services of type LoadBalancer: those of the pool that nobody has. Docker is told to keep them, too."""
         network = self.network
-        pool = network.pool or list(network.subnet.subnets(new_prefix=POOL_PREFIX))[-1]
+        pool = network.pool or pool_of(network.subnet)
         ends = {network.subnet.network_address, network.subnet.broadcast_address}
         used = {network.gateway, network.vip, *(node.ip for node in self.machines), *ends}
         return tuple(address for address in pool if address not in used)
@@ -183,6 +183,15 @@ class Topology:
         balancer = [self.loadbalancer.name, str(self.loadbalancer.ip)]
         service = str(self.kubernetes.service_cidr[1])
         return (*masters, str(self.network.vip), *balancer, "127.0.0.1", "localhost", service)
+
+
+def pool_of(subnet: IPv4Network) -> IPv4Network:
+    """Give the pool for Services where the file names none: the subnet's last /28.
+
+    Of a /28 the last quarter: nodes and the instrument of a run need addresses, too.
+    """
+    prefix = POOL_PREFIX if subnet.prefixlen < POOL_PREFIX else POOL_PREFIX + 2
+    return list(subnet.subnets(new_prefix=prefix))[-1]
 
 
 def management_of(subnet: IPv4Network, *others: IPv4Network) -> IPv4Network:

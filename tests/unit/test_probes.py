@@ -17,9 +17,9 @@ from lab.journals import lost, suppressed
 from lab.listening import Listener, offset, shifted
 from lab.milestones import Entry, entries, events, milestone, timeline
 from lab.pki import new_secrets
-from lab.probe_target import remove
+from lab.probe_target import agent_ip, remove
 from lab.probes import SPACE, Ground, target, vip
-from lab.probing import Instruments, agent_ip
+from lab.probing import Instruments
 from lab.topology import loader
 
 if TYPE_CHECKING:
@@ -120,6 +120,26 @@ def test_the_agents_address_is_nobodys() -> None:
     assert agent_ip(TOPOLOGY) == "172.30.0.239"
     crowded = replace(TOPOLOGY, network=replace(TOPOLOGY.network, vip=TOPOLOGY.network.subnet[239], gateway=TOPOLOGY.network.subnet[238]))
     assert agent_ip(crowded) == "172.30.0.237"
+
+
+SMALL = """version: 1
+name: p
+network: {{subnet: 172.30.0.32/28, vip: 172.30.0.43, gateway: 172.30.0.33{pool}}}
+nodes: {{m: {{role: master, ip: 172.30.0.34}}, w1: {{role: worker, ip: 172.30.0.35}}}}
+loadbalancer: {{ip: 172.30.0.40}}
+"""
+
+
+def test_a_small_subnet_has_an_address_for_the_agent_or_says_that_it_has_none() -> None:
+    small = loader.parse(SMALL.format(pool=""), "f")
+    pool = [str(ip) for ip in small.topology.service_addresses]
+    assert pool == ["172.30.0.44", "172.30.0.45", "172.30.0.46"]
+    assert agent_ip(small.topology) == "172.30.0.42"
+    full = loader.parse(SMALL.format(pool=", pool: 172.30.0.32/28"), "f")
+    assert "no address for the instrument" in " ".join(each.message for each in full.warnings)
+    assert not [each for each in small.warnings if "instrument" in each.message]
+    with pytest.raises(InputError, match="no free address for the instrument"):
+        agent_ip(full.topology)
 
 
 def test_addresses_become_nodes() -> None:
