@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from lab.engine.stream import frames, hang_up, plain
 from lab.engine.told import told
+from lab.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+
+SLACK_S = 30.0
+"""Beyond a command's own time: for the engine to begin it, and `timeout -k 2`, on a busy host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +36,29 @@ class RunCalls:
     def run(self, container: str, argv: Sequence[str], *, stdin: bytes | Iterable[bytes] | None = None, timeout_s: float = 30) -> Result:
         """Run a command in a running container, with `stdin` as its input (chunks are sent as they come).
 
-        After `timeout_s` seconds it is ended there and the code is 124 (timeout(1)).
+        After `timeout_s` seconds it is ended there and the code is 124 (timeout(1)). Raises
+        EngineError where it does not end even then: in a container that was paused meanwhile,
+        timeout(1) stands still, too.
         """
         bounded = ["timeout", "-k", "2", str(timeout_s), *argv]
         with told(f"running `{' '.join(argv)}` in {container}"):
             made = self._api.exec_create(container, bounded, stdin=stdin is not None)
             chunks = [stdin] if isinstance(stdin, bytes) else stdin
-            output = self._converse(made["Id"], chunks)
+            try:
+                within = timeout_s + SLACK_S if timeout_s else None  # 0: no limit, to timeout(1), too
+                output = self._converse(made["Id"], chunks, within)
+            except TimeoutError:
+                waited = f"no answer for {timeout_s + SLACK_S:.0f} s"
+                hint = "`halab status` tells whether it is paused; else its host is too busy"
+                text = f"running `{' '.join(argv)}` in {container}: {waited}"
+                raise EngineError(text, hint) from None
             code = self._api.exec_inspect(made["Id"])["ExitCode"]
         return Result(-1 if code is None else int(code), output.decode(errors="replace"))
 
-    def _converse(self, exec_id: str, chunks: Iterable[bytes] | None) -> bytes:
-        """Start a command; where there are chunks, write them to its standard input and close it. Gives what it prints.
+    def _converse(self, exec_id: str, chunks: Iterable[bytes] | None, within_s: float | None) -> bytes:
+        """Start a command; where there are chunks, write them to its standard input and close it.
+
+        Gives what it prints. Raises TimeoutError where it has not ended after so many seconds.
 
         It is fed while it is read: one that prints as it reads would else wait for us as we for it, and one that ends early leaves the engine
         with input that nobody takes.
@@ -54,7 +70,7 @@ class RunCalls:
             try:
                 # Who hangs up on input that was not read resets the connection (unix(7), tcp(7)): after all output, and it is a fed command's end.
                 with contextlib.suppress(*([ConnectionResetError] if fed else [])):
-                    printed.extend(chunk for _, chunk in frames(sock))
+                    printed.extend(chunk for _, chunk in frames(sock, within_s))
             finally:
                 hang_up(sock)  # lets go of the feeder, too
         if fed:

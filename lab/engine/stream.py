@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,20 +15,33 @@ HEAD = struct.Struct(">BxxxL")
 """Of each frame: which stream (1 output, 2 complaints), three zeros, the length in bytes (Docker Engine API, "Attach to a container")."""
 
 
+LEAST_S = 0.001
+
+
 def plain(sock: Any) -> Any:  # noqa: ANN401 (docker's socket has several classes)
     """Give the socket itself where docker gives a file around it."""
     return getattr(sock, "_sock", sock)
 
 
-def frames(sock: Any) -> Iterator[tuple[int, bytes]]:  # noqa: ANN401 (as above)
-    """Yield what comes, the stream's number and a chunk, until the other side hangs up; between two chunks any time may pass.
+def frames(
+    sock: Any,  # noqa: ANN401 (as above)
+    within_s: float | None = None,
+) -> Iterator[tuple[int, bytes]]:
+    """Yield what comes, the stream's number and a chunk, until the other side hangs up.
+
+    Raises TimeoutError where it has not after `within_s` seconds; None: any time may pass.
 
     Read through the buffer of the HTTP answer that docker took the socket out of. docker's own reader goes past it to the bare socket, and what
     came in one piece with the answer's head is lost then: a quick command's whole output, on a busy host (docker-py's issues 425 and 3332).
     """
-    plain(sock).settimeout(None)
+    end = None if within_s is None else time.monotonic() + within_s
     reader = sock._response.raw._fp.fp  # noqa: SLF001 (docker and the HTTP libraries keep it there, and give no other way to it)
-    while len(head := reader.read(HEAD.size)) == HEAD.size:
+    while True:
+        # Never 0, which means "do not wait at all" and has an error of its own (socket(3)).
+        plain(sock).settimeout(None if end is None else max(LEAST_S, end - time.monotonic()))
+        head = reader.read(HEAD.size)
+        if len(head) < HEAD.size:
+            return
         stream, length = HEAD.unpack(head)
         chunk = reader.read(length)
         if chunk:

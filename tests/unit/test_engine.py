@@ -18,7 +18,7 @@ import docker.errors
 import pytest
 import requests
 
-from lab.engine import Engine
+from lab.engine import Engine, running
 from lab.engine.stream import hang_up
 from lab.errors import EngineError
 from lab.spec import ContainerSpec
@@ -60,6 +60,8 @@ class EngineDouble(socketserver.StreamRequestHandler):
             self.request.recv(1, socket.MSG_PEEK)  # hangs up on what it has not read, which resets the connection
         elif b"/full" in request:
             self.request.shutdown(socket.SHUT_WR)  # the command has ended, and nobody takes the rest of its input
+            self.server.full.wait(60)  # type: ignore[attr-defined]
+        elif b"/frozen" in request:
             self.server.full.wait(60)  # type: ignore[attr-defined]
         elif b"/echo" in request:
             while chunk := self.request.recv(65536):
@@ -107,6 +109,15 @@ def test_a_command_that_ended_early_says_why(engine: Engine) -> None:
 
 def test_nor_does_one_that_ended_early_keep_us_where_the_engine_takes_no_more(engine: Engine) -> None:
     assert engine.run("full", ["false"], stdin=[b"x" * 65536 * 64]).output == "out\ncomplaint\n"
+
+
+@pytest.mark.parametrize("stdin", [None, b"x", [b"x" * 65536] * 64])
+def test_a_command_in_a_container_that_was_paused_meanwhile_is_given_up(
+    engine: Engine, stdin: bytes | list[bytes] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "SLACK_S", 0.2)
+    with pytest.raises(EngineError, match="`true` in frozen: no answer"):
+        engine.run("frozen", ["true"], stdin=stdin, timeout_s=0.1)
 
 
 def test_a_command_that_prints_while_it_is_fed_keeps_nobody_waiting(engine: Engine) -> None:
