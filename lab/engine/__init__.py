@@ -20,6 +20,7 @@ from lab.engine.archive import pack, unpack
 from lab.engine.files import FileCalls
 from lab.engine.images import ImageCalls
 from lab.engine.networks import NetworkCalls
+from lab.engine.place import placed
 from lab.engine.power import PowerCalls
 from lab.engine.running import Result, RunCalls
 from lab.engine.told import told
@@ -170,7 +171,8 @@ class Engine(AgentCalls, FileCalls, ImageCalls, NetworkCalls, PowerCalls, RunCal
             binds |= {self.socket_path(): {"bind": SOCKET_INSIDE, "mode": "rw"}} if spec.engine_socket else {}
             host = self._api.create_host_config(**UNPRIVILEGED, binds=binds, **more)
         # The alias lets nodes call each other by name, through the engine's resolver.
-        endpoint = EndpointConfig(self._api.api_version, ipv4_address=spec.ip, aliases=[spec.hostname])
+        place = placed(self._api.api_version, spec.ip)
+        endpoint = EndpointConfig(self._api.api_version, aliases=[spec.hostname], **place)
         hint = "a container of that name that is not this lab's is never touched: remove or rename it" if self.owner(spec.name) == "" else ""
         with told(f"making container {spec.name}", hint):
             self._api.create_container(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from docker.types import IPAMConfig, IPAMPool
 
+from lab.engine.place import placed
 from lab.engine.told import told
 from lab.errors import SubnetTaken
 
@@ -49,6 +50,5 @@ class NetworkCalls:
                 if network in there:
                     self._api.disconnect_container_from_network(spec.name, network, force=True)
                 names = [spec.hostname] if network == spec.network else []
-                self._api.connect_container_to_network(
-                    spec.name, network, ipv4_address=ip, aliases=names
-                )
+                place = placed(self._api.api_version, ip)
+                self._api.connect_container_to_network(spec.name, network, aliases=names, **place)

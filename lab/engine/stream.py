@@ -16,6 +16,7 @@ HEAD = struct.Struct(">BxxxL")
 
 
 LEAST_S = 0.001
+"""Never 0, to which a socket that has nothing yet answers with an error of its own."""
 
 
 def plain(sock: Any) -> Any:  # noqa: ANN401 (docker's socket has several classes)
@@ -36,9 +37,10 @@ def frames(
     """
     end = None if within_s is None else time.monotonic() + within_s
     reader = sock._response.raw._fp.fp  # noqa: SLF001 (docker and the HTTP libraries keep it there, and give no other way to it)
+    plain(sock).settimeout(within_s)
     while True:
-        # Never 0, which means "do not wait at all" and has an error of its own (socket(3)).
-        plain(sock).settimeout(None if end is None else max(LEAST_S, end - time.monotonic()))
+        if end is not None:  # else somebody may hang up meanwhile, in another thread
+            plain(sock).settimeout(max(LEAST_S, end - time.monotonic()))
         head = reader.read(HEAD.size)
         if len(head) < HEAD.size:
             return

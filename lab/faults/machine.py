@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from lab.faults import STARTED, Base
+from lab.faults import STARTED, Base, same_life, wire
 
 if TYPE_CHECKING:
-    from lab.faults import Hit, Site
-
-DARK = 'add table netdev halab_dark; add chain netdev halab_dark {0} {{ type filter hook {0} device "eth0" priority -500; policy drop; }}'
+    from lab.faults import Hit, Options, Site
 
 
 def state(site: Site) -> str:
@@ -67,19 +65,37 @@ class PowerCut(_Off):
     """The wire goes silent first, then the machine ends: nobody hears a FIN. What the loss of a real machine looks like."""
 
     name: str = "power-cut"
-    summary: str = "silence, then death: peers hear nothing, as of a machine that lost its power"
+    summary: str = (
+        "silence, then death: peers hear nothing, as of a machine that lost its power "
+        "(--set means=auto|nft|tc)"
+    )
+    options: Options = field(default_factory=lambda: {"means": "auto"})
+    needs: str = "nft on the node, or tc's clsact with bpf in the kernel"
+
+    def lacks(self, site: Site) -> str:
+        """One of the two means of silence must be there."""
+        return wire.lacks(site)
+
+    def check(self, site: Site, options: Options) -> str:
+        """The means must be there; what a partition drops already is no obstacle."""
+        if options["means"] == "tc":
+            return wire.tc_lacks(site)
+        return wire.refused(site, options["means"])
+
+    def prepare(self, site: Site, options: Options) -> Options:
+        """Choose the means."""
+        return {"means": wire.chosen(site, options["means"])}
 
     def inject(self, site: Site, hit: Hit) -> None:
         """Drop all, then kill. The rules die with the machine's network."""
-        del hit
-        silence(site)
+        wire.silence(site, hit.before.get("means", "nft"))
         site.engine.kill(site.node.container)
 
-
-def silence(site: Site) -> None:
-    """Drop everything that comes or goes at the machine's wire."""
-    rules = "; ".join(DARK.format(hook) for hook in ("ingress", "egress"))
-    site.node.run(["nft", rules])
+    def heal(self, site: Site, hit: Hit) -> None:
+        """Power it on. One that was silenced and then not killed runs, and is heard again."""
+        if same_life(site, hit):
+            wire.lift(site)
+        super().heal(site, hit)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Faults of the network: partitions and loss by nftables, rate by tbf. What delays, reorders or corrupts is in delay.py.
+"""Faults of the network: partitions and loss. What delays, reorders or corrupts is in delay.py.
 
-Rules stand in a table of their own at the machine's wire (family netdev): kube-proxy's and flannel's are not touched, ARP is dropped,
-too, and senders see no error, as they would from a rule in the output chain.
+Packets are dropped at the machine's wire (wire.py): kube-proxy's and flannel's rules are not
+touched, ARP is dropped, too, and senders see no error, as they would from an output chain's.
 """
 
 from __future__ import annotations
@@ -11,23 +11,22 @@ from dataclasses import dataclass, field
 from ipaddress import ip_interface
 from typing import TYPE_CHECKING
 
-from lab.faults import Base, qdisc, same_life
+from lab.faults import wire
+from lab.faults.qdisc import DEVICE
+from lab.faults.rules import Rules, fire, table
+from lab.faults.wire import Drop
+from lab.spec import mac_of
 
 if TYPE_CHECKING:
     from lab.faults import Hit, Options, Site
     from lab.node import NodeHandle
 
-PORTS = {"corosync": ("udp", "{5405}"), "etcd": ("tcp", "{2379,2380}"), "api": ("tcp", "{6443}")}
+PORTS = {"corosync": ("udp", (5405,)), "etcd": ("tcp", (2379, 2380)), "api": ("tcp", (6443,))}
 """Corosync's knet; etcd's clients and peers; the API. Both ends of a connection are meant: who asked is not known."""
-DEVICE = "eth0"
+BROADCAST = "ff:ff:ff:ff:ff:ff"
 PERCENT = 100.0
 ANSWERS = 20
 """So many are asked of each machine at once: of seven, a loss of 5 % takes one with all but certainty (1 - 0.95**140)."""
-
-
-def table(hit: Hit) -> str:
-    """Name the fault's own table."""
-    return f"halab_{hit.id}"
 
 
 def peers(site: Site, words: str) -> list[NodeHandle]:
@@ -53,69 +52,30 @@ def unheard(names: list[str], own: str) -> list[str]:
 
 
 def wires(site: Site, others: list[NodeHandle]) -> list[str]:
-    """Give the MAC addresses of those that run: the floating address is its holder's, whoever that is."""
-    networks = (site.engine.inspect(other.container)["NetworkSettings"]["Networks"] for other in others)
-    return sorted({place["MacAddress"] for network in networks for place in network.values() if place.get("MacAddress")})
+    """Give the machines' MAC addresses: the floating address is its holder's, whoever that is.
 
-
-def chain(name: str, hook: str, lines: list[str], device: str = DEVICE) -> str:
-    """Render a chain at the machine's wire."""
-    body = "\n".join(lines)
-    return f'chain {name} {{\ntype filter hook {hook} device "{device}" priority -400; policy accept;\n{body}\n}}\n'
-
-
-def dropped(site: Site, text: str) -> str:
-    """Read `nft list table`: the proof, where a counter has counted."""
-    count = sum(int(number) for number in re.findall(r"counter packets (\d+)", text))
-    return f"{count} packets dropped at {site.node.name}" if count else ""
-
-
-def fire(site: Site, hit: Hit, rules: str, knocks: list[str]) -> str:
-    """Lay rules down (or none), knock at them, and look whether they have dropped something: one command, as each costs the engine 50 ms or more."""
-    knock = " ".join(f"{word} >/dev/null 2>&1 &" for word in knocks)
-    look = f"nft list table netdev {table(hit)}"
-    wait = f"for _ in 1 2 3 4 5 6 7 8 9 10; do {look} | grep -q 'counter packets [1-9]' && break; sleep 0.01; done; {look}"
-    return dropped(site, site.node.run(["sh", "-c", f"nft -f - && {{ {knock} {wait}; }}"], stdin=rules.encode()).output)
-
-
-class _Rules(Base):
-    """Faults that are a table of nftables; its counters are their proof."""
-
-    needs = "nft on the node"
-
-    def lacks(self, site: Site) -> str:
-        """The load balancer has no nft."""
-        return "" if site.node.run(["sh", "-c", "command -v nft"], check=False).code == 0 else "its image has no nft"
-
-    def rules(self, site: Site, hit: Hit) -> str:
-        """Give the table as nft reads it."""
-        raise NotImplementedError
-
-    def inject(self, site: Site, hit: Hit) -> str | None:
-        """Lay the table down at once."""
-        site.node.run(["nft", "-f", "-"], stdin=self.rules(site, hit).encode())
-        return None
-
-    def proof(self, site: Site, hit: Hit) -> str:
-        """A counter of the table has counted."""
-        return dropped(site, site.node.run(["nft", "list", "table", "netdev", table(hit)], check=False).output)
-
-    def heal(self, site: Site, hit: Hit) -> None:
-        """Remove the table."""
-        if same_life(site, hit):
-            site.node.run(["sh", "-c", f"nft delete table netdev {table(hit)} 2>/dev/null; ! nft list table netdev {table(hit)} 2>/dev/null"])
+    The ones that they have now, and the ones that they get when they boot.
+    """
+    inspected = (site.engine.inspect(other.container) for other in others)
+    networks = [found["NetworkSettings"]["Networks"] for found in inspected]
+    now = {place.get("MacAddress") for network in networks for place in network.values()}
+    return sorted({mac for mac in now if mac} | {mac_of(other.ip) for other in others})
 
 
 @dataclass(frozen=True)
-class Partition(_Rules):
+class Partition(Rules):
     """Nothing between the node and the others named; ARP neither."""
 
     name: str = "partition"
     summary: str = (
         "cut nodes off (--set from=all|rest|masters|workers|minority|majority|NODE,… --set way=both|in|out --set port=all|corosync|etcd|api); "
-        "--set shape=ring: no two masters hear the same majority"
+        "--set shape=ring: no two masters hear the same majority; --set means=auto|nft|tc"
     )
-    options: Options = field(default_factory=lambda: {"from": "all", "way": "both", "port": "all", "shape": "cut"})
+    options: Options = field(
+        default_factory=lambda: {
+            "from": "all", "way": "both", "port": "all", "shape": "cut", "means": "auto",
+        }
+    )  # fmt: skip
 
     def check(self, site: Site, options: Options) -> str:
         """The words must mean something."""
@@ -126,8 +86,11 @@ class Partition(_Rules):
         if options["shape"] not in {"cut", "ring"}:
             return f"shape={options['shape']}: cut or ring"
         if options["shape"] == "ring":
-            return self._ring(site, options)
-        return "" if peers(site, options["from"]) else f"from={options['from']}: names no other node of this lab"
+            wrong = self._ring(site, options)
+        else:
+            there = peers(site, options["from"])
+            wrong = "" if there else f"from={options['from']}: names no other node of this lab"
+        return wrong or wire.refused(site, options["means"])
 
     def _ring(self, site: Site, options: Options) -> str:
         masters = [node.name for node in site.topology.masters]
@@ -145,28 +108,41 @@ class Partition(_Rules):
         if options["shape"] == "ring":
             others = [site.others[name] for name in unheard([node.name for node in site.topology.masters], site.node.name)]
         way = "in" if options["shape"] == "ring" else options["way"]
-        return {"peers": ",".join(other.name for other in others), "wires": ",".join(wires(site, others)), "way": way}
+        return {
+            "peers": ",".join(other.name for other in others),
+            "wires": ",".join(wires(site, others)),
+            "way": way,
+            "means": wire.chosen(site, options["means"]),
+        }
 
-    def rules(self, site: Site, hit: Hit) -> str:
-        """Drop what comes from and what goes to the others; by wire and by address, as a machine that is off has no wire yet."""
+    def drops(self, site: Site, hit: Hit) -> list[Drop]:
+        """Drop what comes from and what goes to the others: by address, and by wire.
+
+        By wire goes what the others send or take under an address that is not their own: the
+        floating one's, whoever of several holds it. Where nobody but them can hold it, it is
+        dropped by its address, too: a master that boots later may have another wire.
+        """
         others = self._others(site, hit)
-        addresses = "{" + ",".join(other.ip for other in others) + "}"
-        macs = "{" + hit.before["wires"] + "}"
-        kind, numbers = PORTS.get(hit.options["port"], ("", ""))
-        ports = [f"{kind} {end} {numbers}" for end in ("sport", "dport")] if kind else [""]
-        chains = ""
-        for way, hook, side in (("in", "ingress", "saddr"), ("out", "egress", "daddr")):
+        names = {other.name for other in others} | {site.node.name}
+        addresses = tuple(other.ip for other in others)
+        if {master.name for master in site.topology.masters} <= names:
+            addresses += (str(site.topology.network.vip),)
+        wires_ = tuple(hit.before["wires"].split(",")) if hit.before["wires"] else ()
+        kind, numbers = PORTS.get(hit.options["port"], ("", ()))
+        ends = ("sport", "dport") if kind else ("",)
+        drops: list[Drop] = []
+        for way, side in (("in", "saddr"), ("out", "daddr")):
             if hit.before["way"] not in {way, "both"}:
                 continue
-            lines = [f"ip {side} {addresses} {port} counter drop" for port in ports]
-            if hit.before["wires"]:
-                lines += [f"ether {side} {macs} {port} counter drop" for port in ports]
+            for what, values in (("ip", addresses), ("ether", wires_)):
+                more = [Drop(way, what, side, values, kind, end, numbers) for end in ends]
+                drops += more if values else []
             if not kind:
-                lines.append(f"arp {side} ip {addresses} counter drop")
+                drops.append(Drop(way, "arp", side, addresses))
             if not kind and hit.options["from"] == "all":
-                lines.append("ether daddr ff:ff:ff:ff:ff:ff counter drop")  # nobody hears its announcements
-            chains += chain(way, hook, lines)
-        return f"table netdev {table(hit)} {{\n{chains}}}\n"
+                # Nobody hears its announcements.
+                drops.append(Drop(way, "ether", "daddr", (BROADCAST,)))
+        return drops
 
     def _others(self, site: Site, hit: Hit) -> list[NodeHandle]:
         return [site.others[name] for name in hit.before["peers"].split(",")]
@@ -177,7 +153,7 @@ class Partition(_Rules):
 
 
 @dataclass(frozen=True)
-class Loss(_Rules):
+class Loss(Rules):
     """A share of what comes in is lost, at random; so senders are not told, as they would be of their own packets."""
 
     name: str = "loss"
@@ -190,12 +166,18 @@ class Loss(_Rules):
         good = re.fullmatch(r"\d+(\.\d)?", options["percent"]) and 0 < float(options["percent"]) <= PERCENT
         return "" if good else f"percent={options['percent']}: a number above 0, at most 100, with one decimal at most"
 
+    def lacks(self, site: Site) -> str:
+        """It draws with nft, at the way in, for which every kernel has a hook (Linux 4.2)."""
+        there = site.node.run(["sh", "-c", "command -v nft"], check=False).code == 0
+        return "" if there else "its image has no nft"
+
     def rules(self, site: Site, hit: Hit) -> str:
         """Draw a number for each packet."""
         del site
         share = round(float(hit.options["percent"]) * 10)
         rule = f"meta protocol ip numgen random mod 1000 < {share} counter drop"
-        return f"table netdev {table(hit)} {{\n{chain('in', 'ingress', [rule])}}}\n"
+        head = f'type filter hook ingress device "{DEVICE}" priority -400; policy accept;'
+        return f"table netdev {table(hit)} {{\nchain in {{\n{head}\n{rule}\n}}\n}}\n"
 
     def inject(self, site: Site, hit: Hit) -> str:
         """Lay the rules down and ask the others: a quiet node would lose nothing for seconds."""
@@ -210,13 +192,20 @@ class Loss(_Rules):
 
 
 @dataclass(frozen=True)
-class BmcUnreachable(_Rules):
+class BmcUnreachable(Rules):
     """Nothing in or out at the management interface: this master can reach no baseboard controller, and so fence nobody."""
 
     name: str = "bmc-unreachable"
-    summary: str = "cut a master off the management network, so that it can fence nobody (--set device=mgmt0)"
-    options: Options = field(default_factory=lambda: {"device": "mgmt0"})
-    needs: str = "nft, and a management network (fencing)"
+    summary: str = (
+        "cut a master off the management network, so that it can fence nobody "
+        "(--set device=mgmt0 --set means=auto|nft|tc)"
+    )
+    options: Options = field(default_factory=lambda: {"device": "mgmt0", "means": "auto"})
+    needs: str = f"{Rules.needs}, and a management network (fencing)"
+
+    def device(self, options: Options) -> str:
+        """Give the interface that is meant."""
+        return options["device"]
 
     def lacks(self, site: Site) -> str:
         """A second network must be there."""
@@ -227,7 +216,9 @@ class BmcUnreachable(_Rules):
         """The interface must be there."""
         if not re.fullmatch(r"[a-z][a-z0-9]{0,14}", options["device"]) or options["device"] == DEVICE:
             return f"device={options['device']}: an interface's name, but not {DEVICE} (that is `partition`)"
-        return "" if self._network(site, options["device"]) else f"{site.node.name} has no interface {options['device']}"
+        if not self._network(site, options["device"]):
+            return f"{site.node.name} has no interface {options['device']}"
+        return wire.refused(site, options["means"], options["device"])
 
     def _network(self, site: Site, device: str) -> str:
         """Give the interface's address and network, or nothing."""
@@ -238,55 +229,18 @@ class BmcUnreachable(_Rules):
     def prepare(self, site: Site, options: Options) -> Options:
         """Choose an address to knock at: any neighbour's, as already the question for its wire is dropped."""
         place = ip_interface(self._network(site, options["device"]))
-        return {"knock": str(next(address for address in place.network.hosts() if address != place.ip))}
+        knock = str(next(address for address in place.network.hosts() if address != place.ip))
+        return {"knock": knock, "means": wire.chosen(site, options["means"])}
 
-    def rules(self, site: Site, hit: Hit) -> str:
+    def drops(self, site: Site, hit: Hit) -> list[Drop]:
         """Drop everything."""
-        del site
-        device = hit.options["device"]
-        both = "".join(chain(way, hook, ["counter drop"], device) for way, hook in (("in", "ingress"), ("out", "egress")))
-        return f"table netdev {table(hit)} {{\n{both}}}\n"
+        del site, hit
+        return [Drop("in"), Drop("out")]
 
     def inject(self, site: Site, hit: Hit) -> str:
         """Lay the rules down and knock."""
-        return fire(site, hit, self.rules(site, hit), [f"busybox ping -c 1 -W 1 {hit.before['knock']}"])
+        knock = f"busybox ping -c 1 -W 1 {hit.before['knock']}"
+        return fire(site, hit, self.rules(site, hit), [knock], self.device(hit.options))
 
 
-RATE = "tbf rate {rate} burst 16kb latency 400ms"
-
-
-@dataclass(frozen=True)
-class Rate(Base):
-    """A narrow way out, by the queueing discipline tbf: what does not fit waits, then is lost."""
-
-    name: str = "rate"
-    summary: str = "limit what a node sends (--set rate=1mbit)"
-    options: Options = field(default_factory=lambda: {"rate": "1mbit"})
-    needs: str = "tbf in the kernel"
-
-    def lacks(self, site: Site) -> str:
-        """Some kernels lack it."""
-        return qdisc.lacks(site, "tbf", RATE.format(rate="1mbit"))
-
-    def check(self, site: Site, options: Options) -> str:
-        """A rate as tc knows it; one discipline at a time."""
-        if not re.fullmatch(r"\d+(\.\d+)?[kmg]?bit", options["rate"]):
-            return f"rate={options['rate']}: for example 500kbit, 1mbit"
-        return qdisc.taken(site)
-
-    def inject(self, site: Site, hit: Hit) -> None:
-        """Put it in place of the one that was there."""
-        qdisc.put(site, RATE.format(**hit.options))
-
-    def proof(self, site: Site, hit: Hit) -> str:
-        """Packets went through it."""
-        del hit
-        return qdisc.proof(site)
-
-    def heal(self, site: Site, hit: Hit) -> None:
-        """The kernel's own discipline comes back."""
-        if same_life(site, hit):
-            qdisc.remove(site)
-
-
-FAULTS = (Partition(), Loss(), BmcUnreachable(), Rate())
+FAULTS = (Partition(), Loss(), BmcUnreachable())

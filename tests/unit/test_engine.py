@@ -17,11 +17,13 @@ import docker
 import docker.errors
 import pytest
 import requests
+from docker.types import EndpointConfig
 
 from lab.engine import Engine, running
+from lab.engine.place import placed
 from lab.engine.stream import hang_up
 from lab.errors import EngineError
-from lab.spec import ContainerSpec
+from lab.spec import ContainerSpec, mac_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,6 +142,13 @@ def test_who_listens_to_an_agent_is_let_go(engine: Engine) -> None:
     assert not listener.is_alive()
 
 
+def test_a_machine_keeps_its_mac_address() -> None:
+    assert placed("1.41", "172.30.0.49") == {"ipv4_address": "172.30.0.49"}
+    kept = {"ipv4_address": "172.30.0.49", "mac_address": "02:42:ac:1e:00:31"}
+    assert placed("1.44", "172.30.0.49") == placed("1.51", "172.30.0.49") == kept
+    assert EndpointConfig("1.51", **kept)["MacAddress"] == kept["mac_address"]
+
+
 @dataclass
 class ClosedDouble:
     """A double of docker's socket, or of the HTTP answer that it was taken out of: keeps who was closed."""
@@ -171,6 +180,8 @@ def test_a_socket_that_keeps_no_answer_is_closed() -> None:
 class DoubleApi:
     """A double of the library's calls: one container, frozen, with one file."""
 
+    api_version = "1.44"
+
     def __init__(self) -> None:
         self.log: list[str] = []
         self.frozen = True
@@ -190,8 +201,15 @@ class DoubleApi:
         self.log.append(f"disconnect {name} {network}")
 
     def connect_container_to_network(
-        self, name: str, network: str, *, ipv4_address: str, aliases: list[str]
+        self,
+        name: str,
+        network: str,
+        *,
+        ipv4_address: str,
+        mac_address: str,
+        aliases: list[str],
     ) -> None:
+        assert mac_address == mac_of(ipv4_address)
         self.log.append(f"connect {name} {network} {ipv4_address} {' '.join(aliases)}".strip())
 
     def unpause(self, _: str) -> None:

@@ -1,0 +1,74 @@
+"""What faults share that drop at a machine's wire: laid down, knocked at, counted, removed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lab.faults import Base, same_life, wire
+from lab.faults.qdisc import DEVICE
+
+if TYPE_CHECKING:
+    from lab.faults import Hit, Options, Site
+    from lab.faults.wire import Drop
+
+
+def table(hit: Hit) -> str:
+    """Name the fault's own table."""
+    return f"halab_{hit.id}"
+
+
+def fire(
+    site: Site,
+    hit: Hit,
+    rules: str,
+    knocks: list[str],
+    device: str = DEVICE,
+) -> str:
+    """Lay rules down (for nft, or none), knock at them, and look whether they have dropped something.
+
+    One command, as each costs the engine 50 ms or more.
+    """
+    means = hit.before.get("means", "nft")
+    knock = " ".join(f"{word} >/dev/null 2>&1 &" for word in knocks)
+    look, counted = wire.shown(means, table(hit), device), wire.COUNTED[means]
+    seen = f"{look} | tr '\\n' ' ' | grep -q '{counted}'"
+    wait = f"for _ in 1 2 3 4 5 6 7 8 9 10; do {seen} && break; sleep 0.01; done; {look}"
+    script = f"{wire.laid(means, device)} && {{ {knock} {wait}; }}"
+    return wire.dropped(site, site.node.run(["sh", "-c", script], stdin=rules.encode()).output)
+
+
+class Rules(Base):
+    """Faults that drop at the wire; what the kernel counts there is their proof."""
+
+    needs = "nft on the node, or tc's clsact with bpf in the kernel"
+
+    def lacks(self, site: Site) -> str:
+        """One of the two means must be there."""
+        return wire.lacks(site)
+
+    def device(self, options: Options) -> str:
+        """Give the interface that is meant."""
+        del options
+        return DEVICE
+
+    def drops(self, site: Site, hit: Hit) -> list[Drop]:
+        """Give what is dropped."""
+        raise NotImplementedError
+
+    def rules(self, site: Site, hit: Hit) -> str:
+        """Give the rules as nft or tc reads them."""
+        drops, device = self.drops(site, hit), self.device(hit.options)
+        if hit.before.get("means", "nft") == "tc":
+            return wire.batch(drops, device)
+        return wire.tables(table(hit), drops, device)
+
+    def proof(self, site: Site, hit: Hit) -> str:
+        """The kernel has counted."""
+        look = wire.shown(hit.before.get("means", "nft"), table(hit), self.device(hit.options))
+        return wire.dropped(site, site.node.run(look.split(), check=False).output)
+
+    def heal(self, site: Site, hit: Hit) -> None:
+        """Remove the rules."""
+        if same_life(site, hit):
+            script = wire.removed(table(hit), self.device(hit.options))
+            site.node.run(["sh", "-c", script])

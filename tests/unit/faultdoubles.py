@@ -1,0 +1,58 @@
+"""Doubles for faults: an engine, a place where a fault acts, a record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lab import faults
+from lab.engine import Result
+from lab.errors import EngineError
+from lab.faults import Hit, Site
+from lab.node import NodeHandle
+from lab.topology import loader
+
+TOPOLOGY = loader.load(Path(__file__).parents[2] / "topologies" / "3m3w.yaml").topology
+
+
+@dataclass
+class EngineDouble:
+    """A double of the engine: answers commands by the first word that fits, and keeps what was asked."""
+
+    answers: dict[str, Result] = field(default_factory=dict)
+    state: dict[str, Any] = field(default_factory=lambda: {"Status": "running", "StartedAt": "then"})
+    asked: list[str] = field(default_factory=list)
+    put_files: list[str] = field(default_factory=list)
+    archive: bytes = b""
+
+    def run(self, container: str, argv: list[str], *, stdin: bytes | None = None, timeout_s: float = 30) -> Result:
+        if self.state["Status"] != "running":
+            raise EngineError(f"{container} does not run")
+        line = " ".join(argv)
+        self.asked.append(line)
+        return next((answer for word, answer in self.answers.items() if word in line), Result(0, ""))
+
+    def inspect(self, container: str) -> dict[str, Any]:
+        networks = {"lab": {"MacAddress": f"02:00:00:00:00:{len(container):02x}"}}
+        status = self.state["Status"]
+        state = {**self.state, "Running": status in {"running", "paused"}, "Paused": status == "paused"}
+        return {"State": state, "HostConfig": {"Memory": 0, "CpuQuota": 0}, "NetworkSettings": {"Networks": networks}}
+
+    def read(self, container: str, path: str) -> bytes:
+        return self.archive
+
+    def start(self, container: str) -> None:
+        self.asked.append(f"start {container}")
+
+    def put(self, container: str, files: list[Any]) -> None:
+        self.put_files += [file.path for file in files]
+
+
+def site(name: str = "m", engine: EngineDouble | None = None, topology: Any = TOPOLOGY, group: tuple[str, ...] = ()) -> Site:
+    nodes = {node.name: NodeHandle(engine or EngineDouble(), "x", node) for node in topology.machines}
+    return Site(nodes[name].engine, topology, "upstream", nodes.pop(name), nodes, group)
+
+
+def hit(fault: str, before: dict[str, str] | None = None, **options: str) -> Hit:
+    return Hit(id="00c0ffee", fault=fault, node="m", options={**faults.find(fault).options, **options}, before=before or {})
