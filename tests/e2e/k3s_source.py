@@ -17,8 +17,11 @@ from lab.reporter import Silent
 
 SOURCE = Path(__file__).parents[1] / "k3s_double"
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl", "etcd")
-PAUSE = "docker.io/rancher/mirrored-pause:3.10.2"
-"""K3s's default sandbox image, under which name the double's archive holds halab's own pause."""
+IMAGES = {
+    "pause": "rancher/mirrored-pause:3.10.2",
+    "coredns": "rancher/mirrored-coredns-coredns:1.14.6",
+}
+"""The names in K3s's own archive of what the double runs itself: in the double's, halab's own images stand under them."""
 DOUBLE = "K3s double, not K3s"
 
 
@@ -68,15 +71,16 @@ def _program(folder: Path, table: versions.Versions) -> Path:
 
 
 def _archive(folder: Path, table: versions.Versions) -> Path:
-    """Make the archive of images that goes with it: the sandbox's, under K3s's own name."""
-    pause, name = table.pods["pause"], PAUSE.removeprefix("docker.io/")
-    identity = docker("images", "-q", pause).strip()
-    if not identity:
-        raise AssertionError(f"{pause} is not here: `halab images build` makes it")
-    archive = folder / f"images-{identity}.tar"
+    """Make the archive of images that goes with it: the sandbox's and the packaged DNS's, under K3s's own names."""
+    ours = {table.pods[part]: name for part, name in IMAGES.items()}
+    known = {tag: docker("images", "-q", tag).strip() for tag in ours}
+    if missing := sorted(tag for tag, identity in known.items() if not identity):
+        raise AssertionError(f"{', '.join(missing)}: not here, `halab images build` makes them")
+    archive = folder / f"images-{'-'.join(known[tag] for tag in sorted(known))}.tar"
     if not archive.exists():
-        docker("tag", pause, name)
-        docker("save", "-o", f"{archive}.part", name)
-        docker("rmi", name)
+        for tag, name in ours.items():
+            docker("tag", tag, name)
+        docker("save", "-o", f"{archive}.part", *ours.values())
+        docker("rmi", *ours.values())
         Path(f"{archive}.part").rename(archive)
     return archive

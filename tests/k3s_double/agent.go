@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	jitter "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -23,10 +24,21 @@ const (
 	passwordFile     = "/etc/rancher/node/password"
 )
 
-// agent makes the node part, of an agent as of a server, and stays.
-func agent(config Config, url string, onServer bool) {
-	bin := unpack()
+// startRuntime starts containerd and imports images in the background; the channel closes when both
+// are done. A server does so while its etcd still joins (K3s: pkg/agent/run.go, startCRI).
+func startRuntime(config Config) <-chan struct{} {
+	bin, ready := unpack(), make(chan struct{})
 	checkCgroups()
+	go func() {
+		startContainerd(config, bin)
+		close(ready)
+	}()
+	return ready
+}
+
+// agent makes the node part, of an agent as of a server, and stays. `runtime` is the node's containerd,
+// where it has been started already.
+func agent(config Config, url string, onServer bool, runtime <-chan struct{}) {
 	if !onServer {
 		url = startBalancer(config, url)
 	}
@@ -38,7 +50,13 @@ func agent(config Config, url string, onServer bool) {
 		content := kubeconfig(url, agentDir+"/server-ca.crt", agentDir+"/"+key+".crt", agentDir+"/"+key+".key")
 		write(agentDir+"/"+file+".kubeconfig", content, 0o600)
 	}
-	startContainerd(config, bin)
+	if runtime == nil {
+		runtime = startRuntime(config)
+	}
+	if !onServer {
+		awaitAPI()
+	}
+	<-runtime // kubelet waits for containerd and for all imports (pkg/daemons/agent/agent.go)
 	resolv := resolvConf(config)
 	cluster := map[string]string{}
 	must(json.Unmarshal(credentials["config.json"], &cluster))
@@ -89,6 +107,22 @@ func nodePassword() string {
 	return hex.EncodeToString(random)
 }
 
+// awaitAPI waits until an API server is ready, by way of the balancer: an agent's kubelet, kube-proxy
+// and network start only then (pkg/executor/embed/embed.go; pkg/util/api.go).
+func awaitAPI() {
+	words := []string{"--kubeconfig=" + agentDir + "/kubelet.kubeconfig", "get", "--raw", "/readyz"}
+	for begin := time.Now(); ; time.Sleep(apiTick) {
+		command := exec.Command(filepath.Join(unpack(), "kubectl"), append(words, "--request-timeout=15s")...)
+		output, err := command.CombinedOutput()
+		if err == nil {
+			return
+		}
+		if time.Since(begin) > apiLimit {
+			fatal("failed to wait for API server to become ready: %s", output)
+		}
+	}
+}
+
 // awaitCredentials asks until a server answers; a refusal is told again and again, as the real one does.
 func awaitCredentials(config Config, url string, onServer bool) map[string][]byte {
 	header := http.Header{"K3s-Node-Name": {config.node()}, "K3s-Node-Ip": {config.ip()}, "K3s-Node-Password": {nodePassword()}}
@@ -98,22 +132,27 @@ func awaitCredentials(config Config, url string, onServer bool) map[string][]byt
 	}
 	for {
 		to, err := dial(url, token, user)
-		if err == nil {
-			var data, settings []byte
-			if settings, err = to.get("/v1-k3s/config", 15*time.Second, nil); err == nil {
-				if data, err = to.get("/v1-k3s/node", 15*time.Second, header); err == nil {
-					files := map[string][]byte{}
-					must(json.Unmarshal(data, &files))
-					files["config.json"] = settings
-					return files
-				}
-			}
+		if err != nil {
+			// Whatever it is, a token of another cluster too: each two seconds, for ever
+			// (pkg/agent/run.go, createProxyAndValidateToken).
+			warn("Failed to validate connection to cluster at %s: %v", url, err)
+			time.Sleep(2 * time.Second)
+			continue
 		}
-		if strings.Contains(err.Error(), "token CA hash") || strings.Contains(err.Error(), "invalid token") {
-			fatal("%v", err)
+		settings, err := to.get("/v1-k3s/config", 15*time.Second, nil)
+		var data []byte
+		if err == nil {
+			data, err = to.get("/v1-k3s/node", 15*time.Second, header)
+		}
+		if err == nil {
+			files := map[string][]byte{}
+			must(json.Unmarshal(data, &files))
+			files["config.json"] = settings
+			return files
 		}
 		info("Waiting to retrieve agent configuration; server is not ready: %v", err)
-		time.Sleep(2 * time.Second)
+		// Five seconds, and up to as much again at random (pkg/agent/config/config.go, Get).
+		time.Sleep(5*time.Second + jitter.N(5*time.Second))
 	}
 }
 
@@ -134,6 +173,12 @@ state = "/run/k3s/containerd"
 imports = ["%s/etc/containerd/config-v3.toml.d/*.toml"]
 [grpc]
   address = %q
+[plugins.'io.containerd.grpc.v1.cri']
+  stream_server_address = "127.0.0.1"
+  stream_server_port = "10010"
+[plugins.'io.containerd.cri.v1.runtime']
+  enable_unprivileged_ports = true
+  enable_unprivileged_icmp = true
 [plugins.'io.containerd.cri.v1.images']
   snapshotter = "overlayfs"
   [plugins.'io.containerd.cri.v1.images'.pinned_images]
@@ -156,15 +201,7 @@ imports = ["%s/etc/containerd/config-v3.toml.d/*.toml"]
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
-	archives, _ := filepath.Glob(agentDir + "/images/*.tar*")
-	for _, archive := range archives {
-		begin := time.Now()
-		if output, err := ctr("images", "import", "--local", archive).CombinedOutput(); err != nil {
-			warn("failed to import %s: %v %s", archive, err, output)
-			continue
-		}
-		info("Imported images from %s in %s", archive, time.Since(begin).Round(time.Millisecond))
-	}
+	importImages(ctr)
 }
 
 // canonical gives an image's whole name: containerd knows no other.

@@ -47,10 +47,17 @@ const (
 	patch = "application/strategic-merge-patch+json"
 )
 
-func (l *local) await(limit time.Duration) error {
+// apiTick is how often K3s asks whether the API server is ready (pkg/util/api.go).
+const apiTick = 2 * time.Second
+
+// await waits until the API server is ready. `answers` is called as soon as it answers at all.
+func (l *local) await(limit time.Duration, answers func()) error {
 	last := "no answer"
-	for begin := time.Now(); time.Since(begin) < limit; time.Sleep(300 * time.Millisecond) {
+	for begin := time.Now(); time.Since(begin) < limit; time.Sleep(apiTick) {
 		code, data, err := l.call(http.MethodGet, "/readyz", plain, nil)
+		if err == nil {
+			answers()
+		}
 		if err == nil && code == http.StatusOK {
 			write(serverDir+"/cred/.api", nil, 0o600)
 			return nil
@@ -88,20 +95,67 @@ func (l *local) markServer(config Config) {
 	}
 }
 
-// condition sets EtcdIsVoter on the node that says that it is this member.
-func (l *local) condition(member string, voter bool, reason string) {
-	_, data, err := l.call(http.MethodGet, "/api/v1/nodes", plain, nil)
-	var nodes struct{ Items []object }
+// condition is a node's EtcdIsVoter, in K3s's words (pkg/etcd/etcd.go, setEtcdStatusCondition).
+type condition struct {
+	Type              string `json:"type"`
+	Status            string `json:"status"`
+	Reason            string `json:"reason"`
+	Message           string `json:"message"`
+	LastHeartbeatTime string `json:"lastHeartbeatTime,omitempty"`
+	Transition        string `json:"lastTransitionTime,omitempty"`
+}
+
+const (
+	voterCondition = "EtcdIsVoter"
+	// heartbeat: a condition that stays as it was is written again after this time only.
+	heartbeat = 5 * time.Minute
+)
+
+var (
+	voter = condition{Status: "True", Reason: "MemberNotLearner",
+		Message: "Node is a voting member of the etcd cluster"}
+	learner = condition{Status: "False", Reason: "MemberIsLearner",
+		Message: "Node has not been promoted to voting member of the etcd cluster"}
+	stranger = condition{Status: "False", Reason: "NotAMember",
+		Message: "Node is not a member of the etcd cluster"}
+)
+
+func unhealthy(message string) condition {
+	return condition{Status: "False", Reason: "Unhealthy", Message: message}
+}
+
+// conditions tells each node that has etcd's role what its member is.
+func (l *local) conditions(members map[string]condition) {
+	selector := "/api/v1/nodes?labelSelector=node-role.kubernetes.io/etcd%3Dtrue"
+	_, data, err := l.call(http.MethodGet, selector, plain, nil)
+	var nodes struct {
+		Items []struct {
+			object
+			Status struct{ Conditions []condition }
+		}
+	}
 	if err != nil || json.Unmarshal(data, &nodes) != nil {
 		return
 	}
-	status := map[bool]string{true: "True", false: "False"}[voter]
-	now := time.Now().UTC().Format(time.RFC3339)
 	for _, node := range nodes.Items {
-		if node.Metadata.Annotations[memberAnnotation] == member {
-			body := map[string]any{"status": map[string]any{"conditions": []map[string]string{
-				{"type": "EtcdIsVoter", "status": status, "reason": reason, "message": "Node is a voting member of the etcd cluster", "lastHeartbeatTime": now, "lastTransitionTime": now},
-			}}}
+		now, known := members[node.Metadata.Annotations[memberAnnotation]]
+		if !known {
+			now = stranger
+		}
+		now.Type = voterCondition
+		now.LastHeartbeatTime = time.Now().UTC().Format(time.RFC3339)
+		now.Transition = now.LastHeartbeatTime
+		fresh := false
+		for _, old := range node.Status.Conditions {
+			same := old.Status == now.Status && old.Reason == now.Reason && old.Message == now.Message
+			if old.Type == voterCondition && same {
+				now.Transition = old.Transition
+				at, err := time.Parse(time.RFC3339, old.LastHeartbeatTime)
+				fresh = err == nil && time.Since(at) < heartbeat
+			}
+		}
+		if !fresh {
+			body := map[string]any{"status": map[string]any{"conditions": []condition{now}}}
 			l.call(http.MethodPatch, "/api/v1/nodes/"+node.Metadata.Name+"/status", patch, body)
 		}
 	}

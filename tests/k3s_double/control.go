@@ -30,33 +30,55 @@ func server(config Config) {
 	makeAuthorities()
 	makeCertificates(config)
 	writeTokens(config)
+	memberName(config) // settled with the listener, before anything else starts (pkg/etcd/etcd.go, Register)
 	api := newLocal()
 	front := newSupervisor(config, api)
 	front.listen()
+	runtime := startRuntime(config)
 	if to == nil {
 		front.datastore.Store(true) // a joiner may ask the first server while its own etcd settles
 	}
+	go manage(config, api) // from the start of etcd on (pkg/etcd/etcd.go, Start)
 	datastore(config, to)
 	front.datastore.Store(true)
 	startControl(config)
-	if err := api.await(apiLimit); err != nil {
+	if err := api.await(apiLimit, func() { front.serving.Store(true) }); err != nil {
 		fatal("apiserver not ready: %v", err)
 	}
 	front.ready.Store(true)
 	writeKubeconfig(config)
 	write(serverDir+"/manifests/rolebindings.yaml", []byte(roleBindings), 0o600)
-	for _, name := range []string{"coredns", "local-storage", "metrics-server", "servicelb", "traefik"} {
+	stageCoreDNS(config)
+	for _, name := range []string{"local-storage", "metrics-server", "servicelb", "traefik"} {
 		if !contains(config.all("disable"), name) {
 			warn("packaged component %s: %s, it has none", name, words)
 		}
 	}
-	go deploy()
-	go manage(config, api)
+	go deploy(config)
+	elect(config, api)
 	go announce(config, api)
 	go api.markServer(config)
 	notify("READY=1")
 	info("k3s is up and running (%s)", words)
-	agent(config, "https://127.0.0.1:6443", true)
+	agent(config, "https://127.0.0.1:6443", true, runtime)
+}
+
+// elect takes part in K3s's own elections; the leader of its controllers keeps the packaged DNS's list
+// of nodes (pkg/node/controller.go), if that is deployed.
+func elect(config Config, api *local) {
+	identity := memberName(config)
+	for _, item := range elections {
+		led := func() {}
+		if item.name == "k3s" && !contains(config.all("disable"), "coredns") {
+			led = api.nodeHosts
+		}
+		if item.name != "k3s-cloud-controller-manager" {
+			item = item.withEnvironment()
+		} else if config.is("disable-cloud-controller") {
+			continue
+		}
+		go item.run(api, identity, led)
+	}
 }
 
 func contains(all []string, word string) bool {
@@ -237,8 +259,9 @@ func awaitFile(path string) {
 	}
 }
 
-// deploy applies everything under manifests at the start, and what has changed later.
-func deploy() {
+// deploy applies everything under manifests at the start, and what has changed later. A disabled file's
+// objects are deleted, and the file; a skipped one stays as it is (pkg/deploy/controller.go).
+func deploy(config Config) {
 	folder, done := serverDir+"/manifests", map[string][32]byte{}
 	name := regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
 	for ; ; time.Sleep(deployTick) {
@@ -246,7 +269,20 @@ func deploy() {
 		for _, file := range files {
 			content, err := os.ReadFile(file)
 			ending := filepath.Ext(file)
-			if err != nil || (ending != ".yaml" && ending != ".yml" && ending != ".json") || exists(file+".skip") {
+			if err != nil || (ending != ".yaml" && ending != ".yml" && ending != ".json") {
+				continue
+			}
+			component := strings.TrimSuffix(filepath.Base(file), ending)
+			if contains(config.all("disable"), component) {
+				words := []string{"delete", "--ignore-not-found", "--wait=false", "-f", "-"}
+				if output, err := kubectl(content, words...); err != nil {
+					warn("Failed to process config: failed to delete %s: %s", file, output)
+					continue
+				}
+				os.Remove(file)
+				continue
+			}
+			if exists(file + ".skip") {
 				continue
 			}
 			if !name.MatchString(filepath.Base(file)) {
@@ -257,9 +293,8 @@ func deploy() {
 			if done[file] == sum {
 				continue
 			}
-			command := exec.Command(filepath.Join(unpack(), "kubectl"), "--kubeconfig="+kubeconfigFile, "apply", "--server-side", "--force-conflicts", "--field-manager=deploy@k3s", "-f", "-")
-			command.Stdin = bytes.NewReader(content)
-			if output, err := command.CombinedOutput(); err != nil {
+			words := []string{"apply", "--server-side", "--force-conflicts", "--field-manager=deploy@k3s", "-f", "-"}
+			if output, err := kubectl(content, words...); err != nil {
 				warn("Failed to process config %s: %s", file, output)
 				continue
 			}
@@ -267,6 +302,13 @@ func deploy() {
 			done[file] = sum
 		}
 	}
+}
+
+func kubectl(input []byte, words ...string) ([]byte, error) {
+	path := filepath.Join(unpack(), "kubectl")
+	command := exec.Command(path, append([]string{"--kubeconfig=" + kubeconfigFile}, words...)...)
+	command.Stdin = bytes.NewReader(input)
+	return command.CombinedOutput()
 }
 
 const roleBindings = `apiVersion: rbac.authorization.k8s.io/v1

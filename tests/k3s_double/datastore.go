@@ -6,9 +6,9 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,17 +19,14 @@ import (
 )
 
 const (
-	etcdDir    = serverDir + "/db/etcd"
-	ownEtcd    = "https://127.0.0.1:2379"
-	manageTick = 15 * time.Second // pkg/etcd: learners are promoted and conditions set on this tick, by etcd's leader
-	stallLimit = 5 * time.Minute
+	etcdDir = serverDir + "/db/etcd"
+	ownEtcd = "https://127.0.0.1:2379"
+	// gateway is all that serves etcd's JSON gateway: with an address of its own for HTTP, the
+	// client addresses serve gRPC only (K3s: pkg/etcd/etcd.go, listenClientHTTPURLs).
+	gateway = "https://127.0.0.1:2382"
+	// testTick is how often K3s asks whether its own member may vote (pkg/executor/embed/embed.go).
+	testTick = 5 * time.Second
 )
-
-type member struct {
-	Name       string   `json:"name"`
-	PeerURLs   []string `json:"peerURLs"`
-	ClientURLs []string `json:"clientURLs"`
-}
 
 func initialised() bool { return exists(etcdDir + "/member/wal") }
 
@@ -72,7 +69,11 @@ func startEtcd(config Config, cluster, state string) {
 	values := map[string]any{
 		"name": memberName(config), "data-dir": etcdDir, "heartbeat-interval": 500, "election-timeout": 5000, "logger": "zap", "log-level": "warn",
 		"listen-client-urls": ownEtcd + ",https://" + ip + ":2379", "advertise-client-urls": "https://" + ip + ":2379",
-		"listen-peer-urls": "https://" + ip + ":2380", "initial-advertise-peer-urls": "https://" + ip + ":2380",
+		"listen-client-http-urls": gateway,
+		// The same port twice, as K3s lists it; the options let both be bound (pkg/etcd/etcd.go, cluster).
+		"listen-peer-urls": "https://127.0.0.1:2380,https://" + ip + ":2380",
+		"socket-options":   map[string]bool{"reuse-port": true, "reuse-address": true},
+		"snapshot-count":   10000, "initial-advertise-peer-urls": "https://" + ip + ":2380",
 		"listen-metrics-urls": metrics, "client-transport-security": security("server-client", "server-ca"),
 		"peer-transport-security": security("peer-server-client", "peer-ca"),
 	}
@@ -105,19 +106,18 @@ func datastore(config Config, to *remote) {
 		joinEtcd(config, to)
 	}
 	own := etcdClient(ownEtcd)
-	for last := ""; ; time.Sleep(500 * time.Millisecond) {
+	for ; ; time.Sleep(testTick) {
 		problem := testMember(config, own)
 		if problem == nil {
+			info("Connection to etcd is ready")
 			return
 		}
-		if problem.Error() != last {
-			last = problem.Error()
-			info("Failed to test etcd connection: %v", problem)
-		}
+		info("Failed to test etcd connection: %v", problem)
 	}
 }
 
-// testMember asks what K3s asks before its API server starts: a voter, of this cluster, under our name and address.
+// testMember asks what K3s asks before its API server starts (pkg/etcd/etcd.go, Test): a voter that
+// knows a leader, of this cluster, under our name and address.
 func testMember(config Config, client *clientv3.Client) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -127,6 +127,9 @@ func testMember(config Config, client *clientv3.Client) error {
 	}
 	if status.IsLearner {
 		return fmt.Errorf("this server has not yet been promoted from learner to voting member")
+	}
+	if status.Leader == 0 {
+		return errors.New("etcdserver: no leader")
 	}
 	members, err := client.MemberList(ctx)
 	if err != nil {
@@ -140,126 +143,6 @@ func testMember(config Config, client *clientv3.Client) error {
 		found = append(found, item.Name+"="+strings.Join(item.PeerURLs, ","))
 	}
 	return fmt.Errorf("this server is not a member of the etcd cluster. Found %v, expect: %s=%s", found, memberName(config), config.ip())
-}
-
-func joinEtcd(config Config, to *remote) {
-	for {
-		cluster, err := addMember(config, to)
-		if err == nil {
-			startEtcd(config, cluster, "existing")
-			return
-		}
-		text := err.Error()
-		if strings.Contains(text, "duplicate node name") {
-			os.Remove(etcdDir + "/name")
-			fatal("ETCD join failed: %v", err)
-		}
-		// Those that pass: another one is being taken in, or the cluster is busy with it.
-		if !strings.Contains(text, "too many learner") && !strings.Contains(text, "unhealthy") && !strings.Contains(text, "deadline") {
-			fatal("ETCD join failed: %v", err)
-		}
-		info("Waiting for other members to finish joining etcd cluster: %v", err)
-		time.Sleep(time.Second)
-	}
-}
-
-func addMember(config Config, to *remote) (string, error) {
-	var there struct{ Members []member }
-	if err := to.json("/db/info", &there, 15*time.Second); err != nil {
-		return "", err
-	}
-	urls := []string{}
-	for _, item := range there.Members {
-		urls = append(urls, item.ClientURLs...)
-	}
-	client := etcdClient(urls...)
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	members, err := client.MemberList(ctx)
-	if err != nil {
-		return "", err
-	}
-	own, add, cluster := memberName(config), true, []string{}
-	for _, item := range members.Members {
-		address, _ := url.Parse(item.PeerURLs[0])
-		if item.Name == "" && address.Hostname() == config.ip() {
-			item.Name = own
-		}
-		if item.Name == own && address.Hostname() == config.ip() {
-			add = false
-		}
-		if cut := strings.LastIndex(item.Name, "-"); item.Name != own && cut > 0 && item.Name[:cut] == config.node() {
-			return "", fmt.Errorf("duplicate node name found, please use a unique name for this node")
-		}
-		cluster = append(cluster, item.Name+"="+item.PeerURLs[0])
-	}
-	peer := "https://" + config.ip() + ":2380"
-	if add {
-		info("Adding member %s=%s to etcd cluster %v", own, peer, cluster)
-		if _, err := client.MemberAddAsLearner(ctx, []string{peer}); err != nil {
-			return "", err
-		}
-		cluster = append(cluster, own+"="+peer)
-	}
-	info("Starting etcd for cluster %v", cluster)
-	return strings.Join(cluster, ","), nil
-}
-
-// manage promotes learners and tells each node's condition, every 15 s, on etcd's leader only.
-func manage(config Config, api *local) {
-	client := etcdClient(ownEtcd)
-	progress := map[uint64]struct {
-		index uint64
-		since time.Time
-	}{}
-	for ; ; time.Sleep(manageTick) {
-		ctx, cancel := context.WithTimeout(context.Background(), manageTick)
-		status, err := client.Status(ctx, ownEtcd)
-		if err != nil || status.Leader != status.Header.MemberId {
-			cancel()
-			continue
-		}
-		members, err := client.MemberList(ctx)
-		if err != nil {
-			cancel()
-			continue
-		}
-		for _, item := range members.Members {
-			reason, voter := "MemberNotLearner", true
-			if item.IsLearner {
-				reason, voter = "MemberIsLearner", false
-				if _, err := client.MemberPromote(ctx, item.ID); err == nil {
-					info("Promoted learner %s", item.Name)
-					reason, voter = "MemberNotLearner", true
-				} else if seen := progress[item.ID]; len(item.ClientURLs) > 0 {
-					if found, err := client.Status(ctx, item.ClientURLs[0]); err == nil && found.RaftAppliedIndex > seen.index {
-						seen.index, seen.since = found.RaftAppliedIndex, time.Now()
-						progress[item.ID] = seen
-					} else if !seen.since.IsZero() && time.Since(seen.since) > stallLimit {
-						client.MemberRemove(ctx, item.ID)
-					}
-				}
-			}
-			api.condition(item.Name, voter, reason)
-		}
-		cancel()
-	}
-}
-
-func members(client *clientv3.Client, config Config) []member {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	found, err := client.MemberList(ctx)
-	if err != nil {
-		ip := config.ip()
-		return []member{{memberName(config), []string{"https://" + ip + ":2380"}, []string{"https://" + ip + ":2379"}}}
-	}
-	all := []member{}
-	for _, item := range found.Members {
-		all = append(all, member{item.Name, item.PeerURLs, item.ClientURLs})
-	}
-	return all
 }
 
 // snapshot is `k3s etcd-snapshot save|ls`, on a server that runs.

@@ -1,8 +1,9 @@
 // A strict double of K3s for tests: it stands in for the real `k3s` where that cannot be had, and is never part of what users get.
 //
 // It is written from K3s's documentation and from what its source does, not from what halab does: its purpose is to refuse
-// what the real one refuses. What it leaves out says so: no packaged components (CoreDNS, ServiceLB, Traefik, metrics-server,
-// local-path), no cloud controller, no SQLite, no Helm controller, no tunnel between API server and kubelets.
+// what the real one refuses. Places in brackets are files of K3s's source that a fact was read from (1.36).
+// What it leaves out says so: no packaged components but CoreDNS (no ServiceLB, Traefik, metrics-server, local-path),
+// no cloud controller but its lease, no SQLite, no Helm controller, no tunnel between API server and kubelets.
 package main
 
 import (
@@ -50,7 +51,7 @@ func main() {
 		if config.token() == "" {
 			fatal("--token is required")
 		}
-		agent(config, config.one("server"), false)
+		agent(config, config.one("server"), false, nil)
 	case "kubectl":
 		if os.Getenv("KUBECONFIG") == "" && !strings.Contains(strings.Join(args, " "), "--kubeconfig") {
 			if _, err := os.Stat(kubeconfigFile); err == nil {

@@ -103,7 +103,8 @@ type supervisor struct {
 	config    Config
 	api       *local
 	datastore atomic.Bool // etcd can be asked
-	ready     atomic.Bool // the API server answers
+	serving   atomic.Bool // the API server answers, ready or not
+	ready     atomic.Bool // the API server is ready
 	proxy     http.Handler
 	clients   *x509.CertPool
 }
@@ -140,8 +141,11 @@ func (s *supervisor) ServeHTTP(writer http.ResponseWriter, request *http.Request
 		http.ServeFile(writer, request, tlsDir+"/server-ca.crt")
 	case strings.HasPrefix(path, "/v1-k3s/") || path == "/db/info":
 		s.internal(writer, request)
-	case !s.ready.Load():
-		http.Error(writer, "starting", http.StatusServiceUnavailable)
+	case !s.serving.Load():
+		// Before there is an API server in the process: 503, whoever asks (pkg/server/handlers/handlers.go,
+		// APIServer). From then on it answers itself, with 401 where nobody says who they are: it has
+		// anonymous-auth=false, and so /readyz without a certificate tells nothing.
+		http.Error(writer, "apiserver not ready", http.StatusServiceUnavailable)
 	default:
 		s.forward(writer, request)
 	}
@@ -213,7 +217,12 @@ func (s *supervisor) internal(writer http.ResponseWriter, request *http.Request)
 	case "/db/info":
 		client := etcdClient(ownEtcd)
 		defer client.Close()
-		writer.Write(encode(map[string]any{"members": members(client, s.config)}))
+		found, err := members(client)
+		if err != nil {
+			http.Error(writer, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		writer.Write(encode(map[string]any{"members": found}))
 	case "/v1-k3s/apiservers":
 		writer.Write(encode(s.api.apiServers()))
 	case "/v1-k3s/node":
