@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import the_double
 from machines import LABEL, Machine
 
 from lab import engine
@@ -76,6 +77,12 @@ def _clear(client: Any) -> None:
         container.remove(force=True, v=True)
     for network in client.networks.list(filters={"label": "halab.test=docker"}):
         network.remove()
+
+
+@pytest.fixture(scope="session")
+def double() -> tuple[bytes, bytes]:
+    """Give the K3s double's program and its archive of images."""
+    return the_double.read()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import k3s_source
 import pytest
+from the_double import CONFIG
 
 from lab.spec import File
 
@@ -15,22 +16,10 @@ if TYPE_CHECKING:
 
     from machines import Machine
 
-CONFIG = "/etc/rancher/k3s/config.yaml"
-
-
-@pytest.fixture(scope="module")
-def program() -> bytes:
-    found = k3s_source.find()
-    if not found.double:
-        pytest.skip("a real K3s is here: nothing stands in for it")
-    path = found.words[0].split("=", 1)[1]
-    with open(path, "rb") as file:  # noqa: PTH123 (read once for the module)
-        return file.read()
-
 
 @pytest.fixture
-def node(machine: Callable[..., Machine], program: bytes) -> Machine:
-    made = machine("node", files=(File(path="/usr/local/bin/k3s", content=program, mode=0o755),))
+def node(machine: Callable[..., Machine], double: tuple[bytes, bytes]) -> Machine:
+    made = machine("node", files=(File(path="/usr/local/bin/k3s", content=double[0], mode=0o755),))
     made.await_boot()
     return made
 

@@ -66,7 +66,7 @@ func server(config Config) {
 // elect takes part in K3s's own elections; the leader of its controllers keeps the packaged DNS's list
 // of nodes (pkg/node/controller.go), if that is deployed.
 func elect(config Config, api *local) {
-	identity := memberName(config)
+	identity := config.node() // wrangler takes the machine's name
 	for _, item := range elections {
 		led := func() {}
 		if item.name == "k3s" && !contains(config.all("disable"), "coredns") {

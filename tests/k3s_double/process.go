@@ -12,6 +12,7 @@ import (
 // run keeps a bundled program running; when it ends, this process ends, as K3s does, where all are one process.
 func run(name string, environment []string, args ...string) {
 	bin := unpack()
+	info("Running %s %s", name, strings.Join(args, " "))
 	go func() {
 		runtime.LockOSThread() // the death signal comes when the thread that started the child ends
 		command := exec.Command(filepath.Join(bin, name), args...)
