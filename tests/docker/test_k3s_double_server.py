@@ -133,7 +133,7 @@ def test_a_server_alone(server: Server) -> None:
         lambda: any("detected for zone" in server.kubectl(f"{logs}{more}") for more in ("", " --previous")),
         READY_S,
     )
-    server.sh("echo 'disable: [coredns]' > /etc/rancher/k3s/config.yaml.d/off.yaml")
+    server.sh(f"mkdir {CONFIG}.d && echo 'disable: [coredns]' > {CONFIG}.d/off.yaml")
     server.start()
     gone = lambda: "NotFound" in server.kubectl("-n kube-system get deployment coredns 2>&1")  # noqa: E731 (asked again and again)
     machine.eventually("a disabled component's objects are deleted", gone, READY_S)
