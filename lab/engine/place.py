@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from docker.utils import version_gte
 
 from lab.spec import mac_of
@@ -10,7 +12,7 @@ KEEPS = "1.44"
 """The first API that takes a wish for a MAC address on a network (Docker 25)."""
 
 
-def placed(version: str, ip: str) -> dict[str, str]:
+def placed(version: str, ip: str) -> dict[str, Any]:
     """Give an endpoint's addresses, as docker's `EndpointConfig` names them.
 
     A machine has one MAC address for life, by which its neighbours and partitions know it. Docker

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import docker.errors
@@ -44,6 +45,9 @@ class EngineDouble:
     def remove_container(self, name: str) -> None:
         del self.made[name], self.files[name]
 
+    def connect(self, spec: ContainerSpec) -> None:
+        assert spec.name in self.made
+
     def put(self, name: str, files: Iterable[File]) -> None:
         self.files[name] = [file.path for file in files]
 
@@ -60,21 +64,18 @@ def _all_seem_free(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "free_port", lambda wanted: wanted)
 
 
-def files(node: str) -> tuple[File, ...]:
-    return (File(path=f"/{node}"),)
-
-
-def made(engine: EngineDouble, topology: Topology) -> Applier:
+def boot(engine: EngineDouble, topology: Topology, nodes: list[str], first: list[str]) -> None:
     wanted = desired.desired(topology, distributions.find("upstream"), TAGS, 6443)
     applier = Applier(engine, Silent(), "run")  # type: ignore[arg-type]
     applier.make(plan.start(wanted, Observed(lab="3m3w")), wanted, privileged=False)
-    return applier
+    files = {node: (File(path=f"/{node}"),) for node in first}
+    applier.boot(wanted, nodes, {node: partial(files.__getitem__, node) for node in first})
 
 
 def test_a_port_that_was_lost_meanwhile_gives_the_next(topology: Topology) -> None:
     engine = EngineDouble(6443, 6444)
     names = [node.name for node in topology.containers]
-    made(engine, topology).boot("3m3w", names, names, files)
+    boot(engine, topology, names, names)
     spec, labels, privileged = engine.made[BALANCER]
     assert (spec.ports, labels, privileged) == ({6443: 6445}, {LABEL_RUN: "run"}, False)
     assert engine.files[BALANCER] == ["/lb"]
@@ -84,13 +85,13 @@ def test_a_port_that_was_lost_meanwhile_gives_the_next(topology: Topology) -> No
 def test_tries_have_an_end(topology: Topology) -> None:
     engine = EngineDouble(*range(6443, 6443 + PORT_TRIES))
     with pytest.raises(PortTaken, match="already allocated"):
-        made(engine, topology).boot("3m3w", ["lb"], ["lb"], files)
+        boot(engine, topology, ["lb"], ["lb"])
 
 
 def test_a_stopped_labs_port_stays_and_the_way_out_is_told(topology: Topology) -> None:
     engine = EngineDouble(6443)
     with pytest.raises(PortTaken, match="already allocated") as caught:
-        made(engine, topology).boot("3m3w", ["lb"], [], files)
+        boot(engine, topology, ["lb"], [])
     assert f"docker rm {BALANCER}" in caught.value.hint
 
 
@@ -105,6 +106,9 @@ def test_a_stopped_labs_port_stays_and_the_way_out_is_told(topology: Topology) -
 )
 def test_the_engines_words_for_it_are_known(words: str, kind: type[EngineError]) -> None:
     class Api:
+        def unpause(self, _: str) -> Any:
+            raise docker.errors.APIError("409", explanation="Container is not paused")
+
         def start(self, _: str) -> Any:
             raise docker.errors.APIError("500", explanation=words)
 
