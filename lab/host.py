@@ -158,7 +158,8 @@ def settled(
 ) -> Topology:
     """Give the topology with the management network that its lab has, or that a new one gets.
 
-    What a lab has stands in its label; where it was only begun, in the engine's list of networks.
+    What a lab has stands in its label; where it was only begun, in the engine's list of networks;
+    where its networks were removed (`docker network prune` takes a stopped lab's), in its nodes.
     `refused` are those that the engine did not make, though they seemed free.
     """
     name = management_name(topology.name)
@@ -170,8 +171,21 @@ def settled(
         subnets = {network: subnet for subnet, network in engine.subnets().items()}
         found = IPv4Network(subnets[name])
     else:
-        found = management(topology, [*taken(engine, ()), *refused])
+        had = _of_nodes(name, engine, observed)
+        found = had or management(topology, [*taken(engine, ()), *refused])
     return replace(topology, network=replace(topology.network, management=found))
+
+
+def _of_nodes(network: str, engine: Engine, observed: Observed) -> IPv4Network | None:
+    """Give the network that a lab's containers were given addresses of; None where none was.
+
+    One that halab chose itself is a /24 (`management_of`).
+    """
+    for container in observed.containers:
+        there = engine.inspect(container.name)["NetworkSettings"]["Networks"].get(network) or {}
+        if address := (there.get("IPAMConfig") or {}).get("IPv4Address"):
+            return IPv4Network(f"{address}/24", strict=False)
+    return None
 
 
 def few_watches(nodes: int, root: Path = Path("/proc/sys/fs/inotify")) -> str:

@@ -16,7 +16,7 @@ from lab.apply import Applier
 from lab.errors import InputError, SubnetTaken, TopologyError
 from lab.plan import Action
 from lab.reporter import Silent
-from lab.spec import Observed
+from lab.spec import Observed, ObservedContainer
 from lab.topology.loader import load
 from lab.topology.model import Topology, from_json, management_of, to_json
 
@@ -139,6 +139,21 @@ def test_a_lab_that_was_only_begun_keeps_the_network_that_it_got(topology: Topol
     got = str(engine.made["halab-3m3w-management"])
     assert management(begin(engine, topology)) == got
     assert got in engine.specs["halab-3m3w"].labels["halab.topology"]
+
+
+def test_a_stopped_labs_pruned_networks_are_made_again_as_they_were(topology: Topology) -> None:
+    class Pruned(EngineDouble):
+        def inspect(self, name: str) -> dict[str, Any]:
+            there = {"halab-3m3w-management": {"IPAMConfig": {"IPv4Address": "172.31.0.10"}}}
+            return {"NetworkSettings": {"Networks": there if name.endswith("bmc") else {}}}
+
+    names = ("halab-3m3w-w1", "halab-3m3w-bmc")
+    nodes = [ObservedContainer(id=name, name=name, state="exited", labels={}) for name in names]
+    seen = Observed(lab="3m3w", containers=tuple(nodes))
+    engine: Any = Pruned()
+    assert management(host.settled(topology, engine, seen)) == "172.31.0.0/24"
+    none = Observed(lab="3m3w", containers=tuple(nodes[:1]))
+    assert management(host.settled(topology, engine, none)) == "172.29.0.0/24"
 
 
 def test_what_the_engine_refused_is_not_tried_again(topology: Topology) -> None:
