@@ -46,7 +46,7 @@ def check_name(lab: str) -> None:
     try:
         check_label(lab)
     except WrongError as wrong:
-        raise InputError(f"no lab has such a name: {wrong.message}", "`halab list`") from None
+        raise InputError(f"no lab has such a name: {wrong.message}", "`halab list` names labs") from None
 
 
 def of_lab(lab: str, ending: str) -> Path:
