@@ -109,6 +109,49 @@ def test_power_goes_off_and_on_by_ipmi(rack: Rack) -> None:
     assert state(node) == "exited"
 
 
+def fake(node: DockerContainer, name: str, *lines: str) -> None:
+    """Put a program in place of a real one; what it is called with is in /tmp/said."""
+    body = "\n".join(("#!/bin/sh", f'echo {name} "$@" >> /tmp/said', *lines))
+    made = {"SCRIPT": body, "PLACE": f"/usr/local/bin/{name}"}
+    script = 'printf "%s\n" "$SCRIPT" > $PLACE && chmod 755 $PLACE'
+    code, said = node.get_wrapped_container().exec_run(["sh", "-c", script], environment=made)
+    assert code == 0, said
+
+
+def told(node: DockerContainer) -> str:
+    """Read what the programs were called with, from the disk of a machine that is off."""
+    stream, _ = node.get_wrapped_container().get_archive("/tmp/said")
+    return b"".join(stream).decode(errors="replace")
+
+
+def test_a_machine_whose_kernel_lacks_the_hook_is_silenced_by_tc(rack: Rack) -> None:
+    node = rack.node("m", {LABEL_LAB: LAB, LABEL_NODE: "m"})
+    fake(node, "nft", "exit 1")
+    fake(node, "tc")
+    ask = asker(rack)
+    assert ask("m", "power", "off")[0] == 0
+    said = told(node)
+    assert "nft add table netdev halab_dark" in said
+    for hook in ("ingress", "egress"):
+        assert f"tc filter add dev eth0 {hook} protocol all pref 1 bpf da" in said
+    assert b"not silenced" not in rack.made[-1].get_logs()[0]
+
+
+def test_what_kept_a_machine_from_silence_is_told_and_on_lifts_it(rack: Rack) -> None:
+    node = rack.node("m", {LABEL_LAB: LAB, LABEL_NODE: "m"})
+    fake(node, "nft", "echo nothing works >&2; exit 1")
+    fake(node, "tc", "echo nothing works >&2; exit 1")
+    ask = asker(rack)
+    # As after a controller that ended between silence and kill: it runs, and is dark.
+    assert ask("m", "power", "on")[0] == 0
+    assert ask("m", "power", "off")[0] == 0
+    said = told(node)
+    assert "nft delete table netdev halab_dark" in said
+    assert "tc filter del dev eth0 egress pref 1" in said
+    assert said.index("delete table") < said.index("add table")
+    assert b"not silenced before its end: nothing works" in rack.made[-1].get_logs()[0]
+
+
 def test_a_machine_too_slow_to_be_silenced_is_switched_off_all_the_same(rack: Rack) -> None:
     node = rack.node("m", {LABEL_LAB: LAB, LABEL_NODE: "m"})
     node.exec(["sh", "-c", "printf '#!/bin/sh\nsleep 30\n' > /usr/local/bin/nft && chmod 755 /usr/local/bin/nft"])
