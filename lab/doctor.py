@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lab import components, data, desired, engine, host, images, k3s_release, privilege, versions
+from lab import components, data, desired, doctor_wire, engine, host, images, k3s_release, privilege, versions
 from lab.errors import LabError
 from lab.spec import Observed
 from lab.topology import loader
@@ -211,6 +211,8 @@ def leftovers(found: Collection[str]) -> Finding:
 
 def _host() -> list[Finding]:
     found = _guarded("inotify", lambda: [watches(name) for name in INOTIFY])
+    cut = doctor_wire.judged(doctor_wire.config(), platform.release())
+    found = [*found, Finding("wires", *cut)]
     return [*found, open_files(*resource.getrlimit(resource.RLIMIT_NOFILE)), kernel({name: feature(name) for name in FEATURES})]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from lab import components, doctor, doctor_fix, engine, host, privilege
+from lab import components, doctor, doctor_fix, doctor_wire, engine, host, privilege
 from lab.doctor import FEATURES, GIB, MIB, Finding
 from lab.errors import ApplyError, EngineError, InputError, LabError
 from lab.spec import Observed, ObservedContainer
@@ -403,3 +403,34 @@ def test_a_detached_command_writes_its_log_and_tells_its_end(tmp_path: Path) -> 
     assert (tmp_path / "log").read_text() == "started\n"
     with pytest.raises(LabError, match="cannot be run"):
         doctor_fix.detached(["/no/such/program"], tmp_path / "log")
+
+
+EGRESS, CLSACT = "CONFIG_NETFILTER_EGRESS=y\n", "CONFIG_NET_SCH_INGRESS=m\nCONFIG_NET_CLS_BPF=m\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "release", "state", "seen"),
+    [
+        (EGRESS, "6.1.0", "ok", "by nft"),
+        ("", "5.16.0", "ok", "by nft"),
+        ("", "5.15.167.4-microsoft-standard-WSL2", "ok", "by tc, if"),
+        (CLSACT, "5.15.0-91-generic", "ok", "by tc, as"),
+        (CLSACT + "# CONFIG_NETFILTER_EGRESS is not set\n", "6.1.0", "ok", "by tc, as"),
+        ("CONFIG_NET_SCH_INGRESS=m\n", "5.10.0", "warning", "no wires"),
+    ],
+)
+def test_how_wires_are_cut_is_told(text: str, release: str, state: str, seen: str) -> None:
+    found = doctor_wire.judged(text, release)
+    assert found[0] == state
+    assert seen in found[1]
+    assert bool(found[2]) == (state == "warning" or "if" in seen)
+
+
+def test_the_kernels_configuration_is_read_where_it_is(tmp_path: Path) -> None:
+    assert doctor_wire.config(tmp_path, "6.1") == ""
+    (tmp_path / "boot").mkdir()
+    (tmp_path / "boot/config-6.1").write_text(CLSACT)
+    assert doctor_wire.config(tmp_path, "6.1") == CLSACT
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/config.gz").write_bytes(gzip.compress(EGRESS.encode()))
+    assert doctor_wire.config(tmp_path, "6.1") == EGRESS
