@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import engine, nginx
+from lab import engine, nginx, report
 from lab.history import Event
 from lab.lab import find
 from lab.probes import SPACE
@@ -82,4 +82,36 @@ def test_a_start_that_cannot_be_leaves_nothing_and_what_a_kill_left_is_removed(i
     second = Instruments(lab, tmp_path)
     second.start(["api.lb"])
     second.stop()
+    assert left(inside) == ""
+
+
+def test_an_agent_that_was_killed_makes_everything_unknown(
+    inside: Inside, tmp_path: Path
+) -> None:
+    lab = find(engine.connect(), inside.lab)
+    wanted = ["vip_unique", "outage(api.vip) <= 5m", "one_leader", "linearizable"]
+    for killed in (False, True):
+        folder = tmp_path / str(killed)
+        folder.mkdir()
+        instruments = Instruments(lab, folder)
+        instruments.start()
+        file = folder / "history.jsonl"
+        for probe in ("vip.arp", "etcd.m", "etcd.m2", "etcd.m3"):
+
+            def enough(file: Path = file, word: str = f'"probe":"{probe}"') -> bool:
+                return file.read_text().count(word) > 30
+
+            inside.eventually(f"samples of {probe}", enough, 60)
+        if killed:
+            lab.engine.kill(instruments._agent)
+        history = instruments.stop()
+        found = {row.name: row.outcome for row in report.judge(history, wanted)}
+        enough = {word: found[word] for word in wanted if found[word] != "unknown"}
+        if killed:
+            assert enough == {}
+            assert any("died" in problem for problem in instruments.left)
+        else:
+            # In so short a time few operations are answered: the others have samples enough.
+            assert enough.keys() >= {"vip_unique", "one_leader"}
+            assert instruments.left == ()
     assert left(inside) == ""

@@ -95,6 +95,9 @@ def test_a_killed_run_is_healed_by_anybody_and_judged_later(inside: Inside, hala
     argv = [str(HALAB), "scenario", "run", inside.lab, str(file)]
     process = subprocess.Popen(argv, env=halab.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     inside.eventually("the fault is on", lambda: inside.status()["faults"] == ["hang at w2"], 180)
+    refused = halab("scenario", "run", inside.lab, str(file), code=1)
+    assert f"a run is going on in lab {inside.lab}: scenario " in refused.stderr
+    assert f"process {process.pid}" in refused.stderr
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert [hit["fault"] for hit in halab.json("fault", "heal", inside.lab)["healed"]] == ["hang"]
