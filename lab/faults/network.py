@@ -159,6 +159,7 @@ class Loss(Rules):
     name: str = "loss"
     summary: str = "lose a share of all packets that come in (--set percent=5)"
     options: Options = field(default_factory=lambda: {"percent": "5"})
+    needs: str = "nft on the node"
 
     def check(self, site: Site, options: Options) -> str:
         """A share is a number."""
