@@ -57,6 +57,11 @@ class NodeHandle:
             return False
         return bool(state["Running"] and not state["Paused"])
 
+    @property
+    def exists(self) -> bool:
+        """Whether its container is there."""
+        return self.engine.owner(self.container) is not None
+
     def run(self, argv: Sequence[str], *, timeout_s: float = 30, check: bool = True, stdin: bytes | Iterable[bytes] | None = None) -> Result:
         """Run a command. Raises CommandFailed where `check` is set and it ends with another code than 0 (124: out of time)."""
         result = self.engine.run(self.container, argv, stdin=stdin, timeout_s=timeout_s)

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from lab.node import NodeHandle
     from lab.reporter import Reporter
 
-QUORUM_S = 120
-"""Until the other masters' etcd agree: their machines may just have been powered on (15 to 30 s)."""
-ADMIT_S = 60
+QUORUM_S = 240
+"""Until the other masters' etcd agree: machines just powered on take 5 to 15 s, busy hosts more."""
+ADMIT_S = 120
 """Until etcd lets a member go or come: the others must have been in touch for 5 s (HealthInterval)."""
 
 
@@ -45,8 +45,11 @@ class Rejoin:
         run. Raises LabError where a disk is lost and the others have no quorum.
         """
         fresh = set(first)
-        keepers = [node for node in self.masters if node.name not in fresh and self._data(node)]
         mine = [node for node in self.masters if node.name in fresh]
+        if not mine:
+            return {}
+        others = [node for node in self.masters if node.name not in fresh and node.exists]
+        keepers = [node for node in others if self._data(node)]
         lost = [node for node in mine if not self._data(node)] if keepers else []
         if not lost:
             return {}

@@ -44,6 +44,8 @@ class DoubleEngine:
     members: dict[str, str] = field(default_factory=dict)
     """Of the cluster: id → name of the node."""
     quorum: bool = True
+    missing: set[str] = field(default_factory=set)
+    """Whose container is not there."""
     log: list[str] = field(default_factory=list)
     files: dict[str, dict[str, File]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -67,8 +69,13 @@ class DoubleEngine:
         self.files.setdefault(name, {}).update({file.path: file for file in files})
         self.note(f"files {name}")
 
+    def owner(self, container: str) -> str | None:
+        return None if self.name(container) in self.missing else self.lab
+
     def has(self, container: str, path: str) -> bool:
         assert path.endswith("/member/wal")
+        if self.name(container) in self.missing:
+            raise EngineError("No such container")
         return self.name(container) in self.data
 
     def inspect(self, container: str) -> dict[str, Any]:
@@ -233,6 +240,17 @@ def test_a_disk_that_was_kept_is_left_alone(
     engine.running = engine.data = set(MASTERS)
     boot(topology, engine, monkeypatch, first=["m2"])
     assert not [row for row in engine.log if "remove" in row]
+
+
+@pytest.mark.parametrize("alone", ["w3", "m2"])
+def test_another_master_may_have_no_container(
+    topology: Topology, engine: DoubleEngine, monkeypatch: pytest.MonkeyPatch, alone: str
+) -> None:
+    """`start LAB NODE` makes that node alone."""
+    engine.members = {"1": "m", "2": "m2", "3": "m3"}
+    engine.data = engine.running = {"m3"}
+    engine.missing = {"m"}
+    assert boot(topology, engine, monkeypatch, first=[alone]) == [alone]
 
 
 @pytest.mark.parametrize("name", ["k3s", "upstream"])
