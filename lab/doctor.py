@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import gzip
-import os
-import platform
 import resource
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lab import components, data, desired, engine, host, images, k3s_release, privilege, versions
 from lab.errors import LabError
+from lab.kernel import FEATURES, Feature, feature
 from lab.spec import Observed
 from lab.topology import loader
 
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
     from lab.engine import Engine
     from lab.topology.model import Topology
 
-Feature = Literal["there", "loadable", "lacking", "unknown"]
 MIB, GIB = 1024**2, 1024**3
 MIN_API = (1, 41)  # Docker 20.10: the first with private cgroup namespaces
 INOTIFY = {"max_user_instances": 512, "max_user_watches": 524288}
@@ -35,9 +31,6 @@ OPEN_FILES = 20000
 MASTER_BYTES, WORKER_BYTES, SPARE_BYTES = 600 * MIB, 150 * MIB, 512 * MIB  # an idle lab: up to 570 a master, 110 a worker
 BUILD_BYTES, NODE_BYTES = 6 * GIB, 512 * MIB
 NODE_IMAGES = ("halab/upstream:", "halab/k3s:")
-# Feature → the kernel's option. nf_tables, as the nodes' iptables is Debian's, which speaks that.
-FEATURES = "vxlan bridge br_netfilter veth overlay nf_tables".split()
-OPTIONS = dict(zip(FEATURES, "VXLAN BRIDGE BRIDGE_NETFILTER VETH OVERLAY_FS NF_TABLES".split(), strict=True))
 TOOLS = {"gcc": "", "debootstrap": "/usr/sbin/debootstrap", "go": "/usr/local/go/bin/go"}  # where PATH may not lead
 HELPER_AGE = timedelta(minutes=10)  # a younger one may belong to a halab that works right now: none lives longer than 300 s
 
@@ -61,10 +54,12 @@ def examine(topology: Topology | None = None) -> tuple[Finding, ...]:
         try:
             connected = engine.connect()
             info = connected.info()
-            found = [*_engine(connected, info, wanted), *(_host() if local(info) else [])]
+            found = [*_engine(connected, info, wanted), *(_host() if connected.local else [])]
         except LabError as error:
-            startable = local({}) and (there("dockerd", "/usr/sbin/dockerd") or there("apt-get"))
-            found = [no_engine(error, startable=startable), *_port(wanted, Observed(lab="")), *(_host() if local({}) else [])]
+            ours = engine.startable()
+            startable = ours and (there("dockerd", "/usr/sbin/dockerd") or there("apt-get"))
+            found = [no_engine(error, startable=startable), *_port(wanted, Observed(lab=""))]
+            found += _host() if ours else []
         return (*found, *sources.result(), build_tools())
 
 
@@ -82,21 +77,15 @@ def there(program: str, place: str = "") -> bool:
     return bool(shutil.which(program) or shutil.which(place))
 
 
-def local(info: dict[str, Any]) -> bool:
-    """Tell whether the engine uses this machine's own kernel and disk."""
-    near = os.environ.get("DOCKER_HOST", "unix://").startswith("unix://")
-    return near and platform.system() == "Linux" and "Docker Desktop" not in str(info.get("OperatingSystem", ""))
-
-
 def no_engine(error: LabError, *, startable: bool) -> Finding:
     """Judge an engine that gives no answer. One that refuses this user runs already: there is nothing to start."""
     return Finding("engine", "failed", error.message, error.hint, fixable=startable and "permission denied" not in error.message)
 
 
 def _engine(connected: Engine, info: dict[str, Any], topology: Topology) -> list[Finding]:
-    near, ours = local(info), connected.images()
+    near, ours = connected.local, connected.images()
     looks: dict[str, Callable[[], list[Finding]]] = {
-        "engine": lambda: [version(info), *way(info)],
+        "engine": lambda: [version(info), *unfit(info), *way(info)],
         "privilege": lambda: [privileges(full=privilege.privileged(connected, min(ours)) if ours else None)],
         "memory": lambda: [memory(int(info.get("MemTotal", 0)), _available() if near else 0, topology)],
         "disk": lambda: _disk(info, topology, built=any(tag.startswith(NODE_IMAGES) for tag in ours)) if near else [],
@@ -114,6 +103,12 @@ def version(info: dict[str, Any]) -> Finding:
     if tuple(int(part) for part in api.split(".")) < MIN_API:
         return Finding("engine", "failed", f"{seen}: too old", "halab needs Docker 20.10 or newer")
     return Finding("engine", "ok", seen)
+
+
+def unfit(info: dict[str, Any]) -> list[Finding]:
+    """Judge whether the engine can give nodes what they need; `start` refuses one that cannot."""
+    why, remedy = privilege.unfit(info)
+    return [Finding("rights", "failed", why, remedy)] if why else []
 
 
 def way(info: dict[str, Any]) -> list[Finding]:
@@ -209,7 +204,9 @@ def leftovers(found: Collection[str]) -> Finding:
 
 def _host() -> list[Finding]:
     found = _guarded("inotify", lambda: [watches(name) for name in INOTIFY])
-    return [*found, open_files(*resource.getrlimit(resource.RLIMIT_NOFILE)), kernel({name: feature(name) for name in FEATURES})]
+    features = {name: feature(name) for name in FEATURES}
+    limit = open_files(*resource.getrlimit(resource.RLIMIT_NOFILE))
+    return [*found, limit, kernel(features), bridge(features["br_netfilter"])]
 
 
 def open_files(soft: int, hard: int) -> Finding:
@@ -233,38 +230,23 @@ def inotify(name: str, value: int, least: int) -> Finding:
     return Finding(f"fs.inotify.{name}", "warning", f"{value}, {least} are needed for six nodes", remedy, fixable=True)
 
 
-def feature(name: str, root: Path = Path("/"), release: str = platform.release()) -> Feature:
-    """Tell whether the kernel has a feature, without loading anything."""
-    folder, option = root / "lib/modules" / release, f"CONFIG_{OPTIONS[name]}"
-    builtin, modules = (_text(folder / file).replace("-", "_") for file in ("modules.builtin", "modules.dep"))
-    config = (_text(root / "proc/config.gz") or _text(root / f"boot/config-{release}")).splitlines()
-    sign = "proc/sys/net/bridge/bridge-nf-call-iptables" if name == "br_netfilter" else f"sys/module/{name}"
-    known = (root / sign).exists() or name in _text(root / "proc/filesystems").split()
-    if known or f"/{name}.ko" in builtin or f"{option}=y" in config:
-        return "there"
-    if f"/{name}.ko" in modules:
-        return "loadable"
-    # "=m" without a list of modules: they are somewhere that cannot be seen from here (a container has none).
-    return "lacking" if modules or (config and f"{option}=m" not in config) else "unknown"
-
-
-def _text(path: Path) -> str:
-    """Give a file's text, unpacked; empty where it cannot be read."""
-    with contextlib.suppress(OSError):
-        return (gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()).decode(errors="replace")
-    return ""
-
-
 def kernel(features: dict[str, Feature]) -> Finding:
-    """Judge the kernel's features. Modules are loaded when first used, but for br_netfilter, which nobody asks for by name."""
+    """Judge the kernel's features. Modules are loaded when first used, but for br_netfilter."""
     by = {state: " ".join(name for name, found in features.items() if found == state) for state in features.values()}
     if "lacking" in by:
         return Finding("kernel", "failed", f"lacks {by['lacking']}", "take a kernel with it (Ubuntu: linux-modules-extra)")
     if "unknown" in by:
         return Finding("kernel", "warning", f"not found: {by['unknown']}", f"try `sudo modprobe -a {by['unknown']}`")
-    if features.get("br_netfilter") == "loadable":
-        return Finding("kernel", "warning", "br_netfilter is not loaded; services need it", "`sudo modprobe br_netfilter`")
     return Finding("kernel", "ok", ", ".join(features))
+
+
+def bridge(feature: Feature) -> Finding:
+    """Judge br_netfilter, which nobody asks for; `start` loads it, too, where it can."""
+    if feature == "there":
+        return Finding("br_netfilter", "ok", "rules see bridged packets")
+    remedy = f"`halab doctor --fix` as root, or: {privilege.BRIDGE_REMEDY}"
+    seen = "not loaded; without it Services lose the answers of pods on the asker's node"
+    return Finding("br_netfilter", "warning", seen, remedy, fixable=feature == "loadable")
 
 
 def _sources() -> list[Finding]:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import doctor, engine
+from lab import doctor, engine, kernel
 from lab.errors import ApplyError, LabError
 
 if TYPE_CHECKING:
@@ -24,7 +24,10 @@ INCLUDES = Path("/usr/include/stdlib.h")
 SYSTEMD = Path("/run/systemd/system")
 LOG = Path("/var/log/dockerd.log")
 ENGINE_WAIT_S = 60
-AS_ROOT = {"engine", "build tools", *(f"fs.inotify.{name}" for name in doctor.INOTIFY)}
+MODULES_LOAD = Path("/etc/modules-load.d/halab.conf")
+"""What systemd, and OpenRC, load at each boot (modules-load.d(5))."""
+LIMITS = {f"fs.inotify.{name}" for name in doctor.INOTIFY}
+AS_ROOT = {"engine", "build tools", "br_netfilter", *LIMITS}
 """Findings that only root can do something about."""
 
 
@@ -87,10 +90,25 @@ def _one(finding: Finding, tell: Tell, execute: Execute, detach: Detach) -> Find
         return doctor.build_tools()
     if finding.name == "left-overs":
         return _remove_helpers(tell)
+    if finding.name == "br_netfilter":
+        return _bridge(tell, execute)
     limit = finding.name.removeprefix("fs.inotify.")
     tell(f"setting fs.inotify.{limit} to {doctor.INOTIFY[limit]}")
     execute(["sysctl", "-q", "-w", f"fs.inotify.{limit}={doctor.INOTIFY[limit]}"])
     return doctor.watches(limit)
+
+
+def _bridge(tell: Tell, execute: Execute) -> Finding:
+    """Load br_netfilter, now and at each boot."""
+    tell(f"loading br_netfilter, and at each boot ({MODULES_LOAD})")
+    execute(["modprobe", "br_netfilter"])
+    try:
+        MODULES_LOAD.parent.mkdir(exist_ok=True)
+        why = "# Kubernetes' rules must see bridged packets (halab doctor --fix)."
+        MODULES_LOAD.write_text(f"{why}\nbr_netfilter\n")
+    except OSError as error:
+        raise LabError(f"br_netfilter is loaded, but not for the next boot: {error}") from error
+    return doctor.bridge(kernel.feature("br_netfilter"))
 
 
 def _lacks(program: str) -> bool:

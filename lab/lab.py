@@ -9,16 +9,15 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab import choose, data, desired, distributions, host, plan, roles, vault
+from lab import choose, data, desired, distributions, host, plan, privilege, roles, vault
 from lab.apply import Applier
 from lab.enable import Enabler
 from lab.errors import InputError, LabError
-from lab.images import Builder, Sources, architecture, tags
+from lab.images import Builder, sources, tags
 from lab.kube import Cluster
 from lab.locks import exclusive
 from lab.node import NodeHandle
 from lab.plan import Action, Plan
-from lab.privilege import privileged
 from lab.ready import Readiness, await_joined
 from lab.reporter import Silent
 from lab.spec import LABEL_DISTRIBUTION, LABEL_NODE
@@ -35,18 +34,6 @@ if TYPE_CHECKING:
 
 START_TIMEOUT_S = 300
 """A 3m3w lab is ready in some 25 s on two cores; ten times that is a machine in trouble, and CI must not hang on it."""
-
-
-def sources(topology: Topology | None = None) -> Sources:
-    """Give where images come from, with the user's own files where a topology names them."""
-    own = topology.images if topology else None
-    return Sources(
-        folder=data.shipped("images"),
-        cache=data.cache(),
-        arch=architecture(),
-        k3s_binary=own.k3s_binary if own else "",
-        k3s_images=own.k3s_images if own else "",
-    )
 
 
 def find(engine: Engine, name: str = "", reporter: Reporter | None = None) -> Lab:
@@ -104,7 +91,7 @@ class Lab:
     def preview(self, forced: str = "") -> Plan:
         """Give the plan that `start` would carry out; builds and changes nothing."""
         observed = self.observe()
-        builder = Builder(self.engine, sources(self.topology), self.reporter)
+        builder = Builder(self.engine, sources(self.engine, self.topology), self.reporter)
         likely = choose.likely(self.topology.kubernetes.distributions, builder, forced or self._name_of(observed))
         wanted = self._desired(likely, observed)
         self._check(wanted, observed)
@@ -116,11 +103,12 @@ class Lab:
         Raises InputError before anything is made, ApplyError or WaitTimeout afterwards. ^C takes back what this run made.
         """
         with exclusive(self.name, self.reporter):
+            privilege.require_fit(self.engine)
             observed = self.observe()
             host.check_subnets(self.topology, self.engine, observed.networks)
             if few := host.few_watches(len(self.topology.nodes)):
                 self.reporter.say(self.name, few)
-            builder = Builder(self.engine, sources(self.topology), self.reporter)
+            builder = Builder(self.engine, sources(self.engine, self.topology), self.reporter)
             known = self._name_of(observed)
             if forced and known and forced != known:
                 raise InputError(f"lab {self.name} runs {known}, not {forced}", f"`halab destroy {self.name}` first")
@@ -142,7 +130,8 @@ class Lab:
         balancer = observed.container(self.topology.loadbalancer.name)
         held = (balancer.ports.get(KUBERNETES_PORT) if balancer else None) or (self._held_port(balancer.name) if balancer else 0)
         port = held or host.free_port(self.topology.loadbalancer.host_port)
-        return desired.desired(self.topology, distribution, tags(sources(self.topology)), port)
+        known = tags(sources(self.engine, self.topology))
+        return desired.desired(self.topology, distribution, known, port)
 
     def _held_port(self, container: str) -> int:
         """Give the port that a stopped balancer will be published on."""
@@ -185,10 +174,16 @@ class Lab:
 
     def _make(self, steps: Plan, wanted: Desired, applier: Applier) -> Secrets:
         """Make what is missing, boot nothing; gives the lab's secrets, made new with the lab."""
-        image = wanted.containers[-1].image
-        applier.make(Plan(steps.of(Action.CREATE_NETWORK, Action.CREATE_VOLUME)), wanted, privileged=True)
+        # By the image of one of its own nodes, if it has any: the lab may be older than this halab.
+        own = (found.image for found in self.observe().containers if found.image)
+        image = next(own, wanted.containers[-1].image)
+        full = privilege.privileged(self.engine, image)
+        if not steps.empty:
+            privilege.require_bridge(self.engine, image, privileged=full)
+        before = Plan(steps.of(Action.CREATE_NETWORK, Action.CREATE_VOLUME))
+        applier.make(before, wanted, privileged=full)
         keys = vault.ensure(self.engine, self.name, image)
-        applier.make(Plan(steps.of(Action.CREATE)), wanted, privileged=privileged(self.engine, image))
+        applier.make(Plan(steps.of(Action.CREATE)), wanted, privileged=full)
         return keys
 
     def _boot(self, steps: Plan, distribution: Distribution, keys: Secrets, applier: Applier) -> None:
@@ -242,7 +237,7 @@ class Lab:
 
     def builder(self) -> Builder:
         """Give what makes this lab's images."""
-        return Builder(self.engine, sources(self.topology), self.reporter)
+        return Builder(self.engine, sources(self.engine, self.topology), self.reporter)
 
     # --- stop, destroy ---
 

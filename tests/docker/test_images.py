@@ -12,6 +12,7 @@ import pytest
 from lab import data, desired, distributions, nginx, pacemaker, roles, versions
 from lab.distributions import HealthCheck
 from lab.engine import COMMON, SOCKET_INSIDE
+from lab.engine.privileges import PRIVILEGED
 from lab.pki import new_secrets
 from lab.spec import File, unit_links
 
@@ -57,7 +58,11 @@ def test_nothing_is_mounted_or_laid_down_behind_a_symbolic_link(
     spec = next(spec for spec in wanted.containers if spec.hostname == node)
     described = ground.topology.node(node)
     files = roles.find(described.role).files(ground.topology, described, secrets, upstream)
-    mounts = {*COMMON["tmpfs"], *spec.volumes.values(), *([SOCKET_INSIDE] if spec.engine_socket else [])}
+    mounts = {*COMMON["tmpfs"], *spec.volumes.values()}
+    if spec.engine_socket:
+        mounts.add(SOCKET_INSIDE)
+    if spec.machine:
+        mounts |= {mount["Target"] for mount in PRIVILEGED["mounts"]}
     places = sorted({*mounts, *(file.path.rsplit("/", 1)[0] for file in files)})
     look = 'for path; do [ "$(realpath -m "$path")" = "$path" ] || echo "$path"; done'
     # The image of the controllers has no systemd; the others are asked as machines.

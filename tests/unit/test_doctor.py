@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from lab import components, doctor, doctor_fix, engine, host, privilege
-from lab.doctor import FEATURES, GIB, MIB, Finding
+from lab import components, doctor, doctor_fix, engine, host, kernel, privilege
+from lab.doctor import GIB, MIB, Finding
 from lab.errors import ApplyError, EngineError, InputError, LabError
+from lab.kernel import FEATURES
 from lab.spec import Observed, ObservedContainer
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Machine:
         self.networks, self.port, self.told = subnets or {}, port, INFO
         self.removed: list[str] = []
         self.sick = False
+        self.local = True
 
     def info(self) -> dict[str, object]:
         return self.told
@@ -75,9 +77,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(host, "routes", dict)
     monkeypatch.setattr(host, "free_port", lambda wanted: wanted)
     monkeypatch.setattr(components, "reachable", lambda _: True)
-    monkeypatch.setattr(doctor.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(engine, "startable", lambda: True)
     monkeypatch.setattr(doctor, "_available", lambda: 12 * GIB)
-    monkeypatch.delenv("DOCKER_HOST", raising=False)
     return made
 
 
@@ -129,7 +130,9 @@ CASES = {
     "no gcc, no apt": (lambda _: doctor.tools(["gcc"], apt=False), "warning", "not here: gcc;", "install them"),
     "kernel": (lambda _: doctor.kernel(dict.fromkeys(FEATURES, "there")), "ok", "vxlan", ""),
     "modules": (lambda _: doctor.kernel({"vxlan": "loadable", "br_netfilter": "there"}), "ok", "vxlan", ""),
-    "br_netfilter": (lambda _: doctor.kernel({"br_netfilter": "loadable"}), "warning", "not loaded", "modprobe br_netfilter"),
+    "bridge": (lambda _: doctor.bridge("there"), "ok", "bridged packets", ""),
+    "no bridge": (lambda _: doctor.bridge("loadable"), "warning", "not loaded", "modprobe br_"),
+    "bridge unknown": (lambda _: doctor.bridge("unknown"), "warning", "not loaded", "modules-load"),
     "kernel unknown": (lambda _: doctor.kernel(dict.fromkeys(("veth", "vxlan"), "unknown")), "warning", "veth", "-a veth vxlan"),
     "kernel lacks": (lambda _: doctor.kernel({"vxlan": "lacking", "veth": "unknown"}), "failed", "lacks vxlan", "kernel"),
 }
@@ -174,6 +177,8 @@ def write(root: Path, files: dict[str, str]) -> None:
         ("vxlan", {"sys/module/vxlan/refcnt": "1"}, "there"),
         ("overlay", {"proc/filesystems": "nodev\ttmpfs\nnodev\toverlay\n"}, "there"),
         ("br_netfilter", {"proc/sys/net/bridge/bridge-nf-call-iptables": "1"}, "there"),
+        ("br_netfilter", {"sys/module/br_netfilter/refcnt": "0"}, "there"),
+        ("br_netfilter", {"lib/modules/6.1/modules.dep": "net/br_netfilter.ko.xz:\n"}, "loadable"),
         ("veth", {"lib/modules/6.1/modules.builtin": "kernel/drivers/net/veth.ko\n"}, "there"),
         ("veth", {"proc/config.gz": "CONFIG_VETH=y\n"}, "there"),
         ("nf_tables", {"boot/config-6.1": "CONFIG_NF_TABLES=y\n"}, "there"),
@@ -187,7 +192,7 @@ def write(root: Path, files: dict[str, str]) -> None:
 )
 def test_kernel_features_are_found_without_loading(tmp_path: Path, name: str, files: dict[str, str], found: str) -> None:
     write(tmp_path, files)
-    assert doctor.feature(name, tmp_path, "6.1") == found
+    assert kernel.feature(name, tmp_path, "6.1") == found
 
 
 def test_a_healthy_machine_is_examined(machine: Machine) -> None:
@@ -220,14 +225,22 @@ def test_what_cannot_be_looked_at_hides_nothing_else(machine: Machine, monkeypat
 
 @pytest.mark.parametrize("sign", ["desktop", "remote"])
 def test_an_engine_elsewhere_is_not_judged_by_this_machine(machine: Machine, monkeypatch: pytest.MonkeyPatch, sign: str) -> None:
+    machine.local = False
     if sign == "desktop":
         machine.told = DESKTOP
-    else:
-        monkeypatch.setenv("DOCKER_HOST", "tcp://elsewhere:2376")
     found = by_name(doctor.examine())
     assert not {"disk", "kernel", "open files", "inotify"} & set(found)
     assert "16.0 GiB free" in found["memory"].seen
     assert ("addresses" in found) == (sign == "desktop")
+
+
+def test_an_engine_that_cannot_give_what_nodes_need_fails(machine: Machine) -> None:
+    assert "rights" not in by_name(doctor.examine())
+    machine.told = {**INFO, "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"]}
+    found = by_name(doctor.examine())["rights"]
+    assert (found.state, found.fixable) == ("failed", False)
+    assert "rootless" in found.seen
+    assert found.remedy
 
 
 def test_a_lab_does_not_collide_with_itself(machine: Machine, monkeypatch: pytest.MonkeyPatch, topology: Topology) -> None:
@@ -271,7 +284,13 @@ class Bench:
         self.code: int | None = None
         self.fails: set[str] = set()
         self.log, self.systemd = tmp_path / "dockerd.log", tmp_path / "systemd"
-        for name, path in {"LOG": self.log, "SYSTEMD": self.systemd, "INCLUDES": tmp_path / "stdlib.h"}.items():
+        self.load = tmp_path / "modules-load.d" / "halab.conf"
+        for name, path in {
+            "LOG": self.log,
+            "SYSTEMD": self.systemd,
+            "INCLUDES": tmp_path / "stdlib.h",
+            "MODULES_LOAD": self.load,
+        }.items():
             monkeypatch.setattr(doctor_fix, name, path)
         monkeypatch.setattr(doctor_fix, "ENGINE_WAIT_S", 0.01)
         monkeypatch.setattr(doctor_fix, "answers", lambda: self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
@@ -356,6 +375,23 @@ def test_fix_sets_limits(bench: Bench) -> None:
     assert bench.commands == [["sysctl", "-q", "-w", "fs.inotify.max_user_watches=524288"]]
     assert bench.told == ["setting fs.inotify.max_user_watches to 524288"]
     assert after[0].state == "ok"
+
+
+def test_fix_loads_br_netfilter_now_and_at_each_boot(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "bridged", lambda _: ["modprobe", "br_netfilter"] in bench.commands)
+    after = bench.fix("br_netfilter")
+    assert bench.commands == [["modprobe", "br_netfilter"]]
+    assert bench.load.read_text().splitlines()[-1] == "br_netfilter"
+    assert after[0].state == "ok"
+    assert "at each boot" in bench.told[0]
+
+
+def test_fix_says_so_where_the_next_boot_will_not_load_it(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "modules-load.d").touch()  # no folder
+    with pytest.raises(LabError, match="not for the next boot"):
+        bench.fix("br_netfilter")
 
 
 def test_fix_removes_old_helpers_only(bench: Bench, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
