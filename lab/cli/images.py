@@ -94,7 +94,7 @@ def save_command(file: Path) -> None:
     part = file.with_name(f".{file.name}.part")
     try:
         with part.open("wb") as target:
-            for chunk in builder.engine.save(wanted):
+            for chunk in builder.engine.save(wanted, builder.sources.arch):
                 target.write(chunk)
         part.replace(file)
     except OSError as error:

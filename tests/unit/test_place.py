@@ -161,6 +161,19 @@ def test_images_are_for_the_engines_architecture(
         sources(connected(server))
 
 
+def asked_for(server: ServerDouble, version: str) -> str:
+    list(connected(server, version).save(["halab/a:1", "halab/b:1"], "arm64"))
+    return server.asked[-1]
+
+
+def test_images_are_saved_for_one_platform_where_the_engine_can(server: ServerDouble) -> None:
+    platform_ = json.dumps({"os": "linux", "architecture": "arm64"})
+    names = ["halab/a:1", "halab/b:1"]
+    wanted = {"names": names, "platform": [platform_]}
+    assert asked_for(server, "1.48") == f"GET images/get {json.dumps(wanted)}"
+    assert asked_for(server, "1.47") == f"GET images/get {json.dumps({'names': names})}"
+
+
 # --- what containers get ---
 
 
