@@ -71,7 +71,7 @@ def make_rootfs(builder: Builder) -> None:
 def _debootstrap(builder: Builder, tag: str, reason: str) -> None:
     tool = shutil.which("debootstrap") or shutil.which("/usr/sbin/debootstrap")
     if tool is None or os.geteuid() != 0:
-        hint = "connect to the Internet; or, on Debian/Ubuntu as root, `apt-get install debootstrap` (`halab doctor --fix` does it)"
+        hint = "connect to the Internet; or, on Debian as root, `apt-get install debootstrap`"
         raise ImageError(f"no Debian to build on: {reason}", hint)
     with tempfile.TemporaryDirectory(dir=builder.sources.cache) as folder:
         root = Path(folder) / "root"

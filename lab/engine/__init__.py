@@ -13,10 +13,10 @@ import docker
 import docker.errors
 from docker.types import EndpointConfig, IPAMConfig, IPAMPool
 
+from lab.engine.about import AboutCalls, address, startable
 from lab.engine.agents import AgentCalls, Conversation
 from lab.engine.archive import pack, unpack
 from lab.engine.images import ImageCalls
-from lab.engine.place import PlaceCalls, address, startable
 from lab.engine.power import PowerCalls
 from lab.engine.privileges import (
     CAPABILITIES,
@@ -71,7 +71,7 @@ def connect() -> Engine:
     return Engine(client)
 
 
-class Engine(AgentCalls, ImageCalls, PlaceCalls, PowerCalls, RunCalls):
+class Engine(AgentCalls, ImageCalls, AboutCalls, PowerCalls, RunCalls):
     """Docker's API in the words of a lab."""
 
     def __init__(self, client: docker.DockerClient) -> None:

@@ -9,14 +9,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "lab"
 FLOORS = {
-    0: "errors spec plan desired pki pacemaker nginx kubeunits k3s_config k3s_keys k3s_release reporter topology data history milestones samples "
+    0: "finding "
+    "errors spec plan desired pki pacemaker nginx kubeunits k3s_config k3s_keys k3s_release reporter topology data history milestones samples "
     "expectations",
     1: "kernel "
     "engine node kube wait fetch components images imagework k3s_image versions podimages "
     "addonrecord addonneeds privilege vault locks host "
     "kubeconfig runs journals membership cibaudit",
     2: "roles distributions addons helm faults probes checkers phases report",
-    3: "lab apply ready enable bundles choose doctor doctor_fix status targets chaos power scenario verify trials probing probe_target listening "
+    3: "doctor_host "
+    "lab apply ready enable bundles choose doctor doctor_fix status targets chaos power scenario verify trials probing probe_target listening "
     "cephtrial rehearsal",
     4: "cli __main__ __init__",
 }

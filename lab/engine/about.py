@@ -31,7 +31,7 @@ def startable() -> bool:
     return platform.system() == "Linux" and address().startswith("unix://")
 
 
-class PlaceCalls:
+class AboutCalls:
     """What tells where the engine is; a part of Engine."""
 
     _api: Any

@@ -14,7 +14,7 @@ import docker
 import pytest
 
 from lab import data, kernel, privilege
-from lab.engine import Engine, place
+from lab.engine import Engine, about
 from lab.engine.privileges import MODULES, SOCKET, SOCKET_INSIDE
 from lab.errors import EngineError, ImageError
 from lab.images import architecture, sources
@@ -139,14 +139,14 @@ def test_the_address_is_the_environments_else_the_contexts(
 ) -> None:
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     monkeypatch.delenv("DOCKER_CONTEXT", raising=False)
-    monkeypatch.setattr(place.ContextAPI, "kwargs_from_context", lambda **_: {})
-    assert place.address() == f"unix://{SOCKET}"
+    monkeypatch.setattr(about.ContextAPI, "kwargs_from_context", lambda **_: {})
+    assert about.address() == f"unix://{SOCKET}"
     monkeypatch.setattr(
-        place.ContextAPI, "kwargs_from_context", lambda **_: {"base_url": "ssh://far"}
+        about.ContextAPI, "kwargs_from_context", lambda **_: {"base_url": "ssh://far"}
     )
-    assert (place.address(), place.startable()) == ("ssh://far", False)
+    assert (about.address(), about.startable()) == ("ssh://far", False)
     monkeypatch.setenv("DOCKER_HOST", "unix:///x.sock")
-    assert place.address() == "unix:///x.sock"
+    assert about.address() == "unix:///x.sock"
 
 
 def test_images_are_for_the_engines_architecture(
