@@ -48,6 +48,12 @@ def test_an_image_is_a_machine(machine: Make, word: str) -> None:
     assert node.get_wrapped_container().attrs["State"]["ExitCode"] != 137  # it shut down, nobody had to kill it
 
 
+def test_a_nodes_rules_see_bridged_packets(machine: Make) -> None:
+    """Else Services lose the answers of pods on the asker's own node."""
+    node = machine("node")
+    assert node.run("cat", "/proc/sys/net/bridge/bridge-nf-call-iptables") == (0, "1\n")
+
+
 @pytest.mark.parametrize("node", ["m", "w1", "lb", "bmc"])
 def test_nothing_is_mounted_or_laid_down_behind_a_symbolic_link(
     machine: Make, ground: Ground, node: str
