@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab import roles, vault
+from lab import privilege, roles, vault
 from lab.errors import EngineError
 from lab.node import NodeHandle
 from lab.plan import Action, Plan
-from lab.privilege import privileged
 from lab.ready import await_admitting
 from lab.rejoin import Rejoin
 
@@ -37,12 +36,23 @@ class Boot:
         """Give a node of the lab."""
         return NodeHandle(self.engine, self.topology.name, self.topology.node(name))
 
+    def require_bridge(self, wanted: Desired) -> None:
+        """Raise EngineError where the kernel's rules cannot be made to see bridged packets."""
+        image = self._image(wanted)
+        able = privilege.privileged(self.engine, image)
+        privilege.require_bridge(self.engine, image, privileged=able)
+
+    def _image(self, wanted: Desired) -> str:
+        """Return what helpers run: an image of the lab's own, which may be older than this halab."""
+        found = self.engine.observe(self.topology.name).containers
+        return next((own.image for own in found if own.image), wanted.containers[-1].image)
+
     def make(self, steps: Plan, wanted: Desired) -> Secrets:
         """Make what is missing on the lab's networks, boot nothing; give the lab's secrets."""
-        image = wanted.containers[-1].image
+        image = self._image(wanted)
         self.applier.make(Plan(steps.of(Action.CREATE_VOLUME)), wanted, privileged=True)
         keys = vault.ensure(self.engine, self.topology.name, image)
-        able = privileged(self.engine, image)
+        able = privilege.privileged(self.engine, image)
         self.applier.make(Plan(steps.of(Action.CREATE)), wanted, privileged=able)
         return keys
 

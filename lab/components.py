@@ -6,6 +6,7 @@ Each is kept in the cache under component, version and architecture; which way i
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -119,33 +120,77 @@ def _download(component: Component, home: Path, cache: Path, arch: str) -> None:
 
 
 def _build(component: Component, home: Path, cache: Path, images: Path, arch: str) -> None:
+    """Build with Go alone: no C compiler is needed, so any machine builds for any other."""
     go = find_go(cache)
-    if component.cgo and shutil.which("gcc") is None:
-        raise ImageError(f"building {component.name} needs a C compiler", "install gcc (Debian, Ubuntu: `apt-get install gcc libc6-dev`)")
-    flags = ["-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {component.expand(component.ldflags, arch)}".strip()]
-    environment = {**os.environ, "CGO_ENABLED": "1" if component.cgo else "0", "GOOS": "linux", "GOARCH": arch, "GOFLAGS": "-mod=mod"}
-    if component.directory:
-        with tempfile.TemporaryDirectory() as copy:  # an installed halab's files may be read-only, and `go` touches go.mod
-            source = Path(shutil.copytree(images / component.directory, Path(copy) / "src"))
-            for name, package in component.binaries.items():
-                # A path with a dot in its first word is another module's, which ours requires.
-                target = package if "." in package.split("/")[0][1:] else f"./{package}"
-                _go([go, "build", *flags, "-o", str(home / name), target], source, environment, component)
-            if component.files:
-                _go([go, "mod", "download", component.module], source, environment, component)
-                module = _go([go, "list", "-m", "-f", "{{.Dir}}", component.module], source, environment, component).strip()
-                for name, place in component.files.items():
-                    shutil.copyfile(Path(module) / place, home / name)  # the module's own are read-only
-        return
+    ldflags = f"-s -w {component.expand(component.ldflags, arch)}".strip()
+    flags = ["-trimpath", "-buildvcs=false", "-ldflags", ldflags]
+    target = {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": arch, "GOFLAGS": "-mod=mod"}
+    environment = {**os.environ, **target}
     with tempfile.TemporaryDirectory() as path:
-        modules = subprocess.run([go, "env", "GOMODCACHE"], capture_output=True, text=True, check=True).stdout.strip()
-        # A GOPATH of its own: `go install` puts binaries for another machine into bin/<os>_<arch> and refuses GOBIN then.
-        environment |= {"GOPATH": path, "GOMODCACHE": modules}
-        packages = [f"{component.module}/{package}".removesuffix("/.") + f"@{component.version}" for package in component.binaries.values()]
-        _go([go, "install", *flags, *packages], Path(path), environment, component)
-        built = {file.name: file for file in (Path(path) / "bin").rglob("*") if file.is_file()}
-        for name in component.binaries:
-            shutil.move(built[name], home / name)
+        if component.directory or component.blank:
+            source = Path(path) / "src"
+            if component.directory:  # a copy: halab may be read-only, and `go` touches go.mod
+                shutil.copytree(images / component.directory, source)
+            else:
+                _blanked(go, component, source, environment)
+            _from_source(go, component, source, home, flags, environment)
+        else:
+            _installed(go, component, Path(path), home, flags, environment)
+
+
+def _from_source(
+    go: str,
+    component: Component,
+    source: Path,
+    home: Path,
+    flags: list[str],
+    environment: dict[str, str],
+) -> None:
+    for name, package in component.binaries.items():
+        # A path with a dot in its first word is another module's, which ours requires.
+        target = package if "." in package.split("/")[0][1:] else f"./{package}"
+        _go([go, "build", *flags, "-o", str(home / name), target], source, environment, component)
+    if component.files:
+        _go([go, "mod", "download", component.module], source, environment, component)
+        asked = [go, "list", "-m", "-f", "{{.Dir}}", component.module]
+        module = _go(asked, source, environment, component).strip()
+        for name, place in component.files.items():
+            shutil.copyfile(Path(module) / place, home / name)  # the module's own are read-only
+
+
+def _blanked(go: str, component: Component, source: Path, environment: dict[str, str]) -> None:
+    """Copy a module, with some packages left empty: those that are imported and not called."""
+    named = f"{component.module}@{component.version}"
+    asked = [go, "mod", "download", "-json", named]
+    module = Path(json.loads(_go(asked, source.parent, environment, component))["Dir"])
+    shutil.copytree(module, source, copy_function=shutil.copyfile)  # the module's own are read-only
+    for folder in (source, *(path for path in source.rglob("*") if path.is_dir())):
+        folder.chmod(0o755)
+    for package in component.blank:
+        shutil.rmtree(source / package)
+        (source / package).mkdir()
+        (source / package / "blank.go").write_text(f"package {Path(package).name}\n")
+
+
+def _installed(
+    go: str,
+    component: Component,
+    path: Path,
+    home: Path,
+    flags: list[str],
+    environment: dict[str, str],
+) -> None:
+    asked = [go, "env", "GOMODCACHE"]
+    modules = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    # A GOPATH of its own: `go install` puts binaries for another machine into bin/<os>_<arch> and
+    # refuses GOBIN then.
+    environment = {**environment, "GOPATH": str(path), "GOMODCACHE": modules}
+    named = [f"{component.module}/{package}" for package in component.binaries.values()]
+    packages = [f"{name.removesuffix('/.')}@{component.version}" for name in named]
+    _go([go, "install", *flags, *packages], path, environment, component)
+    built = {file.name: file for file in (path / "bin").rglob("*") if file.is_file()}
+    for name in component.binaries:
+        shutil.move(built[name], home / name)
 
 
 def _go(argv: list[str], folder: Path, environment: dict[str, str], component: Component) -> str:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
-import os
-import platform
-import resource
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from lab import components, data, desired, doctor_wire, engine, host, images, k3s_release, privilege, versions
+from lab import (
+    components,
+    data,
+    desired,
+    doctor_host,
+    engine,
+    host,
+    images,
+    k3s_release,
+    privilege,
+    versions,
+)
 from lab.errors import LabError
+from lab.finding import Finding
 from lab.spec import Observed
 from lab.topology import loader
 
@@ -26,46 +33,56 @@ if TYPE_CHECKING:
     from lab.engine import Engine
     from lab.topology.model import Topology
 
-Feature = Literal["there", "loadable", "lacking", "unknown"]
 MIB, GIB = 1024**2, 1024**3
 MIN_API = (1, 41)  # Docker 20.10: the first with private cgroup namespaces
-INOTIFY = {"max_user_instances": 512, "max_user_watches": 524288}
-"""systemd, kubelet and containerd of a node use some twenty; they are counted for the whole host (kind's known issues)."""
-OPEN_FILES = 20000
 MASTER_BYTES, WORKER_BYTES, SPARE_BYTES = 600 * MIB, 150 * MIB, 512 * MIB  # an idle lab: up to 570 a master, 110 a worker
-BUILD_BYTES, NODE_BYTES = 6 * GIB, 512 * MIB
-NODE_IMAGES = ("halab/upstream:", "halab/k3s:")
-# Feature → the kernel's option. nf_tables, as the nodes' iptables is Debian's, which speaks that.
-FEATURES = "vxlan bridge br_netfilter veth overlay nf_tables".split()
-OPTIONS = dict(zip(FEATURES, "VXLAN BRIDGE BRIDGE_NETFILTER VETH OVERLAY_FS NF_TABLES".split(), strict=True))
-TOOLS = {"gcc": "", "debootstrap": "/usr/sbin/debootstrap", "go": "/usr/local/go/bin/go"}  # where PATH may not lead
+BUILD_BYTES = 6 * GIB
+# What a node writes, volumes and all. K3s's holds its unpacked programs (250 MB) and the archive of
+# its images (200 MB), which an empty volume copies from the image, and what it imports (1.3 GB:
+# archive of v1.36 unpacked, with its compressed blobs).
+NODE_BYTES = {"upstream": 512 * MIB, "k3s": 1843 * MIB}
+BESIDE_BYTES = 64 * MIB  # a balancer's or a controller's journal and files
+DOWNLOADS, RELEASE = "downloads", "K3s release"
+# Where PATH may not lead.
+TOOLS = {"debootstrap": "/usr/sbin/debootstrap", "go": "/usr/local/go/bin/go"}
 HELPER_AGE = timedelta(minutes=10)  # a younger one may belong to a halab that works right now: none lives longer than 300 s
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the examination. `fixable`: `halab doctor --fix` can do it, most of it as root only."""
-
-    name: str
-    state: Literal["ok", "warning", "failed"]
-    seen: str
-    remedy: str = ""
-    fixable: bool = False
 
 
 def examine(topology: Topology | None = None) -> tuple[Finding, ...]:
     """Look at everything; `topology` says what is needed (else the reference lab)."""
     wanted = topology or loader.load(data.shipped("topologies") / "3m3w.yaml").topology
+    built: tuple[str, ...] = ()
     with ThreadPoolExecutor(1) as pool:
         sources = pool.submit(_guarded, "sources", _sources)  # beside all else: what is not reached takes its whole time-out
         try:
             connected = engine.connect()
             info = connected.info()
-            found = [*_engine(connected, info, wanted), *(_host() if local(info) else [])]
+            built = _built(connected, wanted)
+            found = _engine(connected, info, wanted)
+            if connected.local:
+                found += doctor_host.look()
+                found += _guarded("disk", lambda: _disk(info, wanted, built, sources.result()))
         except LabError as error:
-            startable = local({}) and (there("dockerd", "/usr/sbin/dockerd") or there("apt-get"))
-            found = [no_engine(error, startable=startable), *_port(wanted, Observed(lab="")), *(_host() if local({}) else [])]
-        return (*found, *sources.result(), build_tools())
+            ours = engine.startable()
+            startable = ours and (there("dockerd", "/usr/sbin/dockerd") or there("apt-get"))
+            found = [no_engine(error, startable=startable), *_port(wanted, Observed(lab=""))]
+            found += doctor_host.look() if ours else []
+        needed = not built and not _reached(sources.result(), DOWNLOADS)
+        return (*found, *sources.result(), build_tools(needed=needed))
+
+
+def _built(connected: Engine, topology: Topology) -> tuple[str, ...]:
+    """Give the distributions of the topology whose images are all here, in its order."""
+    with contextlib.suppress(LabError):  # for an architecture of no images there are none
+        known, here = images.tags(images.sources(connected, topology)), connected.images()
+        names = topology.kubernetes.distributions
+        wants = {name: {known[word] for word in (*images.BESIDE, name)} for name in names}
+        return tuple(name for name in names if wants[name] <= set(here))
+    return ()
+
+
+def _reached(sources: list[Finding], name: str) -> bool:
+    return any(source.name == name and source.state == "ok" for source in sources)
 
 
 def _guarded(name: str, look: Callable[[], list[Finding]]) -> list[Finding]:
@@ -82,24 +99,17 @@ def there(program: str, place: str = "") -> bool:
     return bool(shutil.which(program) or shutil.which(place))
 
 
-def local(info: dict[str, Any]) -> bool:
-    """Tell whether the engine uses this machine's own kernel and disk."""
-    near = os.environ.get("DOCKER_HOST", "unix://").startswith("unix://")
-    return near and platform.system() == "Linux" and "Docker Desktop" not in str(info.get("OperatingSystem", ""))
-
-
 def no_engine(error: LabError, *, startable: bool) -> Finding:
     """Judge an engine that gives no answer. One that refuses this user runs already: there is nothing to start."""
     return Finding("engine", "failed", error.message, error.hint, fixable=startable and "permission denied" not in error.message)
 
 
 def _engine(connected: Engine, info: dict[str, Any], topology: Topology) -> list[Finding]:
-    near, ours = local(info), connected.images()
+    near, ours = connected.local, connected.images()
     looks: dict[str, Callable[[], list[Finding]]] = {
-        "engine": lambda: [version(info), *way(info)],
+        "engine": lambda: [version(info), *unfit(info), *way(info)],
         "privilege": lambda: [privileges(full=privilege.privileged(connected, min(ours)) if ours else None)],
         "memory": lambda: [memory(int(info.get("MemTotal", 0)), _available() if near else 0, topology)],
-        "disk": lambda: _disk(info, topology, built=any(tag.startswith(NODE_IMAGES) for tag in ours)) if near else [],
         "subnet": lambda: _subnet(connected, topology),
         "port": lambda: _port(topology, connected.observe(topology.name)),
         "left-overs": lambda: [leftovers(helpers(connected))],
@@ -114,6 +124,12 @@ def version(info: dict[str, Any]) -> Finding:
     if tuple(int(part) for part in api.split(".")) < MIN_API:
         return Finding("engine", "failed", f"{seen}: too old", "halab needs Docker 20.10 or newer")
     return Finding("engine", "ok", seen)
+
+
+def unfit(info: dict[str, Any]) -> list[Finding]:
+    """Judge whether the engine can give nodes what they need; `start` refuses one that cannot."""
+    why, remedy = privilege.unfit(info)
+    return [Finding("rights", "failed", why, remedy)] if why else []
 
 
 def way(info: dict[str, Any]) -> list[Finding]:
@@ -150,16 +166,31 @@ def _available() -> int:
     return int(lines["MemAvailable"].split()[0]) * 1024
 
 
-def _disk(info: dict[str, Any], topology: Topology, *, built: bool) -> list[Finding]:
+def _disk(
+    info: dict[str, Any], topology: Topology, built: tuple[str, ...], sources: list[Finding]
+) -> list[Finding]:
     root = Path(str(info.get("DockerRootDir", "/")))
     place = next((path for path in (root, *root.parents) if path.exists()), Path("/"))
-    return [disk(shutil.disk_usage(place).free, len(topology.machines), str(place), built=built)]
+    name = likely(topology, built, k3s=_reached(sources, RELEASE))
+    free = shutil.disk_usage(place).free
+    return [disk(free, topology, name, str(place), built=bool(built))]
 
 
-def disk(free: int, nodes: int, place: str, *, built: bool = False) -> Finding:
-    """Judge the free bytes where the engine keeps its data; what is built already needs no room for building."""
-    need, room = NODE_BYTES * nodes, 0 if built else BUILD_BYTES
-    seen = f"{free / GIB:.1f} GiB free at {place}, {nodes} nodes need {need / GIB:.1f} GiB"
+def likely(topology: Topology, built: tuple[str, ...], *, k3s: bool) -> str:
+    """Give the distribution that a lab would get; `k3s` says whether its release can be reached."""
+    names = topology.kubernetes.distributions
+    can = [name for name in names if name != "k3s" or k3s or topology.images.k3s_binary]
+    return (*built, *can, *names)[0]
+
+
+def disk(
+    free: int, topology: Topology, distribution: str, place: str, *, built: bool = False
+) -> Finding:
+    """Judge the free bytes where the engine keeps its data; what is built needs no room for it."""
+    nodes, room = len(topology.nodes), 0 if built else BUILD_BYTES
+    need = nodes * NODE_BYTES[distribution] + (len(topology.containers) - nodes) * BESIDE_BYTES
+    here = f"{free / GIB:.1f} GiB free at {place}"
+    seen = f"{here}, {nodes} nodes with {distribution} need {need / GIB:.1f} GiB"
     if free < need:
         return Finding("disk", "failed", seen, "free some: `docker system df`, `halab images remove`")
     if free < need + room:
@@ -209,73 +240,11 @@ def leftovers(found: Collection[str]) -> Finding:
     return Finding("left-overs", "warning", f"{len(found)} helper containers", "`halab doctor --fix` removes them", fixable=True)
 
 
-def _host() -> list[Finding]:
-    found = _guarded("inotify", lambda: [watches(name) for name in INOTIFY])
-    cut = doctor_wire.judged(doctor_wire.config(), platform.release())
-    found = [*found, Finding("wires", *cut)]
-    return [*found, open_files(*resource.getrlimit(resource.RLIMIT_NOFILE)), kernel({name: feature(name) for name in FEATURES})]
-
-
-def open_files(soft: int, hard: int) -> Finding:
-    """Judge the limit of open files: the hard one, up to which any program raises its own."""
-    seen = f"{soft}, at most {'any number' if hard == resource.RLIM_INFINITY else hard}"
-    if hard != resource.RLIM_INFINITY and hard < OPEN_FILES:
-        return Finding("open files", "warning", seen, f"raise the hard limit to {OPEN_FILES} (limits.conf(5))")
-    return Finding("open files", "ok", seen)
-
-
-def watches(name: str) -> Finding:
-    """Look at one inotify limit."""
-    return inotify(name, int(Path("/proc/sys/fs/inotify", name).read_text()), INOTIFY[name])
-
-
-def inotify(name: str, value: int, least: int) -> Finding:
-    """Judge one inotify limit; too few of them let kubelets fail with "too many open files"."""
-    if value >= least:
-        return Finding(f"fs.inotify.{name}", "ok", str(value))
-    remedy = f"`halab doctor --fix` as root, or: sudo sysctl -w fs.inotify.{name}={least}"
-    return Finding(f"fs.inotify.{name}", "warning", f"{value}, {least} are needed for six nodes", remedy, fixable=True)
-
-
-def feature(name: str, root: Path = Path("/"), release: str = platform.release()) -> Feature:
-    """Tell whether the kernel has a feature, without loading anything."""
-    folder, option = root / "lib/modules" / release, f"CONFIG_{OPTIONS[name]}"
-    builtin, modules = (_text(folder / file).replace("-", "_") for file in ("modules.builtin", "modules.dep"))
-    config = (_text(root / "proc/config.gz") or _text(root / f"boot/config-{release}")).splitlines()
-    sign = "proc/sys/net/bridge/bridge-nf-call-iptables" if name == "br_netfilter" else f"sys/module/{name}"
-    known = (root / sign).exists() or name in _text(root / "proc/filesystems").split()
-    if known or f"/{name}.ko" in builtin or f"{option}=y" in config:
-        return "there"
-    if f"/{name}.ko" in modules:
-        return "loadable"
-    # "=m" without a list of modules: they are somewhere that cannot be seen from here (a container has none).
-    return "lacking" if modules or (config and f"{option}=m" not in config) else "unknown"
-
-
-def _text(path: Path) -> str:
-    """Give a file's text, unpacked; empty where it cannot be read."""
-    with contextlib.suppress(OSError):
-        return (gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()).decode(errors="replace")
-    return ""
-
-
-def kernel(features: dict[str, Feature]) -> Finding:
-    """Judge the kernel's features. Modules are loaded when first used, but for br_netfilter, which nobody asks for by name."""
-    by = {state: " ".join(name for name, found in features.items() if found == state) for state in features.values()}
-    if "lacking" in by:
-        return Finding("kernel", "failed", f"lacks {by['lacking']}", "take a kernel with it (Ubuntu: linux-modules-extra)")
-    if "unknown" in by:
-        return Finding("kernel", "warning", f"not found: {by['unknown']}", f"try `sudo modprobe -a {by['unknown']}`")
-    if features.get("br_netfilter") == "loadable":
-        return Finding("kernel", "warning", "br_netfilter is not loaded; services need it", "`sudo modprobe br_netfilter`")
-    return Finding("kernel", "ok", ", ".join(features))
-
-
 def _sources() -> list[Finding]:
     """Ask which sources answer; a lab needs none of them once its images are built."""
     table, arch = versions.read(data.shipped("images")).components, images.architecture()
     release = k3s_release.binary(table["k3s"].version, arch).url
-    asked = {"downloads": table["coredns"].expand(table["coredns"].url, arch), "K3s release": release}
+    asked = {DOWNLOADS: table["coredns"].expand(table["coredns"].url, arch), RELEASE: release}
     with ThreadPoolExecutor() as pool:
         answers = pool.map(components.reachable, asked.values())
         return [source(name, answers=answer) for name, answer in zip(asked, answers, strict=True)]
@@ -288,14 +257,21 @@ def source(name: str, *, answers: bool) -> Finding:
     return Finding(name, "ok", "reached") if answers else Finding(name, "warning", "not reached", otherwise)
 
 
-def build_tools() -> Finding:
+def build_tools(*, needed: bool = True) -> Finding:
     """Look for the build tools."""
-    return tools([name for name, place in TOOLS.items() if not there(name, place)], apt=there("apt-get"))
+    missing = [name for name, place in TOOLS.items() if not there(name, place)]
+    return tools(missing, apt=there("apt-get"), needed=needed)
 
 
-def tools(missing: Collection[str], *, apt: bool) -> Finding:
-    """Judge the build tools. Go is no matter: where it is missing, a Python package brings it (components)."""
+def tools(missing: Collection[str], *, apt: bool, needed: bool = True) -> Finding:
+    """Judge the build tools: `needed` where images are missing and nothing can be downloaded.
+
+    Go is no matter: where it is missing, a Python package brings it (components).
+    """
     if not (names := " ".join(name for name in missing if name != "go")):
-        return Finding("build tools", "ok", "gcc, debootstrap and go" + (", which is installed when needed" if missing else ""))
+        later = ", which is installed when needed" if missing else ""
+        return Finding("build tools", "ok", f"debootstrap and go{later}")
+    if not needed:
+        return Finding("build tools", "ok", f"not here: {names}; not needed")
     remedy = f"`halab doctor --fix` as root, or: sudo apt-get install {names}" if apt else "install them if your system has them"
     return Finding("build tools", "warning", f"not here: {names}; needed where nothing can be downloaded", remedy, fixable=apt)

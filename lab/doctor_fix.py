@@ -8,23 +8,25 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import doctor, engine
+from lab import doctor, doctor_host, engine, kernel
 from lab.errors import ApplyError, LabError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from lab.doctor import Finding
+    from lab.finding import Finding
 
     Tell = Callable[[str], None]
     Execute = Callable[[list[str]], None]
     Detach = Callable[[list[str], Path], Callable[[], int | None]]
 
-INCLUDES = Path("/usr/include/stdlib.h")
 SYSTEMD = Path("/run/systemd/system")
 LOG = Path("/var/log/dockerd.log")
 ENGINE_WAIT_S = 60
-AS_ROOT = {"engine", "build tools", *(f"fs.inotify.{name}" for name in doctor.INOTIFY)}
+MODULES_LOAD = Path("/etc/modules-load.d/halab.conf")
+"""What systemd, and OpenRC, load at each boot (modules-load.d(5))."""
+LIMITS = {f"fs.inotify.{name}" for name in doctor_host.INOTIFY}
+AS_ROOT = {"engine", "build tools", "br_netfilter", *LIMITS}
 """Findings that only root can do something about."""
 
 
@@ -56,6 +58,8 @@ def fix(findings: Iterable[Finding], tell: Tell, execute: Execute = run, detach:
     """
     after: list[Finding] = []
     errors: list[LabError] = []
+    findings = list(findings)
+    building = any(finding.name == "build tools" and finding.fixable for finding in findings)
     for finding in findings:
         if not finding.fixable:
             after.append(finding)
@@ -64,7 +68,7 @@ def fix(findings: Iterable[Finding], tell: Tell, execute: Execute = run, detach:
             after.append(finding)
         else:
             try:
-                after.append(_one(finding, tell, execute, detach))
+                after.append(_one(finding, tell, execute, detach, building=building))
             except LabError as error:
                 errors.append(error)
     if len(errors) == 1:
@@ -74,11 +78,14 @@ def fix(findings: Iterable[Finding], tell: Tell, execute: Execute = run, detach:
     return after
 
 
-def _one(finding: Finding, tell: Tell, execute: Execute, detach: Detach) -> Finding:
-    """Do something about one finding and look again."""
+def _one(
+    finding: Finding, tell: Tell, execute: Execute, detach: Detach, *, building: bool
+) -> Finding:
+    """Do something about one finding and look again. `building`: the build tools are needed."""
     if finding.name == "engine":
         # The build tools come along: one `apt-get update`. Where there is none, only Docker itself is a must.
-        along = {"iptables": _lacks("iptables"), **_tools()} if doctor.there("apt-get") else {}
+        along = {"iptables": _lacks("iptables")} if doctor.there("apt-get") else {}
+        along |= _tools() if along and building else {}
         install({"docker.io": _lacks("dockerd"), **along}, tell, execute)
         start_engine(tell, execute, detach)
         return doctor.version(engine.connect().info())
@@ -87,10 +94,25 @@ def _one(finding: Finding, tell: Tell, execute: Execute, detach: Detach) -> Find
         return doctor.build_tools()
     if finding.name == "left-overs":
         return _remove_helpers(tell)
+    if finding.name == "br_netfilter":
+        return _bridge(tell, execute)
     limit = finding.name.removeprefix("fs.inotify.")
-    tell(f"setting fs.inotify.{limit} to {doctor.INOTIFY[limit]}")
-    execute(["sysctl", "-q", "-w", f"fs.inotify.{limit}={doctor.INOTIFY[limit]}"])
-    return doctor.watches(limit)
+    tell(f"setting fs.inotify.{limit} to {doctor_host.INOTIFY[limit]}")
+    execute(["sysctl", "-q", "-w", f"fs.inotify.{limit}={doctor_host.INOTIFY[limit]}"])
+    return doctor_host.watches(limit)
+
+
+def _bridge(tell: Tell, execute: Execute) -> Finding:
+    """Load br_netfilter, now and at each boot."""
+    tell(f"loading br_netfilter, and at each boot ({MODULES_LOAD})")
+    execute(["modprobe", "br_netfilter"])
+    try:
+        MODULES_LOAD.parent.mkdir(exist_ok=True)
+        why = "# Kubernetes' rules must see bridged packets (halab doctor --fix)."
+        MODULES_LOAD.write_text(f"{why}\nbr_netfilter\n")
+    except OSError as error:
+        raise LabError(f"br_netfilter is loaded, but not for the next boot: {error}") from error
+    return doctor_host.bridge(kernel.feature("br_netfilter"))
 
 
 def _lacks(program: str) -> bool:
@@ -99,7 +121,7 @@ def _lacks(program: str) -> bool:
 
 def _tools() -> dict[str, bool]:
     """Give Debian's packages that building needs, package → whether it is missing."""
-    return {"debootstrap": _lacks("debootstrap"), "gcc": _lacks("gcc"), "libc6-dev": not INCLUDES.exists()}
+    return {"debootstrap": _lacks("debootstrap")}
 
 
 def install(packages: dict[str, bool], tell: Tell, execute: Execute) -> None:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab import components, imagework, k3s_image, versions
+from lab import components, data, imagework, k3s_image, versions
 from lab.components import folder_hash
 from lab.errors import ApplyError, ImageError, LabError
 from lab.topology.model import digest
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from lab.engine import Engine
     from lab.reporter import Reporter
+    from lab.topology.model import Topology
 
 LABEL_IMAGE = "halab.image"
 BESIDE = ("loadbalancer", "bmc")
@@ -33,7 +34,7 @@ UPSTREAM_PARTS = ("kubernetes", "containerd", "cni-plugins", "flannel", "coredns
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """Where images come from: the folder images/, the cache, the machine's architecture, and files of the user's."""
+    """Where images come from: the folder images/, the cache, and files of the user's."""
 
     folder: Path
     cache: Path
@@ -42,13 +43,31 @@ class Sources:
     k3s_images: str = ""
 
 
-def architecture() -> str:
-    """Give this machine's architecture in Go's and Debian's word. Raises ImageError for one that K3s has no release for."""
+def architecture(word: str = "") -> str:
+    """Give an architecture in Go's and Debian's word: of the kernel's word, or this machine's.
+
+    Raises ImageError for one that K3s has no release for.
+    """
     words = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
-    machine = platform.machine().lower()
+    machine = (word or platform.machine()).lower()
     if machine not in words:
         raise ImageError(f"no images for the architecture {machine}", "halab runs on amd64 and arm64")
     return words[machine]
+
+
+def sources(engine: Engine, topology: Topology | None = None) -> Sources:
+    """Give where images come from, with the user's own files where a topology names them.
+
+    For the engine's architecture: this program may run elsewhere, or be translated (Rosetta).
+    """
+    own = topology.images if topology else None
+    return Sources(
+        folder=data.shipped("images"),
+        cache=data.cache(),
+        arch=architecture(str(engine.about.get("Architecture", ""))),
+        k3s_binary=own.k3s_binary if own else "",
+        k3s_images=own.k3s_images if own else "",
+    )
 
 
 def tags(sources: Sources) -> dict[str, str]:

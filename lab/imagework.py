@@ -24,9 +24,21 @@ IMPORT = """
 mount -o remount,rw /sys 2>/dev/null; mount --make-rshared /
 containerd >/tmp/containerd.log 2>&1 & pid=$!
 for i in $(seq 100); do ctr version >/dev/null 2>&1 && break; sleep 0.1; done
-for tar in /images/*.tar; do ctr -n k8s.io images import --local --compress-blobs "$tar" || { tail /tmp/containerd.log; exit 1; }; done
+for tar in /images/*.tar; do
+  ctr -n k8s.io images import --compress-blobs "$@" "$tar" || { tail /tmp/containerd.log; exit 1; }
+done
 ctr -n k8s.io images ls -q; kill $pid; wait $pid; exit 0
 """
+
+
+def one_platform(arch: str) -> tuple[str, ...]:
+    """Give the options that make `ctr images import` take one platform of an image and no other.
+
+    Without `--platform` it wants what this machine could also run (386 on amd64, arm/v7 on arm64),
+    where an index names it, and the tar holds one: "content digest … not found" (containerd 6441).
+    `--platform` is for an import by the client itself only (`--local`).
+    """
+    return ("--local", "--platform", f"linux/{arch}")
 
 
 def file_hash(path: str) -> str:
@@ -59,7 +71,7 @@ def make_rootfs(builder: Builder) -> None:
 def _debootstrap(builder: Builder, tag: str, reason: str) -> None:
     tool = shutil.which("debootstrap") or shutil.which("/usr/sbin/debootstrap")
     if tool is None or os.geteuid() != 0:
-        hint = "connect to the Internet; or, on Debian/Ubuntu as root, `apt-get install debootstrap` (`halab doctor --fix` does it)"
+        hint = "connect to the Internet; or, on Debian as root, `apt-get install debootstrap`"
         raise ImageError(f"no Debian to build on: {reason}", hint)
     with tempfile.TemporaryDirectory(dir=builder.sources.cache) as folder:
         root = Path(folder) / "root"
@@ -113,7 +125,7 @@ def pods(builder: Builder, context: Path) -> None:
     for word, name in builder.versions.pods.items():
         build_pod(builder, word, name)
         with (context / "images" / f"{word}.tar").open("wb") as tar:
-            for chunk in builder.engine.save([name]):
+            for chunk in builder.engine.save([name], builder.sources.arch):
                 tar.write(chunk)
 
 
@@ -138,7 +150,8 @@ def _store(builder: Builder, context: Path) -> None:
     # The store on a volume: overlayfs cannot stand on the container's overlayfs.
     host = engine.machine(privileged=privileged(engine, builder.tags["node"]))
     host["Mounts"] = [{"Type": "volume", "Target": "/var/lib/containerd"}]
-    helper = engine.create_helper(builder.tags["node"], ["sh", "-c", IMPORT], LABEL_HELPER, host)
+    command = ["sh", "-c", IMPORT, "sh", *one_platform(builder.sources.arch)]
+    helper = engine.create_helper(builder.tags["node"], command, LABEL_HELPER, host)
     try:
         tars = sorted((context / "images").glob("*.tar"))
         binaries = [context / "bin" / name for name in ("containerd", "ctr", "containerd-shim-runc-v2")]

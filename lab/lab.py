@@ -9,12 +9,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab import choose, data, desired, distributions, host, networks, plan, vault
+from lab import choose, data, desired, distributions, host, networks, plan, privilege, vault
 from lab.apply import Applier
 from lab.boot import Boot
 from lab.enable import Enabler
 from lab.errors import InputError, LabError
-from lab.images import Builder, Sources, architecture, tags
+from lab.images import Builder, sources, tags
 from lab.kube import Cluster
 from lab.locks import exclusive
 from lab.node import NodeHandle
@@ -35,18 +35,6 @@ if TYPE_CHECKING:
 
 START_TIMEOUT_S = 300
 """A 3m3w lab is ready in some 25 s on two cores; ten times that is a machine in trouble, and CI must not hang on it."""
-
-
-def sources(topology: Topology | None = None) -> Sources:
-    """Give where images come from, with the user's own files where a topology names them."""
-    own = topology.images if topology else None
-    return Sources(
-        folder=data.shipped("images"),
-        cache=data.cache(),
-        arch=architecture(),
-        k3s_binary=own.k3s_binary if own else "",
-        k3s_images=own.k3s_images if own else "",
-    )
 
 
 def find(engine: Engine, name: str = "", reporter: Reporter | None = None) -> Lab:
@@ -106,7 +94,7 @@ class Lab:
     def preview(self, forced: str = "") -> Plan:
         """Give the plan that `start` would carry out; builds and changes nothing."""
         observed = self.observe()
-        builder = Builder(self.engine, sources(self.topology), self.reporter)
+        builder = Builder(self.engine, sources(self.engine, self.topology), self.reporter)
         likely = choose.likely(self.topology.kubernetes.distributions, builder, forced or self._name_of(observed))
         wanted = self._desired(likely, observed)
         self._check(wanted, observed)
@@ -118,11 +106,12 @@ class Lab:
         Raises InputError before anything is made, ApplyError or WaitTimeout afterwards. ^C takes back what this run made.
         """
         with exclusive(self.name, self.reporter):
+            privilege.require_fit(self.engine)
             observed = self.observe()
             host.check_subnets(self.topology, self.engine, observed.networks)
             if few := host.few_watches(len(self.topology.nodes)):
                 self.reporter.say(self.name, few)
-            builder = Builder(self.engine, sources(self.topology), self.reporter)
+            builder = Builder(self.engine, sources(self.engine, self.topology), self.reporter)
             known = self._name_of(observed)
             if forced and known and forced != known:
                 raise InputError(f"lab {self.name} runs {known}, not {forced}", f"`halab destroy {self.name}` first")
@@ -144,7 +133,8 @@ class Lab:
     def _desired(self, distribution: Distribution, observed: Observed) -> Desired:
         self.topology = host.settled(self.topology, self.engine, observed)
         port = host.port_for(self.topology, self.engine, observed)
-        return desired.desired(self.topology, distribution, tags(sources(self.topology)), port)
+        known = tags(sources(self.engine, self.topology))
+        return desired.desired(self.topology, distribution, known, port)
 
     def _check(self, wanted: Desired, observed: Observed) -> None:
         """Refuse what would need a running lab to be rebuilt."""
@@ -171,7 +161,13 @@ class Lab:
             raise
 
     def _networks(self, steps: Plan, wanted: Desired, chosen: Distribution, by: Applier) -> Desired:
-        """Make the networks; gives what is desired then: another lab may have taken one."""
+        """Make the networks, if the kernel can carry a lab; give what is desired then.
+
+        It differs where another lab has taken the management network meanwhile.
+        """
+        if not steps.empty:
+            boot = Boot(self.engine, self.topology, chosen, by)
+            boot.require_bridge(wanted)
         made = networks.make(self.topology, chosen.name, steps, by)
         if made != self.topology:
             self.topology = made
@@ -179,7 +175,6 @@ class Lab:
         return wanted
 
     def _carry_out(self, steps: Plan, wanted: Desired, distribution: Distribution, applier: Applier, timeout_s: float) -> None:
-        wanted = self._networks(steps, wanted, distribution, applier)
         boot = Boot(self.engine, self.topology, distribution, applier)
         keys, since = boot.make(steps, wanted), time.time()
         boot.boot(steps, wanted, keys)
@@ -224,7 +219,7 @@ class Lab:
 
     def builder(self) -> Builder:
         """Give what makes this lab's images."""
-        return Builder(self.engine, sources(self.topology), self.reporter)
+        return Builder(self.engine, sources(self.engine, self.topology), self.reporter)
 
     # --- stop, destroy ---
 

@@ -98,8 +98,9 @@ class PodImages:
     def _load(self, words: tuple[str, ...], nodes: list[NodeHandle]) -> tuple[str, ...]:
         """Bring the same images to several nodes: saved once, sent to each."""
         self.make(words)
+        tags = [self.tag(word) for word in words]
         with tempfile.NamedTemporaryFile(dir=self.builder.sources.cache, suffix=".tar") as file:
-            for chunk in self.builder.engine.save([self.tag(word) for word in words]):
+            for chunk in self.builder.engine.save(tags, self.builder.sources.arch):
                 file.write(chunk)
             file.flush()
             with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -119,7 +120,9 @@ class PodImages:
         report = self.builder.reporter
         report.say(node.name, f"loading {', '.join(words)} ({tar.stat().st_size / 1e6:.0f} MB)")
         try:
-            node.run([*CTR, "images", "import", "--local", "-"], stdin=_chunks(tar), timeout_s=IMPORT_TIMEOUT_S)
+            only = imagework.one_platform(self.builder.sources.arch)
+            argv = [*CTR, "images", "import", *only, "-"]
+            node.run(argv, stdin=_chunks(tar), timeout_s=IMPORT_TIMEOUT_S)
             for word in words:
                 public = self.builder.versions.public(word)
                 node.run([*CTR, "images", "tag", "--force", full_name(self.tag(word)), full_name(public)])

@@ -1,17 +1,72 @@
-"""Whether this engine starts privileged containers: asked once by starting one, remembered for this engine in the cache."""
+"""What this engine can give to machines: asked by starting one, and what it says about itself.
+
+The answer about `--privileged` is remembered for this engine in the cache.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lab import data
+from lab import data, kernel
 from lab.errors import EngineError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lab.engine import Engine
 
 PROBE_TIMEOUT_S = 30
+_SIGNS = " ".join(f"/{sign}" for sign in kernel.BRIDGED)
+LOAD = f"ls -d {_SIGNS} 2>/dev/null | grep -q . || modprobe -q br_netfilter"
+"""modprobe ends with 0 where the module is loaded."""
+BRIDGE_REMEDY = (
+    "sudo modprobe br_netfilter"
+    " && echo br_netfilter | sudo tee /etc/modules-load.d/halab.conf"
+)
+LACKS = "nodes would lack what kubelet needs of the kernel"
+
+
+def unfit(info: dict[str, Any]) -> tuple[str, str]:
+    """Tell why no lab can run on an engine that describes itself so, and what to do, or nothing.
+
+    kubelet wants /dev/kmsg, the host's sysctls and all cgroups: refused in a user namespace.
+    """
+    options = {str(option).split(",")[0] for option in info.get("SecurityOptions") or []}
+    name = "Podman" if "BuildahVersion" in info else "Docker"  # a word of Podman's own
+    if "name=rootless" in options:
+        remedy = "use Docker as root runs it: `sudo systemctl start docker`"
+        if name == "Docker":
+            remedy += " and `docker context use default`"
+        return f"{name} runs rootless here: {LACKS}", remedy
+    if "name=userns" in options:
+        remedy = "take `userns-remap` out of /etc/docker/daemon.json and restart Docker"
+        return f"Docker maps users here (userns-remap): {LACKS}", remedy
+    return "", ""
+
+
+def require_fit(engine: Engine) -> None:
+    """Raise EngineError for an engine on which no lab can run."""
+    why, remedy = unfit(engine.about)
+    if why:
+        raise EngineError(f"{why}; nothing was changed", remedy)
+
+
+def require_bridge(engine: Engine, image: str, *, privileged: bool) -> None:
+    """See to it that the kernel's rules see bridged packets: load br_netfilter where it is not yet.
+
+    Without it the answer of a pod to a pod of the same node comes from the pod's address, not the
+    Service's, and is dropped. Raises EngineError with the command where no container can load it.
+    """
+    if engine.about.get("BridgeNfIptables") or (engine.local and kernel.bridged()):
+        return  # engines up to API 1.49 say it; a false of theirs may also be somebody's sysctl
+    if _ends_well(engine, image, ["sh", "-c", LOAD], privileged=privileged):
+        return
+    raise EngineError(
+        "br_netfilter is not loaded on the engine's machine: Services would lose the answers"
+        " of pods on the asker's own node; nothing was started",
+        f"on that machine: `{BRIDGE_REMEDY}`",
+    )
 
 
 def privileged(engine: Engine, image: str) -> bool:
@@ -22,14 +77,15 @@ def privileged(engine: Engine, image: str) -> bool:
     cache = data.cache() / "privilege.json"
     known = json.loads(cache.read_text()) if cache.exists() else {}
     if key not in known:
-        known = {key: probe(engine, image)}
+        known = {key: _ends_well(engine, image, ["true"], privileged=True)}
         cache.write_text(json.dumps(known))
     return bool(known[key])
 
 
-def probe(engine: Engine, image: str) -> bool:
-    """Start a privileged container that ends at once. False where the engine cannot."""
-    helper = engine.create_helper(image, ["true"], {"halab.helper": "1"}, engine.machine(privileged=True))
+def _ends_well(engine: Engine, image: str, command: Sequence[str], *, privileged: bool) -> bool:
+    """Run a command in a machine of its own. False where it fails or cannot be started."""
+    machine = engine.machine(privileged=privileged)
+    helper = engine.create_helper(image, command, {"halab.helper": "1"}, machine)
     try:
         engine.start(helper)
         return engine.wait(helper, PROBE_TIMEOUT_S) == 0

@@ -16,6 +16,7 @@ class Component:
     """A program: its binaries (name → Go package), its module or own directory, and the published file, if there is one.
 
     `files` are taken from the module as they are (name → path in it). With both, a directory's go.mod requires the module.
+    `blank` are packages of the module that are left empty.
     """
 
     name: str
@@ -25,7 +26,7 @@ class Component:
     module: str = ""
     directory: str = ""
     ldflags: str = ""
-    cgo: bool = False
+    blank: tuple[str, ...] = ()
     url: str = ""
     sha256_url: str = ""
 
@@ -51,8 +52,9 @@ class Versions:
 
 
 def _component(name: str, row: dict[str, Any]) -> Component:
-    download = row.pop("download", {})
-    return Component(name=name, url=download.get("url", ""), sha256_url=download.get("sha256_url", ""), **row)
+    download, blank = row.pop("download", {}), tuple(row.pop("blank", ()))
+    urls = {key: download.get(key, "") for key in ("url", "sha256_url")}
+    return Component(name=name, **urls, blank=blank, **row)
 
 
 def read(folder: Path) -> Versions:

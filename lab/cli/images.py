@@ -21,11 +21,11 @@ DISTRIBUTIONS = click.Choice(["k3s", "upstream"])
 
 def _builder(reporter: Reporter | None = None) -> Builder:
     from lab import engine
-    from lab.images import Builder
-    from lab.lab import sources
+    from lab.images import Builder, sources
     from lab.reporter import Silent
 
-    return Builder(engine.connect(), sources(), reporter or Silent())
+    connected = engine.connect()
+    return Builder(connected, sources(connected), reporter or Silent())
 
 
 @click.group("images")
@@ -40,7 +40,7 @@ def images_command() -> None:
 def build_command(distribution: str | None, addons: bool, output: str) -> None:
     """Make what is missing: downloaded where that can be reached, else built from Go modules and Debian's packages."""
     from lab import addons as every
-    from lab import bundles
+    from lab import bundles, privilege
     from lab.choose import choose
     from lab.cli import output as out
     from lab.images import BESIDE
@@ -48,6 +48,7 @@ def build_command(distribution: str | None, addons: bool, output: str) -> None:
 
     with out.Progress("building images") as progress:
         builder = _builder(progress)
+        privilege.require_fit(builder.engine)
         choice = choose(("k3s", "upstream"), builder, distribution or "")
         words = list(builder.versions.addons) if addons else []
         PodImages(builder).make(words)
@@ -93,7 +94,7 @@ def save_command(file: Path) -> None:
     part = file.with_name(f".{file.name}.part")
     try:
         with part.open("wb") as target:
-            for chunk in builder.engine.save(wanted):
+            for chunk in builder.engine.save(wanted, builder.sources.arch):
                 target.write(chunk)
         part.replace(file)
     except OSError as error:

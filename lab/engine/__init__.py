@@ -1,13 +1,11 @@
 """The container engine: the only door to Docker. Everything it makes bears the lab's label, everything it removes must.
 
-Each privilege that a node gets is explained here, at PRIVILEGED and CAPABILITIES.
+Each privilege that a container gets is explained in privileges.py.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ import docker
 import docker.errors
 from docker.types import EndpointConfig
 
+from lab.engine.about import AboutCalls, address, startable
 from lab.engine.agents import AgentCalls, Conversation
 from lab.engine.archive import pack, unpack
 from lab.engine.files import FileCalls
@@ -22,6 +21,15 @@ from lab.engine.images import ImageCalls
 from lab.engine.networks import NetworkCalls
 from lab.engine.place import placed
 from lab.engine.power import PowerCalls
+from lab.engine.privileges import (
+    CAPABILITIES,
+    COMMON,
+    MODULES,
+    PRIVILEGED,
+    SOCKET_INSIDE,
+    SOCKET_OPTIONS,
+    UNPRIVILEGED,
+)
 from lab.engine.running import Result, RunCalls
 from lab.engine.told import told
 from lab.errors import EngineError
@@ -32,7 +40,10 @@ if TYPE_CHECKING:
 
     from lab.spec import ContainerSpec
 
-__all__ = ["Conversation", "Engine", "Result", "connect", "pack", "unpack"]
+__all__ = [
+    "COMMON", "SOCKET_INSIDE", "UNPRIVILEGED",
+    "Conversation", "Engine", "Result", "connect", "pack", "startable", "unpack",
+]  # fmt: skip
 
 API_TIMEOUT_S = 600
 """For one answer of the engine: an image build may be silent for minutes, and a stop on a busy machine is slow."""
@@ -40,55 +51,15 @@ API_TIMEOUT_S = 600
 GREETING_TIMEOUT_S = 20
 """For the engine's first word; on a machine in trouble it may take some seconds."""
 
-COMMON: dict[str, Any] = {
-    # Its own view of cgroups: systemd and kubelet then manage a tree that begins at the node.
-    "cgroupns": "private",
-    # systemd wants both empty at boot; /tmp must be executable for installers.
-    "tmpfs": {"/run": "", "/tmp": "exec"},  # noqa: S108 (a mount point in the node, not a file of ours)
-    # Corosync's IPC keeps rings of 1 MiB per client in /dev/shm; Docker's 64 MiB are too few (corosync issue 455).
-    "shm_size": 256 * 1024 * 1024,
-    # Nothing restarts a node but halab: a node that fails must stay failed until somebody looks.
-    "restart_policy": {"Name": "no"},
-}
-PRIVILEGED: dict[str, Any] = {
-    # What kind and K3s's own tests use: systemd mounts cgroups, kubelet mounts volumes, containerd makes namespaces,
-    # flannel and kube-proxy change routes, rules and sysctls.
-    "privileged": True,
-}
-CAPABILITIES: dict[str, Any] = {
-    # For engines whose own bounding set lacks CAP_SYS_RESOURCE (nested and sandboxed ones): there `--privileged` fails.
-    "cap_add": ["ALL"],
-    "cap_drop": ["SYS_RESOURCE"],
-    # seccomp and AppArmor profiles forbid mount(2).
-    "security_opt": ["seccomp=unconfined", "apparmor=unconfined"],
-    # Pods get devices; the engine's default allows only a few.
-    "device_cgroup_rules": ["a *:* rwm"],
-    # kubelet's watcher of out-of-memory kills reads the kernel's log.
-    "devices": ["/dev/kmsg:/dev/kmsg:rwm"],
-}
-
-
-UNPRIVILEGED: dict[str, Any] = {
-    # What is no machine needs nothing of the kernel.
-    "cap_drop": ["ALL"],
-    "security_opt": ["no-new-privileges"],
-    "restart_policy": {"Name": "no"},
-}
 REMOVAL_TRIES, REMOVAL_EVERY_S = 20, 0.5
 """Ten seconds for somebody else's removal: a busy engine takes two or three for a machine's files."""
-SOCKET = "/var/run/docker.sock"
-"""Docker's own place for its socket on its machine."""
-SOCKET_INSIDE = "/run/docker.sock"
-"""Where a container finds the socket that it is given: no part of the path may be a symbolic link.
-
-/var/run is one to /run in Debian's images. Docker 28 lays files down by Go's `os.Root`, which
-refuses to follow it, for every file of a container that has a mount behind such a link:
-"mkdirat var/run: statat var/run: path escapes from parent" (seen on 28.5.2).
-"""
 
 
 def connect() -> Engine:
-    """Connect to the engine that the environment names (DOCKER_HOST, else the local socket). Raises EngineError where none answers."""
+    """Connect to the engine that the environment names. Raises EngineError where none answers.
+
+    DOCKER_HOST names it, else Docker's current context: docker's library follows both.
+    """
     try:
         # An engine that hangs is found out soon; long work gets its time afterwards.
         client = docker.from_env(version="auto", timeout=GREETING_TIMEOUT_S, max_pool_size=32)
@@ -99,11 +70,13 @@ def connect() -> Engine:
             hint = "your user may not use Docker: `sudo usermod -aG docker $USER`, log in again; or run halab with sudo"
             raise EngineError("Docker refuses this user (permission denied on its socket)", hint) from error
         hint = "start Docker (`sudo systemctl start docker`, or Docker Desktop), or let `halab doctor --fix` do it"
-        raise EngineError("no Docker engine answers", hint) from error
+        raise EngineError(f"no Docker engine answers at {address()}", hint) from error
     return Engine(client)
 
 
-class Engine(AgentCalls, FileCalls, ImageCalls, NetworkCalls, PowerCalls, RunCalls):
+class Engine(
+    AgentCalls, FileCalls, ImageCalls, AboutCalls, NetworkCalls, PowerCalls, RunCalls
+):
     """Docker's API in the words of a lab."""
 
     def __init__(self, client: docker.DockerClient) -> None:
@@ -112,11 +85,6 @@ class Engine(AgentCalls, FileCalls, ImageCalls, NetworkCalls, PowerCalls, RunCal
         self._api: Any = client.api
 
     # --- looking ---
-
-    def info(self) -> dict[str, Any]:
-        """Give the engine's own description (`docker info`)."""
-        with told("asking the engine about itself"):
-            return {**self._api.info(), "ApiVersion": self._api.api_version}
 
     def labs(self) -> dict[str, Observed]:
         """Give everything that bears a lab's label, by lab."""
@@ -168,19 +136,18 @@ class Engine(AgentCalls, FileCalls, ImageCalls, NetworkCalls, PowerCalls, RunCal
         if spec.machine:
             host = self.machine(privileged=privileged, binds=binds, sysctls=spec.sysctls, **more)
         else:
-            binds |= {self.socket_path(): {"bind": SOCKET_INSIDE, "mode": "rw"}} if spec.engine_socket else {}
-            host = self._api.create_host_config(**UNPRIVILEGED, binds=binds, **more)
+            host = self.plain(binds, engine_socket=spec.engine_socket, **more)
         # The alias lets nodes call each other by name, through the engine's resolver.
         place = placed(self._api.api_version, spec.ip)
         endpoint = EndpointConfig(self._api.api_version, aliases=[spec.hostname], **place)
         hint = "a container of that name that is not this lab's is never touched: remove or rename it" if self.owner(spec.name) == "" else ""
         with told(f"making container {spec.name}", hint):
-            self._api.create_container(
+            self._create(
                 spec.image,
+                host,
                 name=spec.name,
                 hostname=spec.hostname,
                 labels={**spec.labels, **labels},
-                host_config=host,
                 networking_config=self._api.create_networking_config({spec.network: endpoint}),
                 ports=[int(inside) for inside in spec.ports],
                 # halab-init names the interfaces by it: engines attach a container's networks in any order.
@@ -195,11 +162,33 @@ class Engine(AgentCalls, FileCalls, ImageCalls, NetworkCalls, PowerCalls, RunCal
         # Docker hides and write-protects parts of /proc (`systempaths`); kubelet and kube-proxy write /proc/sys.
         return {**host, "MaskedPaths": [], "ReadonlyPaths": []}
 
-    def socket_path(self) -> str:
-        """Give the engine's socket as the engine's own machine has it: a rootless one's is elsewhere, Docker Desktop's is in its own machine."""
-        base = str(self._api.base_url)
-        path = os.environ.get("DOCKER_HOST", "").removeprefix("unix://")
-        return path if sys.platform == "linux" and base.startswith("http+docker") and path.startswith("/") else SOCKET
+    def plain(
+        self,
+        binds: dict[str, Any],
+        *,
+        engine_socket: bool = False,
+        **more: Any,  # noqa: ANN401 (docker's own options)
+    ) -> dict[str, Any]:
+        """Give the host configuration of a container that is no machine."""
+        plain = dict(UNPRIVILEGED)
+        if engine_socket:
+            binds = {**binds, self.socket_path(): {"bind": SOCKET_INSIDE, "mode": "rw"}}
+            plain["security_opt"] = [*plain["security_opt"], *SOCKET_OPTIONS]
+        return dict(self._api.create_host_config(**plain, binds=binds, **more))
+
+    def _create(self, image: str, host: dict[str, Any], **more: Any) -> str:  # noqa: ANN401
+        """Make a container; gives its id. Without modules where the engine's machine has none."""
+        try:
+            made = self._api.create_container(image, host_config=host, **more)
+        except docker.errors.APIError as error:
+            mounts = host.get("Mounts") or []
+            others = [mount for mount in mounts if mount.get("Source") != MODULES]
+            # The engine names the folder that it misses, before it has made anything:
+            # "bind source path does not exist: …" (moby daemon/volume/mounts/validate.go).
+            if len(others) == len(mounts) or MODULES not in str(error.explanation):
+                raise
+            made = self._api.create_container(image, host_config={**host, "Mounts": others}, **more)
+        return str(made["Id"])
 
     # --- removing ---
 
@@ -239,10 +228,8 @@ class Engine(AgentCalls, FileCalls, ImageCalls, NetworkCalls, PowerCalls, RunCal
         """Make a short-lived container of ours, without a network, not started; gives its id. The caller removes it."""
         with told(f"making a helper container of {image}"):
             config = host or self._api.create_host_config()
-            made = self._api.create_container(
-                image, entrypoint=list(command), command=[], labels=labels, host_config=config, network_disabled=True
-            )
-            return str(made["Id"])
+            silent = {"entrypoint": list(command), "command": [], "network_disabled": True}
+            return self._create(image, config, labels=labels, **silent)
 
     def wait(self, container: str, timeout_s: float) -> int:
         """Wait until a container ends; gives its exit code."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from typing import TYPE_CHECKING, Any
 
 import docker
@@ -15,9 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
+PLATFORM_API = (1, 48)
+"""Docker 28: GET /images/get takes a platform."""
+
+
 class ImageCalls:
     """Building, importing, fetching, saving, loading and removing images; a part of Engine."""
 
+    api: tuple[int, ...]
     _client: docker.DockerClient
     _api: Any
 
@@ -63,10 +69,21 @@ class ImageCalls:
             self._client.images.pull(name, tag=version)
             self._api.tag(reference, *tag.rsplit(":", 1))
 
-    def save(self, tags: Sequence[str]) -> Iterator[bytes]:
-        """Yield a tar with these images, shared layers once."""
+    def save(self, tags: Sequence[str], arch: str) -> Iterator[bytes]:
+        """Yield a tar with these images for one architecture, shared layers once.
+
+        The containerd store keeps an image that was pulled as an index of all its platforms, most
+        of which are not here. Asked for one platform it writes that one's manifest alone; engines
+        before API 1.48 cannot be asked and write the index, too: `docker load` skips what is
+        missing, `ctr images import` wants `--platform` (moby daemon/containerd/image_exporter.go).
+        """
+        asked: dict[str, Any] = {"names": list(tags)}
+        if self.api >= PLATFORM_API:
+            asked["platform"] = json.dumps({"os": "linux", "architecture": arch})
         with told("saving images"):
-            response = self._api._get(self._api._url("/images/get"), params={"names": list(tags)}, stream=True)  # noqa: SLF001 (the library saves one image only)
+            # The library saves one image only.
+            url = self._api._url("/images/get")  # noqa: SLF001
+            response = self._api._get(url, params=asked, stream=True)  # noqa: SLF001
             self._api._raise_for_status(response)  # noqa: SLF001
             yield from response.iter_content(1024 * 1024)
 

@@ -13,8 +13,7 @@ from machines import LABEL, Machine
 
 from lab import engine
 from lab.errors import LabError
-from lab.images import tags
-from lab.lab import sources
+from lab.images import sources, tags
 from lab.privilege import privileged
 from lab.topology import loader
 
@@ -50,7 +49,7 @@ def ground() -> Iterator[Ground]:
         connected = engine.connect()
     except LabError as error:
         pytest.skip(f"no container engine: {error.message}")
-    known = tags(sources())
+    known = tags(sources(connected))
     missing = [tag for word, tag in known.items() if word in {"upstream", "loadbalancer", "bmc"} and not connected.has_image(tag)]
     if missing:
         pytest.skip(f"images are not built ({', '.join(missing)}): `halab images build`")

@@ -39,13 +39,13 @@ class Machine(DockerContainer):
         api = self.get_docker_client().client.api
         host = self._engine.machine(privileged=self._settings["privileged"], **({"network_mode": network} if network else {}))
         endpoint = api.create_networking_config({network: api.create_endpoint_config(ipv4_address=ip)}) if network else None
-        made = api.create_container(
-            self.image, hostname=name, labels=LABEL, host_config=host, networking_config=endpoint,
+        made = self._engine._create(
+            self.image, host, hostname=name, labels=LABEL, networking_config=endpoint,
             stop_signal="SIGRTMIN+3", volumes=["/var/lib/containerd"], environment={"container": "docker"},
         )  # fmt: skip
-        self._container = self.get_docker_client().client.containers.get(made["Id"])
+        self._container = self.get_docker_client().client.containers.get(made)
         if self._files:
-            api.put_archive(made["Id"], "/", pack(self._files))
+            api.put_archive(made, "/", pack(self._files))
         self._container.start()
         return self
 

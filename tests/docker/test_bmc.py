@@ -11,7 +11,6 @@ import pytest
 from machines import LABEL
 from testcontainers.core.container import DockerContainer
 
-from lab.engine import SOCKET_INSIDE, UNPRIVILEGED
 from lab.pacemaker import ipmi_password
 from lab.pki import new_secrets
 from lab.roles.bmc import ROLE, command
@@ -47,11 +46,7 @@ class Rack:
         assert node.role is Role.BMC
         files = ROLE.files(self.topology, node, self.secrets, None)  # type: ignore[arg-type]
         api = self.ground.engine._api
-        host = api.create_host_config(
-            **UNPRIVILEGED,
-            network_mode=self.ground.network,
-            binds={self.ground.engine.socket_path(): {"bind": SOCKET_INSIDE, "mode": "rw"}},
-        )
+        host = self.ground.engine.plain({}, engine_socket=True, network_mode=self.ground.network)
         endpoint = api.create_networking_config({self.ground.network: api.create_endpoint_config(ipv4_address=str(node.ip))})
         made = api.create_container(self.image, labels=LABEL, host_config=host, networking_config=endpoint)
         self.ground.engine.put(made["Id"], files)

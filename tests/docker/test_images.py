@@ -23,6 +23,7 @@ from lab import (
 )
 from lab.distributions import HealthCheck
 from lab.engine import COMMON, SOCKET_INSIDE
+from lab.engine.privileges import PRIVILEGED
 from lab.pki import issue, new_secrets
 from lab.spec import File, unit_links
 
@@ -61,6 +62,12 @@ def test_an_image_is_a_machine(machine: Make, word: str) -> None:
     assert node.get_wrapped_container().attrs["State"]["ExitCode"] != 137  # it shut down, nobody had to kill it
 
 
+def test_a_nodes_rules_see_bridged_packets(machine: Make) -> None:
+    """Else Services lose the answers of pods on the asker's own node."""
+    node = machine("node")
+    assert node.run("cat", "/proc/sys/net/bridge/bridge-nf-call-iptables") == (0, "1\n")
+
+
 @pytest.mark.parametrize("node", ["m", "w1", "lb", "bmc"])
 def test_nothing_is_mounted_or_laid_down_behind_a_symbolic_link(
     machine: Make, ground: Ground, node: str
@@ -71,7 +78,11 @@ def test_nothing_is_mounted_or_laid_down_behind_a_symbolic_link(
     spec = next(spec for spec in wanted.containers if spec.hostname == node)
     described = ground.topology.node(node)
     files = roles.find(described.role).files(ground.topology, described, secrets, upstream)
-    mounts = {*COMMON["tmpfs"], *spec.volumes.values(), *([SOCKET_INSIDE] if spec.engine_socket else [])}
+    mounts = {*COMMON["tmpfs"], *spec.volumes.values()}
+    if spec.engine_socket:
+        mounts.add(SOCKET_INSIDE)
+    if spec.machine:
+        mounts |= {mount["Target"] for mount in PRIVILEGED["mounts"]}
     places = sorted({*mounts, *(file.path.rsplit("/", 1)[0] for file in files)})
     look = 'for path; do [ "$(realpath -m "$path")" = "$path" ] || echo "$path"; done'
     # The image of the controllers has no systemd; the others are asked as machines.

@@ -12,9 +12,22 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from lab import components, doctor, doctor_fix, doctor_wire, engine, host, privilege
-from lab.doctor import FEATURES, GIB, MIB, Finding
+from lab import (
+    components,
+    doctor,
+    doctor_fix,
+    doctor_host,
+    doctor_wire,
+    engine,
+    host,
+    images,
+    kernel,
+    privilege,
+)
+from lab.doctor import GIB
 from lab.errors import ApplyError, EngineError, InputError, LabError
+from lab.finding import Finding
+from lab.kernel import FEATURES
 from lab.spec import Observed, ObservedContainer
 
 if TYPE_CHECKING:
@@ -40,8 +53,13 @@ class Machine:
         self.networks, self.port, self.told = subnets or {}, port, INFO
         self.removed: list[str] = []
         self.sick = False
+        self.local = True
 
     def info(self) -> dict[str, object]:
+        return self.told
+
+    @property
+    def about(self) -> dict[str, object]:
         return self.told
 
     def images(self) -> dict[str, object]:
@@ -76,9 +94,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(host, "routes", dict)
     monkeypatch.setattr(host, "free_port", lambda wanted: wanted)
     monkeypatch.setattr(components, "reachable", lambda _: True)
-    monkeypatch.setattr(doctor.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(engine, "startable", lambda: True)
     monkeypatch.setattr(doctor, "_available", lambda: 12 * GIB)
-    monkeypatch.delenv("DOCKER_HOST", raising=False)
     return made
 
 
@@ -107,32 +124,76 @@ CASES = {
     "memory unknown": (lambda t: doctor.memory(8 * GIB, 0, t), "ok", "8.0 GiB free", ""),
     "memory in use": (lambda t: doctor.memory(16 * GIB, 2 * GIB, t), "warning", "2.0 GiB free", "smaller topology"),
     "memory too small": (lambda t: doctor.memory(2 * GIB, 2 * GIB, t), "failed", "needs 2.7 GiB", "smaller topology"),
-    "disk": (lambda _: doctor.disk(50 * GIB, 7, "/d"), "ok", "50.0 GiB free at /d, 7 nodes need 3.5 GiB", ""),
-    "disk for a build": (lambda _: doctor.disk(5 * GIB, 7, "/d"), "warning", "a first build 6 GiB more", "docker system df"),
-    "disk when built": (lambda _: doctor.disk(5 * GIB, 7, "/d", built=True), "ok", "5.0 GiB", ""),
-    "disk nearly full": (lambda _: doctor.disk(100 * MIB, 7, "/d"), "failed", "0.1 GiB", "docker system df"),
+    "disk": (
+        lambda t: doctor.disk(50 * GIB, t, "upstream", "/d"),
+        "ok",
+        "50.0 GiB free at /d, 6 nodes with upstream need 3.1 GiB",
+        "",
+    ),
+    "disk for K3s": (
+        lambda t: doctor.disk(50 * GIB, t, "k3s", "/d"),
+        "ok",
+        "6 nodes with k3s need 10.9 GiB",
+        "",
+    ),
+    "disk for a build": (
+        lambda t: doctor.disk(5 * GIB, t, "upstream", "/d"),
+        "warning",
+        "a first build 6 GiB more",
+        "docker system df",
+    ),
+    "disk when built": (
+        lambda t: doctor.disk(5 * GIB, t, "upstream", "/d", built=True),
+        "ok",
+        "5.0 GiB",
+        "",
+    ),
+    "too little disk for K3s": (
+        lambda t: doctor.disk(5 * GIB, t, "k3s", "/d", built=True),
+        "failed",
+        "5.0 GiB",
+        "docker system df",
+    ),
     "port": (lambda _: doctor.port(6443, 6443), "ok", "6443 can be used", ""),
     "any port": (lambda _: doctor.port(0, 40001), "ok", "any can be used", ""),
     "port in use": (lambda _: doctor.port(6443, 6444), "warning", "6443 is in use", "6444"),
     "nothing left over": (lambda _: doctor.leftovers([]), "ok", "none", ""),
     "left over": (lambda _: doctor.leftovers(["a", "b"]), "warning", "2 helper", "--fix"),
-    "files": (lambda _: doctor.open_files(1024, 524288), "ok", "1024, at most 524288", ""),
-    "files without limit": (lambda _: doctor.open_files(1024, resource.RLIM_INFINITY), "ok", "any number", ""),
-    "few files": (lambda _: doctor.open_files(1024, 4096), "warning", "at most 4096", "limits.conf"),
-    "inotify": (lambda _: doctor.inotify("max_user_watches", 524288, 524288), "ok", "524288", ""),
-    "little inotify": (lambda _: doctor.inotify("max_user_watches", 8192, 524288), "warning", "8192", "sysctl -w fs.inotify.max"),
+    "files": (lambda _: doctor_host.open_files(1024, 524288), "ok", "1024, at most 524288", ""),
+    "files without limit": (lambda _: doctor_host.open_files(1024, resource.RLIM_INFINITY), "ok", "any number", ""),
+    "few files": (lambda _: doctor_host.open_files(1024, 4096), "warning", "at most 4096", "limits.conf"),
+    "inotify": (lambda _: doctor_host.inotify("max_user_watches", 524288, 524288), "ok", "524288", ""),
+    "little inotify": (lambda _: doctor_host.inotify("max_user_watches", 8192, 524288), "warning", "8192", "sysctl -w fs.inotify.max"),
     "reached": (lambda _: doctor.source("downloads", answers=True), "ok", "reached", ""),
     "no downloads": (lambda _: doctor.source("downloads", answers=False), "warning", "not reached", "Go modules and Debian's"),
     "no K3s": (lambda _: doctor.source("K3s release", answers=False), "warning", "not reached", "k3s_binary"),
-    "tools": (lambda _: doctor.tools([], apt=True), "ok", "gcc, debootstrap and go", ""),
+    "tools": (lambda _: doctor.tools([], apt=True), "ok", "debootstrap and go", ""),
     "no Go": (lambda _: doctor.tools(["go"], apt=False), "ok", "installed when needed", ""),
-    "no gcc": (lambda _: doctor.tools(["gcc", "go"], apt=True), "warning", "not here: gcc;", "apt-get install gcc"),
-    "no gcc, no apt": (lambda _: doctor.tools(["gcc"], apt=False), "warning", "not here: gcc;", "install them"),
-    "kernel": (lambda _: doctor.kernel(dict.fromkeys(FEATURES, "there")), "ok", "vxlan", ""),
-    "modules": (lambda _: doctor.kernel({"vxlan": "loadable", "br_netfilter": "there"}), "ok", "vxlan", ""),
-    "br_netfilter": (lambda _: doctor.kernel({"br_netfilter": "loadable"}), "warning", "not loaded", "modprobe br_netfilter"),
-    "kernel unknown": (lambda _: doctor.kernel(dict.fromkeys(("veth", "vxlan"), "unknown")), "warning", "veth", "-a veth vxlan"),
-    "kernel lacks": (lambda _: doctor.kernel({"vxlan": "lacking", "veth": "unknown"}), "failed", "lacks vxlan", "kernel"),
+    "no debootstrap": (
+        lambda _: doctor.tools(["debootstrap", "go"], apt=True),
+        "warning",
+        "not here: debootstrap;",
+        "apt-get install debootstrap",
+    ),
+    "no debootstrap, no apt": (
+        lambda _: doctor.tools(["debootstrap"], apt=False),
+        "warning",
+        "not here: debootstrap;",
+        "install them",
+    ),
+    "no debootstrap needed": (
+        lambda _: doctor.tools(["debootstrap"], apt=True, needed=False),
+        "ok",
+        "not needed",
+        "",
+    ),
+    "kernel": (lambda _: doctor_host.kernel(dict.fromkeys(FEATURES, "there")), "ok", "vxlan", ""),
+    "modules": (lambda _: doctor_host.kernel({"vxlan": "loadable", "br_netfilter": "there"}), "ok", "vxlan", ""),
+    "bridge": (lambda _: doctor_host.bridge("there"), "ok", "bridged packets", ""),
+    "no bridge": (lambda _: doctor_host.bridge("loadable"), "warning", "not loaded", "modprobe br_"),
+    "bridge unknown": (lambda _: doctor_host.bridge("unknown"), "warning", "not loaded", "modules-load"),
+    "kernel unknown": (lambda _: doctor_host.kernel(dict.fromkeys(("veth", "vxlan"), "unknown")), "warning", "veth", "-a veth vxlan"),
+    "kernel lacks": (lambda _: doctor_host.kernel({"vxlan": "lacking", "veth": "unknown"}), "failed", "lacks vxlan", "kernel"),
 }
 
 
@@ -175,6 +236,8 @@ def write(root: Path, files: dict[str, str]) -> None:
         ("vxlan", {"sys/module/vxlan/refcnt": "1"}, "there"),
         ("overlay", {"proc/filesystems": "nodev\ttmpfs\nnodev\toverlay\n"}, "there"),
         ("br_netfilter", {"proc/sys/net/bridge/bridge-nf-call-iptables": "1"}, "there"),
+        ("br_netfilter", {"sys/module/br_netfilter/refcnt": "0"}, "there"),
+        ("br_netfilter", {"lib/modules/6.1/modules.dep": "net/br_netfilter.ko.xz:\n"}, "loadable"),
         ("veth", {"lib/modules/6.1/modules.builtin": "kernel/drivers/net/veth.ko\n"}, "there"),
         ("veth", {"proc/config.gz": "CONFIG_VETH=y\n"}, "there"),
         ("nf_tables", {"boot/config-6.1": "CONFIG_NF_TABLES=y\n"}, "there"),
@@ -188,7 +251,7 @@ def write(root: Path, files: dict[str, str]) -> None:
 )
 def test_kernel_features_are_found_without_loading(tmp_path: Path, name: str, files: dict[str, str], found: str) -> None:
     write(tmp_path, files)
-    assert doctor.feature(name, tmp_path, "6.1") == found
+    assert kernel.feature(name, tmp_path, "6.1") == found
 
 
 def test_a_healthy_machine_is_examined(machine: Machine) -> None:
@@ -221,14 +284,22 @@ def test_what_cannot_be_looked_at_hides_nothing_else(machine: Machine, monkeypat
 
 @pytest.mark.parametrize("sign", ["desktop", "remote"])
 def test_an_engine_elsewhere_is_not_judged_by_this_machine(machine: Machine, monkeypatch: pytest.MonkeyPatch, sign: str) -> None:
+    machine.local = False
     if sign == "desktop":
         machine.told = DESKTOP
-    else:
-        monkeypatch.setenv("DOCKER_HOST", "tcp://elsewhere:2376")
     found = by_name(doctor.examine())
     assert not {"disk", "kernel", "open files", "inotify"} & set(found)
     assert "16.0 GiB free" in found["memory"].seen
     assert ("addresses" in found) == (sign == "desktop")
+
+
+def test_an_engine_that_cannot_give_what_nodes_need_fails(machine: Machine) -> None:
+    assert "rights" not in by_name(doctor.examine())
+    machine.told = {**INFO, "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"]}
+    found = by_name(doctor.examine())["rights"]
+    assert (found.state, found.fixable) == ("failed", False)
+    assert "rootless" in found.seen
+    assert found.remedy
 
 
 def test_a_lab_does_not_collide_with_itself(machine: Machine, monkeypatch: pytest.MonkeyPatch, topology: Topology) -> None:
@@ -277,13 +348,18 @@ class Bench:
         self.code: int | None = None
         self.fails: set[str] = set()
         self.log, self.systemd = tmp_path / "dockerd.log", tmp_path / "systemd"
-        for name, path in {"LOG": self.log, "SYSTEMD": self.systemd, "INCLUDES": tmp_path / "stdlib.h"}.items():
+        self.load = tmp_path / "modules-load.d" / "halab.conf"
+        for name, path in {
+            "LOG": self.log,
+            "SYSTEMD": self.systemd,
+            "MODULES_LOAD": self.load,
+        }.items():
             monkeypatch.setattr(doctor_fix, name, path)
         monkeypatch.setattr(doctor_fix, "ENGINE_WAIT_S", 0.01)
         monkeypatch.setattr(doctor_fix, "answers", lambda: self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
         monkeypatch.setattr(doctor_fix.time, "sleep", lambda _: None)
         monkeypatch.setattr(doctor, "there", lambda program, _="": program in self.have)
-        monkeypatch.setattr(doctor, "watches", lambda name: Finding(f"fs.inotify.{name}", "ok", "now"))
+        monkeypatch.setattr(doctor_host, "watches", lambda name: Finding(f"fs.inotify.{name}", "ok", "now"))
         monkeypatch.setattr(os, "geteuid", lambda: 0)
 
     def execute(self, argv: list[str]) -> None:
@@ -291,8 +367,7 @@ class Bench:
         if argv[0] in self.fails:
             raise LabError(f"{argv[0]} failed")
         if argv[:2] == ["apt-get", "install"]:
-            self.have |= {"dockerd", "gcc", "debootstrap", "iptables"}
-            doctor_fix.INCLUDES.touch()
+            self.have |= {"dockerd", "debootstrap", "iptables"}
 
     def detach(self, argv: list[str], log: Path) -> Callable[[], int | None]:
         self.commands.append(["detached", *argv])
@@ -310,13 +385,13 @@ def bench(machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 
 UPDATE, INSTALL = ["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends"]
-ALL_PACKAGES = ["docker.io", "iptables", "debootstrap", "gcc", "libc6-dev"]
+ENGINE_PACKAGES = ["docker.io", "iptables"]
 
 
 def test_fix_installs_and_starts_docker_by_hand(bench: Bench) -> None:
     after = bench.fix("engine")
-    assert bench.commands == [UPDATE, [*INSTALL, *ALL_PACKAGES], ["detached", "dockerd"]]
-    assert bench.told == [f"installing {', '.join(ALL_PACKAGES)}", f"starting Docker (dockerd; its log is {bench.log})"]
+    assert bench.commands == [UPDATE, [*INSTALL, *ENGINE_PACKAGES], ["detached", "dockerd"]]
+    assert bench.told == [f"installing {', '.join(ENGINE_PACKAGES)}", f"starting Docker (dockerd; its log is {bench.log})"]
     assert [(finding.name, finding.state) for finding in after] == [("engine", "ok"), ("disk", "ok")]
 
 
@@ -330,7 +405,7 @@ def test_fix_starts_docker_by_systemd(bench: Bench) -> None:
 def test_fix_starts_nothing_that_a_package_started(bench: Bench) -> None:
     bench.answers = [True]
     bench.fix("engine")
-    assert bench.commands == [UPDATE, [*INSTALL, *ALL_PACKAGES]]
+    assert bench.commands == [UPDATE, [*INSTALL, *ENGINE_PACKAGES]]
 
 
 @pytest.mark.parametrize(("code", "words"), [(1, "dockerd ended with 1"), (None, "does not answer after")])
@@ -349,12 +424,54 @@ def test_fix_says_what_it_cannot_install(bench: Bench) -> None:
 
 def test_fix_installs_build_tools_once(bench: Bench) -> None:
     after = bench.fix("engine", "build tools")
+    assert bench.commands[:2] == [UPDATE, [*INSTALL, *ENGINE_PACKAGES, "debootstrap"]]
     assert [argv[1] for argv in bench.commands].count("update") == 1
     assert after[1].state == "ok"
     bench.commands.clear()
-    bench.have -= {"gcc"}
+    bench.have -= {"debootstrap"}
     bench.fix("build tools")
-    assert bench.commands == [UPDATE, [*INSTALL, "gcc"]]
+    assert bench.commands == [UPDATE, [*INSTALL, "debootstrap"]]
+
+
+@pytest.mark.parametrize(("images_here", "reached"), [(True, False), (False, True), (False, False)])
+def test_no_build_tool_is_wanted_where_nothing_is_to_be_built(
+    machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    topology: Topology,
+    *,
+    images_here: bool,
+    reached: bool,
+) -> None:
+    known = images.tags(images.sources(machine))  # type: ignore[arg-type]
+    here = {known[word]: {} for word in ("loadbalancer", "bmc", "upstream")} if images_here else {}
+    monkeypatch.setattr(machine, "images", lambda: here)
+    monkeypatch.setattr(privilege, "privileged", lambda *_: True)
+    monkeypatch.setattr(components, "reachable", lambda _: reached)
+    monkeypatch.setattr(doctor, "there", lambda program, _="": program == "apt-get")
+    found = by_name(doctor.examine(topology))["build tools"]
+    assert found.fixable == (not images_here and not reached)
+    assert found.state == ("warning" if found.fixable else "ok")
+
+
+@pytest.mark.parametrize(
+    ("built", "k3s", "name"),
+    [
+        ((), True, "k3s"),
+        ((), False, "upstream"),
+        (("upstream",), True, "upstream"),
+        (("k3s",), False, "k3s"),
+    ],
+)
+def test_the_disk_is_judged_for_the_distribution_that_a_lab_would_get(
+    topology: Topology, built: tuple[str, ...], name: str, *, k3s: bool
+) -> None:
+    assert topology.kubernetes.distributions == ("k3s", "upstream")
+    assert doctor.likely(topology, built, k3s=k3s) == name
+
+
+def test_a_k3s_of_the_users_needs_no_release(topology: Topology) -> None:
+    own = replace(topology, images=replace(topology.images, k3s_binary="/k3s"))
+    assert doctor.likely(own, (), k3s=False) == "k3s"
 
 
 def test_fix_sets_limits(bench: Bench) -> None:
@@ -362,6 +479,23 @@ def test_fix_sets_limits(bench: Bench) -> None:
     assert bench.commands == [["sysctl", "-q", "-w", "fs.inotify.max_user_watches=524288"]]
     assert bench.told == ["setting fs.inotify.max_user_watches to 524288"]
     assert after[0].state == "ok"
+
+
+def test_fix_loads_br_netfilter_now_and_at_each_boot(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "bridged", lambda _: ["modprobe", "br_netfilter"] in bench.commands)
+    after = bench.fix("br_netfilter")
+    assert bench.commands == [["modprobe", "br_netfilter"]]
+    assert bench.load.read_text().splitlines()[-1] == "br_netfilter"
+    assert after[0].state == "ok"
+    assert "at each boot" in bench.told[0]
+
+
+def test_fix_says_so_where_the_next_boot_will_not_load_it(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "modules-load.d").touch()  # no folder
+    with pytest.raises(LabError, match="not for the next boot"):
+        bench.fix("br_netfilter")
 
 
 def test_fix_removes_old_helpers_only(bench: Bench, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,13 +9,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "lab"
 FLOORS = {
-    0: "errors spec plan desired pki pacemaker nginx nodefiles kubeunits k3s_config k3s_keys "
-    "k3s_release reporter topology data history milestones samples expectations doctor_wire",
-    1: "engine node kube wait fetch components images imagework k3s_image versions podimages addonrecord addonneeds privilege vault locks host "
-    "kubeconfig runs journals membership cibaudit etcd",
+    0: "errors finding spec plan desired pki pacemaker nginx nodefiles kubeunits k3s_config "
+    "k3s_keys k3s_release reporter topology data history milestones samples expectations "
+    "doctor_wire",
+    1: "engine node kube wait fetch components images imagework k3s_image versions podimages "
+    "addonrecord addonneeds privilege vault locks host kernel kubeconfig runs journals membership "
+    "cibaudit etcd",
     2: "roles distributions addons helm faults probes checkers phases report",
-    3: "lab apply ready enable bundles choose doctor doctor_fix status targets chaos power scenario verify trials probing probe_target listening "
-    "cephtrial rehearsal boot rejoin networks removal",
+    3: "lab apply ready enable bundles choose doctor doctor_fix doctor_host status targets chaos "
+    "power scenario verify trials probing probe_target listening cephtrial rehearsal boot rejoin "
+    "networks removal",
     4: "cli __main__ __init__",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}

@@ -34,7 +34,16 @@ has() { grep -q "$1" <<<"$2" || { echo "no '$1' in: $2"; return 1; }; }
 install() { python3 -m venv .venv && .venv/bin/pip install --quiet --disable-pip-version-check .; }
 halab() { .venv/bin/halab "$@"; }
 doctor() { # its warnings about memory and sources are facts of the machine; a failure is not
+  local tool=; command -v debootstrap >/dev/null || tool=missing
   halab doctor 1m1w --fix
+  [ -z "$images" ] || [ -z "$tool" ] || ! command -v debootstrap || { echo "a build tool was installed, with the images here"; return 1; }
+  [ -s /etc/modules-load.d/halab.conf ] || [ -e /proc/sys/net/bridge ] || { echo "br_netfilter is not loaded"; return 1; }
+}
+unbridge() { # as on a fresh host: `start` has to load it by itself
+  modprobe -r br_netfilter 2>/dev/null || echo "in use or built in: not unloaded"
+}
+bridged() {
+  [ "$(docker exec halab-$lab-w1 cat /proc/sys/net/bridge/bridge-nf-call-iptables)" = 1 ]
 }
 pod() {
   # To completion, on the worker: the scheduler, kubelet, the runtime, DNS and the way to the API's Service are in it.
@@ -84,8 +93,10 @@ trap 'halab destroy '$lab' >/dev/null 2>&1 || true' EXIT
 step install halab from the checkout -- install
 step images -- load
 step doctor -- doctor
+step unload br_netfilter -- unbridge
 if [ "$part" = host ]; then
   step start the machines of 1m1w -- machines
+  step rules see bridged packets -- bridged
   step faults of the network: latency, corruption, reordering by netem, loss by nftables -- shaped
   step power by IPMI -- power
   step destroy -- halab destroy $lab
@@ -94,6 +105,7 @@ if [ "$part" = host ]; then
   exit
 fi
 step start 1m1w -- halab start 1m1w --name $lab --timeout $((300 * slow))
+step rules see bridged packets -- bridged
 step status -- halab status $lab
 step a pod on the worker resolves names -- pod
 step a memory limit reaches the kernel -- limit

@@ -1,0 +1,79 @@
+"""Where the engine is, what it stands on, and what it says about itself."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from functools import cached_property
+from typing import Any
+
+import docker.errors
+from docker.context import ContextAPI
+
+from lab.engine.privileges import SOCKET
+from lab.engine.told import told
+
+
+def address() -> str:
+    """Give the URL that the environment names: DOCKER_HOST, else Docker's current context."""
+    if named := os.environ.get("DOCKER_HOST"):
+        return named
+    try:
+        found = ContextAPI.kwargs_from_context(environment=os.environ)
+    except (docker.errors.DockerException, OSError, ValueError):  # a broken ~/.docker names none
+        found = {}
+    return str(found.get("base_url") or f"unix://{SOCKET}").replace("http+unix://", "unix://")
+
+
+def startable() -> bool:
+    """Tell whether an engine of this machine is meant, so that starting one here would help."""
+    return platform.system() == "Linux" and address().startswith("unix://")
+
+
+class AboutCalls:
+    """What tells where the engine is; a part of Engine."""
+
+    _api: Any
+
+    def info(self) -> dict[str, Any]:
+        """Give the engine's own description (`docker info`)."""
+        with told("asking the engine about itself"):
+            return {**self._api.info(), "ApiVersion": self._api.api_version}
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """The engine's own description, asked once: what does not change while a command runs."""
+        return self.info()
+
+    @property
+    def socket(self) -> str:
+        """The UNIX socket that leads to the engine, as seen from here; empty for TCP and SSH."""
+        return str(getattr(self._api.get_adapter(self._api.base_url), "socket_path", ""))
+
+    @property
+    def local(self) -> bool:
+        """Whether the engine uses this machine's own kernel and disk.
+
+        A socket alone does not tell: Docker Desktop's and Colima's lead into a machine of their
+        own, one of `ssh -L` to another host. The same kernel under the same name is the same.
+        """
+        if not self.socket or platform.system() != "Linux":
+            return False
+        if "Docker Desktop" in str(self.about.get("OperatingSystem", "")):
+            return False
+        own = platform.release(), socket.gethostname()
+        return (self.about.get("KernelVersion"), self.about.get("Name")) == own
+
+    @property
+    def api(self) -> tuple[int, ...]:
+        """The version of the API that is spoken."""
+        return tuple(int(part) for part in str(self._api.api_version).split("."))
+
+    def socket_path(self) -> str:
+        """Give the engine's socket as the engine's own machine has it.
+
+        Where that is this machine, it is the socket that led here (DOCKER_HOST, a context). In a
+        machine of the engine's own, reached by a socket of another name, it is Docker's usual one.
+        """
+        return self.socket if self.local else SOCKET
