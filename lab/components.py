@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 REACH_TIMEOUT_S = 5
 """A source that does not begin to answer in five seconds is not reached: the other way takes minutes, not hours."""
 REACH_PAUSES_S = (1.0, 2.0)
-"""Between the tries: a hiccup of the network must not choose another distribution, or Go modules."""
+"""Between the tries: a hiccup of the network must not choose another distribution."""
 _silent: set[str] = set()
 """Hosts that did not answer to several tries of this process; they are asked once from then on."""
 

@@ -77,7 +77,7 @@ def version(builder: Builder, program: Path) -> str:
 def _packaged(builder: Builder, images: Path, tag: str) -> None:
     """Lay the images of K3s's packaged components down, so that no node pulls any.
 
-    Six nodes would meet the registry's rate limit. The image's tag promises that they are inside, so
+    Six nodes would meet the registry's rate limit. The image's tag promises that they are inside:
     only a release without them (404) is built so. Raises ImageError where they cannot be had.
     """
     if builder.sources.k3s_images:

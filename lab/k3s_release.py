@@ -38,7 +38,7 @@ def _asset(version: str, arch: str, name: str) -> Asset:
 
 
 OLDEST = (1, 32)
-"""The first minor release that reads kubelet.conf.d (lab/distributions/k3s.py) and writes for containerd 2.
+"""The first minor release that reads kubelet.conf.d (lab/distributions/k3s.py).
 
 Older ones start, and then end again and again: kubelet before 1.31 does not know fail-cgroupv1.
 """

@@ -26,7 +26,10 @@ BINARY, IMAGES = b"binary" * 999, b"images" * 999
 
 
 class Release(SimpleHTTPRequestHandler):
-    """Serves a folder; `faults` makes a name misbehave: a status (a list: one for each question), or "cut" for a connection that ends half-way."""
+    """Serves a folder; `faults` makes a name misbehave.
+
+    A status (a list: one for each question), or "cut" for a connection that ends half-way.
+    """
 
     faults: ClassVar[dict[str, int | str | list[int]]] = {}
 
