@@ -9,6 +9,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lab.topology.model import known
+
 if TYPE_CHECKING:
     from lab.kube import Cluster
 
@@ -51,7 +53,8 @@ class Record:
     def rows(self) -> dict[str, Row]:
         """Give what is remembered, by add-on."""
         found = self.cluster.find(f"{FOLDER}/{NAME}")
-        return {name: Row(**json.loads(text)) for name, text in ((found or {}).get("data") or {}).items()}
+        texts = ((found or {}).get("data") or {}).items()
+        return {name: Row(**known(Row, json.loads(text))) for name, text in texts}
 
     def write(self, name: str, row: Row | None) -> None:
         """Remember an add-on, or forget it (None)."""

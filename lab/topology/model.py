@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING, Any
 
@@ -220,6 +220,12 @@ def to_json(topology: Topology) -> str:
     return json.dumps(data, default=str, sort_keys=True, separators=(",", ":"))
 
 
+def known(kind: type[Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Give the values that a dataclass has fields for: a newer halab may have written more."""
+    names = {each.name for each in fields(kind)}
+    return {name: value for name, value in values.items() if name in names}
+
+
 def from_json(text: str) -> Topology:
     """Read what `to_json` wrote. Raises ValueError or KeyError on anything else."""
     data: dict[str, Any] = json.loads(text)
@@ -243,9 +249,9 @@ def from_json(text: str) -> Topology:
         ),
         nodes=tuple(Node(name=n["name"], role=Role(n["role"]), ip=IPv4Address(n["ip"])) for n in data["nodes"]),
         loadbalancer=LoadBalancer(ip=IPv4Address(balancer["ip"]), host_port=balancer["host_port"], name=balancer["name"]),
-        ha=HighAvailability(**data["ha"]),
+        ha=HighAvailability(**known(HighAvailability, data["ha"])),
         addons=tuple(data["addons"]),
-        images=Images(**data["images"]),
+        images=Images(**known(Images, data["images"])),
     )
 
 

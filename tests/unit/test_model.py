@@ -53,6 +53,13 @@ def test_json_is_canonical(reference: Topology) -> None:
     assert json.loads(text)["nodes"][0] == {"ip": "172.30.0.49", "name": "m", "role": "master"}
 
 
+def test_a_topology_of_a_newer_halab_is_read_without_what_is_new(reference: Topology) -> None:
+    data = json.loads(to_json(reference))
+    for key in ("ha", "images"):
+        data[key]["novelty"] = 1
+    assert from_json(json.dumps(data)) == reference
+
+
 @pytest.mark.parametrize("text", ["", "nonsense", "{}", '{"name": "x"}'])
 def test_foreign_json_is_refused(text: str) -> None:
     with pytest.raises((ValueError, KeyError)):
