@@ -60,7 +60,9 @@ class ImageCalls:
     def labels(self, tag: str) -> dict[str, str]:
         """Give an image's labels. Raises EngineError where it is not here."""
         with told(f"inspecting {tag}"):
-            return dict(self._api.inspect_image(tag)["Config"]["Labels"] or {})
+            # Docker 29 leaves out what an image has none of (changes of API 1.52).
+            config = self._api.inspect_image(tag).get("Config") or {}
+            return dict(config.get("Labels") or {})
 
     def pull(self, reference: str, tag: str) -> None:
         """Fetch an image, `name@digest` or `name:version`, and give it our tag."""

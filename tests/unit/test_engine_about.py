@@ -60,6 +60,7 @@ class ServerDouble(socketserver.ThreadingUnixStreamServer):
         self.info: dict[str, Any] = dict(HERE)
         self.modules = True
         self.exit_code = 0
+        self.image: dict[str, Any] = {}
         self.made: list[dict[str, Any]] = []
         self.asked: list[str] = []
 
@@ -75,10 +76,12 @@ class ServerDouble(socketserver.ThreadingUnixStreamServer):
             return 201, {"Id": f"c{len(self.made)}"}
         if url.path.endswith("/images/get"):
             self.asked[-1] += f" {json.dumps(parse_qs(url.query))}"
-            return 200, {}
-        if url.path.endswith("/json"):
+        if "/containers/" in url.path and url.path.endswith("/json"):
             return self.inspected()
-        return 200, {"Id": "n1"} if "/networks/" in url.path else {"StatusCode": self.exit_code}
+        for kind, answer in (("/networks/", {"Id": "n1"}), ("/images/", self.image)):
+            if kind in url.path:
+                return 200, answer
+        return 200, {"StatusCode": self.exit_code}
 
     def inspected(self) -> tuple[int, Any]:
         if not self.made:
@@ -179,6 +182,23 @@ def test_images_are_saved_for_one_platform_where_the_engine_can(server: ServerDo
     wanted = {"names": names, "platform": [platform_]}
     assert asked_for(server, "1.48") == f"GET images/get {json.dumps(wanted)}"
     assert asked_for(server, "1.47") == f"GET images/get {json.dumps({'names': names})}"
+
+
+@pytest.mark.parametrize(
+    ("described", "labels"),
+    [
+        ({"Config": {"Labels": {"a": "b"}}}, {"a": "b"}),
+        ({"Config": {"Labels": None}}, {}),
+        ({"Config": {"Cmd": ["x"]}}, {}),
+        ({}, {}),
+    ],
+    ids=["some", "none", "left out by Docker 29", "no config"],
+)
+def test_an_image_may_have_no_labels(
+    server: ServerDouble, described: dict[str, Any], labels: dict[str, str]
+) -> None:
+    server.image = described
+    assert connected(server).labels("halab/pod-x:1") == labels
 
 
 # --- what containers get ---
