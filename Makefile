@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help engine browser start test check unit docker e2e test-k3s test-addons test-ceph bench images clean destroy
+.PHONY: help engine browser start test check unit docker e2e test-k3s test-addons test-ceph test-engines test-engine-smoke bench images clean destroy
 
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "halab needs Python 3.11 or newer: set PYTHON=python3.x" >&2; exit 1; }
@@ -46,6 +46,7 @@ browser: # for the test that looks at a page; where none can be installed it is 
 test: images ## set everything up and run all tests
 	@$(BIN)/pytest tests/unit tests/docker tests/e2e -m "not addons and not ceph"
 	@$(BIN)/pytest tests/e2e --distribution k3s -m distribution
+	@$(BIN)/python tests/engines/run.py --smoke
 
 test-addons: images browser ## every add-on used on a real lab; the first time their programs are built, which takes minutes
 	@$(BIN)/halab images build --addons
@@ -57,6 +58,12 @@ test-ceph: images ## Ceph made with two nodes down, on a real lab; the first tim
 
 test-k3s: images ## all e2e tests on K3s: yours, the release, or the double where neither can be had
 	@$(BIN)/pytest tests/e2e --distribution k3s
+
+test-engines: images ## the docker tests and a part of the e2e tests on Docker 26 and 28, both image stores; ENGINES=28-containerd for one
+	@$(BIN)/python tests/engines/run.py $(ENGINES)
+
+test-engine-smoke: images ## the smallest part of that, on Docker 28 with containerd's image store; skipped where no other engine can run
+	@$(BIN)/python tests/engines/run.py --smoke $(ENGINES)
 
 bench: images ## measure start, memory, stop, failover; prints a table
 	@$(BIN)/python tests/bench/bench.py

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import k3s_source
 import pytest
-from labs import HALAB, TOPOLOGIES, Cli, Distribution, Inside
+from labs import HALAB, TOPOLOGIES, Cli, Distribution, Inside, command
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -24,10 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def halab(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     if not HALAB.exists():
         pytest.fail(f"{HALAB} is missing: `make e2e` installs it")
-    home = tmp_path_factory.mktemp("home")
-    cache = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
-    # A home of its own: the tests never touch the kubeconfig of whoever runs them. The cache of built binaries is shared.
-    cli = Cli({**os.environ, "HOME": str(home), "XDG_CACHE_HOME": cache, "XDG_STATE_HOME": str(home / "state"), "KUBECONFIG": ""})
+    cli = command(tmp_path_factory.mktemp("home"))
     for row in cli.json("list"):  # what a killed run of these tests left has their subnet and names
         if row["name"].startswith("e2e"):
             cli("destroy", row["name"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,12 @@ class Cli:
 
     def json(self, *words: str, code: int = 0, timeout: float = 600) -> Any:
         return json.loads(self(*words, "-o", "json", code=code, timeout=timeout).stdout)
+
+
+def command(home: Path) -> Cli:
+    """The command with a home of its own: it never touches the kubeconfig of whoever runs the tests. The cache of built binaries is shared."""
+    cache = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+    return Cli({**os.environ, "HOME": str(home), "XDG_CACHE_HOME": cache, "XDG_STATE_HOME": str(home / "state"), "KUBECONFIG": ""})
 
 
 @dataclass(frozen=True)
