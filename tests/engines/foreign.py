@@ -82,7 +82,7 @@ def refused() -> str:
     """Try the namespaces; give the kernel's refusal, as in a container without CAP_SYS_ADMIN."""
     tried = subprocess.run(["unshare", "--mount", "--net", "--pid", "--fork", "mount", "-t", "proc", "proc", "/proc"],
                            capture_output=True, text=True, check=False)  # fmt: skip
-    return tried.stderr.strip()
+    return "" if tried.returncode == 0 else f"no namespaces: {tried.stderr.strip()}"
 
 
 def cache() -> Path:
@@ -267,7 +267,7 @@ def loops(folder: Path) -> list[str]:
     device = folder.stat().st_dev
     here = f"{os.major(device)}:{os.minor(device)}"
     inodes = {str(entry.lstat().st_ino) for entry in folder.rglob("*") if entry.is_file()}
-    return [row["name"] for row in rows if str(row["back-ino"]) in inodes and row["back-maj:min"] == here]
+    return [row["name"] for row in rows if str(row["back-ino"]) in inodes and row["back-maj:min"].strip() == here]  # losetup pads it
 
 
 def remove_cgroups(top: Path, wait_s: float = 10) -> None:

@@ -75,9 +75,9 @@ def test_loop_devices_are_known_by_their_files_on_the_same_disk(monkeypatch: pyt
     found = image.stat()
     disk = f"{foreign.os.major(found.st_dev)}:{foreign.os.minor(found.st_dev)}"
     rows = [
-        {"name": "/dev/loop0", "back-ino": found.st_ino, "back-maj:min": disk},
+        {"name": "/dev/loop0", "back-ino": found.st_ino, "back-maj:min": f"     {disk}  "},
         {"name": "/dev/loop1", "back-ino": found.st_ino, "back-maj:min": "255:255"},
-        {"name": "/dev/loop2", "back-ino": found.st_ino + 1_000_000, "back-maj:min": disk},
+        {"name": "/dev/loop2", "back-ino": found.st_ino + 1_000_000, "back-maj:min": f"     {disk}  "},
     ]
     answer = subprocess.CompletedProcess([], 0, stdout=json.dumps({"loopdevices": rows}))
     monkeypatch.setattr(foreign.subprocess, "run", lambda *_, **__: answer)
