@@ -31,7 +31,8 @@ cluster-init: true
 resolv-conf: /etc/k3s-resolv.conf
 kubelet-arg: [fail-cgroupv1=false]
 """
-READY_S = 180
+READY_S = 600
+"""An API server alone has needed minutes on two cores that compile besides."""
 
 
 class Server:
