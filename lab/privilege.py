@@ -5,7 +5,9 @@ The answer about `--privileged` is remembered for this engine in the cache.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from lab import data, kernel
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from lab.engine import Engine
 
 PROBE_TIMEOUT_S = 30
+CACHE = "privilege.json"
 _SIGNS = " ".join(f"/{sign}" for sign in kernel.BRIDGED)
 LOAD = f"ls -d {_SIGNS} 2>/dev/null | grep -q . || modprobe -q br_netfilter"
 """modprobe ends with 0 where the module is loaded."""
@@ -31,14 +34,21 @@ def unfit(info: dict[str, Any]) -> tuple[str, str]:
     """Tell why no lab can run on an engine that describes itself so, and what to do, or nothing.
 
     kubelet wants /dev/kmsg, the host's sysctls and all cgroups: refused in a user namespace.
+    Podman's Docker API is not Docker's: a machine that is off is `stopped` and not `exited`, so
+    no fault could prove that it acts, and images are listed as `localhost/…` (seen on 5.4.2).
     """
+    if "BuildahVersion" in info:  # a word of Podman's own
+        return (
+            "Podman answers here, not Docker: it names images and states in its own way",
+            "start Docker (`sudo systemctl start docker`), or name it by DOCKER_HOST",
+        )
     options = {str(option).split(",")[0] for option in info.get("SecurityOptions") or []}
-    name = "Podman" if "BuildahVersion" in info else "Docker"  # a word of Podman's own
     if "name=rootless" in options:
-        remedy = "use Docker as root runs it: `sudo systemctl start docker`"
-        if name == "Docker":
-            remedy += " and `docker context use default`"
-        return f"{name} runs rootless here: {LACKS}", remedy
+        remedy = (
+            "use Docker as root runs it: `sudo systemctl start docker`"
+            " and `docker context use default`"
+        )
+        return f"Docker runs rootless here: {LACKS}", remedy
     if "name=userns" in options:
         remedy = "take `userns-remap` out of /etc/docker/daemon.json and restart Docker"
         return f"Docker maps users here (userns-remap): {LACKS}", remedy
@@ -74,12 +84,27 @@ def privileged(engine: Engine, image: str) -> bool:
     info = engine.info()
     # The same engine on the same kernel gives the same answer; another kernel or engine is asked anew.
     key = f"{info.get('ID')} {info.get('KernelVersion')} {info.get('ServerVersion')}"
-    cache = data.cache() / "privilege.json"
-    known = json.loads(cache.read_text()) if cache.exists() else {}
+    known = _remembered()
     if key not in known:
-        known = {key: _ends_well(engine, image, ["true"], privileged=True)}
-        cache.write_text(json.dumps(known))
+        answer = _ends_well(engine, image, ["true"], privileged=True)
+        known = {**_remembered(), key: answer}  # another halab may have asked another engine
+        _remember(known)
     return bool(known[key])
+
+
+def _remembered() -> dict[str, bool]:
+    """Return what is known, by engine; nothing where the file cannot be read."""
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads((data.cache() / CACHE).read_text())
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _remember(known: dict[str, bool]) -> None:
+    """Write the file as a whole: another halab may read it at any moment."""
+    part = data.cache() / f"{CACHE}.{os.getpid()}.part"
+    part.write_text(json.dumps(known))
+    part.replace(data.cache() / CACHE)
 
 
 def _ends_well(engine: Engine, image: str, command: Sequence[str], *, privileged: bool) -> bool:

@@ -268,12 +268,13 @@ def test_who_has_no_socket_keeps_its_label(server: ServerDouble) -> None:
             {"SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"]},
             "Docker runs rootless",
         ),
-        ({"SecurityOptions": ["name=rootless"], "BuildahVersion": "1.39"}, "Podman runs rootless"),
+        ({"SecurityOptions": ["name=rootless"], "BuildahVersion": "1.39"}, "Podman answers here"),
+        ({"BuildahVersion": "1.39"}, "Podman answers here"),
         ({"SecurityOptions": ["name=userns"]}, "userns-remap"),
     ],
-    ids=["old", "docker", "rootless", "podman", "userns"],
+    ids=["old", "docker", "rootless", "podman", "podman-as-root", "userns"],
 )
-def test_an_engine_in_a_user_namespace_is_refused(
+def test_an_engine_that_can_run_no_lab_is_refused(
     server: ServerDouble, info: dict[str, Any], words: str
 ) -> None:
     why, remedy = privilege.unfit(info)
@@ -284,6 +285,19 @@ def test_an_engine_in_a_user_namespace_is_refused(
             privilege.require_fit(connected(server))
     else:
         privilege.require_fit(connected(server))
+
+
+def test_the_answers_of_two_engines_are_remembered(server: ServerDouble) -> None:
+    for engine in ("x", "y", "x", "y"):
+        server.info["ID"] = engine
+        assert privilege.privileged(connected(server), "halab/base:1")
+    assert len(server.made) == 2
+
+
+def test_a_file_that_another_halab_left_half_written_is_as_none(server: ServerDouble) -> None:
+    (data.cache() / privilege.CACHE).write_text('{"x')
+    assert privilege.privileged(connected(server), "halab/base:1")
+    assert len(json.loads((data.cache() / privilege.CACHE).read_text())) == 1
 
 
 def test_a_kernel_that_has_it_is_not_asked_by_a_container(
