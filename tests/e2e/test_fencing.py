@@ -113,6 +113,9 @@ def test_verify_passes_on_a_whole_lab_and_names_what_is_wrong(inside: Inside, ha
     try:
         wrong = [row["name"] for row in halab.json("verify", inside.lab, code=4)["checks"] if not row["ok"]]
         assert "machines" in wrong
-        assert set(wrong) <= {"machines", "nodes", "pods"}  # Kubernetes calls a node not ready after its grace period
+        # Kubernetes calls a node not ready after its grace period, and until then a third of all
+        # questions go to the replica of DNS that died with it.
+        others = {name for name in wrong if not name.startswith("DNS from a pod")}
+        assert others <= {"machines", "nodes", "pods"}
     finally:
         halab("start", inside.lab)
