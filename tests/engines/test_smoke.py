@@ -63,7 +63,7 @@ def test_the_controllers_reach_the_engine(lab: Inside) -> None:
     assert lab.cli("power", lab.lab, "w1").stdout == "w1: Chassis Power is on\n"
     assert lab.cli.json("power", lab.lab, "w1", "off")["power"] == "off"
     lab.cli("start", lab.lab)
-    assert whole(lab)
+    lab.eventually("the lab is whole again", lambda: whole(lab))
 
 
 @pytest.mark.parametrize(("fault", "target"), [("hang", "w1"), ("partition", "w1"), ("crash", "lb")])
@@ -108,5 +108,5 @@ def test_an_image_of_many_platforms_reaches_a_node(lab: Inside) -> None:
 def test_a_stopped_lab_comes_back(lab: Inside) -> None:
     assert len(lab.cli.json("stop", lab.lab)["stopped"]) == len(NODES)
     lab.cli("start", lab.lab)
-    assert whole(lab)
+    lab.eventually("the lab is whole again", lambda: whole(lab))
     assert lab.kubectl("get", "--raw", "/readyz").strip() == "ok"
