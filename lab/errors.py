@@ -67,6 +67,10 @@ class PortTaken(EngineError):
     """A port of the host, on which a container was to be published, is somebody else's."""
 
 
+class InUse(EngineError):
+    """A volume or a network cannot be removed yet: a container has it."""
+
+
 class ImageError(LabError):
     """An image or a component of it could not be had; the log's tail is in the message."""
 

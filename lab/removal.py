@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from lab import data, plan
 from lab.apply import Applier
+from lab.errors import ApplyError, InUse, LabError
 from lab.locks import Lock, exclusive
 
 if TYPE_CHECKING:
     from lab.engine import Engine
     from lab.plan import Plan
     from lab.reporter import Reporter
+    from lab.spec import Observed
+
+LATE_S, LATE_EVERY_S = 60.0, 0.5
+"""The engine goes on making a container whose maker was killed; only then is it listed.
+
+Until then it holds its volumes: they are "in use" by a container that no look shows. Making one
+takes a busy engine some seconds; a minute is far more than was ever seen.
+"""
+
+SETTLE_S = 3.0
+"""For how long a half-made lab is looked for again once nothing of it is left.
+
+A container without volumes that the engine still makes is shown by nothing else.
+"""
 
 
 def destroy(engine: Engine, name: str, reporter: Reporter) -> Plan:
@@ -20,13 +36,39 @@ def destroy(engine: Engine, name: str, reporter: Reporter) -> Plan:
     Needs no topology, so that a half-made lab goes, too. Raise InputError for no lab's name.
     """
     with exclusive(name, reporter) as lock:
-        steps = plan.destroy(engine.observe(name))
-        Applier(engine, reporter, "").remove(steps)
-        left = plan.destroy(engine.observe(name))
-        if not left.empty:
-            Applier(engine, reporter, "").remove(left)
+        steps = _remove_all(engine, name, reporter)
         for ending in ("kubeconfig", "run", "lock"):  # the last: where locks were once
             data.of_lab(name, ending).unlink(missing_ok=True)
         Lock(name, "run").forget()
         lock.forget()
         return steps
+
+
+def _remove_all(engine: Engine, name: str, reporter: Reporter) -> Plan:
+    """Remove what bears the lab's label until nothing does; gives what the first look showed."""
+    seen = engine.observe(name)
+    first = left = plan.destroy(seen)
+    begin = time.monotonic()
+    settled = begin + (SETTLE_S if _half_made(seen) else 0)
+    while not left.empty or time.monotonic() < settled:
+        try:
+            Applier(engine, reporter, "").remove(left)
+        except LabError as error:
+            if not _only_in_use(error) or time.monotonic() > begin + LATE_S:
+                raise
+        left = plan.destroy(engine.observe(name))
+        if left.empty and time.monotonic() < settled:
+            time.sleep(LATE_EVERY_S)
+    return first
+
+
+def _half_made(seen: Observed) -> bool:
+    """Whether a start ended before it had booted all machines, as far as the engine shows."""
+    if not seen.containers:
+        return bool(seen.volumes or seen.networks)
+    return any(container.state == "created" for container in seen.containers)
+
+
+def _only_in_use(error: LabError) -> bool:
+    errors = error.errors if isinstance(error, ApplyError) else (error,)
+    return all(isinstance(one, InUse) for one in errors)

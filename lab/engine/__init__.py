@@ -32,7 +32,7 @@ from lab.engine.privileges import (
 )
 from lab.engine.running import Result, RunCalls
 from lab.engine.told import told
-from lab.errors import EngineError
+from lab.errors import EngineError, InUse
 from lab.spec import LABEL, LABEL_TOPOLOGY, Observed, ObservedContainer
 
 if TYPE_CHECKING:
@@ -207,13 +207,18 @@ class Engine(
                 time.sleep(REMOVAL_EVERY_S)
 
     def remove_volume(self, volume: str) -> None:
-        """Remove a volume; one that is gone already is fine."""
-        with told(f"removing volume {volume}"), contextlib.suppress(docker.errors.NotFound):
+        """Remove a volume; one that is gone already is fine. Raise InUse where a container has it."""
+        what = f"removing volume {volume}"
+        # "remove NAME: volume is in use - [ID]" (moby volume/service/store.go).
+        with told(what, kinds={"in use": InUse}), contextlib.suppress(docker.errors.NotFound):
             self._api.remove_volume(volume, force=True)
 
     def remove_network(self, network: str) -> None:
-        """Remove a network; one that is gone already is fine."""
-        with told(f"removing network {network}"), contextlib.suppress(docker.errors.NotFound):
+        """Remove a network; one that is gone already is fine. Raise InUse where a container has it."""
+        what = f"removing network {network}"
+        # "network NAME id ID has active endpoints" (moby libnetwork/error.go).
+        kinds = {"active endpoints": InUse}
+        with told(what, kinds=kinds), contextlib.suppress(docker.errors.NotFound):
             self._api.remove_network(network)
 
     def labelled(self, label: str) -> tuple[list[str], list[str], list[str]]:
