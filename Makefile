@@ -44,8 +44,8 @@ browser: # for the test that looks at a page; where none can be installed it is 
 	echo "installing Chromium"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
 
 test: images ## set everything up and run all tests
-	@$(BIN)/pytest tests/unit tests/docker tests/e2e -m "not addons and not ceph"
-	@$(BIN)/pytest tests/e2e --distribution k3s -m distribution
+	@$(BIN)/pytest tests/unit tests/docker tests/e2e -m "not addons and not ceph and not double" --durations=20
+	@$(BIN)/pytest tests/e2e --distribution k3s -m distribution --durations=10
 	@$(BIN)/python tests/engines/run.py --smoke
 
 test-addons: images browser ## every add-on used on a real lab; the first time their programs are built, which takes minutes
@@ -57,6 +57,7 @@ test-ceph: images ## Ceph made with two nodes down, on a real lab; the first tim
 	@$(BIN)/pytest tests/e2e -m ceph
 
 test-k3s: images ## all e2e tests on K3s: yours, the release, or the double where neither can be had
+	@$(BIN)/pytest tests/docker -m double
 	@$(BIN)/pytest tests/e2e --distribution k3s
 
 test-engines: images ## the docker tests and a part of the e2e tests on Docker 26 and 28, both image stores; ENGINES=28-containerd for one

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from machines import Machine
 
+pytestmark = pytest.mark.double
 DATA = "/var/lib/rancher/k3s"
 IMAGES = f"{DATA}/agent/images"
 ETCD = f"{DATA}/server/tls/etcd"

@@ -4,7 +4,7 @@ import ipaddress
 import json
 import re
 import xml.etree.ElementTree as ET
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, cast
 
@@ -154,13 +154,24 @@ def test_the_balancer_asks_as_a_user_that_the_api_knows_and_that_may_nothing(
     assert found["/etc/halab/health.key"].mode == 0o600
 
 
-def site(topology: Topology, distribution: str = "upstream") -> Site:
-    """A site that renders only: there is no cluster to be asked."""
+@dataclass(frozen=True)
+class VersionDouble:
+    """A double of a cluster that says its version and nothing else."""
+
+    says: int = 36
+
+    def minor(self) -> int:
+        return self.says
+
+
+def site(topology: Topology, distribution: str = "upstream", minor: int = 36) -> Site:
+    """A site that renders only: its cluster can be asked for nothing but its version."""
 
     def nowhere(name: str) -> NoReturn:
         raise AssertionError(f"rendering asked for node {name}")
 
-    return Site(topology, distributions.find(distribution), cast("Cluster", None), nowhere, SECRETS)
+    cluster = cast("Cluster", VersionDouble(minor))
+    return Site(topology, distributions.find(distribution), cluster, nowhere, SECRETS)
 
 
 def test_dns_replicas_are_kept_apart(topology: Topology) -> None:
@@ -171,6 +182,36 @@ def test_dns_replicas_are_kept_apart(topology: Topology) -> None:
     assert objects["Service"]["spec"]["clusterIP"] == "10.43.0.99"
     assert objects["PodDisruptionBudget"]["spec"]["minAvailable"] == 2
     assert dns_ha.replicas(replace(topology, nodes=topology.nodes[:2])) == 2
+
+
+def test_each_node_asks_a_dns_of_its_own(topology: Topology) -> None:
+    objects = {item["kind"]: item for item in find_addon("dns-ha").manifests(site(topology))}
+    service, own, apart = objects["Service"], objects["DaemonSet"], objects["Deployment"]
+    assert service["spec"]["trafficDistribution"] == "PreferSameNode"
+    selected = set(service["spec"]["selector"].items())
+    for workload in (own, apart):
+        labels = set(workload["spec"]["template"]["metadata"]["labels"].items())
+        assert selected < labels
+        assert set(workload["spec"]["selector"]["matchLabels"].items()) < labels
+    pod = own["spec"]["template"]
+    kept_apart = apart["spec"]["selector"]["matchLabels"]  # a replica must find nodes without it
+    assert not kept_apart.items() <= pod["metadata"]["labels"].items()
+    assert pod["spec"]["tolerations"] == [{"operator": "Exists"}]
+    assert own["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"] == 0
+
+
+def test_where_every_node_has_a_replica_none_has_another(topology: Topology) -> None:
+    small = replace(topology, nodes=topology.nodes[:3])
+    objects = {item["kind"]: item for item in find_addon("dns-ha").manifests(site(small))}
+    assert "DaemonSet" not in objects
+    assert objects["Service"]["spec"]["trafficDistribution"] == "PreferSameNode"
+
+
+def test_an_older_kubernetes_is_not_told_what_it_refuses(topology: Topology) -> None:
+    old = find_addon("dns-ha").manifests(site(topology, minor=33))
+    objects = {item["kind"]: item for item in old}
+    assert "trafficDistribution" not in objects["Service"]["spec"]
+    assert "DaemonSet" not in objects
 
 
 def test_dns_forwards_nowhere_or_where_it_is_told(topology: Topology) -> None:
