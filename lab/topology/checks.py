@@ -45,6 +45,8 @@ class Draft:
     management: Found[IPv4Network] | None
     pool: Found[IPv4Network | None] | None
     distributions: Found[tuple[str, ...]] | None
+    version: Found[str] | None
+    k3s: Found[str] | None
     pods: Found[IPv4Network] | None
     services: Found[IPv4Network] | None
     dns: Found[IPv4Address] | None
@@ -60,6 +62,11 @@ class Draft:
     addons: Found[tuple[str, ...]] | None
     k3s_binary: Found[str] | None
     k3s_images: Found[str] | None
+
+    def wish(self, distribution: str) -> str:
+        """Give the version that the file names for a distribution; empty for none."""
+        found = {"upstream": self.version, "k3s": self.k3s}[distribution]
+        return found.value if found else ""
 
     def addresses(self) -> Iterator[tuple[str, Found[IPv4Address]]]:
         """Give every address of the subnet with the name of its key; those of nodes first, in the file's order."""
@@ -78,6 +85,18 @@ def check(draft: Draft, problems: Problems, warnings: Problems) -> None:
     _pod_range(draft, problems)
     _dns(draft, problems, warnings)
     _nodes(draft, problems, warnings)
+    _versions(draft, warnings)
+
+
+def _versions(draft: Draft, warnings: Problems) -> None:
+    """A version of a distribution that is not in the list is hardly meant."""
+    if draft.distributions is None:
+        return
+    for key, name, found in (("version", "upstream", draft.version), ("k3s", "k3s", draft.k3s)):
+        if found and found.value and name not in draft.distributions.value:
+            message = f"`kubernetes.{key}` {found.value} is not used"
+            hint = f"`kubernetes.distributions` does not have {name}"
+            warnings.add(found.at, message, hint)
 
 
 def _subnet(draft: Draft, problems: Problems) -> None:

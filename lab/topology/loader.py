@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from lab.errors import InputError, Problem, TopologyError
-from lab.topology import checks, fields, moving
+from lab.topology import checks, fields, moving, releases
 from lab.topology.checks import Draft, DraftNode
 from lab.topology.model import (
     KUBERNETES_PORT,
@@ -52,6 +52,8 @@ KEYS: dict[str, dict[str, bool]] = {
     "network": {"subnet": True, "vip": True, "gateway": False, "management": False, "pool": False},
     "kubernetes": {
         "distributions": False,
+        "version": False,
+        "k3s": False,
         "pod_cidr": False,
         "service_cidr": False,
         "cluster_dns": False,
@@ -173,6 +175,8 @@ def _draft(root: Value, base: Path, problems: Problems) -> Draft:
             _management(subnet.value, others) if subnet else None,
         ),
         distributions=_distributions(kubernetes),
+        version=kubernetes.find("version", releases.release("upstream"), ""),
+        k3s=kubernetes.find("k3s", releases.release("k3s"), ""),
         pods=pods,
         services=services,
         dns=kubernetes.find("cluster_dns", fields.address, IPv4Address("10.43.0.99")),
@@ -234,6 +238,15 @@ def _sure(found: Found[T] | None) -> T:
     return found.value
 
 
+def _wished(draft: Draft) -> tuple[str, ...]:
+    """Give the distributions of the list whose version is named; where none is, the whole list.
+
+    Who names v1.35.4 does not want K3s in its own version instead.
+    """
+    given = _sure(draft.distributions)
+    return tuple(name for name in given if draft.wish(name)) or given
+
+
 def _topology(draft: Draft) -> Topology:
     return Topology(
         name=_sure(draft.name),
@@ -246,7 +259,9 @@ def _topology(draft: Draft) -> Topology:
             management_open=not (draft.management and draft.management.given),
         ),
         kubernetes=Kubernetes(
-            distributions=_sure(draft.distributions),
+            distributions=_wished(draft),
+            version=_sure(draft.version),
+            k3s=_sure(draft.k3s),
             pod_cidr=_sure(draft.pods),
             service_cidr=_sure(draft.services),
             cluster_dns=_sure(draft.dns),

@@ -64,7 +64,10 @@ class Network:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kubernetes:
-    """What all nodes agree on. `dns_forward` are the servers that names outside the cluster go to; empty: nowhere."""
+    """What all nodes agree on. `dns_forward` are the servers that names outside the cluster go to; empty: nowhere.
+
+    `version` (upstream's) and `k3s` are the versions that the user wishes; empty: halab's own.
+    """
 
     distributions: tuple[str, ...]
     pod_cidr: IPv4Network
@@ -72,6 +75,8 @@ class Kubernetes:
     cluster_dns: IPv4Address
     dns_forward: tuple[IPv4Address, ...] = ()
     node_monitor_grace_ms: int = 20_000
+    version: str = ""
+    k3s: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +222,9 @@ def to_json(topology: Topology) -> str:
     """Write a topology as canonical JSON, the form kept in the lab network's label."""
     data = asdict(topology)
     del data["network"]["management_open"]
+    for key in ("version", "k3s"):  # a lab of an older halab, which had no such keys, is the same
+        if not data["kubernetes"][key]:
+            del data["kubernetes"][key]
     return json.dumps(data, default=str, sort_keys=True, separators=(",", ":"))
 
 
@@ -246,6 +254,8 @@ def from_json(text: str) -> Topology:
             cluster_dns=IPv4Address(kubernetes["cluster_dns"]),
             dns_forward=tuple(IPv4Address(server) for server in kubernetes["dns_forward"]),
             node_monitor_grace_ms=kubernetes["node_monitor_grace_ms"],
+            version=kubernetes.get("version", ""),
+            k3s=kubernetes.get("k3s", ""),
         ),
         nodes=tuple(Node(name=n["name"], role=Role(n["role"]), ip=IPv4Address(n["ip"])) for n in data["nodes"]),
         loadbalancer=LoadBalancer(ip=IPv4Address(balancer["ip"]), host_port=balancer["host_port"], name=balancer["name"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lab.topology.releases import K3S, UPSTREAM
 from lab.topology.words import ADDONS, DISTRIBUTIONS
 
 _IPV4 = r"^((25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(\.(?!$)|$)){4}$"
@@ -57,6 +58,14 @@ def _kubernetes() -> dict[str, Any]:
     servers = {"type": "array", "items": {"type": "string", "pattern": _IPV4}, "uniqueItems": True, "default": []}
     properties = {
         "distributions": _words("In order of preference: the first that can be had is used.", DISTRIBUTIONS, [*DISTRIBUTIONS], 1),
+        "version": _text(
+            "Upstream's version, for example v1.35.4, from v1.31 on; by default halab's own.",
+            UPSTREAM,
+        ),
+        "k3s": _text(
+            "K3s's version, for example v1.34.3+k3s1, from v1.32 on; by default halab's own.",
+            K3S,
+        ),
         "pod_cidr": _text("The pods' network; each node gets a /24 of it.", _CIDR, "10.42.0.0/16"),
         "service_cidr": _text("The services' network, from /12 to /24.", _CIDR, "10.43.0.0/16"),
         "cluster_dns": _text("The DNS service's address, low in service_cidr.", _IPV4, "10.43.0.99"),
