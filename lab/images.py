@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lab.reporter import Reporter
     from lab.topology.model import Topology
 
+Wishes = tuple[tuple[str, str], ...]
 LABEL_IMAGE = "halab.image"
 BESIDE = ("loadbalancer", "bmc")
 """What every lab has beside its nodes."""
@@ -41,6 +42,8 @@ class Sources:
     arch: str
     k3s_binary: str = ""
     k3s_images: str = ""
+    wished: Wishes = ()
+    """Component → the version that the topology names, as pairs."""
 
 
 def architecture(word: str = "") -> str:
@@ -67,12 +70,25 @@ def sources(engine: Engine, topology: Topology | None = None) -> Sources:
         arch=architecture(str(engine.about.get("Architecture", ""))),
         k3s_binary=own.k3s_binary if own else "",
         k3s_images=own.k3s_images if own else "",
+        wished=wishes(topology) if topology else (),
     )
+
+
+def wishes(topology: Topology) -> Wishes:
+    """Give the versions that a topology names."""
+    own = topology.kubernetes
+    named = (("kubernetes", own.version), ("k3s", own.k3s))
+    return tuple((component, version) for component, version in named if version)
+
+
+def table(sources: Sources) -> versions.Versions:
+    """Give the table of versions, with those that the topology names."""
+    return versions.read(sources.folder, dict(sources.wished))
 
 
 def tags(sources: Sources) -> dict[str, str]:
     """Give every image's tag, word → `halab/<word>:<hash>`. Reads files only; touches neither network nor engine."""
-    table = versions.read(sources.folder)
+    known = table(sources)
 
     def tag(word: str, *parts: str) -> str:
         return f"halab/{word}:{digest(' '.join((sources.arch, *parts)))}"
@@ -80,19 +96,19 @@ def tags(sources: Sources) -> dict[str, str]:
     def folder(word: str) -> str:
         return folder_hash(sources.folder / word)
 
-    found = {"rootfs": tag("rootfs", table.release, table.digest)}
+    found = {"rootfs": tag("rootfs", known.release, known.digest)}
     found["base"] = tag("base", folder("base"), found["rootfs"])
     found["loadbalancer"] = tag("loadbalancer", folder("loadbalancer"), folder("tools"), found["base"])
     found["bmc"] = tag("bmc", folder("bmc"), found["base"])
     found["node"] = tag("node", folder("node"), folder("tools"), found["base"])
-    parts = [repr(table.components[name]) for name in UPSTREAM_PARTS]
-    inside = [part for word, name in table.pods.items() for part in (name, folder(f"pods/{word}"))]
+    parts = [repr(known.components[name]) for name in UPSTREAM_PARTS]
+    inside = [part for word, name in known.pods.items() for part in (name, folder(f"pods/{word}"))]
     found["upstream"] = tag("upstream", folder("upstream"), found["node"], *parts, *inside, folder("kubernetes"))
     files = [imagework.file_hash(path) for path in (sources.k3s_binary, sources.k3s_images) if path]
-    own = [repr(table.components[name]) for name in ("k3s", *POD_PARTS)]
+    own = [repr(known.components[name]) for name in ("k3s", *POD_PARTS)]
     found["k3s"] = tag("k3s", folder("k3s"), found["node"], *own, *inside, *files)
-    for word, name in table.addons.items():
-        row = table.components.get(word)
+    for word, name in known.addons.items():
+        row = known.components.get(word)
         made_of = [folder(row.directory)] if row and row.directory else []
         under = found[f"pods/{STANDS_ON[word]}"] if word in STANDS_ON else found["base"]
         found[f"pods/{word}"] = tag(f"pod-{word}", name, repr(row), folder(f"pods/{word}"), under, *made_of)
@@ -105,7 +121,7 @@ class Builder:
     def __init__(self, engine: Engine, sources: Sources, reporter: Reporter) -> None:
         """Use an engine, sources and a reporter; nothing happens yet."""
         self.engine, self.sources, self.reporter = engine, sources, reporter
-        self.versions = versions.read(sources.folder)
+        self.versions = table(sources)
         self.tags = tags(sources)
 
     def missing(self, *words: str) -> list[str]:

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 LABEL_HELPER = {"halab.helper": "1"}
 """On containers that live for one step of a build; `halab destroy --all` and `doctor --fix` remove left-overs."""
 IMPORT_TIMEOUT_S = 300
+KUBERNETES = (
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "kubelet",
+    "kubectl",
+    "etcd",
+)
+"""What units call; downloaded they are files of their own."""
 IMPORT = """
 mount -o remount,rw /sys 2>/dev/null; mount --make-rshared /
 containerd >/tmp/containerd.log 2>&1 & pid=$!
@@ -115,8 +125,9 @@ def _binaries(builder: Builder, context: Path) -> None:
             shutil.copy(path, context / "bin")
     for path in builder.obtain("cni-plugins").values():
         shutil.copy(path, context / "cni")
-    for word in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl", "etcd"):
-        (context / "bin" / word).symlink_to("kube")
+    if (context / "bin" / "kube").exists():  # built: one binary for all, by the name it is called by
+        for word in KUBERNETES:
+            (context / "bin" / word).symlink_to("kube")
 
 
 def pods(builder: Builder, context: Path) -> None:

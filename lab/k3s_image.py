@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab import imagework, k3s_release
-from lab.components import answer, reachable
+from lab.components import answer
 from lab.errors import ImageError, Unreached
 from lab.fetch import fetch
+from lab.privilege import privileged
 from lab.spec import File
+from lab.topology import releases
 
 if TYPE_CHECKING:
     from lab.images import Builder
@@ -31,12 +33,26 @@ def build(builder: Builder) -> None:
         release = version(builder, context / "k3s")
         builder.reporter.say("k3s", release)
         tag = k3s_release.tag(release)
-        if k3s_release.too_old(tag):
-            oldest = ".".join(map(str, k3s_release.OLDEST))
-            raise ImageError(f"{binary(builder)}: K3s {tag} is too old", f"take v{oldest} or newer")
+        check(builder, tag)
         imagework.pods(builder, context)
         _packaged(builder, context / "images", tag)
         builder.docker_build("k3s", context, NODE=builder.tags["node"], RELEASE=release)
+
+
+def check(builder: Builder, tag: str) -> None:
+    """Raise ImageError where a release, as the binary says it, is not the wished one or cannot work."""
+    wished = dict(builder.sources.wished).get("k3s", "")
+    given = builder.sources.k3s_binary or f"the release {wished or tag}"
+    if wished and tag != wished:
+        hint = f"give another binary, or name `kubernetes: {{k3s: {tag}}}`"
+        raise ImageError(f"{given} is K3s {tag}, not {wished}", hint)
+    if releases.too_old("k3s", tag):
+        oldest = releases.oldest("k3s")
+        raise ImageError(f"{given}: K3s {tag} is too old", f"take {oldest} or newer")
+    if not k3s_release.reads_drop_ins(tag) and not privileged(builder.engine, builder.tags["node"]):
+        # Without CAP_SYS_RESOURCE containerd must be told so (k3s_config.CONTAINERD), or no pod runs.
+        hint = "take v1.34.6, v1.35.3, v1.36.0 or newer, or upstream's Kubernetes"
+        raise ImageError(f"{given}: K3s {tag} cannot run where containers are not privileged", hint)
 
 
 def binary(builder: Builder) -> Path:
@@ -44,7 +60,11 @@ def binary(builder: Builder) -> Path:
     if builder.sources.k3s_binary:
         return Path(builder.sources.k3s_binary)
     release = k3s_release.binary(builder.versions.components["k3s"].version, builder.sources.arch)
-    if not reachable(release.url):
+    found = answer(release.url)
+    if found == HTTPStatus.NOT_FOUND and (wished := dict(builder.sources.wished).get("k3s")):
+        message = f"K3s {wished} cannot be downloaded: there is no {release.url}"
+        raise ImageError(message, f"`halab versions` lists what can be had; or {REMEDY}")
+    if found not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
         raise Unreached(f"K3s cannot be downloaded here ({release.url} is not reached)", REMEDY)
     return _download(builder, release, REMEDY)
 

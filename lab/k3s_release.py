@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
+
+from lab.topology import releases
 
 MIRROR = "INSTALL_K3S_ARTIFACT_URL"
 """The environment variable by which K3s's own installer is told of a mirror of its releases; it means the same here."""
@@ -37,17 +38,20 @@ def _asset(version: str, arch: str, name: str) -> Asset:
     return Asset(name, f"{folder}/{name}", f"{folder}/sha256sum-{arch}.txt", f"k3s-{version}")
 
 
-OLDEST = (1, 32)
-"""The first minor release that reads kubelet.conf.d (lab/distributions/k3s.py).
+DROP_INS = {(1, 34): 6, (1, 35): 3}
+"""Minor release → its first patch whose containerd reads config-v3.toml.d; from 1.36 on all do.
 
-Older ones start, and then end again and again: kubelet before 1.31 does not know fail-cgroupv1.
+The templates import that folder since March 2026 (K3s: b51167a, backported to 1.34 and 1.35).
 """
 
 
-def too_old(version: str) -> bool:
-    """Tell whether a release (`v1.30.2+k3s1`) does not understand the files that halab writes."""
-    found = re.match(r"v(\d+)\.(\d+)", version)
-    return found is not None and tuple(map(int, found.groups())) < OLDEST
+def reads_drop_ins(version: str) -> bool:
+    """Tell whether a release's containerd takes halab's own settings; of no version: it may."""
+    try:
+        major, minor, patch = releases.patch(version)
+    except ValueError:
+        return True
+    return (major, minor) >= (1, 36) or patch >= DROP_INS.get((major, minor), patch + 1)
 
 
 def tag(said: str) -> str:

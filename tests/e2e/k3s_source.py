@@ -12,7 +12,7 @@ from pathlib import Path
 
 from labs import docker
 
-from lab import components, data, images, k3s_release, versions
+from lab import components, data, gobuild, images, k3s_release, versions
 from lab.reporter import Silent
 
 SOURCE = Path(__file__).parents[1] / "k3s_double"
@@ -61,11 +61,12 @@ def _program(folder: Path, table: versions.Versions) -> Path:
         with tempfile.TemporaryDirectory(dir=folder) as place:
             source = Path(shutil.copytree(SOURCE, Path(place) / "src"))
             environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}
-            go = components.find_go(data.cache())
+            go = gobuild.find_go(data.cache())
             for name, package in (("double", "."), ("pack", "./pack")):
                 argv = [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(Path(place) / name), package]
                 subprocess.run(argv, cwd=source, env=environment, check=True)
-            links = [f"{name}=kube" for name in PROGRAMS]
+            one = any(path.name == "kube" for path in parts)  # else they were downloaded, each by itself
+            links = [f"{name}=kube" for name in PROGRAMS] if one else []
             subprocess.run([f"{place}/pack", str(program), f"{place}/double", *map(str, parts), *links], check=True)
     return program
 

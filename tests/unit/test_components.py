@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import components, data, versions
+from lab import components, data, gobuild, versions
 from lab.reporter import Silent
 from lab.versions import Component
 
@@ -49,8 +49,8 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GoDouble:
     for path in (*module.rglob("*"), module):  # as Go keeps modules
         path.chmod(0o555 if path.is_dir() else 0o444)
     double = GoDouble(module)
-    monkeypatch.setattr(components, "_go", double)
-    monkeypatch.setattr(components, "find_go", lambda _: "go")
+    monkeypatch.setattr(gobuild, "_go", double)
+    monkeypatch.setattr(gobuild, "find_go", lambda _: "go")
     monkeypatch.setattr(shutil, "which", lambda _: None)  # no C compiler
     yield double
     for path in (module, *module.rglob("*")):

@@ -14,6 +14,7 @@ import pytest
 from lab import choose, components, fetch, k3s_image, k3s_release
 from lab.errors import ImageError, LabError, Unreached
 from lab.reporter import Silent
+from lab.topology import releases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,8 +81,9 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def builder(tmp_path: Path, arch: str = "amd64") -> SimpleNamespace:
     """A double of the builder: what downloads need of it."""
     (tmp_path / "cache").mkdir(exist_ok=True)
-    sources = SimpleNamespace(k3s_binary="", k3s_images="", arch=arch, cache=tmp_path / "cache")
-    return SimpleNamespace(sources=sources, reporter=Silent(), versions=SimpleNamespace(components={"k3s": SimpleNamespace(version=VERSION)}))
+    sources = SimpleNamespace(k3s_binary="", k3s_images="", arch=arch, cache=tmp_path / "cache", wished=())
+    table = SimpleNamespace(components={"k3s": SimpleNamespace(version=VERSION)})
+    return SimpleNamespace(sources=sources, reporter=Silent(), versions=table, engine=None, tags={"node": "node"})
 
 
 def left(tmp_path: Path) -> list[str]:
@@ -205,7 +207,65 @@ def test_another_distribution_is_taken_only_where_the_first_cannot_be_had() -> N
 def test_a_release_that_does_not_understand_its_files_is_too_old(
     version: str, *, too_old: bool
 ) -> None:
-    assert k3s_release.too_old(version) is too_old
+    assert releases.too_old("k3s", version) is too_old
+
+
+@pytest.mark.parametrize(
+    ("version", "reads"),
+    [
+        ("v1.33.13+k3s1", False),
+        ("v1.34.5+k3s1", False),
+        ("v1.34.6+k3s1", True),
+        ("v1.35.2+k3s1", False),
+        ("v1.35.3+k3s1", True),
+        ("v1.36.0+k3s1", True),
+        ("v2.0.0+k3s1", True),
+        ("dev", True),
+    ],
+)
+def test_since_when_k3s_takes_settings_of_containerd(version: str, *, reads: bool) -> None:
+    assert k3s_release.reads_drop_ins(version) is reads
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_an_older_k3s_is_refused_only_where_containers_are_not_privileged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, full: bool
+) -> None:
+    monkeypatch.setattr(k3s_image, "privileged", lambda *_: full)
+    found = cast("Builder", builder(tmp_path))
+    if full:
+        k3s_image.check(found, "v1.34.5+k3s1")
+        return
+    with pytest.raises(ImageError, match=r"K3s v1\.34\.5\+k3s1 cannot run") as caught:
+        k3s_image.check(found, "v1.34.5+k3s1")
+    assert "v1.34.6" in caught.value.hint
+    k3s_image.check(found, "v1.34.6+k3s1")
+
+
+@pytest.mark.parametrize("given", ["", "/home/me/k3s"])
+def test_a_binary_of_another_version_than_the_wished_one_is_refused(
+    tmp_path: Path, given: str
+) -> None:
+    double = builder(tmp_path)
+    double.sources.k3s_binary = given
+    double.sources.wished = (("k3s", "v1.34.6+k3s1"),)
+    found = cast("Builder", double)
+    k3s_image.check(found, "v1.34.6+k3s1")
+    name = given or r"the release v1\.34\.6\+k3s1"
+    with pytest.raises(ImageError, match=rf"^{name} is K3s v1\.36\.5\+k3s1, not v1\.34\.6") as caught:
+        k3s_image.check(found, VERSION)
+    assert caught.value.hint.endswith(f"`kubernetes: {{k3s: {VERSION}}}`")
+
+
+def test_a_wished_release_that_does_not_exist_is_an_error(release: Path, tmp_path: Path) -> None:
+    """Another distribution would not be what was wished."""
+    Release.faults = {"k3s": 404}
+    found = builder(tmp_path)
+    found.sources.wished = (("k3s", VERSION),)
+    with pytest.raises(ImageError, match=r"^K3s v1\.36\.5\+k3s1 cannot be downloaded: there") as caught:
+        k3s_image.binary(cast("Builder", found))
+    assert not isinstance(caught.value, Unreached)
+    assert "`halab versions`" in caught.value.hint
 
 
 def test_a_binary_that_is_too_old_is_refused(
