@@ -110,6 +110,10 @@ class Cluster:
         except LabError:
             return False
 
+    def release(self) -> str:
+        """Give the version that the API server says that it is: `v1.36.3`, K3s's `v1.34.6+k3s1`."""
+        return str(self.request("GET", "/version")["gitVersion"])
+
     def apply(self, objects: Iterable[dict[str, Any]]) -> None:
         """Apply objects on the server's side: made when missing, changed where they differ, ours win."""
         for item in objects:

@@ -11,6 +11,8 @@ import pkgutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from lab.topology import releases
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -35,6 +37,14 @@ class Site:
     node: Callable[[str], NodeHandle]
     keys: Secrets
     options: dict[str, str] = field(default_factory=dict)
+
+    def at_least(self, minor: tuple[int, int]) -> bool:
+        """Tell whether the cluster's Kubernetes is of this minor release, (1, 34), or a later one.
+
+        As the API server says it: a K3s binary of the user's may be of any version. For fields that
+        older ones do not know, or refuse. Raise LabError where the API does not answer.
+        """
+        return releases.minor(self.cluster.release()) >= minor
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import jsonschema
 import pytest
 import yaml
 
+from lab.addons import Site
 from lab.desired import configuration
 from lab.errors import TopologyError
 from lab.topology import releases
@@ -128,3 +130,14 @@ def test_what_a_version_is_asked() -> None:
     for nothing in ("", "1.34.3", "unknown", "v1.x"):
         with pytest.raises(ValueError, match="is no version"):
             releases.minor(nothing)
+
+
+@pytest.mark.parametrize(
+    ("said", "knows"),
+    [("v1.33.9+k3s1", False), ("v1.34.0", True), ("v1.36.3+double", True), ("v2.0.0", True)],
+)
+def test_add_ons_ask_what_the_clusters_kubernetes_is(said: str, *, knows: bool) -> None:
+    cluster = SimpleNamespace(release=lambda: said)
+    nothing = cast("Any", None)
+    site = Site(load(FILE).topology, nothing, cast("Any", cluster), nothing, nothing)
+    assert site.at_least((1, 34)) is knows
