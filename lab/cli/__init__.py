@@ -20,7 +20,8 @@ COMMANDS = {
     "validate": "files", "schema": "files", "init": "files", "completion": "files",
     "exec": "access", "shell": "access", "logs": "access", "kubectl": "access", "kubeconfig": "access",
     "verify": "verify", "power": "power", "addon": "addon", "fault": "fault",
-    "scenario": "scenario", "report": "report", "images": "images", "doctor": "doctor",
+    "scenario": "scenario", "report": "report", "images": "images",
+    "versions": "versions", "doctor": "doctor",
 }  # fmt: skip
 """Command → module. Modules are imported when their command is used: `halab --help` must not wait for Docker's library."""
 EXIT_BUG = 3
@@ -83,6 +84,7 @@ SUMMARIES = {
     "scenario": "break a lab as written, measure what its users feel, judge it",
     "report": "show a run's report, judge it anew, compare two",
     "images": "build, list, save, load and remove the images of nodes",
+    "versions": "list which Kubernetes can be had here and now, and where from",
     "doctor": "look whether this machine can run a lab, and what to do if not",
 }
 

@@ -1,0 +1,219 @@
+"""Which versions of each distribution can be had here and now, and from where. Builds nothing and downloads nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from lab import components, images, k3s_release
+from lab.topology import releases
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from lab.images import Sources
+    from lab.versions import Component
+
+TIMEOUT_S = 3.0
+"""Who looks a version up waits no longer; a server that is reached answers within one second."""
+GO_TIMEOUT_S = 10.0
+"""`go` asks its proxies one after the other."""
+K3S_CHANNELS = "https://update.k3s.io/v1-release/channels"
+"""K3s's channel server: all channels and the version that each names (docs.k3s.io, upgrades/manual)."""
+UPSTREAM_CHANNELS = "https://dl.k8s.io/release/{channel}.txt"
+"""Kubernetes' release server: `stable`, and `stable-1.35` for a minor release."""
+AHEAD = 3
+"""Minor releases after the table's that are asked for: one year's."""
+COMPONENTS = {"k3s": "k3s", "upstream": "kubernetes"}
+KEYS = {"k3s": "kubernetes.k3s", "upstream": "kubernetes.version"}
+"""How a topology names the version of a distribution."""
+WHY = {
+    "k3s": "a version of K3s's channel `stable`, which K3s's own installer takes, too",
+    "upstream": "the version that halab's tests run on",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A version. `way`: its image is here, it lies in the cache, it would be downloaded or built; empty: not to be had.
+
+    `channels` are those of its publisher that name it.
+    """
+
+    version: str
+    default: bool
+    way: str
+    channels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shelf:
+    """A distribution's versions, newest first, the default among them. `asked`: whether its channels answered."""
+
+    distribution: str
+    key: str
+    default: str
+    reason: str
+    asked: bool
+    versions: tuple[Offer, ...]
+
+
+def look(sources: Sources, here: Callable[[str], bool]) -> tuple[Shelf, ...]:
+    """Look for the versions of every distribution; `here` tells whether the engine has an image."""
+    with ThreadPoolExecutor(16) as pool:
+        k3s = pool.submit(_k3s, sources, here)
+        return k3s.result(), _upstream(sources, here, pool)
+
+
+def _k3s(sources: Sources, here: Callable[[str], bool]) -> Shelf:
+    row = images.table(sources).components["k3s"]
+    named = k3s_channels(_get(K3S_CHANNELS))
+    files = (sources.cache / "download").glob("k3s-v*/k3s*")
+    kept = {path.parent.name.removeprefix("k3s-") for path in files if path.suffix != ".lock"}
+    reached = _answers(k3s_release.binary(row.version, sources.arch).url)
+
+    def way(version: str) -> str:
+        if here(_tag(sources, "k3s", version)):
+            return "image"
+        return "cache" if version in kept else "download" if reached else ""
+
+    return _shelf("k3s", row.version, named, kept, way)
+
+
+def _upstream(sources: Sources, here: Callable[[str], bool], pool: ThreadPoolExecutor) -> Shelf:
+    row = images.table(sources).components["kubernetes"]
+    first, last = releases.OLDEST["upstream"][1], releases.minor(row.version)[1] + AHEAD
+    asked = ["stable", *(f"stable-1.{minor}" for minor in range(first, last + 1))]
+    texts = pool.map(_get, [UPSTREAM_CHANNELS.format(channel=name) for name in asked])
+    files = pool.map(_answers, [
+        row.address(each, each.url, sources.arch, each.binaries[0]) for each in row.published
+    ])  # fmt: skip
+    built = pool.submit(_module, row)
+    named = {name: text.strip() for name, text in zip(asked, texts, strict=True) if text}
+    reached = all(list(files))
+    homes = _homes(row, sources)
+
+    def way(version: str) -> str:
+        if here(_tag(sources, "upstream", version)):
+            return "image"
+        if version in homes:
+            return "cache"
+        return "download" if reached else "build" if built.result() else ""
+
+    return _shelf("upstream", row.version, named, homes, way)
+
+
+def _shelf(
+    distribution: str,
+    default: str,
+    named: dict[str, str],
+    kept: Iterable[str],
+    way: Callable[[str], str],
+) -> Shelf:
+    pattern = {"k3s": releases.K3S, "upstream": releases.UPSTREAM}[distribution]
+    found = sorted(
+        {default, *(
+            version
+            for version in chain(named.values(), kept)
+            if re.fullmatch(pattern, version) and not releases.too_old(distribution, version)
+        )},
+        key=_order,
+        reverse=True,
+    )  # fmt: skip
+    offers = tuple(
+        Offer(
+            version=version,
+            default=version == default,
+            way=way(version),
+            channels=tuple(name for name, latest in named.items() if latest == version),
+        )
+        for version in found
+    )
+    return Shelf(
+        distribution=distribution,
+        key=KEYS[distribution],
+        default=default,
+        reason=WHY[distribution],
+        asked=bool(named),
+        versions=offers,
+    )
+
+
+def _order(version: str) -> tuple[tuple[int, int, int], bool, str]:
+    """Sort by numbers; of equal ones a candidate comes before what it is a candidate of."""
+    return releases.patch(version), "-" not in version, version
+
+
+def _tag(sources: Sources, image: str, version: str) -> str:
+    wished = ((COMPONENTS[image], version),)
+    return images.tags(replace(sources, wished=wished))[image]
+
+
+def _homes(row: Component, sources: Sources) -> set[str]:
+    """Give the versions of upstream that lie in the cache, whole."""
+    home = components.home_of(row, sources.cache, sources.folder, sources.arch)
+    before, after = home.name.split(row.version)
+    found = home.parent.glob(f"{before}v*{after}")
+    return {
+        path.name.removeprefix(before).removesuffix(after)
+        for path in found
+        if components.way(path)
+    }
+
+
+def k3s_channels(text: str) -> dict[str, str]:
+    """Read the channel server's answer: channel → version; empty for anything else."""
+    with suppress(ValueError, TypeError, KeyError):
+        rows: list[dict[str, Any]] = json.loads(text)["data"]
+        named = {str(row["name"]): str(row.get("latest") or "") for row in rows}
+        wanted = ("stable", "latest")
+        return {
+            name: version
+            for name, version in named.items()
+            if version and (name in wanted or re.fullmatch(r"v1\.\d+", name))
+        }
+    return {}
+
+
+def _module(row: Component) -> bool:
+    """Tell whether Go finds the module; where there is no Go, halab would install it first."""
+    go = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
+    if go is None:
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        argv = [go, "list", "-m", f"{row.pins}@{row.version}"]
+        with suppress(subprocess.TimeoutExpired):
+            asked = subprocess.run(
+                argv, cwd=folder, capture_output=True, check=False, timeout=GO_TIMEOUT_S
+            )
+            return asked.returncode == 0
+    return False
+
+
+def _get(url: str) -> str:
+    """Give a small text; empty where it is not to be had."""
+    try:
+        answer = requests.get(url, timeout=TIMEOUT_S)
+    except requests.RequestException:
+        return ""
+    return answer.text if answer.ok else ""
+
+
+def _answers(url: str) -> bool:
+    """Tell whether a file can be had, by its first byte: asked once, for somebody waits."""
+    first = {"Range": "bytes=0-0"}
+    try:
+        with requests.get(url, headers=first, timeout=TIMEOUT_S, stream=True) as answer:
+            return answer.status_code in components.GIVEN
+    except requests.RequestException:
+        return False

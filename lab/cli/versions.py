@@ -1,0 +1,97 @@
+"""versions: which Kubernetes can be had here and now."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from lab.cli import option_output
+from lab.errors import LabError
+from lab.topology.words import DISTRIBUTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lab.available import Offer, Shelf
+    from lab.images import Sources
+
+WAYS = {
+    "image": "its image is here",
+    "cache": "in the cache: its image is built from it",
+    "download": "downloaded, by its publisher's checksums",
+    "build": "built from Go modules, in some ten minutes",
+}
+
+
+@click.command("versions", epilog="Examples: halab versions · halab versions k3s -o json")
+@click.argument("distribution", required=False, type=click.Choice(DISTRIBUTIONS))
+@option_output
+def versions_command(distribution: str | None, output: str) -> None:
+    """List the versions of each distribution that can be had here and now, and where from.
+
+    A topology names one (`kubernetes: {version: v1.35.4}`, `kubernetes: {k3s: v1.34.6+k3s1}`); without
+    it the default is taken, marked *. Others than those listed can be named, too: the list has the
+    newest of each minor release, as the publishers' channels tell it, and what lies here.
+    """
+    from lab import available
+    from lab.cli import output as out
+
+    sources, here = _place()
+    shelves = [
+        shelf
+        for shelf in available.look(sources, here)
+        if distribution in {None, shelf.distribution}
+    ]
+    if output == "json":
+        out.answer([asdict(shelf) for shelf in shelves])
+        return
+    rows = [_row(shelf, offer) for shelf in shelves for offer in shelf.versions]
+    out.table(["DISTRIBUTION", "VERSION", "WHERE FROM", "CHANNELS"], rows)
+    for shelf in shelves:
+        click.echo(f"{shelf.distribution}: the default is {shelf.reason}{_beside(shelf)}", err=True)
+    key = shelves[0].key if distribution else "kubernetes.version"
+    click.echo(f"another one: halab start 3m3w --set {key}=VERSION", err=True)
+
+
+def _place() -> tuple[Sources, Callable[[str], bool]]:
+    """Give where images come from and who knows those that are here; an engine is not needed."""
+    from lab import data, engine, images
+
+    try:
+        connected = engine.connect()
+        found = connected.images()
+    except LabError as error:
+        click.echo(f"no engine answers, so no images are seen: {error.message}", err=True)
+        own = images.Sources(
+            folder=data.shipped("images"), cache=data.cache(), arch=images.architecture()
+        )
+        return own, lambda _: False
+    return images.sources(connected), found.__contains__
+
+
+def _row(shelf: Shelf, offer: Offer) -> list[str]:
+    mark = " *" if offer.default else ""
+    return [
+        shelf.distribution,
+        f"{offer.version}{mark}",
+        WAYS.get(offer.way) or _nowhere(shelf),
+        ", ".join(offer.channels),
+    ]
+
+
+def _nowhere(shelf: Shelf) -> str:
+    if shelf.distribution == "k3s":
+        return "not reached; give `images: {k3s_binary: PATH}`"
+    return "not reached"
+
+
+def _beside(shelf: Shelf) -> str:
+    """Say what the channel `stable` is now, where it is another version."""
+    if not shelf.asked:
+        return "; its channels are not reached here"
+    stable = next((offer for offer in shelf.versions if "stable" in offer.channels), None)
+    if stable is None or stable.default:
+        return ""
+    return f"; `stable` is {stable.version} now"
