@@ -34,7 +34,6 @@ UPSTREAM_CHANNELS = "https://dl.k8s.io/release/{channel}.txt"
 """Kubernetes' release server: `stable`, and `stable-1.35` for a minor release."""
 AHEAD = 3
 """Minor releases after the table's that are asked for: one year's."""
-COMPONENTS = {"k3s": "k3s", "upstream": "kubernetes"}
 KEYS = {"k3s": "kubernetes.k3s", "upstream": "kubernetes.version"}
 """How a topology names the version of a distribution."""
 WHY = {
@@ -155,8 +154,7 @@ def _order(version: str) -> tuple[tuple[int, int, int], bool, str]:
 
 
 def _tag(sources: Sources, image: str, version: str) -> str:
-    wished = ((COMPONENTS[image], version),)
-    return images.tags(replace(sources, wished=wished))[image]
+    return images.tags(replace(sources, wished=images.wish(image, version)))[image]
 
 
 def _homes(row: Component, sources: Sources) -> set[str]:

@@ -77,8 +77,13 @@ def sources(engine: Engine, topology: Topology | None = None) -> Sources:
 def wishes(topology: Topology) -> Wishes:
     """Give the versions that a topology names."""
     own = topology.kubernetes
-    named = (("kubernetes", own.version), ("k3s", own.k3s))
-    return tuple((component, version) for component, version in named if version)
+    return (*wish("upstream", own.version), *wish("k3s", own.k3s))
+
+
+def wish(distribution: str, version: str) -> Wishes:
+    """Give the wish for a version of a distribution; none for an empty one."""
+    component = {"upstream": "kubernetes", "k3s": "k3s"}[distribution]
+    return ((component, version),) if version else ()
 
 
 def table(sources: Sources) -> versions.Versions:

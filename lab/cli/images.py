@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,19 +14,36 @@ from lab.errors import EngineError, InputError, LabError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lab.images import Builder
+    from lab.images import Builder, Wishes
     from lab.reporter import Reporter
 
 DISTRIBUTIONS = click.Choice(["k3s", "upstream"])
 
 
-def _builder(reporter: Reporter | None = None) -> Builder:
+def _builder(reporter: Reporter | None = None, wished: Wishes = ()) -> Builder:
     from lab import engine
     from lab.images import Builder, sources
     from lab.reporter import Silent
 
     connected = engine.connect()
-    return Builder(connected, sources(connected), reporter or Silent())
+    own = replace(sources(connected), wished=wished)
+    return Builder(connected, own, reporter or Silent())
+
+
+def _wish(version: str, distribution: str) -> tuple[str, Wishes]:
+    """Give the distribution that a version is of, and the wish for it. Raise InputError."""
+    from lab import images
+    from lab.topology import releases
+    from lab.topology.fields import WrongError
+
+    if not version:
+        return distribution, ()
+    name = distribution or ("k3s" if "+k3s" in version else "upstream")
+    try:
+        releases.check(name, version)
+    except WrongError as wrong:
+        raise InputError(f"--version {wrong.message}", wrong.hint) from None
+    return name, images.wish(name, version)
 
 
 @click.group("images")
@@ -35,9 +53,12 @@ def images_command() -> None:
 
 @images_command.command("build", epilog="Example: halab images build --distribution upstream")
 @click.option("--distribution", type=DISTRIBUTIONS, default=None, help="Build for this one; else for the first that can be had.")
+@click.option(
+    "--version", default="", metavar="V", help="Build this one, as a topology would name it: v1.35.4."
+)
 @click.option("--addons", is_flag=True, help="Also all that add-ons want: their pods' images, Helm; else made when one is first enabled.")
 @option_output
-def build_command(distribution: str | None, addons: bool, output: str) -> None:
+def build_command(distribution: str | None, version: str, addons: bool, output: str) -> None:
     """Make what is missing: downloaded where that can be reached, else built from Go modules and Debian's packages."""
     from lab import addons as every
     from lab import bundles, privilege
@@ -46,10 +67,11 @@ def build_command(distribution: str | None, addons: bool, output: str) -> None:
     from lab.images import BESIDE
     from lab.podimages import PodImages
 
+    forced, wished = _wish(version, distribution or "")
     with out.Progress("building images") as progress:
-        builder = _builder(progress)
+        builder = _builder(progress, wished)
         privilege.require_fit(builder.engine)
-        choice = choose(("k3s", "upstream"), builder, distribution or "")
+        choice = choose(("k3s", "upstream"), builder, forced)
         words = list(builder.versions.addons) if addons else []
         PodImages(builder).make(words)
         if addons:

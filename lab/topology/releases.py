@@ -65,18 +65,23 @@ def oldest(distribution: str) -> str:
 
 def release(distribution: str) -> Callable[[Value], str]:
     """Take a version of a distribution that halab can work with."""
-    pattern, example = {"upstream": UPSTREAM, "k3s": K3S}[distribution], EXAMPLES[distribution]
 
     def parse(value: Value) -> str:
         word = text(value)
-        if not re.fullmatch(pattern, word):
-            what = "Kubernetes" if distribution == "upstream" else "K3s"
-            raise WrongError(f"is `{shown(word)}`, not a version of {what}", _meant(word, example))
-        if too_old(distribution, word):
-            raise WrongError(f"is {word}, which is too old", f"{oldest(distribution)} is the oldest")
+        check(distribution, word)
         return word
 
     return parse
+
+
+def check(distribution: str, word: str) -> None:
+    """Raise WrongError for what is no version of a distribution, or one that halab cannot work with."""
+    pattern, example = {"upstream": UPSTREAM, "k3s": K3S}[distribution], EXAMPLES[distribution]
+    if not re.fullmatch(pattern, word):
+        what = "Kubernetes" if distribution == "upstream" else "K3s"
+        raise WrongError(f"is `{shown(word)}`, not a version of {what}", _meant(word, example))
+    if too_old(distribution, word):
+        raise WrongError(f"is {word}, which is too old", f"{oldest(distribution)} is the oldest")
 
 
 def _meant(word: str, example: str) -> str:

@@ -172,3 +172,15 @@ def test_a_broken_build_shows_its_log_and_keeps_it(tmp_path: Path) -> None:
         builder.docker_build("base")
     assert "a retry goes on" in caught.value.hint
     assert "nonsense" in (tmp_path / "build-base.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["v1.36"], "--version is `v1.36`, not a version of Kubernetes"),
+        (["v1.20.6+k3s1"], "--version is v1.20.6+k3s1, which is too old"),
+        (["v1.35.4", "--distribution", "k3s"], "--version is `v1.35.4`, not a version of K3s"),
+    ],
+)
+def test_images_of_no_version_are_not_built(words: list[str], message: str) -> None:
+    assert message in halab("images", "build", "--version", *words, code=2).stderr
