@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from lab import components, images, k3s_release
+from lab import components, gomodules, images, k3s_release
 from lab.topology import releases
 
 if TYPE_CHECKING:
@@ -107,7 +107,9 @@ def _upstream(sources: Sources, here: Callable[[str], bool], pool: ThreadPoolExe
             return "image"
         if version in homes:
             return "cache"
-        return "download" if reached else "build" if built.result() else ""
+        if reached:
+            return "download"
+        return "build" if releases.minor(version) >= gomodules.OLDEST and built.result() else ""
 
     return _shelf("upstream", row.version, named, homes, way)
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from lab import gomodules
-from lab.errors import ImageError
+from lab.errors import ImageError, Unreached
+from lab.topology import releases
 
 if TYPE_CHECKING:
     from lab.versions import Component
@@ -43,6 +44,10 @@ def build(component: Component, home: Path, cache: Path, images: Path, arch: str
 def _repinned(go: str, component: Component, source: Path, environment: dict[str, str]) -> None:
     """Have the copy's go.mod require the version that is wished."""
     if component.pins and gomodules.pinned(component.pins, source) != component.version:
+        if releases.minor(component.version) < gomodules.OLDEST:
+            oldest = "v" + ".".join(map(str, gomodules.OLDEST))
+            message = f"{component.name} {component.version} cannot be downloaded here"
+            raise Unreached(message, f"from Go modules it is built from {oldest} on")
 
         def run(*argv: str) -> str:
             return _go([go, *argv], source, environment, component)

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+OLDEST = (1, 34)
+"""The first minor release that images/kubernetes/main.go can be built with: kubelet's NewKubeletCommand takes a context since."""
 UNPUBLISHED = "v0.0.0"
 """How Kubernetes' go.mod requires its own parts, which lie in its repository (staging/)."""
 

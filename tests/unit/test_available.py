@@ -100,6 +100,8 @@ def test_without_any_network_nothing_is_promised(world: World, sources: Sources)
 def test_where_only_go_modules_are_reached_upstream_is_built(world: World, sources: Sources) -> None:
     world.module = True
     assert listed(look(world, sources)["upstream"]) == {UPSTREAM: "build"}
+    world.texts = {available.UPSTREAM_CHANNELS.format(channel="stable-1.33"): "v1.33.12"}
+    assert listed(look(world, sources)["upstream"]) == {UPSTREAM: "build", "v1.33.12": ""}
 
 
 def test_what_lies_here_is_listed(world: World, sources: Sources) -> None:

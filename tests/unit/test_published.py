@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 from lab import components, data, fetch, gobuild, gomodules, images, imagework, versions
-from lab.errors import ImageError
+from lab.errors import ImageError, Unreached
 from lab.reporter import Silent
 from lab.topology import loader
 
@@ -313,6 +313,17 @@ def test_another_version_gets_the_go_mod_that_it_would_have_had(tmp_path: Path) 
     ]
     assert not (tmp_path / "go.sum").exists()
     assert gomodules.pinned("k8s.io/kubernetes", tmp_path) == "v1.35.4"
+
+
+def test_what_go_cannot_build_is_told_before_it_tries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gobuild, "_go", lambda *_: pytest.fail("Go was used"))
+    monkeypatch.setattr(gobuild, "find_go", lambda _: "go")
+    row = versions.read(SHIPPED, {"kubernetes": "v1.33.1"}).components["kubernetes"]
+    with pytest.raises(Unreached, match=r"kubernetes v1\.33\.1 cannot be downloaded") as caught:
+        gobuild.build(row, tmp_path, tmp_path, SHIPPED, "amd64")
+    assert caught.value.hint == "from Go modules it is built from v1.34 on"
 
 
 def test_the_pinned_version_is_built_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
