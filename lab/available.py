@@ -1,4 +1,7 @@
-"""Which versions of each distribution can be had here and now, and from where. Builds nothing and downloads nothing."""
+"""Which versions of each distribution can be had here and now, and from where.
+
+Builds nothing and downloads nothing.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ TIMEOUT_S = 3.0
 GO_TIMEOUT_S = 10.0
 """`go` asks its proxies one after the other."""
 K3S_CHANNELS = "https://update.k3s.io/v1-release/channels"
-"""K3s's channel server: all channels and the version that each names (docs.k3s.io, upgrades/manual)."""
+"""K3s's channel server: every channel and the version that it names.
+
+See docs.k3s.io, upgrades/manual.
+"""
 UPSTREAM_CHANNELS = "https://dl.k8s.io/release/{channel}.txt"
 """Kubernetes' release server: `stable`, and `stable-1.35` for a minor release."""
 AHEAD = 3
@@ -44,8 +50,9 @@ WHY = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """A version. `way`: its image is here, it lies in the cache, it would be downloaded or built; empty: not to be had.
+    """A version. `way`: its image is here, it lies in the cache, it would be downloaded or built.
 
+    Empty: it is not to be had.
     `channels` are those of its publisher that name it.
     """
 
@@ -57,7 +64,10 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shelf:
-    """A distribution's versions, newest first, the default among them. `asked`: whether its channels answered."""
+    """A distribution's versions, newest first, the default among them.
+
+    `asked`: whether its channels answered.
+    """
 
     distribution: str
     key: str

@@ -34,7 +34,7 @@ REACH_PAUSES_S = (1.0, 2.0)
 """Between the tries: a hiccup of the network must not choose another distribution."""
 GIVEN = {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}
 STREAMS = 4
-"""Files that one component's publishers send at once: more than a line has room for, and few enough not to be throttled."""
+"""Files of one component that are fetched at once: enough for a line, too few to be throttled."""
 DOWNLOADED = "downloaded"
 """The way that a component came; files of it have the publisher's names then."""
 _silent: set[str] = set()
@@ -92,10 +92,12 @@ def way(home: Path) -> str:
     return (home / "way").read_text() if (home / "way").exists() else ""
 
 
-def obtain(component: Component, cache: Path, images: Path, arch: str, reporter: Reporter) -> dict[str, Path]:
-    """Give a component's binaries, making them where the cache has none. Raises ImageError with the log's tail.
+def obtain(
+    component: Component, cache: Path, images: Path, arch: str, reporter: Reporter
+) -> dict[str, Path]:
+    """Give a component's binaries, making them where the cache has none.
 
-    Downloaded ones may have other names than built ones (Component.names).
+    Raise ImageError with the log's tail. Downloaded ones may have other names than built ones (Component.names).
     """
     home = home_of(component, cache, images, arch)
     home.parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +138,7 @@ def can_download(component: Component, arch: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A file to fetch: whose it is, which binary it is (an archive: the first), from where, where to."""
+    """A file to fetch: whose, which binary (an archive: the first), from where, where to."""
 
     row: Published
     binary: str

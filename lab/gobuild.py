@@ -1,4 +1,4 @@
-"""Programs built from Go modules: with Go alone, for any machine on any other; no C compiler is needed."""
+"""Programs built from Go modules, for any machine on any other; no C compiler is needed."""
 
 from __future__ import annotations
 

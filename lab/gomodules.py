@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OLDEST = (1, 34)
-"""The first minor release that images/kubernetes/main.go can be built with: kubelet's NewKubeletCommand takes a context since."""
+"""The first minor release that images/kubernetes/main.go can be built with.
+
+Since then kubelet's NewKubeletCommand takes a context.
+"""
 UNPUBLISHED = "v0.0.0"
 """How Kubernetes' go.mod requires its own parts, which lie in its repository (staging/)."""
 

@@ -125,7 +125,7 @@ def _binaries(builder: Builder, context: Path) -> None:
             shutil.copy(path, context / "bin")
     for path in builder.obtain("cni-plugins").values():
         shutil.copy(path, context / "cni")
-    if (context / "bin" / "kube").exists():  # built: one binary for all, by the name it is called by
+    if (context / "bin" / "kube").exists():  # built: one for all, by the name it is called by
         for word in KUBERNETES:
             (context / "bin" / word).symlink_to("kube")
 

@@ -40,7 +40,7 @@ def build(builder: Builder) -> None:
 
 
 def check(builder: Builder, tag: str) -> None:
-    """Raise ImageError where a release, as the binary says it, is not the wished one or cannot work."""
+    """Raise ImageError where the release that the binary says is not the wished one or too old."""
     wished = dict(builder.sources.wished).get("k3s", "")
     given = builder.sources.k3s_binary or f"the release {wished or tag}"
     if wished and tag != wished:

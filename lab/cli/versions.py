@@ -31,9 +31,9 @@ WAYS = {
 def versions_command(distribution: str | None, output: str) -> None:
     """List the versions of each distribution that can be had here and now, and where from.
 
-    A topology names one (`kubernetes: {version: v1.35.4}`, `kubernetes: {k3s: v1.34.6+k3s1}`); without
-    it the default is taken, marked *. Others than those listed can be named, too: the list has the
-    newest of each minor release, as the publishers' channels tell it, and what lies here.
+    A topology names one (`kubernetes: {version: v1.35.4}`, `kubernetes: {k3s: v1.34.6+k3s1}`);
+    without it the default is taken, marked *. Others than those listed can be named, too: the list
+    has the newest of each minor release, as the publishers' channels tell it, and what lies here.
     """
     from lab import available
     from lab.cli import output as out

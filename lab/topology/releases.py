@@ -35,7 +35,7 @@ and before 1.31 end again and again: their kubelet does not know the flag `fail-
 
 
 def minor(version: str) -> tuple[int, int]:
-    """Give a version's minor release: (1, 34) of `v1.34.3+k3s1`. Raise ValueError for no version."""
+    """Give the minor release: (1, 34) of `v1.34.3+k3s1`. Raise ValueError for no version."""
     found = re.match(r"v(\d+)\.(\d+)(\D|$)", version)
     if found is None:
         raise ValueError(f"`{version}` is no version")
@@ -75,7 +75,7 @@ def release(distribution: str) -> Callable[[Value], str]:
 
 
 def check(distribution: str, word: str) -> None:
-    """Raise WrongError for what is no version of a distribution, or one that halab cannot work with."""
+    """Raise WrongError for what is no version of a distribution, or is too old for halab."""
     pattern, example = {"upstream": UPSTREAM, "k3s": K3S}[distribution], EXAMPLES[distribution]
     if not re.fullmatch(pattern, word):
         what = "Kubernetes" if distribution == "upstream" else "K3s"

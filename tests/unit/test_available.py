@@ -1,4 +1,4 @@
-"""Which versions can be had: publishers that answer, that do not, and what lies here. No network is used."""
+"""Which versions can be had: publishers that answer, that do not, what lies here. No network."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ TEXTS = {
 
 
 class World:
-    """A double of all that is outside: texts of publishers, files that they give, Go's proxy, images."""
+    """A double of all that is outside: publishers' texts, their files, Go's proxy, images."""
 
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
@@ -97,7 +97,9 @@ def test_without_any_network_nothing_is_promised(world: World, sources: Sources)
     assert not found["k3s"].asked
 
 
-def test_where_only_go_modules_are_reached_upstream_is_built(world: World, sources: Sources) -> None:
+def test_where_only_go_modules_are_reached_upstream_is_built(
+    world: World, sources: Sources
+) -> None:
     world.module = True
     assert listed(look(world, sources)["upstream"]) == {UPSTREAM: "build"}
     world.texts = {available.UPSTREAM_CHANNELS.format(channel="stable-1.33"): "v1.33.12"}
@@ -133,7 +135,9 @@ def test_candidates_come_before_what_they_are_candidates_of() -> None:
     assert sorted(words, key=available._order) == expected
 
 
-@pytest.mark.parametrize("text", ["", "<html>", "[]", '{"data": 1}', '{"data": [{}]}', '{"data": ["x"]}'])
+@pytest.mark.parametrize(
+    "text", ["", "<html>", "[]", '{"data": 1}', '{"data": [{}]}', '{"data": ["x"]}']
+)
 def test_a_channel_server_that_says_nonsense_says_nothing(text: str) -> None:
     assert available.k3s_channels(text) == {}
 

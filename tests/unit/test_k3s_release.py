@@ -81,9 +81,13 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def builder(tmp_path: Path, arch: str = "amd64") -> SimpleNamespace:
     """A double of the builder: what downloads need of it."""
     (tmp_path / "cache").mkdir(exist_ok=True)
-    sources = SimpleNamespace(k3s_binary="", k3s_images="", arch=arch, cache=tmp_path / "cache", wished=())
+    cache = tmp_path / "cache"
+    sources = SimpleNamespace(k3s_binary="", k3s_images="", arch=arch, cache=cache, wished=())
     table = SimpleNamespace(components={"k3s": SimpleNamespace(version=VERSION)})
-    return SimpleNamespace(sources=sources, reporter=Silent(), versions=table, engine=None, tags={"node": "node"})
+    tags = {"node": "node"}
+    return SimpleNamespace(
+        sources=sources, reporter=Silent(), versions=table, engine=None, tags=tags
+    )
 
 
 def left(tmp_path: Path) -> list[str]:
@@ -252,7 +256,8 @@ def test_a_binary_of_another_version_than_the_wished_one_is_refused(
     found = cast("Builder", double)
     k3s_image.check(found, "v1.34.6+k3s1")
     name = given or r"the release v1\.34\.6\+k3s1"
-    with pytest.raises(ImageError, match=rf"^{name} is K3s v1\.36\.5\+k3s1, not v1\.34\.6") as caught:
+    said = rf"^{name} is K3s v1\.36\.5\+k3s1, not v1\.34\.6"
+    with pytest.raises(ImageError, match=said) as caught:
         k3s_image.check(found, VERSION)
     assert caught.value.hint.endswith(f"`kubernetes: {{k3s: {VERSION}}}`")
 
@@ -262,7 +267,8 @@ def test_a_wished_release_that_does_not_exist_is_an_error(release: Path, tmp_pat
     Release.faults = {"k3s": 404}
     found = builder(tmp_path)
     found.sources.wished = (("k3s", VERSION),)
-    with pytest.raises(ImageError, match=r"^K3s v1\.36\.5\+k3s1 cannot be downloaded: there") as caught:
+    said = r"^K3s v1\.36\.5\+k3s1 cannot be downloaded: there"
+    with pytest.raises(ImageError, match=said) as caught:
         k3s_image.binary(cast("Builder", found))
     assert not isinstance(caught.value, Unreached)
     assert "`halab versions`" in caught.value.hint

@@ -76,8 +76,8 @@ def publish(folder: Path, version: str = "v1.36.3", arch: str = "amd64") -> None
             row = tarfile.TarInfo(f"etcd-v3.6.14-linux-{arch}/{name}")
             row.size = len(name)
             tar.addfile(row, io.BytesIO(name.encode()))
-    sums = f"{'0' * 64}  other.zip\n{hashlib.sha256(archive.read_bytes()).hexdigest()}  {archive.name}\n"
-    (etcd / "SHA256SUMS").write_text(sums)
+    right = hashlib.sha256(archive.read_bytes()).hexdigest()
+    (etcd / "SHA256SUMS").write_text(f"{'0' * 64}  other.zip\n{right}  {archive.name}\n")
 
 
 def table(site: str, tmp_path: Path, pins: dict[str, str] | None = None) -> Path:
@@ -146,7 +146,9 @@ def test_pinned_checksums_are_believed_and_no_other(
         obtain(table(site[0], tmp_path / "b", {"kubelet": "0" * 64}), tmp_path / "b")
 
 
-def test_a_pin_is_of_the_tables_version(site: tuple[str, Path], tmp_path: Path, no_go: None) -> None:
+def test_a_pin_is_of_the_tables_version(
+    site: tuple[str, Path], tmp_path: Path, no_go: None
+) -> None:
     publish(site[1], "v1.35.4")
     found = obtain(table(site[0], tmp_path, {"kubelet": "0" * 64}), tmp_path, "v1.35.4")
     assert found["kubelet"].read_text() == "kubelet v1.35.4"
@@ -201,7 +203,8 @@ def test_the_image_gets_files_or_links(tmp_path: Path) -> None:
         for name in names:
             (place / "bin" / name).write_text(name)
         paths = {name: place / "bin" / name for name in names}
-        builder = SimpleNamespace(obtain=lambda word, found=paths: found if word == "kubernetes" else {})
+        found = {"kubernetes": paths}
+        builder = SimpleNamespace(obtain=lambda word, found=found: found.get(word, {}))
         imagework._binaries(builder, place / "context")  # type: ignore[arg-type]
         for name in imagework.KUBERNETES:
             path = place / "context" / "bin" / name
@@ -237,17 +240,16 @@ def test_programs_say_the_version_that_was_wished() -> None:
 
 
 def test_a_wish_changes_its_image_and_no_other(tmp_path: Path) -> None:
-    topology = loader.load(data.shipped("topologies") / "1m1w.yaml").topology
-    chosen = loader.load(
-        data.shipped("topologies") / "1m1w.yaml", ("kubernetes.version=v1.35.4",)
-    ).topology
+    file = data.shipped("topologies") / "1m1w.yaml"
+    topology = loader.load(file).topology
+    chosen = loader.load(file, ("kubernetes.version=v1.35.4",)).topology
     engine = SimpleNamespace(about={"Architecture": "x86_64"})
     plain = images.sources(engine, topology)  # type: ignore[arg-type]
     wished = images.sources(engine, chosen)  # type: ignore[arg-type]
     before, after = images.tags(plain), images.tags(wished)
     assert {word for word in before if before[word] != after[word]} == {"upstream"}
-    same = images.sources(engine, loader.load(  # type: ignore[arg-type]
-        data.shipped("topologies") / "1m1w.yaml", (f"kubernetes.version={TABLE.version}",)).topology)  # fmt: skip
+    named = loader.load(file, (f"kubernetes.version={TABLE.version}",)).topology
+    same = images.sources(engine, named)  # type: ignore[arg-type]
     assert images.tags(same) == before
 
 
@@ -326,7 +328,9 @@ def test_what_go_cannot_build_is_told_before_it_tries(
     assert caught.value.hint == "from Go modules it is built from v1.34 on"
 
 
-def test_the_pinned_version_is_built_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pinned_version_is_built_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[list[str]] = []
 
     def go(argv: list[str], *_: object) -> str:

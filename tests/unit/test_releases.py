@@ -92,7 +92,10 @@ def test_a_version_can_be_set_on_the_command_line() -> None:
         ("version: v1.35.4", ("upstream",)),
         ("k3s: v1.34.3+k3s1", ("k3s",)),
         ("distributions: [k3s, upstream], version: v1.35.4", ("upstream",)),
-        ("distributions: [upstream, k3s], version: v1.35.4, k3s: v1.34.3+k3s1", ("upstream", "k3s")),
+        (
+            "distributions: [upstream, k3s], version: v1.35.4, k3s: v1.34.3+k3s1",
+            ("upstream", "k3s"),
+        ),
         ("distributions: [upstream], k3s: v1.34.3+k3s1", ("upstream",)),
     ],
 )
