@@ -74,11 +74,6 @@ class Cluster:
         self._client.rest_client.pool_manager.clear()
         self._folder.cleanup()
 
-    def minor(self) -> int:
-        """Return the API server's minor version: 36 of Kubernetes 1.36. Raise LabError."""
-        # A distribution may add to it: "36+".
-        return int(str(self.get("/version")["minor"]).rstrip("+"))
-
     def request(self, method: str, path: str, body: Any = None, *, kind: str = "application/json", timeout_s: float = TIMEOUT_S) -> Any:  # noqa: ANN401
         """Send one request; gives the decoded JSON, or the text where the answer is none. Raises LabError with the API's own words."""
         headers = {"Accept": "application/json, */*", "Content-Type": kind}

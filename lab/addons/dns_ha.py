@@ -34,7 +34,7 @@ SELECTOR = {"k8s-app": "kube-dns"}
 NODE_SELECTOR = {"k8s-app": "node-dns"}
 ANSWERS = {"app.kubernetes.io/component": "cluster-dns"}
 """What the Service selects: the replicas and the nodes' own."""
-SAME_NODE_SINCE = 34
+SAME_NODE_SINCE = (1, 34)
 """Kubernetes 1.34 is the first with `PreferSameNode` on by default (KEP 3015); older ones refuse it."""
 LEAVE_AFTER_S = 10
 """A replica leaves a dead node ten seconds after the node is known to be dead; five minutes by default."""
@@ -45,9 +45,12 @@ def replicas(topology: Topology) -> int:
     return min(REPLICAS, len(topology.nodes))
 
 
-def on_every_node(topology: Topology, minor: int) -> bool:
-    """Whether each node gets a CoreDNS of its own: where not every node has a replica anyway."""
-    return minor >= SAME_NODE_SINCE and len(topology.nodes) > replicas(topology)
+def on_every_node(topology: Topology, *, prefers: bool) -> bool:
+    """Whether each node gets a CoreDNS of its own: where not every node has a replica anyway.
+
+    `prefers`: kube-proxy can be told to prefer it.
+    """
+    return prefers and len(topology.nodes) > replicas(topology)
 
 
 def corefile(topology: Topology) -> str:
@@ -199,7 +202,7 @@ def _workload(
     return item
 
 
-def _service(topology: Topology, minor: int) -> dict[str, Any]:
+def _service(topology: Topology, *, prefers: bool) -> dict[str, Any]:
     ports = [
         {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
         {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53},
@@ -207,7 +210,7 @@ def _service(topology: Topology, minor: int) -> dict[str, Any]:
     ]
     address = str(topology.kubernetes.cluster_dns)
     spec = {"clusterIP": address, "clusterIPs": [address], "selector": ANSWERS, "ports": ports}
-    if minor >= SAME_NODE_SINCE:
+    if prefers:
         spec["trafficDistribution"] = "PreferSameNode"
     return {"apiVersion": "v1", "kind": "Service", "metadata": _meta("kube-dns"), "spec": spec}
 
@@ -221,7 +224,7 @@ class DnsHa(Addon):
 
     def manifests(self, site: Site) -> tuple[dict[str, Any], ...]:
         """Rights, configuration, Service, Deployment, disruption budget, and each node's own."""
-        topology, minor = site.topology, site.cluster.minor()
+        topology, prefers = site.topology, site.at_least(SAME_NODE_SINCE)
         budget = {
             "apiVersion": "policy/v1",
             "kind": "PodDisruptionBudget",
@@ -237,9 +240,9 @@ class DnsHa(Addon):
             "metadata": _meta("coredns"),
             "data": {"Corefile": corefile(topology)},
         }
-        own = (_daemon_set(),) if on_every_node(topology, minor) else ()
-        service, deployment = _service(topology, minor), _deployment(topology)
-        return (*_rights(), config, service, deployment, budget, *own)
+        own = (_daemon_set(),) if on_every_node(topology, prefers=prefers) else ()
+        service = _service(topology, prefers=prefers)
+        return (*_rights(), config, service, _deployment(topology), budget, *own)
 
     def ready(self, site: Site) -> Observation:
         """All are ready, and the last node of the file resolves a name by the Service's address."""
@@ -263,7 +266,8 @@ class DnsHa(Addon):
         status = site.cluster.get(f"{apps}/deployments/coredns")["status"]
         ready, wanted = status.get("readyReplicas", 0), replicas(site.topology)
         seen = f"{ready} of {wanted} CoreDNS replicas ready"
-        if ready < wanted or not on_every_node(site.topology, site.cluster.minor()):
+        prefers = site.at_least(SAME_NODE_SINCE)
+        if ready < wanted or not on_every_node(site.topology, prefers=prefers):
             return seen, ready < wanted
         status = site.cluster.get(f"{apps}/daemonsets/node-dns")["status"]
         nodes = sum(node_ready(node)[0] for node in site.cluster.nodes().values())

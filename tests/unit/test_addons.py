@@ -79,7 +79,7 @@ class FakeCluster:
 def rendering(topology: Topology, name: str) -> Site:
     """A site to render an add-on for; Ceph chooses among nodes that are Ready and run: here all are."""
     if name != "ceph":
-        return site(topology, cluster=SimpleNamespace(minor=lambda: 36))
+        return site(topology, cluster=SimpleNamespace(release=lambda: "v1.36.3"))
     condition = {"type": "Ready", "status": "True"}
     rows = {node.name: {"status": {"conditions": [condition]}} for node in topology.nodes}
     cluster = SimpleNamespace(find=lambda _: None, nodes=lambda: rows)

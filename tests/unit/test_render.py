@@ -158,19 +158,19 @@ def test_the_balancer_asks_as_a_user_that_the_api_knows_and_that_may_nothing(
 class VersionDouble:
     """A double of a cluster that says its version and nothing else."""
 
-    says: int = 36
+    says: str
 
-    def minor(self) -> int:
+    def release(self) -> str:
         return self.says
 
 
-def site(topology: Topology, distribution: str = "upstream", minor: int = 36) -> Site:
+def site(topology: Topology, distribution: str = "upstream", release: str = "v1.36.3") -> Site:
     """A site that renders only: its cluster can be asked for nothing but its version."""
 
     def nowhere(name: str) -> NoReturn:
         raise AssertionError(f"rendering asked for node {name}")
 
-    cluster = cast("Cluster", VersionDouble(minor))
+    cluster = cast("Cluster", VersionDouble(release))
     return Site(topology, distributions.find(distribution), cluster, nowhere, SECRETS)
 
 
@@ -208,7 +208,7 @@ def test_where_every_node_has_a_replica_none_has_another(topology: Topology) -> 
 
 
 def test_an_older_kubernetes_is_not_told_what_it_refuses(topology: Topology) -> None:
-    old = find_addon("dns-ha").manifests(site(topology, minor=33))
+    old = find_addon("dns-ha").manifests(site(topology, release="v1.33.5+k3s1"))
     objects = {item["kind"]: item for item in old}
     assert "trafficDistribution" not in objects["Service"]["spec"]
     assert "DaemonSet" not in objects
