@@ -79,8 +79,10 @@ CUT = "-K dst 172.30.0.49 dport = :6443\n"
     [
         (("000 500 200",) * 3, CUT * 2),  # what answers, and wrong, is not cut off
         ((BUSY,) * 3, ""),  # late is not gone: its kernel takes connections
-        ((BUSY,) * 4, CUT),
-        ((BUSY, BUSY, UP, BUSY, BUSY, BUSY), ""),
+        ((BUSY,) * 14, ""),  # 28 s: what it was asked it may still answer
+        ((BUSY,) * 15, CUT),  # it hangs, and nobody has fenced it
+        (((BUSY,) * 8 + (UP,)) * 2, ""),
+        ((BUSY, BUSY, BUSY, DOWN), CUT),  # it hung, and was fenced: at once
         (("000 000 000",) * 5, ""),  # where nobody answers, it may be the host
         ((NOBODY,) * 3 + (DOWN, DOWN), CUT),
     ],
