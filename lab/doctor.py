@@ -14,6 +14,7 @@ from lab import (
     data,
     desired,
     doctor_host,
+    doctor_realtime,
     engine,
     host,
     images,
@@ -60,7 +61,7 @@ def examine(topology: Topology | None = None) -> tuple[Finding, ...]:
             built = _built(connected, wanted)
             found = _engine(connected, info, wanted)
             if connected.local:
-                found += doctor_host.look()
+                found += [*doctor_host.look(), *doctor_realtime.look(info)]
                 found += _guarded("disk", lambda: _disk(info, wanted, built, sources.result()))
         except LabError as error:
             ours = engine.startable()

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import doctor, doctor_host, engine, kernel
+from lab import doctor, doctor_host, doctor_realtime, engine, kernel
 from lab.errors import ApplyError, LabError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ ENGINE_WAIT_S = 60
 MODULES_LOAD = Path("/etc/modules-load.d/halab.conf")
 """What systemd, and OpenRC, load at each boot (modules-load.d(5))."""
 LIMITS = {f"fs.inotify.{name}" for name in doctor_host.INOTIFY}
-AS_ROOT = {"engine", "build tools", "br_netfilter", *LIMITS}
+AS_ROOT = {"engine", "build tools", "br_netfilter", doctor_realtime.NAME, *LIMITS}
 """Findings that only root can do something about."""
 
 
@@ -96,6 +96,8 @@ def _one(
         return _remove_helpers(tell)
     if finding.name == "br_netfilter":
         return _bridge(tell, execute)
+    if finding.name == doctor_realtime.NAME:
+        return doctor_realtime.fix(engine.connect().info(), tell)
     limit = finding.name.removeprefix("fs.inotify.")
     tell(f"setting fs.inotify.{limit} to {doctor_host.INOTIFY[limit]}")
     execute(["sysctl", "-q", "-w", f"fs.inotify.{limit}={doctor_host.INOTIFY[limit]}"])

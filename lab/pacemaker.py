@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import quoteattr
 
+from lab import realtime
 from lab.spec import File
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ logging {{
   to_stderr: no
 }}
 system {{
-  # A container's cgroup has no real-time budget, and moving to the root cgroup would lose the journal's unit names.
-  sched_rr: no
+  # Real time where the kernel gives it, niceness -20 elsewhere (lab/realtime.py). No other cgroup for it: the journal would lose its unit's name.
+  sched_rr: yes
   move_to_root_cgroup: no
   # The engine may forbid to force socket buffers; corosync's own are then used.
   allow_knet_handle_fallback: yes
@@ -230,9 +231,9 @@ def files(topology: Topology, secrets: Secrets, health: HealthCheck) -> tuple[Fi
     # Failures at boot are normal (a peer is not there yet) and must not end a unit for good.
     restart = b"[Unit]\nStartLimitIntervalSec=0\n[Service]\nRestart=on-failure\nRestartSec=1\n"
     # Before everything else on the machine: a token that comes late, because something else had the processor, costs a healthy master its
-    # power. A container's cgroup has no real-time budget: weight among the machine's units (systemd.resource-control(5): 1 to 10000, 100 is
-    # the rest's) is what there is, and niceness where the machine has no controller for processors.
-    urgent = restart + b"Nice=-20\nCPUWeight=10000\n"
+    # power. Where it gets no real time, it has weight among the machine's units (systemd.resource-control(5): 1 to 10000, 100 is
+    # the rest's), and niceness where the machine has no controller for processors.
+    urgent = restart + b"Nice=-20\nCPUWeight=10000\n" + realtime.UNIT.encode()
     return (
         File(path="/etc/corosync/corosync.conf", content=corosync_conf(topology).encode()),
         File(path="/etc/corosync/authkey", content=secrets.files["corosync.authkey"], mode=0o400),

@@ -11,9 +11,10 @@ ROOT = Path(__file__).parents[2] / "lab"
 FLOORS = {
     0: "errors finding spec plan desired pki pacemaker nginx nodefiles kubeunits k3s_config "
     "k3s_keys k3s_release reporter topology data history milestones samples expectations "
-    "doctor_wire",
+    "doctor_wire doctor_realtime realtime",
     1: "engine node kube wait fetch components gobuild gomodules available images imagework "
-    "k3s_image versions podimages addonrecord addonneeds privilege vault locks host kernel kubeconfig runs journals membership "
+    "k3s_image versions podimages addonrecord addonneeds privilege vault locks host kernel "
+    "kubeconfig runs journals membership "
     "cibaudit etcd",
     2: "roles distributions addons helm faults probes checkers phases report",
     3: "lab apply ready enable bundles choose doctor doctor_fix doctor_host status targets chaos "
