@@ -29,6 +29,14 @@ FENCE_PREFIX = "fence-"
 FENCING_OPTION = "opt-stonith-enabled"
 """The id of the setting that turns fencing on."""
 IPMI_USER = "halab"
+OPERATION = "40s"
+"""What starting, stopping and watching a resource may take, some 50 ms of a core each.
+
+At a load of 90 on two cores a monitor took more than ten seconds, and the address was moved; for a
+stop that takes too long a master even loses its power. A machine that hangs is Corosync's to find.
+"""
+FORGOTTEN = "60s"
+"""After so long a failure counts no more: longer than any operation (Pacemaker Explained)."""
 HACLUSTER = 189
 """The uid and gid that images/node gives hacluster, who owns the CIB."""
 
@@ -65,7 +73,8 @@ logging {{
   to_stderr: no
 }}
 system {{
-  # Real time where the kernel gives it, niceness -20 elsewhere (lab/realtime.py). No other cgroup for it: the journal would lose its unit's name.
+  # Real time where the kernel gives it, niceness -20 elsewhere (lab/realtime.py).
+  # Not by way of the root cgroup: the journal would lose the unit's name.
   sched_rr: yes
   move_to_root_cgroup: no
   # The engine may forbid to force socket buffers; corosync's own are then used.
@@ -131,8 +140,11 @@ def cib(topology: Topology, health: HealthCheck, password: str) -> str:
         "load-threshold": "1000%",
     }
     # The address stays where it is when a node returns: going back would be a second outage.
-    defaults = _nvpairs("rsc", {"resource-stickiness": "100", "migration-threshold": "3", "failure-timeout": "30s"})
-    # The watcher is a process of its own that asks every second over a kept connection; two bad answers move the address.
+    stays = {"resource-stickiness": "100", "migration-threshold": "3", "failure-timeout": FORGOTTEN}
+    defaults = _nvpairs("rsc", stays)
+    # The watcher is a process of its own that asks every second over a kept connection. Two bad
+    # answers move the address, or three that are late: nine seconds of a server that answers nobody
+    # while its machine lives.
     # The monitor here only looks whether it lives: each of Pacemaker's own questions costs 25 ms of a core on each master.
     parameters = {"url": health.url, "cacert": health.ca, "cert": health.certificate, "key": health.key, "attribute": ATTRIBUTE}
     # A /32: the address must never become the primary one of its subnet, nor vanish with it.
@@ -143,10 +155,10 @@ def cib(topology: Topology, health: HealthCheck, password: str) -> str:
 <resources>
 <clone id="{HEALTH_RESOURCE}-clone"><primitive id="{HEALTH_RESOURCE}" class="ocf" provider="halab" type="apiserver">
 <instance_attributes id="health-params">{_nvpairs("health", parameters)}</instance_attributes>
-<operations><op id="health-monitor" name="monitor" interval="10s" timeout="10s"/></operations></primitive></clone>
+<operations>{_operations("health", "10s")}</operations></primitive></clone>
 <primitive id="{VIP_RESOURCE}" class="ocf" provider="heartbeat" type="IPaddr2">
 <instance_attributes id="vip-params">{_nvpairs("vip", address)}</instance_attributes>
-<operations><op id="vip-monitor" name="monitor" interval="5s" timeout="10s"/></operations></primitive>
+<operations>{_operations("vip", "5s")}</operations></primitive>
 {_fencing(topology, password)}</resources>
 <constraints>{_not_itself(topology)}{_address_first(topology)}
 <rsc_location id="vip-needs-apiserver" rsc="{VIP_RESOURCE}"><rule id="vip-rule" score="-INFINITY" boolean-op="or">
@@ -155,6 +167,18 @@ def cib(topology: Topology, health: HealthCheck, password: str) -> str:
 <rsc_defaults><meta_attributes id="rsc-defaults">{defaults}</meta_attributes></rsc_defaults>
 </configuration><status/></cib>
 """
+
+
+def _operations(prefix: str, every: str) -> str:
+    """Render a resource's operations.
+
+    A monitor that finds nothing says so at once: `every` alone is how soon a loss is found.
+    """
+    rows = {"start": "0s", "stop": "0s", "monitor": every}
+    return "".join(
+        f'<op id="{prefix}-{name}" name="{name}" interval="{interval}" timeout="{OPERATION}"/>'
+        for name, interval in rows.items()
+    )
 
 
 def _nvpairs(prefix: str, values: dict[str, str]) -> str:
@@ -231,8 +255,9 @@ def files(topology: Topology, secrets: Secrets, health: HealthCheck) -> tuple[Fi
     # Failures at boot are normal (a peer is not there yet) and must not end a unit for good.
     restart = b"[Unit]\nStartLimitIntervalSec=0\n[Service]\nRestart=on-failure\nRestartSec=1\n"
     # Before everything else on the machine: a token that comes late, because something else had the processor, costs a healthy master its
-    # power. Where it gets no real time, it has weight among the machine's units (systemd.resource-control(5): 1 to 10000, 100 is
-    # the rest's), and niceness where the machine has no controller for processors.
+    # power. Where it gets no real time, it has weight among the machine's units
+    # (systemd.resource-control(5): 1 to 10000, 100 is the rest's), and niceness where the machine has
+    # no controller for processors.
     urgent = restart + b"Nice=-20\nCPUWeight=10000\n" + realtime.UNIT.encode()
     return (
         File(path="/etc/corosync/corosync.conf", content=corosync_conf(topology).encode()),

@@ -126,6 +126,15 @@ def test_the_cib_is_consistent(topology: Topology) -> None:
     assert orders == {("FAILOVER-ADDR", f"fence-{name}", "Optional") for name in ("m", "m2", "m3")}
 
 
+def test_one_slow_answer_of_a_resource_moves_nothing(topology: Topology) -> None:
+    root = ET.fromstring(pacemaker.cib(topology, UPSTREAM.health, "secret"))  # noqa: S314 (our own text)
+    values = {item.attrib["id"]: item.attrib["value"] for item in root.iter("nvpair")}
+    operations = {item.attrib["id"]: item.attrib for item in root.iter("op")}
+    for name in ("vip-start", "vip-stop", "vip-monitor", "health-start", "health-stop", "health-monitor"):
+        assert 10 < int(operations[name]["timeout"].rstrip("s")) < int(values["rsc-failure-timeout"].rstrip("s"))
+    assert operations["vip-monitor"]["interval"] == "5s"  # an address that is gone is found as soon as before
+
+
 def test_only_workers_wait_on_a_busy_host(topology: Topology) -> None:
     tags = dict.fromkeys(("upstream", "loadbalancer", "bmc"), "tag")
     found = desired(topology, UPSTREAM, tags, 0).containers

@@ -1,0 +1,55 @@
+"""When the floating address leaves a master whose machine lives: the resource agent itself, with doubles of curl and attrd_updater."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+AGENT = Path(__file__).parents[2] / "images/node/files/usr/lib/ocf/resource.d/halab/apiserver"
+CURL = '#!/bin/sh\necho "$@" >"$HA_RSCTMP/asked"\ncat "$HA_RSCTMP/answers" >&2\n'
+# The watcher sleeps when curl has ended; here that is its own end.
+SLEEP = "#!/bin/sh\nkill $PPID\n"
+TOLD = '#!/bin/sh\nwhile [ "$1" != -U ]; do shift; done\necho "$2" >>"$HA_RSCTMP/attribute"\n'
+GOOD, REFUSED, WRONG, LATE = "200 0", "000 7", "500 0", "000 28"
+
+
+def watch(folder: Path, *answers: str) -> str:
+    """Play answers; gives the values of the attribute."""
+    for name, text in {"curl": CURL, "sleep": SLEEP, "attrd_updater": TOLD}.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    (folder / "ocf-shellfuncs").touch()
+    (folder / "answers").write_text("".join(f"{answer}\n" for answer in answers))
+    given = {"PATH": f"{folder}:{os.environ['PATH']}", "OCF_FUNCTIONS_DIR": str(folder), "HA_RSCTMP": str(folder)}
+    given |= {f"OCF_RESKEY_{name}": name for name in ("url", "cacert", "cert", "key")}
+    subprocess.run(["sh", str(AGENT), "watch"], env=given, check=True, timeout=60)
+    return (folder / "attribute").read_text().replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        ((GOOD, GOOD), "1"),
+        ((REFUSED,), "0"),  # a machine that boots must not hold the address
+        ((LATE,), "0"),
+        ((GOOD, REFUSED, GOOD, WRONG, GOOD), "1"),
+        ((GOOD, REFUSED, REFUSED, GOOD), "101"),
+        ((GOOD, WRONG, REFUSED), "10"),
+        ((GOOD, LATE, LATE, GOOD, LATE, LATE), "1"),  # late is not dead
+        ((GOOD, LATE, LATE, LATE), "10"),
+        ((GOOD, LATE, WRONG), "1"),
+        ((GOOD, LATE, WRONG, LATE), "10"),
+        ((GOOD, LATE, WRONG, WRONG), "10"),
+    ],
+)
+def test_refusals_and_bad_answers_count_more_than_late_ones(tmp_path: Path, answers: tuple[str, ...], told: str) -> None:
+    assert watch(tmp_path, *answers) == told
+
+
+def test_the_server_is_given_the_time_to_say_that_its_etcd_does_not_answer(tmp_path: Path) -> None:
+    watch(tmp_path, GOOD)
+    asked = (tmp_path / "asked").read_text().split()
+    assert float(asked[asked.index("--max-time") + 1]) > 2.0
