@@ -52,6 +52,8 @@ class LabStatus:
     nodes: tuple[NodeStatus, ...]
     fencing: bool
     """Whether the topology has it on."""
+    fenced: str
+    """What becomes of a lost master: off-stays, reboot, none."""
     bmc: str
     """The engine's word for the state of the baseboard controllers' container, without which nobody can be fenced."""
     addons: tuple[str, ...]
@@ -128,6 +130,7 @@ def look(lab: Lab) -> LabStatus:
         etcd_leader=next((row.name for row in rows if row.etcd == "leader"), ""),
         nodes=rows,
         fencing=lab.topology.ha.fencing,
+        fenced=lab.topology.ha.fenced,
         bmc=bmc.state if (bmc := observed.container(lab.topology.bmc.name)) else "missing",
         addons=lab.topology.addons,
         faults=_answer(lambda: _faults(lab, observed), (), problems),

@@ -31,7 +31,7 @@ class FencingOff(Base):
         del options
         if site.node.role != "master":
             return f"{site.node.name} is no master"
-        return "" if value(site) == "true" else "fencing is off already (`ha: {fencing: false}`)"
+        return "" if value(site) == "true" else "fencing is off already (`ha: {fencing: none}`)"
 
     def inject(self, site: Site, hit: Hit) -> None:
         """Set the property."""

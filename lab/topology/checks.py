@@ -55,7 +55,7 @@ class Draft:
     nodes_at: Value
     nodes: list[DraftNode] = field(default_factory=list)
     token: Found[int] | None
-    fencing: Found[bool] | None
+    fencing: Found[str] | None
     balancer_name: Found[str] | None
     balancer_ip: Found[IPv4Address] | None
     host_port: Found[int] | None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from lab.topology.model import Role
 from lab.topology.reader import BOOLEANS, Problems, Value, did_you_mean, shown
+from lab.topology.words import FENCING, NO_FENCING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -184,6 +185,18 @@ def boolean(value: Value) -> bool:
     if value.quoted or word not in {"true", "false"}:
         raise WrongError(f"is `{shown(word)}`, not true or false", "write true or false, without quotes")
     return word == "true"
+
+
+def fencing(value: Value) -> str:
+    """Take what becomes of a lost master: one of FENCING, or true and false, once the only words."""
+    word = text(value)
+    if word in {"true", "false"} and not value.quoted:
+        return FENCING[0] if word == "true" else NO_FENCING
+    if word in FENCING:
+        return word
+    hint = f"`{NO_FENCING}` is without fencing" if word.lower() in BOOLEANS else ""
+    wrong = f"is `{shown(word)}`, not {', '.join(FENCING[:-1])} or {FENCING[-1]}"
+    raise WrongError(wrong, hint or did_you_mean(word, FENCING))
 
 
 def spell(milliseconds: int) -> str:

@@ -27,7 +27,7 @@ from lab.topology.model import (
 from lab.topology.reader import MAX_BYTES, Problems, Value, compose, override, plain, shown
 from lab.topology.scenarios import Scenario
 from lab.topology.scenarios import read as read_scenario
-from lab.topology.words import ADDONS, DISTRIBUTIONS
+from lab.topology.words import ADDONS, DISTRIBUTIONS, FENCING, NO_FENCING, REBOOT
 
 if TYPE_CHECKING:
     from lab.topology.fields import Found, Section
@@ -185,7 +185,7 @@ def _draft(root: Value, base: Path, problems: Problems) -> Draft:
         nodes_at=top.items.get("nodes", root),
         nodes=_nodes(top),
         token=ha.find("token", fields.duration(*TOKEN_MS, "corosync does not start below 400ms"), 1000),
-        fencing=ha.find("fencing", fields.boolean, default=True),
+        fencing=ha.find("fencing", fields.fencing, FENCING[0]),
         balancer_name=balancer.find("name", fields.node_name, "lb"),
         balancer_ip=balancer.find("ip", fields.address),
         host_port=balancer.find("host_port", fields.integer(*PORTS, also=(0,)), KUBERNETES_PORT),
@@ -270,7 +270,11 @@ def _topology(draft: Draft) -> Topology:
         ),
         nodes=tuple(Node(name=node.name, role=_sure(node.role), ip=_sure(node.ip)) for node in draft.nodes),
         loadbalancer=LoadBalancer(ip=_sure(draft.balancer_ip), host_port=_sure(draft.host_port), name=_sure(draft.balancer_name)),
-        ha=HighAvailability(token_ms=_sure(draft.token), fencing=_sure(draft.fencing)),
+        ha=HighAvailability(
+            token_ms=_sure(draft.token),
+            fencing=_sure(draft.fencing) != NO_FENCING,
+            reboot=_sure(draft.fencing) == REBOOT,
+        ),
         addons=_sure(draft.addons),
         images=Images(k3s_binary=_sure(draft.k3s_binary), k3s_images=_sure(draft.k3s_images)),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lab.topology.releases import K3S, UPSTREAM
-from lab.topology.words import ADDONS, DISTRIBUTIONS
+from lab.topology.words import ADDONS, DISTRIBUTIONS, FENCING
 
 _IPV4 = r"^((25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(\.(?!$)|$)){4}$"
 _CIDR = r"^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$"
@@ -25,7 +25,12 @@ def schema() -> dict[str, Any]:
             "Corosync and Pacemaker.",
             {
                 "token": _duration("How long a silent master is believed in: 400ms to 30s.", "1000ms"),
-                "fencing": _described("Whether a lost master's power is cut before another takes its address.", type="boolean", default=True),
+                "fencing": _described(
+                    "A lost master's power is cut before another takes its address: it stays off "
+                    "(off-stays, also true), or is powered on again (reboot). none, also false: it is not.",
+                    enum=[*FENCING, True, False],
+                    default=FENCING[0],
+                ),
             },
         ),
         "loadbalancer": _loadbalancer(),

@@ -7,3 +7,8 @@ from __future__ import annotations
 
 DISTRIBUTIONS = ("k3s", "upstream")
 ADDONS = ("ceph", "dns-ha", "loadbalancer", "local-storage", "metrics-server", "prometheus")
+REBOOT = "reboot"
+NO_FENCING = "none"
+FENCING = ("off-stays", REBOOT, NO_FENCING)
+"""What becomes of a lost master; the first is the default: what was shot, and why, is to be seen, and a
+master that comes back into what it was lost by may be shot again, and again."""
