@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import quoteattr
 
-from lab import realtime
+from lab import fencings, realtime
 from lab.spec import File
 
 if TYPE_CHECKING:
@@ -168,6 +168,7 @@ def cib(topology: Topology, health: HealthCheck, password: str) -> str:
 <expression id="vip-unknown" attribute="{ATTRIBUTE}" operation="not_defined"/>
 <expression id="vip-unhealthy" attribute="{ATTRIBUTE}" operation="ne" value="1"/></rule></rsc_location></constraints>
 <rsc_defaults><meta_attributes id="rsc-defaults">{defaults}</meta_attributes></rsc_defaults>
+{fencings.ALERT}
 </configuration><status/></cib>
 """
 
@@ -271,6 +272,7 @@ def files(topology: Topology, secrets: Secrets, health: HealthCheck) -> tuple[Fi
         File(path="/etc/corosync/corosync.conf", content=corosync_conf(topology).encode()),
         File(path="/etc/corosync/authkey", content=secrets.files["corosync.authkey"], mode=0o400),
         File(path="/var/lib/pacemaker/cib/cib.xml", content=cib(topology, health, password).encode(), mode=0o600, owner=HACLUSTER),
+        fencings.file(),
         File(path="/etc/systemd/system/corosync.service.d/halab.conf", content=urgent),
         File(path="/etc/systemd/system/pacemaker.service.d/halab.conf", content=restart + stack),
     )

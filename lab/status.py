@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from lab import fencings
 from lab.errors import LabError
 from lab.faults import record
 from lab.kube import node_ready
@@ -14,6 +15,7 @@ from lab.topology.model import Role
 
 if TYPE_CHECKING:
     from lab.distributions import HealthCheck
+    from lab.fencings import Fencing
     from lab.lab import Lab
     from lab.spec import Observed
     from lab.topology.model import Node
@@ -54,6 +56,8 @@ class LabStatus:
     """Whether the topology has it on."""
     fenced: str
     """What becomes of a lost master: off-stays, reboot, none."""
+    fencings: tuple[Fencing, ...]
+    """Those of the last hour, as masters that run noted them, and whether the host was the reason."""
     bmc: str
     """The engine's word for the state of the baseboard controllers' container, without which nobody can be fenced."""
     addons: tuple[str, ...]
@@ -90,9 +94,11 @@ def _master(lab: Lab, node: Node, health: HealthCheck) -> Master:
         "ip -4 -o addr show dev eth0; curl -s --max-time 2 http://127.0.0.1:2381/metrics | grep -E '^etcd_server_(is|has)_leader'; "
         f"curl -s -o /dev/null -w 'api %{{http_code}}' --max-time 2 --cacert {health.ca} --cert {health.certificate} --key {health.key} {health.url}"
     )
-    output = lab.node(node.name).run(["sh", "-c", ask], check=False, timeout_s=8).output
+    words = ["sh", "-c", f"{fencings.ASK}; {ask}"]
+    output = lab.node(node.name).run(words, check=False, timeout_s=8).output
     api = "ready" if "api 200" in output else "not ready"
-    return Master(etcd_part(output), vip=holds_vip(output, str(lab.topology.network.vip)), api=api)
+    vip = holds_vip(output, str(lab.topology.network.vip))
+    return Master(etcd_part(output), vip=vip, api=api, fencings=tuple(fencings.alerts(output)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,7 @@ class Master:
     etcd: str = UNKNOWN
     vip: bool = False
     api: str = UNKNOWN
+    fencings: tuple[Fencing, ...] = ()
 
 
 def _kubernetes(lab: Lab) -> dict[str, dict[str, Any]]:
@@ -131,6 +138,7 @@ def look(lab: Lab) -> LabStatus:
         nodes=rows,
         fencing=lab.topology.ha.fencing,
         fenced=lab.topology.ha.fenced,
+        fencings=fencings.merged(one for master in masters.values() for one in master.fencings),
         bmc=bmc.state if (bmc := observed.container(lab.topology.bmc.name)) else "missing",
         addons=lab.topology.addons,
         faults=_answer(lambda: _faults(lab, observed), (), problems),

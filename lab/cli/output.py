@@ -102,6 +102,8 @@ def status(found: LabStatus) -> None:
         columns,
         [[n.name, n.role, n.ip, n.state, n.kubernetes, n.version, n.etcd, n.api, "VIP" if n.vip else ""] for n in found.nodes],
     )
+    for fencing in found.fencings:
+        click.echo(fencing.told())
     for fault in found.faults:
         click.echo(f"fault on: {fault} (`halab fault heal {found.name}`)")
     for problem in found.problems:

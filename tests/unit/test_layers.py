@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2] / "lab"
 FLOORS = {
     0: "errors finding spec plan desired pki pacemaker nginx nodefiles kubeunits k3s_config "
     "k3s_keys k3s_release reporter topology data history milestones samples expectations "
-    "doctor_wire doctor_realtime realtime",
+    "doctor_wire doctor_realtime realtime fencings",
     1: "engine node kube wait fetch components gobuild gomodules available images imagework "
     "k3s_image versions podimages addonrecord addonneeds privilege vault locks host kernel "
     "kubeconfig runs journals membership "
