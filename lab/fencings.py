@@ -1,7 +1,7 @@
 """Who was fenced, and whether the host was the reason: noted as it happens, read later. Pure text.
 
-Pacemaker calls an alert agent on every master that hears of a fencing (Pacemaker Explained, Alerts).
-Ours notes the host's load in the machine's journal: it costs nothing until then. What
+Pacemaker calls an alert agent on every master that hears of a fencing (Pacemaker Explained,
+Alerts). Ours notes the host's load in the machine's journal: it costs nothing until then. What
 /proc/loadavg says is the host's, in containers, too.
 """
 
@@ -35,10 +35,12 @@ RECENT_S = 3600
 ASK = f"journalctl -q --no-pager -t {IDENTIFIER} -o cat -n 20 --since=-{RECENT_S}s"
 """What a master is asked; without a journal it says nothing."""
 BUSY = 4.0
-"""Load for each processor from which the host is called the reason. Idle, a 3m3w has 0.2; at 4 who wants
-to run waits for three others' turns, and tokens were seen 750 ms late."""
+"""Load for each processor from which the host is called the reason.
+
+Who wants to run waits for three others' turns then; tokens were seen 750 ms late.
+"""
 SAME_S = 30
-"""Masters hear of one fencing within a second or two; the same machine cannot be fenced twice sooner."""
+"""Masters hear of one fencing within a second or two; a machine fenced twice boots in between."""
 _LINE = re.compile(
     r"fenced (?P<node>\S+) at (?P<at>\d+), load (?P<load>[\d.]+) on (?P<processors>\d+)"
 )

@@ -122,12 +122,12 @@ def _not_itself(topology: Topology) -> str:
 def cib(topology: Topology, health: HealthCheck, password: str) -> str:
     """Render the CIB: the floating address, the watcher of the API server it depends on through a node attribute, the fencing devices."""
     options = {
-        # Off: a lost master's address is taken over on the guess that it is dead; a lesson, not a way
-        # to run (`ha: {fencing: none}`).
+        # Off: a lost master's address is taken over on the guess that it is dead; a lesson, not a
+        # way to run (`ha: {fencing: none}`).
         "stonith-enabled": str(topology.ha.fencing).lower(),
-        # Off and not on again: a machine that was shot stays down until somebody has looked at it, as
-        # every other one of the lab. Or on again (`ha: {fencing: reboot}`): the agent does it by off,
-        # a look, and on (its method onoff), and is content when the first two worked.
+        # Off and not on again: a machine that was shot stays down until somebody has looked at it,
+        # as every other one of the lab. Or on again (`ha: {fencing: reboot}`): the agent does it by
+        # off, a look, and on (its method onoff), and is content when the first two worked.
         "stonith-action": "reboot" if topology.ha.reboot else "off",
         # The machines of a lab boot seconds apart; one that is slow to join must not be shot for it.
         "startup-fencing": "false",
@@ -260,13 +260,14 @@ def files(topology: Topology, secrets: Secrets, health: HealthCheck) -> tuple[Fi
     restart = b"[Unit]\nStartLimitIntervalSec=0\n[Service]\nRestart=on-failure\nRestartSec=1\n"
     # Before everything else on the machine: a token that comes late, because something else had the processor, costs a healthy master its
     # power. Where it gets no real time, it has weight among the machine's units
-    # (systemd.resource-control(5): 1 to 10000, 100 is the rest's), and niceness where the machine has
-    # no controller for processors.
+    # (systemd.resource-control(5): 1 to 10000, 100 is the rest's), and niceness where the machine
+    # has no controller for processors.
     urgent = restart + b"Nice=-20\nCPUWeight=10000\n" + realtime.UNIT.encode()
     stack = b"Nice=-10\nCPUWeight=1000\n"
     if topology.ha.reboot:
-        # A container boots sooner than the others have told each other that it was shot. Its Pacemaker
-        # then ends for good, with CRM_EX_FATAL (lab/membership.py); nobody is there to start it again.
+        # A container boots sooner than the others have told each other that it was shot. Its
+        # Pacemaker then ends for good, with CRM_EX_FATAL (lab/membership.py says why), and nobody
+        # is there to start it again.
         stack += b"RestartForceExitStatus=100\n"
     return (
         File(path="/etc/corosync/corosync.conf", content=corosync_conf(topology).encode()),

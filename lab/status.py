@@ -57,7 +57,7 @@ class LabStatus:
     fenced: str
     """What becomes of a lost master: off-stays, reboot, none."""
     fencings: tuple[Fencing, ...]
-    """Those of the last hour, as masters that run noted them, and whether the host was the reason."""
+    """Those of the last hour, as masters that run noted them."""
     bmc: str
     """The engine's word for the state of the baseboard controllers' container, without which nobody can be fenced."""
     addons: tuple[str, ...]

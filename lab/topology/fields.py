@@ -188,7 +188,7 @@ def boolean(value: Value) -> bool:
 
 
 def fencing(value: Value) -> str:
-    """Take what becomes of a lost master: one of FENCING, or true and false, once the only words."""
+    """Take what becomes of a lost master: one of FENCING, or true or false, the old words."""
     word = text(value)
     if word in {"true", "false"} and not value.quoted:
         return FENCING[0] if word == "true" else NO_FENCING

@@ -84,7 +84,7 @@ class HighAvailability:
     """Corosync's token time-out: how long a silent master is believed in (corosync.conf(5), totem.token).
 
     With `fencing`, a master that is lost has its power cut before another one takes its address.
-    With `reboot` it is powered on again at once; else it stays down until somebody has looked at it.
+    With `reboot` it is powered on again at once; else it stays down until somebody has looked.
     """
 
     token_ms: int = 1000
@@ -232,7 +232,7 @@ def to_json(topology: Topology) -> str:
     for key in ("version", "k3s"):  # a lab of an older halab, which had no such keys, is the same
         if not data["kubernetes"][key]:
             del data["kubernetes"][key]
-    if not topology.ha.reboot:  # as it was before there was this choice: a lab made then is the same
+    if not topology.ha.reboot:  # as before there was this choice: a lab made then is the same
         del data["ha"]["reboot"]
     return json.dumps(data, default=str, sort_keys=True, separators=(",", ":"))
 

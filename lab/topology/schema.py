@@ -27,7 +27,8 @@ def schema() -> dict[str, Any]:
                 "token": _duration("How long a silent master is believed in: 400ms to 30s.", "1000ms"),
                 "fencing": _described(
                     "A lost master's power is cut before another takes its address: it stays off "
-                    "(off-stays, also true), or is powered on again (reboot). none, also false: it is not.",
+                    "(off-stays, also true), or is powered on again (reboot). "
+                    "With none, also false, it is not cut.",
                     enum=[*FENCING, True, False],
                     default=FENCING[0],
                 ),
