@@ -44,7 +44,8 @@ browser: # for the test that looks at a page; where none can be installed it is 
 	echo "installing Chromium"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
 
 test: images ## set everything up and run all tests
-	@$(BIN)/pytest tests/unit tests/docker tests/e2e -m "not addons and not ceph and not double" --durations=20
+	@$(BIN)/pytest tests/unit tests/docker tests/e2e --durations=20 \
+		-m "not addons and not ceph and not double"
 	@$(BIN)/pytest tests/e2e --distribution k3s -m distribution --durations=10
 	@$(BIN)/python tests/engines/run.py --smoke
 

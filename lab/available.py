@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from lab import components, gomodules, images, k3s_release
+from lab import components, gobuild, gomodules, images, k3s_release
 from lab.topology import releases
 
 if TYPE_CHECKING:
@@ -197,7 +196,7 @@ def k3s_channels(text: str) -> dict[str, str]:
 
 def _module(row: Component) -> bool:
     """Tell whether Go finds the module; where there is no Go, halab would install it first."""
-    go = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
+    go = gobuild.go_here()
     if go is None:
         return False
     with tempfile.TemporaryDirectory() as folder:
@@ -220,10 +219,5 @@ def _get(url: str) -> str:
 
 
 def _answers(url: str) -> bool:
-    """Tell whether a file can be had, by its first byte: asked once, for somebody waits."""
-    first = {"Range": "bytes=0-0"}
-    try:
-        with requests.get(url, headers=first, timeout=TIMEOUT_S, stream=True) as answer:
-            return answer.status_code in components.GIVEN
-    except requests.RequestException:
-        return False
+    """Tell whether a file can be had: asked once, for somebody waits."""
+    return components.ask(url, TIMEOUT_S) in components.GIVEN

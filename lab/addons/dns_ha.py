@@ -35,7 +35,7 @@ NODE_SELECTOR = {"k8s-app": "node-dns"}
 ANSWERS = {"app.kubernetes.io/component": "cluster-dns"}
 """What the Service selects: the replicas and the nodes' own."""
 SAME_NODE_SINCE = (1, 34)
-"""Kubernetes 1.34 is the first with `PreferSameNode` on by default (KEP 3015); older ones refuse it."""
+"""The first Kubernetes with `PreferSameNode` on by default (KEP 3015); older ones refuse it."""
 LEAVE_AFTER_S = 10
 """A replica leaves a dead node ten seconds after the node is known to be dead; five minutes by default."""
 
@@ -164,11 +164,12 @@ def _deployment(topology: Topology) -> dict[str, Any]:
         tolerations=_tolerations(),
     )
     # With required anti-affinity an update needs a node to be given up first.
-    return _workload(
+    return workload(
         "Deployment",
-        "coredns",
+        _meta("coredns"),
         SELECTOR,
         pod,
+        ANSWERS,
         replicas=replicas(topology),
         revisionHistoryLimit=1,
         strategy={"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}},
@@ -180,26 +181,15 @@ def _daemon_set() -> dict[str, Any]:
     pod = _pod(priorityClassName="system-node-critical", tolerations=[{"operator": "Exists"}])
     # The new one answers before the old one ends: an update costs a node no question.
     update = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
-    return _workload(
+    return workload(
         "DaemonSet",
-        "node-dns",
+        _meta("node-dns", NODE_SELECTOR),
         NODE_SELECTOR,
         pod,
+        ANSWERS,
         revisionHistoryLimit=1,
         updateStrategy=update,
     )
-
-
-def _workload(
-    kind: str,
-    name: str,
-    selector: dict[str, str],
-    pod: dict[str, Any],
-    **spec: Any,  # noqa: ANN401 (JSON)
-) -> dict[str, Any]:
-    item = workload(kind, _meta(name, selector), selector, pod, **spec)
-    item["spec"]["template"]["metadata"]["labels"] = {**selector, **ANSWERS}
-    return item
 
 
 def _service(topology: Topology, *, prefers: bool) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def images_command() -> None:
 @images_command.command("build", epilog="Example: halab images build --distribution upstream")
 @click.option("--distribution", type=DISTRIBUTIONS, default=None, help="Build for this one; else for the first that can be had.")
 @click.option(
-    "--version", default="", metavar="V", help="Build this one, as a topology would name it: v1.35.4."
+    "--version", default="", metavar="V", help="Build this one, as a topology names it: v1.35.4."
 )
 @click.option("--addons", is_flag=True, help="Also all that add-ons want: their pods' images, Helm; else made when one is first enabled.")
 @option_output

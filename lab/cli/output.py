@@ -94,7 +94,8 @@ def status(found: LabStatus) -> None:
     kind = f"{found.distribution}: {found.release}" if found.release else found.distribution
     click.echo(f"lab {found.name} ({kind})   API {found.api}   VIP {found.vip} held by {holder}   etcd leader {leader}")
     if not found.fencing:
-        click.echo("fencing is off (`ha: {fencing: none}`): a lost master's address is taken over on a guess")
+        off = "fencing is off (`ha: {fencing: none}`)"
+        click.echo(f"{off}: a lost master's address is taken over on a guess")
     elif found.bmc != "running":
         click.echo(f"nobody can be fenced: the baseboard controllers are {found.bmc} (`halab start {found.name} bmc`)")
     columns = ["NODE", "ROLE", "ADDRESS", "MACHINE", "KUBERNETES", "VERSION", "ETCD", "API", "VIP"]

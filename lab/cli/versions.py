@@ -21,7 +21,7 @@ WAYS = {
     "image": "its image is here",
     "cache": "in the cache: its image is built from it",
     "download": "downloaded, by its publisher's checksums",
-    "build": "built from Go modules, in some ten minutes",
+    "build": "built from Go modules",
 }
 
 

@@ -207,14 +207,14 @@ class Engine(
                 time.sleep(REMOVAL_EVERY_S)
 
     def remove_volume(self, volume: str) -> None:
-        """Remove a volume; one that is gone already is fine. Raise InUse where a container has it."""
+        """Remove a volume; one that is gone is fine. Raise InUse where a container has it."""
         what = f"removing volume {volume}"
         # "remove NAME: volume is in use - [ID]" (moby volume/service/store.go).
         with told(what, kinds={"in use": InUse}), contextlib.suppress(docker.errors.NotFound):
             self._api.remove_volume(volume, force=True)
 
     def remove_network(self, network: str) -> None:
-        """Remove a network; one that is gone already is fine. Raise InUse where a container has it."""
+        """Remove a network; one that is gone is fine. Raise InUse where a container has it."""
         what = f"removing network {network}"
         # "network NAME id ID has active endpoints" (moby libnetwork/error.go).
         kinds = {"active endpoints": InUse}

@@ -10,5 +10,5 @@ ADDONS = ("ceph", "dns-ha", "loadbalancer", "local-storage", "metrics-server", "
 REBOOT = "reboot"
 NO_FENCING = "none"
 FENCING = ("off-stays", REBOOT, NO_FENCING)
-"""What becomes of a lost master. The first is the default: what was shot, and why, is to be seen, and
+"""What becomes of a lost master. The first is the default: what was shot, and why, is to be seen;
 a master that comes back into what it was lost by may be shot again, and again."""

@@ -65,7 +65,7 @@ def _program(folder: Path, table: versions.Versions) -> Path:
             for name, package in (("double", "."), ("pack", "./pack")):
                 argv = [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(Path(place) / name), package]
                 subprocess.run(argv, cwd=source, env=environment, check=True)
-            one = any(path.name == "kube" for path in parts)  # else they were downloaded, each by itself
+            one = any(path.name == "kube" for path in parts)  # else each was downloaded
             links = [f"{name}=kube" for name in PROGRAMS] if one else []
             subprocess.run([f"{place}/pack", str(program), f"{place}/double", *map(str, parts), *links], check=True)
     return program

@@ -22,7 +22,10 @@ NOBODY = "000 500 000"
 
 
 def answer(index: int, code: str) -> str:
-    """Write what curl does: the URL's number, the code, its connections. `late`: taken, but not answered in time."""
+    """Write what curl does: the URL's number, the code, its connections.
+
+    `late`: taken, but not answered in time.
+    """
     return f"{index} {'000' if code == 'late' else code} {0 if code == '000' else 1}\n"
 
 

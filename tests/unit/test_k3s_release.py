@@ -163,7 +163,7 @@ def test_a_hiccup_is_waited_for(release: Path) -> None:
 
 def test_who_never_answers_is_asked_several_times_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(components, "_ask", lambda url: asked.append(url) or 0)
+    monkeypatch.setattr(components, "ask", lambda url: asked.append(url) or 0)
     monkeypatch.setattr(components.time, "sleep", lambda _: None)
     monkeypatch.setattr(components, "_silent", set())
     assert not components.reachable("https://nobody.example/a")

@@ -58,7 +58,9 @@ def test_kernels_without_budgets_have_no_finding(cpu: Path) -> None:
 
 
 @pytest.mark.parametrize(("info", "place"), [(CGROUPFS, "docker"), (SYSTEMD, "system.slice")])
-def test_an_engine_without_a_budget_is_given_one(cpu: Path, info: dict[str, str], place: str) -> None:
+def test_an_engine_without_a_budget_is_given_one(
+    cpu: Path, info: dict[str, str], place: str
+) -> None:
     (found,) = doctor_realtime.look(info)
     assert (found.name, found.state, found.fixable) == ("real time", "warning", True)
     told: list[str] = []

@@ -130,9 +130,13 @@ def test_one_slow_answer_of_a_resource_moves_nothing(topology: Topology) -> None
     root = ET.fromstring(pacemaker.cib(topology, UPSTREAM.health, "secret"))  # noqa: S314 (our own text)
     values = {item.attrib["id"]: item.attrib["value"] for item in root.iter("nvpair")}
     operations = {item.attrib["id"]: item.attrib for item in root.iter("op")}
-    for name in ("vip-start", "vip-stop", "vip-monitor", "health-start", "health-stop", "health-monitor"):
-        assert 10 < int(operations[name]["timeout"].rstrip("s")) < int(values["rsc-failure-timeout"].rstrip("s"))
-    assert operations["vip-monitor"]["interval"] == "5s"  # an address that is gone is found as soon as before
+    forgotten = int(values["rsc-failure-timeout"].rstrip("s"))
+    for resource in ("vip", "health"):
+        for name in ("start", "stop", "monitor"):
+            limit = int(operations[f"{resource}-{name}"]["timeout"].rstrip("s"))
+            assert 10 < limit < forgotten
+    # An address that is gone is found as soon as before.
+    assert operations["vip-monitor"]["interval"] == "5s"
 
 
 def test_only_workers_wait_on_a_busy_host(topology: Topology) -> None:

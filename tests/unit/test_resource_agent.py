@@ -1,4 +1,7 @@
-"""When the floating address leaves a master whose machine lives: the resource agent itself, with doubles of curl and attrd_updater."""
+"""When the floating address leaves a master whose machine lives.
+
+The resource agent itself is run, with doubles of curl and attrd_updater.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ def watch(folder: Path, *answers: str) -> str:
         (folder / name).chmod(0o755)
     (folder / "ocf-shellfuncs").touch()
     (folder / "answers").write_text("".join(f"{answer}\n" for answer in answers))
-    given = {"PATH": f"{folder}:{os.environ['PATH']}", "OCF_FUNCTIONS_DIR": str(folder), "HA_RSCTMP": str(folder)}
+    given = {"PATH": f"{folder}:{os.environ['PATH']}"}
+    given |= {"OCF_FUNCTIONS_DIR": str(folder), "HA_RSCTMP": str(folder)}
     given |= {f"OCF_RESKEY_{name}": name for name in ("url", "cacert", "cert", "key")}
     subprocess.run(["sh", str(AGENT), "watch"], env=given, check=True, timeout=60)
     return (folder / "attribute").read_text().replace("\n", "")
@@ -45,7 +49,9 @@ def watch(folder: Path, *answers: str) -> str:
         ((GOOD, LATE, WRONG, WRONG), "10"),
     ],
 )
-def test_refusals_and_bad_answers_count_more_than_late_ones(tmp_path: Path, answers: tuple[str, ...], told: str) -> None:
+def test_refusals_and_bad_answers_count_more_than_late_ones(
+    tmp_path: Path, answers: tuple[str, ...], told: str
+) -> None:
     assert watch(tmp_path, *answers) == told
 
 
