@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab.errors import InputError
+from lab.base.errors import InputError
 from lab.kube import node_ready
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lab import host
-from lab.errors import ApplyError, LabError, PortTaken
+from lab.base.errors import ApplyError, LabError, PortTaken
 from lab.node import container_name
 from lab.plan import Action, Plan
 from lab.spec import LABEL_NODE, LABEL_RUN
@@ -16,8 +16,8 @@ from lab.spec import LABEL_NODE, LABEL_RUN
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from lab.base.progress import Reporter
     from lab.engine import Engine
-    from lab.reporter import Reporter
     from lab.spec import ContainerSpec, Desired, File, NetworkSpec
 
     Files = tuple[File, ...]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab import privilege, roles, vault
-from lab.errors import EngineError
+from lab.base.errors import EngineError
 from lab.node import NodeHandle
 from lab.plan import Action, Plan
 from lab.ready import await_admitting

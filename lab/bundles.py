@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab.topology.reader import documents
+from lab.base.yaml_files import documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

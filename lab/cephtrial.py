@@ -15,8 +15,8 @@ from lab import enable
 from lab.addons._ceph import CLUSTER_PATH, Ceph
 from lab.addons._rook import REPLICAS, TOOLS
 from lab.addons.ceph import ALLOWED, working
-from lab.errors import LabError
-from lab.wait import Observation, tried, until
+from lab.base.errors import LabError
+from lab.base.wait import Observation, tried, until
 
 if TYPE_CHECKING:
     import threading

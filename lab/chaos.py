@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lab import faults, status, targets
-from lab.errors import ApplyError, FaultError, HealFailed, InputError, LabError, WaitTimeout
+from lab.base.errors import ApplyError, FaultError, HealFailed, InputError, LabError, WaitTimeout
+from lab.base.wait import tried, until
 from lab.faults import Hit, Site, record
 from lab.membership import Settling, quiet_s
-from lab.wait import tried, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

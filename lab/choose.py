@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab import distributions
-from lab.errors import ImageError, InputError, LabError, Unreached
+from lab.base.errors import ImageError, InputError, LabError, Unreached
 from lab.images import BESIDE
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ Each is kept in the cache under component, version and architecture; which way i
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tarfile
 import time
@@ -20,12 +19,12 @@ import requests
 from filelock import FileLock
 
 from lab import gobuild
-from lab.errors import ImageError
+from lab.base.errors import ImageError
+from lab.base.hashing import folder_hash
 from lab.fetch import RETRY_STATUS, fetch
-from lab.topology.model import digest
 
 if TYPE_CHECKING:
-    from lab.reporter import Reporter
+    from lab.base.progress import Reporter
     from lab.versions import Component, Published
 
 REACH_TIMEOUT_S = 5
@@ -39,16 +38,6 @@ DOWNLOADED = "downloaded"
 """The way that a component came; files of it have the publisher's names then."""
 _silent: set[str] = set()
 """Hosts that did not answer to several tries of this process; they are asked once from then on."""
-
-
-def folder_hash(folder: Path) -> str:
-    """Hash names, modes and contents of all files of a folder."""
-    parts = []
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            mode = "x" if path.stat().st_mode & 0o100 else "-"
-            parts.append(f"{path.relative_to(folder)} {mode} {hashlib.sha256(path.read_bytes()).hexdigest()}")
-    return digest("\n".join(parts))
 
 
 def reachable(url: str) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lab import roles
+from lab.base.hashing import digest
 from lab.node import container_name
 from lab.spec import (
     LABEL,
@@ -18,7 +19,7 @@ from lab.spec import (
     Desired,
     NetworkSpec,
 )
-from lab.topology.model import digest, to_json
+from lab.topology.model import to_json
 
 if TYPE_CHECKING:
     from lab.distributions import Distribution

@@ -9,20 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab import (
-    components,
-    data,
-    desired,
-    doctor_host,
-    doctor_realtime,
-    engine,
-    host,
-    images,
-    k3s_release,
-    privilege,
-    versions,
-)
-from lab.errors import LabError
+from lab import components, desired, doctor_host, doctor_realtime, engine, host, images, k3s_release, privilege, versions
+from lab.base import paths
+from lab.base.errors import LabError
 from lab.finding import Finding
 from lab.spec import Observed
 from lab.topology import loader
@@ -51,7 +40,7 @@ HELPER_AGE = timedelta(minutes=10)  # a younger one may belong to a halab that w
 
 def examine(topology: Topology | None = None) -> tuple[Finding, ...]:
     """Look at everything; `topology` says what is needed (else the reference lab)."""
-    wanted = topology or loader.load(data.shipped("topologies") / "3m3w.yaml").topology
+    wanted = topology or loader.load(paths.shipped("topologies") / "3m3w.yaml").topology
     built: tuple[str, ...] = ()
     with ThreadPoolExecutor(1) as pool:
         sources = pool.submit(_guarded, "sources", _sources)  # beside all else: what is not reached takes its whole time-out
@@ -243,7 +232,7 @@ def leftovers(found: Collection[str]) -> Finding:
 
 def _sources() -> list[Finding]:
     """Ask which sources answer; a lab needs none of them once its images are built."""
-    table, arch = versions.read(data.shipped("images")).components, images.architecture()
+    table, arch = versions.read(paths.shipped("images")).components, images.architecture()
     release = k3s_release.binary(table["k3s"].version, arch).url
     asked = {DOWNLOADS: table["coredns"].expand(table["coredns"].url, arch), RELEASE: release}
     with ThreadPoolExecutor() as pool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab import doctor, doctor_host, doctor_realtime, engine, kernel
-from lab.errors import ApplyError, LabError
+from lab.base.errors import ApplyError, LabError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

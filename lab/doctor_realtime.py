@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.errors import LabError
+from lab.base.errors import LabError
 from lab.finding import Finding
 
 if TYPE_CHECKING:

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 from lab import addonrecord, addons, bundles, helm
 from lab.addonneeds import check
 from lab.addonrecord import Record, Row, is_stamped, stamped
-from lab.errors import InputError, LabError, WaitTimeout
+from lab.base.errors import InputError, LabError, WaitTimeout
+from lab.base.hashing import digest
+from lab.base.locks import exclusive
+from lab.base.wait import Observation, tried, until
 from lab.kube import node_ready, path
-from lab.locks import exclusive
 from lab.podimages import PodImages
-from lab.topology.model import digest
-from lab.wait import Observation, tried, until
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterable, Iterator
 
     from lab.addons import Addon, Chart, Object, PodImage, Site
+    from lab.base.progress import Reporter
     from lab.images import Builder
     from lab.lab import Lab
-    from lab.reporter import Reporter
 
 API_TIMEOUT_S = 20
 """For the first answer: a failover takes two to five seconds."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from lab.errors import LabError
+from lab.base.errors import LabError
 
 if TYPE_CHECKING:
     from lab.distributions import Client

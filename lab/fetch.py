@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import requests
 from filelock import FileLock
 
-from lab.errors import ImageError
+from lab.base.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from lab import gomodules
-from lab.errors import ImageError, Unreached
+from lab.base.errors import ImageError, Unreached
 from lab.topology import releases
 
 if TYPE_CHECKING:

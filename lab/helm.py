@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.components import folder_hash
-from lab.errors import CommandFailed, InputError, LabError
+from lab.base.errors import CommandFailed, InputError, LabError
+from lab.base.hashing import digest, folder_hash
 from lab.spec import File
-from lab.topology.model import KUBERNETES_PORT, digest
+from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:
     from lab.addons import Chart, Site

@@ -24,7 +24,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
-from lab.errors import InputError
+from lab.base.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -9,8 +9,8 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab.base.errors import InputError
 from lab.desired import management_name, network_name
-from lab.errors import InputError
 from lab.topology.model import KUBERNETES_PORT, from_json, management_of
 
 if TYPE_CHECKING:

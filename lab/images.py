@@ -10,17 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab import components, data, imagework, k3s_image, versions
-from lab.components import folder_hash
-from lab.errors import ApplyError, ImageError, LabError
-from lab.topology.model import digest
+from lab import components, imagework, k3s_image, versions
+from lab.base import hashing, paths
+from lab.base.errors import ApplyError, ImageError, LabError
+from lab.base.hashing import digest, folder_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from lab.base.progress import Reporter
     from lab.engine import Engine
-    from lab.reporter import Reporter
     from lab.topology.model import Topology
 
 Wishes = tuple[tuple[str, str], ...]
@@ -65,8 +65,8 @@ def sources(engine: Engine, topology: Topology | None = None) -> Sources:
     """
     own = topology.images if topology else None
     return Sources(
-        folder=data.shipped("images"),
-        cache=data.cache(),
+        folder=paths.shipped("images"),
+        cache=paths.cache(),
         arch=architecture(str(engine.about.get("Architecture", ""))),
         k3s_binary=own.k3s_binary if own else "",
         k3s_images=own.k3s_images if own else "",
@@ -109,7 +109,7 @@ def tags(sources: Sources) -> dict[str, str]:
     parts = [repr(known.components[name]) for name in UPSTREAM_PARTS]
     inside = [part for word, name in known.pods.items() for part in (name, folder(f"pods/{word}"))]
     found["upstream"] = tag("upstream", folder("upstream"), found["node"], *parts, *inside, folder("kubernetes"))
-    files = [imagework.file_hash(path) for path in (sources.k3s_binary, sources.k3s_images) if path]
+    files = [hashing.file_hash(path) for path in (sources.k3s_binary, sources.k3s_images) if path]
     own = [repr(known.components[name]) for name in ("k3s", *POD_PARTS)]
     found["k3s"] = tag("k3s", folder("k3s"), found["node"], *own, *inside, *files)
     for word, name in known.addons.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -10,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.errors import EngineError, ImageError
+from lab.base.errors import EngineError, ImageError
 from lab.privilege import privileged
 from lab.spec import File
 
@@ -49,14 +48,6 @@ def one_platform(arch: str) -> tuple[str, ...]:
     `--platform` is for an import by the client itself only (`--local`).
     """
     return ("--local", "--platform", f"linux/{arch}")
-
-
-def file_hash(path: str) -> str:
-    """Hash a file's content (a K3s binary of the user's). One that is gone gives a hash of its own: labs made from it live on."""
-    if not Path(path).is_file():
-        return "gone"
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def proxies() -> dict[str, str]:

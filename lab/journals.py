@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lab.base.errors import EngineError, LabError
 from lab.engine import unpack
-from lab.errors import EngineError, LabError
 from lab.milestones import FIELDS, Entry, entries, timeline
 from lab.spec import LABEL, File
 

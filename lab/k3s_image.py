@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab import imagework, k3s_release
+from lab.base.errors import ImageError, Unreached
 from lab.components import answer
-from lab.errors import ImageError, Unreached
 from lab.fetch import fetch
 from lab.privilege import privileged
 from lab.spec import File

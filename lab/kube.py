@@ -14,8 +14,8 @@ import kubernetes.client
 import urllib3.exceptions
 from kubernetes.client.exceptions import ApiException
 
-from lab.errors import LabError
-from lab.wait import Observation, until
+from lab.base.errors import LabError
+from lab.base.wait import Observation, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import SoftFileLock, Timeout
 
-from lab import data
-from lab.errors import InputError, LabError
-from lab.topology import reader
+from lab.base import paths, yaml_files
+from lab.base.errors import InputError, LabError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,7 +48,7 @@ def build(lab: str, server: str, authority: bytes, admin: Pair) -> dict[str, Any
 
 def own_path(lab: str) -> Path:
     """Give where the lab's own kubeconfig is kept."""
-    return data.of_lab(lab, "kubeconfig")
+    return paths.of_lab(lab, "kubeconfig")
 
 
 def user_path() -> Path:
@@ -64,7 +63,7 @@ def write(path: Path, content: dict[str, Any]) -> None:
     handle, part = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "w") as file:
-            file.write(reader.dump(content))
+            file.write(yaml_files.dump(content))
             file.flush()
             os.fsync(file.fileno())
         mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
@@ -130,7 +129,7 @@ def _edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
 def _read(path: Path) -> dict[str, Any]:
     if not path.exists() or not path.stat().st_size:
         return {}
-    whole = reader.foreign(path.read_text(), str(path))
+    whole = yaml_files.foreign(path.read_text(), str(path))
     rows = [row for kind in LISTS for row in (whole.get(kind) or [] if isinstance(whole, dict) else [None])]
     if not isinstance(whole, dict) or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{path} is not a kubeconfig; it was not changed", "repair it, or point $KUBECONFIG at another file")

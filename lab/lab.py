@@ -9,28 +9,29 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab import choose, data, desired, distributions, host, networks, plan, privilege, vault
+from lab import choose, desired, distributions, host, networks, plan, privilege, vault
 from lab.apply import Applier
+from lab.base import names
+from lab.base.errors import InputError, LabError
+from lab.base.locks import exclusive
+from lab.base.progress import Silent
 from lab.boot import Boot
 from lab.enable import Enabler
-from lab.errors import InputError, LabError
 from lab.images import Builder, sources, tags
 from lab.kube import Cluster
-from lab.locks import exclusive
 from lab.node import NodeHandle
 from lab.plan import Action, Plan
 from lab.ready import Readiness
-from lab.reporter import Silent
 from lab.spec import LABEL_DISTRIBUTION, LABEL_NODE
 from lab.topology.model import KUBERNETES_PORT, Topology, from_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lab.base.progress import Reporter
     from lab.distributions import Distribution
     from lab.engine import Engine
     from lab.pki import Secrets
-    from lab.reporter import Reporter
     from lab.spec import Desired, Observed
 
 START_TIMEOUT_S = 300
@@ -39,7 +40,7 @@ START_TIMEOUT_S = 300
 
 def find(engine: Engine, name: str = "", reporter: Reporter | None = None) -> Lab:
     """Give a lab that the engine holds. Without a name: the only one. Raises InputError that lists what there is."""
-    labs = {one: held for one, held in engine.labs().items() if data.is_name(one)}
+    labs = {one: held for one, held in engine.labs().items() if names.is_name(one)}
     if not name and len(labs) == 1:
         name = next(iter(labs))
     if name not in labs or not labs[name].topology:

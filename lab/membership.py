@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lab import pacemaker
-from lab.wait import Observation
+from lab.base.wait import Observation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

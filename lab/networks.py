@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lab import desired, host
-from lab.errors import SubnetTaken
+from lab.base.errors import SubnetTaken
 from lab.plan import Action
 
 if TYPE_CHECKING:

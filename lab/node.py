@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.errors import CommandFailed, EngineError
+from lab.base.errors import CommandFailed, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

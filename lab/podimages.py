@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab import imagework
-from lab.errors import CommandFailed, EngineError, LabError
+from lab.base.errors import CommandFailed, EngineError, LabError
 from lab.images import LABEL_IMAGE, STANDS_ON
 
 if TYPE_CHECKING:

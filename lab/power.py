@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab.errors import InputError, LabError
+from lab.base.errors import InputError, LabError
 from lab.roles.bmc import command
 
 if TYPE_CHECKING:

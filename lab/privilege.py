@@ -10,8 +10,9 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from lab import data, kernel
-from lab.errors import EngineError
+from lab import kernel
+from lab.base import paths
+from lab.base.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,16 +96,16 @@ def privileged(engine: Engine, image: str) -> bool:
 def _remembered() -> dict[str, bool]:
     """Return what is known, by engine; nothing where the file cannot be read."""
     with contextlib.suppress(OSError, ValueError):
-        found = json.loads((data.cache() / CACHE).read_text())
+        found = json.loads((paths.cache() / CACHE).read_text())
         return found if isinstance(found, dict) else {}
     return {}
 
 
 def _remember(known: dict[str, bool]) -> None:
     """Write the file as a whole: another halab may read it at any moment."""
-    part = data.cache() / f"{CACHE}.{os.getpid()}.part"
+    part = paths.cache() / f"{CACHE}.{os.getpid()}.part"
     part.write_text(json.dumps(known))
-    part.replace(data.cache() / CACHE)
+    part.replace(paths.cache() / CACHE)
 
 
 def _ends_well(engine: Engine, image: str, command: Sequence[str], *, privileged: bool) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lab.errors import InputError
+from lab.base.errors import InputError
+from lab.base.wait import Observation, tried, until
 from lab.probes import SPACE, Ground, target
-from lab.wait import Observation, tried, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

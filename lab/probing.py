@@ -15,24 +15,24 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lab import history, journals, probe_target, probes
+from lab.base.errors import EngineError, LabError
+from lab.base.progress import Silent
+from lab.base.wait import Observation, tried, until
 from lab.desired import network_name
 from lab.engine import unpack
-from lab.errors import EngineError, LabError
 from lab.history import Event, History
 from lab.listening import Listener, shifted
 from lab.milestones import events as milestones
 from lab.probes import REGISTERS, Ground, Row, target
-from lab.reporter import Silent
 from lab.spec import LABEL, File
-from lab.wait import Observation, tried, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
     from typing import TextIO
 
+    from lab.base.progress import Reporter
     from lab.kube import Cluster
-    from lab.reporter import Reporter
 
 LABEL_INSTRUMENT = "halab.instrument"
 CONFIGURATION = "/etc/halab/probe.json"

@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING
 
 from lab import addons
 from lab.addonrecord import stamped
-from lab.errors import LabError, WaitTimeout
+from lab.base.errors import LabError, WaitTimeout
+from lab.base.wait import Observation, tried, until
 from lab.kube import node_ready, reported
 from lab.membership import member, power_on_again, revive
 from lab.node import NodeHandle
 from lab.roles.bmc import command
 from lab.roles.loadbalancer import CA_FILE
 from lab.topology.model import KUBERNETES_PORT, Role
-from lab.wait import Observation, tried, until
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable
 
+    from lab.base.progress import Reporter
     from lab.distributions import Distribution
     from lab.engine import Engine
     from lab.kube import Cluster
     from lab.pki import Secrets
-    from lab.reporter import Reporter
     from lab.topology.model import Topology
 
 ADMIT_TIMEOUT_S = 240

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lab import enable, targets
+from lab.base.errors import InputError
 from lab.chaos import find, options_of
-from lab.errors import InputError
 
 if TYPE_CHECKING:
     from lab.lab import Lab

@@ -11,17 +11,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lab import etcd
-from lab.errors import LabError, WaitTimeout
-from lab.wait import Observation, until
+from lab.base.errors import LabError, WaitTimeout
+from lab.base.wait import Observation, until
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable
 
+    from lab.base.progress import Reporter
     from lab.distributions import Distribution
     from lab.etcd import Member
     from lab.node import NodeHandle
-    from lab.reporter import Reporter
 
 QUORUM_S = 240
 """Until the other masters' etcd agree: machines just powered on take 5 to 15 s, busy hosts more."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from lab import data, plan
+from lab import plan
 from lab.apply import Applier
-from lab.errors import ApplyError, InUse, LabError, WaitTimeout
-from lab.locks import Lock, exclusive
-from lab.wait import Observation, until
+from lab.base import paths
+from lab.base.errors import ApplyError, InUse, LabError, WaitTimeout
+from lab.base.locks import Lock, exclusive
+from lab.base.wait import Observation, until
 
 if TYPE_CHECKING:
+    from lab.base.progress import Reporter
     from lab.engine import Engine
     from lab.plan import Plan
-    from lab.reporter import Reporter
     from lab.spec import Observed
 
 LATE_S, LATE_EVERY_S = 60.0, 0.5
@@ -39,7 +40,7 @@ def destroy(engine: Engine, name: str, reporter: Reporter) -> Plan:
     with exclusive(name, reporter) as lock:
         steps = _remove_all(engine, name, reporter)
         for ending in ("kubeconfig", "run", "lock"):  # the last: where locks were once
-            data.of_lab(name, ending).unlink(missing_ok=True)
+            paths.of_lab(name, ending).unlink(missing_ok=True)
         Lock(name, "run").forget()
         lock.forget()
         return steps

@@ -7,8 +7,8 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
-from lab import data
-from lab.errors import InputError
+from lab.base import paths
+from lab.base.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,18 +20,18 @@ def new(lab: str, scenario: str) -> Path:
     """Make the folder of a new run, readable for this user only. Its name sorts by time."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     for number in range(100):
-        path = data.runs() / (f"{stamp}-{lab}-{scenario}" + (f"-{number}" if number else ""))
+        path = paths.runs() / (f"{stamp}-{lab}-{scenario}" + (f"-{number}" if number else ""))
         try:
             path.mkdir(mode=0o700)
         except FileExistsError:
             continue
         return path
-    raise InputError(f"{data.runs()} holds a hundred runs of this second", "remove some")
+    raise InputError(f"{paths.runs()} holds a hundred runs of this second", "remove some")
 
 
 def all_runs() -> list[Path]:
     """Give all runs, the oldest first."""
-    return sorted(path for path in data.runs().iterdir() if (path / HISTORY).exists())
+    return sorted(path for path in paths.runs().iterdir() if (path / HISTORY).exists())
 
 
 def find(word: str) -> Path:

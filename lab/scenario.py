@@ -9,26 +9,26 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lab import __version__, enable, status
+from lab.base.errors import HealFailed, LabError
+from lab.base.progress import Silent
+from lab.base.wait import Observation, tried, until
 from lab.cephtrial import CephTrial
 from lab.chaos import Chaos
 from lab.cibaudit import Audit
-from lab.errors import HealFailed, LabError
 from lab.history import Event
 from lab.power import press
 from lab.rehearsal import parse_random
-from lab.reporter import Silent
-from lab.wait import Observation, tried, until
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
     from pathlib import Path
 
+    from lab.base.progress import Reporter
     from lab.faults import Hit
     from lab.history import History
     from lab.lab import Lab
     from lab.probing import Instruments
-    from lab.reporter import Reporter
     from lab.topology.scenarios import Scenario, Step
 
 STEADY_S = 180.0

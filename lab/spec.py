@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 
-from lab.topology.model import digest
+from lab.base.hashing import digest
 
 LABEL = "halab.lab"
 """On everything of a lab: the lab's name. Whatever bears it, `destroy` removes; whatever does not, nothing touches."""

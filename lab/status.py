@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab import fencings
-from lab.errors import LabError
+from lab.base.errors import LabError
 from lab.faults import record
 from lab.kube import node_ready
 from lab.spec import LABEL_RELEASE

@@ -6,7 +6,7 @@ import difflib
 import random
 from typing import TYPE_CHECKING
 
-from lab.errors import InputError
+from lab.base.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab import checkers, data, history, locks, rehearsal, report, runs, scenario
-from lab.errors import HealFailed, InputError, LabError
+from lab import checkers, history, rehearsal, report, runs, scenario
+from lab.base import locks, paths
+from lab.base.errors import HealFailed, InputError, LabError
 from lab.history import Event
 from lab.probing import Instruments
 from lab.scenario import Trial
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterable
 
+    from lab.base.progress import Reporter
     from lab.checkers import Outcome, Verdict
     from lab.history import History
     from lab.lab import Lab
     from lab.report import Report
-    from lab.reporter import Reporter
     from lab.topology.scenarios import Scenario
 
 SEEDS = 2**31
@@ -50,7 +51,7 @@ class Run:
 
 def shipped() -> dict[str, Path]:
     """Give the scenarios that come with halab, name → file."""
-    return {path.stem: path for path in sorted((data.shipped("topologies") / "scenarios").glob("*.yaml"))}
+    return {path.stem: path for path in sorted((paths.shipped("topologies") / "scenarios").glob("*.yaml"))}
 
 
 def find(word: str, own: Iterable[Scenario] = ()) -> Scenario:

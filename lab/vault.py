@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lab.base.errors import LabError
 from lab.desired import secrets_volume
 from lab.engine import unpack
-from lab.errors import LabError
 from lab.pki import Secrets, new_secrets
 from lab.spec import LABEL, File
 

@@ -7,12 +7,12 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lab.base.errors import LabError
+from lab.base.wait import Observation, until
 from lab.distributions import find as find_distribution
-from lab.errors import LabError
 from lab.roles.loadbalancer import CA_FILE
 from lab.spec import LABEL, LABEL_NODE
 from lab.topology.model import KUBERNETES_PORT
-from lab.wait import Observation, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lab.topology import reader, releases
+from lab.base import yaml_files
+from lab.topology import releases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,7 +116,7 @@ def _published(row: dict[str, Any], *, other: bool) -> Published:
 def read(folder: Path, wished: Mapping[str, str] | None = None) -> Versions:
     """Read images/versions.yaml. `wished` are versions that the user names instead."""
     path = folder / "versions.yaml"
-    data = reader.plain(path.read_text(), str(path))
+    data = yaml_files.plain(path.read_text(), str(path))
     names = wished or {}
     components = {
         name: _component(name, dict(row), names.get(name, ""))

@@ -16,12 +16,12 @@ from lab.topology import releases
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lab.base.wait import Observation
     from lab.distributions import Distribution
     from lab.kube import Cluster
     from lab.node import NodeHandle
     from lab.pki import Secrets
     from lab.topology.model import Topology
-    from lab.wait import Observation
 
 Object = dict[str, Any]
 """A Kubernetes object, as in a manifest."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab import helm
 from lab.addons._rook import POOL, SPACE, TOOLS
-from lab.errors import CommandFailed, LabError
+from lab.base.errors import CommandFailed, LabError
 from lab.kube import node_ready
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lab.wait import Observation
+from lab.base.wait import Observation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

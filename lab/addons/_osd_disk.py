@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lab.errors import InputError
+from lab.base.errors import InputError
+from lab.base.hashing import digest
 from lab.spec import File, unit_links
-from lab.topology.model import digest
 
 if TYPE_CHECKING:
     from lab.topology.model import Topology

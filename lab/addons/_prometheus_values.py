@@ -10,7 +10,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lab.addons._prometheus_rules import GROUPS
-from lab.topology.model import KUBERNETES_PORT, digest
+from lab.base.hashing import digest
+from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:
     from lab.topology.model import Node, Topology

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.addons import _osd_disk as disk
 from lab.addons._objects import MASTERS_TOO, meta, workload
-from lab.errors import InputError
+from lab.base.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

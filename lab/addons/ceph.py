@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from lab.addons import Addon, Needs, PodImage, _rook
 from lab.addons import _osd_disk as disk
 from lab.addons._ceph import API, CLUSTER_PATH, Ceph
-from lab.errors import LabError
+from lab.base.errors import LabError
+from lab.base.wait import Observation, until
 from lab.kube import node_ready
-from lab.wait import Observation, until
 
 if TYPE_CHECKING:
     from lab.addons import Object, Site

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from lab.addons import Addon
 from lab.addons._objects import workload
-from lab.errors import LabError
+from lab.base.errors import LabError
+from lab.base.wait import Observation
 from lab.kube import node_ready
-from lab.wait import Observation
 
 if TYPE_CHECKING:
     from lab.addons import Site

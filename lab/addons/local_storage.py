@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lab.addons import Addon, PodImage
 from lab.addons._objects import account, bind, deployed, meta, role, workload
-from lab.wait import Observation
+from lab.base.wait import Observation
 
 if TYPE_CHECKING:
     from lab.addons import Object, Site

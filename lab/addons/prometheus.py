@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from lab import data, nginx
+from lab import nginx
 from lab.addons import Addon, Chart, Needs, PodImage
 from lab.addons._objects import meta, workload
 from lab.addons._prometheus_values import CLUSTER_PORT, IMAGES, NGINX_EXPORTER, NGINX_PORT, QUICK, RELEASE, SERVER, SPACE, values
-from lab.errors import LabError
+from lab.base import paths
+from lab.base.errors import LabError
+from lab.base.wait import Observation
 from lab.kube import node_ready
 from lab.spec import File
-from lab.wait import Observation
 
 if TYPE_CHECKING:
     from lab.addons import Object, Site
@@ -75,7 +76,7 @@ class Prometheus(Addon):
 
     def chart(self, site: Site) -> Chart:
         """The user's, else halab's own."""
-        source = site.options.get("chart") or str(data.shipped("images") / "charts" / "prometheus")
+        source = site.options.get("chart") or str(paths.shipped("images") / "charts" / "prometheus")
         return Chart(release=RELEASE, namespace=SPACE, source=source, values=values(site.topology))
 
     def manifests(self, site: Site) -> tuple[Object, ...]:

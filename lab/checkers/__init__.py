@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Outcome = Literal["pass", "fail", "unknown"]
 _ORDER: tuple[Outcome, ...] = ("pass", "unknown", "fail")
 EXIT_CODES: dict[Outcome, int] = {"pass": 0, "fail": 4, "unknown": 5}
-"""How a command that judges ends (lab/errors.py has the whole list)."""
+"""How a command that judges ends (lab/base/errors.py has the whole list)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from lab import __version__
-from lab.errors import LabError
+from lab.base.errors import LabError
 
 COMMANDS = {
     "start": "lifecycle", "plan": "lifecycle", "status": "lifecycle", "list": "lifecycle", "stop": "lifecycle", "destroy": "lifecycle",

@@ -9,9 +9,9 @@ import sys
 
 import click
 
+from lab.base.errors import InputError, LabError
 from lab.cli import option_output
 from lab.cli.common import complete_lab, complete_node, find_lab, split_words
-from lab.errors import InputError, LabError
 from lab.topology.model import Role
 
 PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
@@ -124,8 +124,8 @@ def _write_own(found: object) -> dict[str, object]:
 def kubeconfig_command(lab: str | None, merge: bool, unmerge: bool, output: str) -> None:
     """Print a lab's kubeconfig: valid through the load balancer's port on 127.0.0.1."""
     from lab import kubeconfig
+    from lab.base import yaml_files
     from lab.cli import output as out
-    from lab.topology import reader
 
     if merge and unmerge:
         raise InputError("--merge and --unmerge exclude each other")
@@ -143,4 +143,4 @@ def kubeconfig_command(lab: str | None, merge: bool, unmerge: bool, output: str)
     elif output == "json":
         out.answer(config)
     else:
-        click.echo(reader.dump(config), nl=False)
+        click.echo(yaml_files.dump(config), nl=False)

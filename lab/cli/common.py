@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lab import data
-from lab.errors import InputError, LabError
+from lab.base import paths
+from lab.base.errors import InputError, LabError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from lab.base.progress import Reporter
     from lab.engine import Engine
     from lab.lab import Lab
-    from lab.reporter import Reporter
     from lab.topology.loader import Loaded
     from lab.topology.model import Topology
     from lab.topology.scenarios import Scenario
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def shipped_topologies() -> list[str]:
     """Give the names of the topologies that come with halab."""
-    return sorted(path.stem for path in data.shipped("topologies").glob("*.yaml"))
+    return sorted(path.stem for path in paths.shipped("topologies").glob("*.yaml"))
 
 
 def bare(word: str) -> bool:
@@ -40,7 +40,7 @@ def topology_path(word: str) -> Path | None:
     if path.is_file() or not bare(word):
         return path
     if word in shipped_topologies():
-        return data.shipped("topologies") / f"{word}.yaml"
+        return paths.shipped("topologies") / f"{word}.yaml"
     return path if path.exists() else None
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lab.base.errors import InputError
 from lab.cli import option_output
 from lab.cli.common import complete_lab, find_lab
-from lab.errors import InputError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -40,7 +40,7 @@ def complete_fault(_: click.Context, __: click.Parameter, incomplete: str) -> li
 def complete_target(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
     """Complete targets: words, and nodes of the lab named before."""
     from lab import targets
-    from lab.errors import LabError
+    from lab.base.errors import LabError
 
     try:
         nodes = [node.name for node in find_lab(ctx.params.get("lab")).topology.machines]
@@ -85,8 +85,8 @@ def list_faults(lab: str | None, output: str) -> None:
 
 def _chaos(lab: str | None) -> Chaos | None:
     """Give the lab named, or the only one; none where there is none or no engine."""
+    from lab.base.errors import LabError
     from lab.chaos import Chaos
-    from lab.errors import LabError
 
     try:
         return Chaos(find_lab(lab))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lab import data
+from lab.base import paths
+from lab.base.errors import InputError
 from lab.cli import option_output
 from lab.cli.common import complete_topology, load_file, shipped_topologies
-from lab.errors import InputError
 
 if TYPE_CHECKING:
     from lab.topology.loader import Loaded
@@ -69,7 +69,7 @@ def init_command(file: Path, source: str) -> None:
         raise InputError(f"{file} exists already; it was not changed", "give another name")
     if not file.parent.is_dir():
         raise InputError(f"there is no folder {file.parent}")
-    shutil.copyfile(data.shipped("topologies") / f"{source}.yaml", file)
+    shutil.copyfile(paths.shipped("topologies") / f"{source}.yaml", file)
     click.echo(f"wrote {file}; next: halab start {file}", err=True)
 
 

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lab.base.errors import EngineError, InputError, LabError
 from lab.cli import option_output
-from lab.errors import EngineError, InputError, LabError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lab.base.progress import Reporter
     from lab.images import Builder, Wishes
-    from lab.reporter import Reporter
 
 DISTRIBUTIONS = click.Choice(["k3s", "upstream"])
 
 
 def _builder(reporter: Reporter | None = None, wished: Wishes = ()) -> Builder:
     from lab import engine
+    from lab.base.progress import Silent
     from lab.images import Builder, sources
-    from lab.reporter import Silent
 
     connected = engine.connect()
     own = replace(sources(connected), wished=wished)
@@ -33,8 +33,8 @@ def _builder(reporter: Reporter | None = None, wished: Wishes = ()) -> Builder:
 def _wish(version: str, distribution: str) -> tuple[str, Wishes]:
     """Give the distribution that a version is of, and the wish for it. Raise InputError."""
     from lab import images
+    from lab.base.errors import WrongError
     from lab.topology import releases
-    from lab.topology.fields import WrongError
 
     if not version:
         return distribution, ()

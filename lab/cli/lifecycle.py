@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lab import data
+from lab.base.errors import InputError, LabError
+from lab.base.names import is_name
 from lab.cli import option_output
 from lab.cli.common import (
     bare,
@@ -19,12 +20,11 @@ from lab.cli.common import (
     load_topology,
     topology_path,
 )
-from lab.errors import InputError, LabError
 
 if TYPE_CHECKING:
+    from lab.base.progress import Reporter
     from lab.lab import Lab
     from lab.plan import Plan
-    from lab.reporter import Reporter
 
 START_EXAMPLES = """
 \b
@@ -52,7 +52,7 @@ def _lab(word: str, overrides: tuple[str, ...], name: str, reporter: Reporter | 
     says so by a slash, an ending, --set or --name.
     """
     from lab import engine, lab
-    from lab.reporter import Silent
+    from lab.base.progress import Silent
 
     if bare(word) and not overrides and not name:
         connected = engine.connect()
@@ -201,7 +201,7 @@ def destroy_command(lab: str | None, everything: bool, output: str) -> None:
         raise InputError("name the lab to destroy, or say --all", f"labs here: {', '.join(known) or 'none'}")
     names = known if everything else [lab or known[0]]
     removed = {}
-    foreign = [name for name in names if everything and not data.is_name(name)]
+    foreign = [name for name in names if everything and not is_name(name)]
     with out.Progress("destroying") as progress:
         for name in (name for name in names if name not in foreign):
             plan = removal.destroy(connected, name, progress)

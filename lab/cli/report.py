@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lab.errors import InputError
+from lab.base.errors import InputError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

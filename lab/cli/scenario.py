@@ -22,8 +22,8 @@ from lab.cli.common import (
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from lab.base.progress import Reporter
     from lab.lab import Lab
-    from lab.reporter import Reporter
     from lab.trials import Run
 
 

@@ -10,7 +10,7 @@ from lab.cli import option_output
 from lab.cli.common import complete_lab, find_lab
 
 EXIT_FAIL = 4
-"""The verdict is: failed (lab/errors.py has the whole list)."""
+"""The verdict is: failed (lab/base/errors.py has the whole list)."""
 
 
 @click.command("verify", epilog="Example: halab verify 3m3w -o json")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lab.base.errors import LabError
 from lab.cli import option_output
-from lab.errors import LabError
 from lab.topology.words import DISTRIBUTIONS
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def versions_command(distribution: str | None, output: str) -> None:
 
 def _place() -> tuple[Sources, Callable[[str], bool]]:
     """Give where images come from and who knows those that are here; an engine is not needed."""
-    from lab import data, engine, images
+    from lab import engine, images
+    from lab.base import paths
 
     try:
         connected = engine.connect()
@@ -65,7 +66,7 @@ def _place() -> tuple[Sources, Callable[[str], bool]]:
     except LabError as error:
         click.echo(f"no engine answers, so no images are seen: {error.message}", err=True)
         own = images.Sources(
-            folder=data.shipped("images"), cache=data.cache(), arch=images.architecture()
+            folder=paths.shipped("images"), cache=paths.cache(), arch=images.architecture()
         )
         return own, lambda _: False
     return images.sources(connected), found.__contains__

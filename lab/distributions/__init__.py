@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lab.base.wait import Observation
     from lab.node import NodeHandle
     from lab.pki import Pair, Secrets
     from lab.spec import File
     from lab.topology.model import Node, Topology
-    from lab.wait import Observation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

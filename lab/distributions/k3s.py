@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab import etcd, k3s_config
+from lab.base.wait import Observation
 from lab.distributions import Client, HealthCheck
 from lab.nodefiles import resolv_conf
 from lab.pki import ADMIN_GROUP, Pair, issue
 from lab.spec import File, unit_links
 from lab.topology.model import KUBERNETES_PORT, Role
-from lab.wait import Observation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab import kubeunits
+from lab.base.wait import Observation
 from lab.distributions import HEALTH_USER, Client, HealthCheck
 from lab.kubeunits import ETCD, K8S
 from lab.nodefiles import PAUSE_IMAGE, resolv_conf
 from lab.pki import Pair, issue
 from lab.spec import File, unit_links
 from lab.topology.model import KUBERNETES_PORT, Role
-from lab.wait import Observation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,6 +13,7 @@ import docker
 import docker.errors
 from docker.types import EndpointConfig
 
+from lab.base.errors import EngineError, InUse
 from lab.engine.about import AboutCalls, address, startable
 from lab.engine.agents import AgentCalls, Conversation
 from lab.engine.archive import pack, unpack
@@ -32,7 +33,6 @@ from lab.engine.privileges import (
 )
 from lab.engine.running import Result, RunCalls
 from lab.engine.told import told
-from lab.errors import EngineError, InUse
 from lab.spec import LABEL, LABEL_TOPOLOGY, Observed, ObservedContainer
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import docker
 import docker.errors
 
+from lab.base.errors import EngineError
 from lab.engine.told import told
-from lab.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

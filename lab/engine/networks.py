@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from docker.types import IPAMConfig, IPAMPool
 
+from lab.base.errors import SubnetTaken
 from lab.engine.place import placed
 from lab.engine.told import told
-from lab.errors import SubnetTaken
 
 if TYPE_CHECKING:
     from lab.spec import ContainerSpec, NetworkSpec

@@ -8,8 +8,8 @@ from typing import Any
 
 import docker.errors
 
+from lab.base.errors import PortTaken
 from lab.engine.told import told
-from lab.errors import PortTaken
 
 FREEZE_AGAIN_S = 0.1
 

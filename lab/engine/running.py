@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lab.base.errors import EngineError
 from lab.engine.stream import frames, hang_up, plain
 from lab.engine.told import told
-from lab.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

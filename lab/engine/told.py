@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import docker.errors
 
-from lab.errors import EngineError
+from lab.base.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

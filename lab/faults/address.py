@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.errors import FaultError
+from lab.base.errors import FaultError
 from lab.faults import Base, same_life
 from lab.pacemaker import VIP_RESOURCE
 

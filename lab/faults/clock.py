@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from lab.errors import FaultError
+from lab.base.errors import FaultError
 from lab.faults import Base, helper, same_life
 from lab.faults.service import unit
 

@@ -11,7 +11,7 @@ import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab.errors import FaultError
+from lab.base.errors import FaultError
 from lab.faults import Base, helper, qdisc, same_life
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab.errors import FaultError
+from lab.base.errors import FaultError
 from lab.faults import Base, helper, same_life
 from lab.faults.delay import milliseconds
 

@@ -52,7 +52,7 @@ class FencingOff(Base):
                 argv = ["crm_attribute", "--type", "crm_config", "--name", PROPERTY, "--update", "true"]
                 if node.run(argv, check=False).code == 0:
                     return
-        from lab.errors import FaultError
+        from lab.base.errors import FaultError
 
         raise FaultError("no master takes the order to turn fencing on", "power one on: `halab start`")
 

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from lab.base.errors import EngineError
 from lab.engine import unpack
-from lab.errors import EngineError
 from lab.faults import Hit
 from lab.spec import File
 

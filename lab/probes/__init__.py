@@ -11,7 +11,7 @@ import pkgutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from lab.errors import InputError
+from lab.base.errors import InputError
 from lab.pki import issue
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from lab.topology.model import BMC, Role, pool_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lab.base.yaml_files import Problems, Value
     from lab.topology.fields import Found
-    from lab.topology.reader import Problems, Value
 
 PRIVATE = tuple(IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 """RFC 1918, section 3."""

@@ -10,8 +10,11 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from lab.base.errors import WrongError
+from lab.base.messages import did_you_mean, shown
+from lab.base.names import check_label, check_node_name
+from lab.base.yaml_files import BOOLEANS, Problems, Value
 from lab.topology.model import Role
-from lab.topology.reader import BOOLEANS, Problems, Value, did_you_mean, shown
 from lab.topology.words import FENCING, NO_FENCING
 
 if TYPE_CHECKING:
@@ -19,26 +22,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_NAME = 30
-"""Lab and node joined by a dash stay within the 63 characters of a hostname's label (RFC 1123, section 2.1)."""
 MAX_ITEMS = 50
 """No list of ours is longer; a long one is a mistake."""
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
-_NUMBER_ADDRESS = re.compile(r"[0-9]+|0x[0-9a-f]+")
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m)")
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000}
 _UNUSABLE = tuple(IPv4Network(text) for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3"))
 """This host, loopback, link-local, multicast and reserved: RFC 6890."""
 _ROLES_ELSEWHERE = {"server": "master", "control-plane": "master", "controlplane": "master", "agent": "worker", "node": "worker"}
-
-
-class WrongError(ValueError):
-    """A value that cannot be used; the message goes on from the key's name."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        """Keep the message and the hint."""
-        super().__init__(message)
-        self.message, self.hint = message, hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,25 +126,6 @@ def label(value: Value) -> str:
         raise WrongError(f"is `{word}`, which means true or false in YAML 1.1", f'write it in quotes: "{word}"')
     check_label(word)
     return word
-
-
-def check_label(word: str) -> None:
-    """Refuse what is no RFC 1123 label of at most 30 characters, and what a resolver takes for an address."""
-    if not _LABEL.fullmatch(word):
-        lower = re.sub(r"[^a-z0-9]+", "-", word.lower())[:MAX_NAME].strip("-")
-        hint = "use a-z, 0-9 and -, beginning and ending with a letter or digit" + (f": `{lower}`" if lower else "")
-        raise WrongError(f"`{shown(word)}` is not a hostname (RFC 1123)", hint)
-    if len(word) > MAX_NAME:
-        raise WrongError(f"`{shown(word)}` has {len(word)} characters", f"at most {MAX_NAME}")
-    if word == "localhost":
-        raise WrongError("`localhost` is every machine's name for itself", "choose another name")
-
-
-def check_node_name(word: str) -> None:
-    """Refuse also what inet_aton(3) takes for an address: `ping 1` asks 0.0.0.1."""
-    check_label(word)
-    if _NUMBER_ADDRESS.fullmatch(word):
-        raise WrongError(f"`{word}` is a number, which programs take for an IP address", f"for example `w{word}`")
 
 
 def node_name(value: Value) -> str:

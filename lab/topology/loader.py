@@ -10,7 +10,10 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from lab.errors import InputError, Problem, TopologyError
+from lab.base import errors, names
+from lab.base.errors import InputError, Problem, TopologyError
+from lab.base.messages import shown
+from lab.base.yaml_files import MAX_BYTES, Problems, Value, compose, override, plain
 from lab.topology import checks, fields, moving, releases
 from lab.topology.checks import Draft, DraftNode
 from lab.topology.model import (
@@ -24,7 +27,6 @@ from lab.topology.model import (
     Topology,
     management_of,
 )
-from lab.topology.reader import MAX_BYTES, Problems, Value, compose, override, plain, shown
 from lab.topology.scenarios import Scenario
 from lab.topology.scenarios import read as read_scenario
 from lab.topology.words import ADDONS, DISTRIBUTIONS, FENCING, NO_FENCING, REBOOT
@@ -225,8 +227,8 @@ def _nodes(top: Section) -> list[DraftNode]:
 
 def _node(name: str, item: Value, top: Section) -> DraftNode:
     try:
-        fields.check_node_name(name)
-    except fields.WrongError as wrong:
+        names.check_node_name(name)
+    except errors.WrongError as wrong:
         top.problems.add(item, f"the node's name {wrong.message}", wrong.hint)
     section = fields.open_section(item, f"nodes.{name}", KEYS["nodes.*"], item, top.problems)
     return DraftNode(name=name, at=item, role=section.find("role", fields.role), ip=section.find("ip", fields.address))

@@ -7,7 +7,6 @@ The loader builds these from YAML and is the only place that judges; the classes
 from __future__ import annotations
 
 import enum
-import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields
 from ipaddress import IPv4Address, IPv4Network
@@ -272,8 +271,3 @@ def from_json(text: str) -> Topology:
         addons=tuple(data["addons"]),
         images=Images(**known(Images, data["images"])),
     )
-
-
-def digest(text: str) -> str:
-    """Give the first 12 hex digits of a text's SHA-256: short enough for a tag, long enough not to meet twice."""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

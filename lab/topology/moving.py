@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lab.topology.reader import Value
+    from lab.base.yaml_files import Value
 
 
 def subnet(root: Value) -> IPv4Network | None:

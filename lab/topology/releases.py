@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lab.topology.fields import WrongError, text
-from lab.topology.reader import shown
+from lab.base.errors import WrongError
+from lab.base.messages import shown
+from lab.topology.fields import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lab.topology.reader import Value
+    from lab.base.yaml_files import Value
 
 _NUMBERS = r"v(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})"
 UPSTREAM = rf"^{_NUMBERS}(-(alpha|beta|rc)\.[0-9]{{1,3}})?$"

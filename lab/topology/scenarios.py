@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab.errors import InputError, Problem, TopologyError
+from lab.base.errors import InputError, Problem, TopologyError, WrongError
+from lab.base.messages import did_you_mean, shown
+from lab.base.yaml_files import Problems, Value, compose
 from lab.expectations import Expectation, ExpectationError
 from lab.expectations import parse as parse_expectation
 from lab.topology import fields
-from lab.topology.fields import WrongError, open_section, text
-from lab.topology.reader import Problems, Value, compose, did_you_mean, shown
+from lab.topology.fields import open_section, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

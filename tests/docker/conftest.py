@@ -12,7 +12,7 @@ import the_double
 from machines import LABEL, Machine
 
 from lab import engine
-from lab.errors import LabError
+from lab.base.errors import LabError
 from lab.images import sources, tags
 from lab.privilege import privileged
 from lab.topology import loader

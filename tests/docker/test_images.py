@@ -9,18 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import (
-    data,
-    desired,
-    distributions,
-    journals,
-    milestones,
-    nginx,
-    nodefiles,
-    pacemaker,
-    roles,
-    versions,
-)
+from lab import desired, distributions, journals, milestones, nginx, nodefiles, pacemaker, roles, versions
+from lab.base import paths
 from lab.distributions import HealthCheck
 from lab.engine import COMMON, SOCKET_INSIDE
 from lab.engine.privileges import PRIVILEGED
@@ -266,7 +256,7 @@ def test_the_resource_agent_keeps_the_contract(machine: Make) -> None:
 
 
 def test_the_node_image_holds_binaries_and_pods_images(machine: Make) -> None:
-    table = versions.read(data.shipped("images"))
+    table = versions.read(paths.shipped("images"))
     containerd = b"[Service]\nExecStart=/usr/local/bin/containerd\n"
     node = machine("upstream", files=(File(path="/etc/systemd/system/containerd.service", content=containerd), *unit_links("containerd.service")))
     node.await_boot()

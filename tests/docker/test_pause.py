@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lab.base.errors import EngineError
 from lab.engine import running
-from lab.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,8 @@ import pytest
 
 from lab import desired, distributions, host, networks, plan
 from lab.apply import Applier
-from lab.errors import PortTaken, SubnetTaken
-from lab.reporter import Silent
+from lab.base.errors import PortTaken, SubnetTaken
+from lab.base.progress import Silent
 from lab.spec import ContainerSpec, NetworkSpec
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import data
+from lab.base import paths
 
-TOOLS = data.shipped("images") / "tools"
+TOOLS = paths.shipped("images") / "tools"
 GO = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from labs import docker
 
-from lab import components, data, gobuild, images, k3s_release, versions
-from lab.reporter import Silent
+from lab import components, gobuild, images, k3s_release, versions
+from lab.base import paths
+from lab.base.progress import Silent
 
 SOURCE = Path(__file__).parents[1] / "k3s_double"
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl", "etcd")
@@ -38,10 +39,10 @@ def find() -> K3s:
     if binary := os.environ.get("HALAB_K3S_BINARY"):
         archive = os.environ.get("HALAB_K3S_IMAGES", "")
         return K3s((f"images.k3s_binary={binary}", *([f"images.k3s_images={archive}"] if archive else [])), double=False)
-    table = versions.read(data.shipped("images"))
+    table = versions.read(paths.shipped("images"))
     if components.reachable(k3s_release.binary(table.components["k3s"].version, images.architecture()).url):
         return K3s((), double=False)
-    folder = data.cache() / "k3s-double"
+    folder = paths.cache() / "k3s-double"
     folder.mkdir(exist_ok=True)
     archive = _archive(folder, table)
     return K3s((f"images.k3s_binary={_program(folder, table)}", f"images.k3s_images={archive}"), double=True)
@@ -49,9 +50,9 @@ def find() -> K3s:
 
 def _program(folder: Path, table: versions.Versions) -> Path:
     """Build the double with the upstream programs in it, as K3s's release file holds its own; kept by the hash of what goes in."""
-    shipped, arch = data.shipped("images"), images.architecture()
+    shipped, arch = paths.shipped("images"), images.architecture()
     parts = [path for name in ("kubernetes", "containerd", "flannel", "cni-plugins")
-             for path in components.obtain(table.components[name], data.cache(), shipped, arch, Silent()).values()]
+             for path in components.obtain(table.components[name], paths.cache(), shipped, arch, Silent()).values()]
     rows = [repr(table.components[path.parent.name.rsplit("-v", 1)[0]]) for path in parts]
     key = hashlib.sha256(" ".join([images.folder_hash(SOURCE), arch, *rows]).encode()).hexdigest()[:12]
     program = folder / f"k3s-{key}"
@@ -61,7 +62,7 @@ def _program(folder: Path, table: versions.Versions) -> Path:
         with tempfile.TemporaryDirectory(dir=folder) as place:
             source = Path(shutil.copytree(SOURCE, Path(place) / "src"))
             environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}
-            go = gobuild.find_go(data.cache())
+            go = gobuild.find_go(paths.cache())
             for name, package in (("double", "."), ("pack", "./pack")):
                 argv = [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(Path(place) / name), package]
                 subprocess.run(argv, cwd=source, env=environment, check=True)

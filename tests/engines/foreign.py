@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from lab import data
+from lab.base import paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -87,7 +87,7 @@ def refused() -> str:
 
 def cache() -> Path:
     """Give the folder for roots and data. Made when missing."""
-    folder = data.cache() / "engines"
+    folder = paths.cache() / "engines"
     folder.mkdir(exist_ok=True)
     return folder
 
@@ -200,7 +200,7 @@ class Foreign:
             **kept,
             "DOCKER_HOST": f"unix://{self.socket}",
             "HOME": str(home),
-            "XDG_CACHE_HOME": str(data.cache().parent),
+            "XDG_CACHE_HOME": str(paths.cache().parent),
             "XDG_STATE_HOME": str(home / "state"),
             "XDG_DATA_HOME": str(home / "data"),
             "KUBECONFIG": "",

@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING
 
 from foreign import KINDS, SMALLEST, Foreign, Kind, cache, can
 
+from lab.base.errors import LabError
 from lab.cli.images import _builder
-from lab.errors import LabError
 from lab.podimages import PodImages
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 import docker
 import pytest
 
-from lab import locks
+from lab.base import locks
 from lab.topology import loader
 
 if TYPE_CHECKING:

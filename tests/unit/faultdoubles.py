@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lab import faults
+from lab.base.errors import EngineError
 from lab.engine import Result
-from lab.errors import EngineError
 from lab.faults import Hit, Site
 from lab.node import NodeHandle
 from lab.topology import loader

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import pytest
 
-from lab import addonneeds, addonrecord, addons, data, distributions, helm, pki, versions
+from lab import addonneeds, addonrecord, addons, distributions, helm, pki, versions
 from lab.addonrecord import Row
 from lab.addons import Chart, Needs, Site, _prometheus_rules, _prometheus_values, loadbalancer, local_storage, metrics_server
+from lab.base import paths
+from lab.base.errors import InputError
+from lab.base.progress import Silent
 from lab.enable import Enabler, known
 from lab.engine import Result
-from lab.errors import InputError
 from lab.kube import ApiError, path
 from lab.podimages import full_name
-from lab.reporter import Silent
 from lab.topology import loader
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from lab.topology.model import Topology
 
 SECRETS = pki.new_secrets("test")
-TABLE = versions.read(data.shipped("images"))
+TABLE = versions.read(paths.shipped("images"))
 
 
 def site(topology: Topology, distribution: str = "upstream", cluster: object = None, memory: str = "") -> Site:

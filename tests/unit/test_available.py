@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from lab import available, components, data, engine, images, versions
+from lab import available, components, engine, images, versions
 from lab.available import Offer, Shelf
+from lab.base import paths
+from lab.base.errors import EngineError
 from lab.cli import cli
-from lab.errors import EngineError
 from lab.images import Sources
 from lab.topology import releases
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-TABLE = versions.read(data.shipped("images"))
+TABLE = versions.read(paths.shipped("images"))
 K3S, UPSTREAM = (TABLE.components[name].version for name in ("k3s", "kubernetes"))
 CHANNELS = json.dumps({
     "data": [
@@ -66,7 +67,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 @pytest.fixture
 def sources(tmp_path: Path) -> Sources:
-    return Sources(folder=data.shipped("images"), cache=tmp_path, arch="amd64")
+    return Sources(folder=paths.shipped("images"), cache=tmp_path, arch="amd64")
 
 
 def look(world: World, sources: Sources) -> dict[str, Shelf]:

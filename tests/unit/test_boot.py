@@ -12,15 +12,15 @@ import pytest
 from lab import boot as boot_module
 from lab import desired, distributions, etcd, plan, ready, rejoin
 from lab.apply import Applier
+from lab.base.errors import EngineError, LabError, WaitTimeout
+from lab.base.progress import Silent
+from lab.base.wait import Observation
 from lab.boot import Boot
 from lab.distributions.k3s import NODE_FILE
 from lab.engine import Result
-from lab.errors import EngineError, LabError, WaitTimeout
 from lab.pki import new_secrets
 from lab.plan import Action, Plan, Step
-from lab.reporter import Silent
 from lab.spec import LABEL_NODE, Observed, ObservedContainer
-from lab.wait import Observation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

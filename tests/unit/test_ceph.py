@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import cephtrial, data, versions
+from lab import cephtrial, versions
 from lab.addons import _osd_disk as disk
 from lab.addons import _rook
 from lab.addons._ceph import Health
 from lab.addons.ceph import ALLOWED, working
 from lab.addons.ceph import _lost as lost
+from lab.base import paths, yaml_files
+from lab.base.errors import InputError, LabError
+from lab.base.wait import Observation
 from lab.cephtrial import CephTrial
-from lab.errors import InputError, LabError
-from lab.topology import reader
 from lab.topology.scenarios import CEPH
-from lab.wait import Observation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,12 +98,12 @@ def test_the_disk_script_refuses_a_dev_of_the_hosts_and_keeps_its_own_device(top
 
 
 def test_names_and_versions_agree() -> None:
-    table = versions.read(data.shipped("images"))
+    table = versions.read(paths.shipped("images"))
     assert table.addons["rook"] == _rook.IMAGE
     assert table.addons["ceph"] == _rook.CEPH_IMAGE
     rook, manifests = table.components["rook"], table.components["rook-manifests"]
     assert rook.version == manifests.version == _rook.IMAGE.partition(":")[2]
-    required = re.search(r"github.com/rook/rook (v\S+)", (data.shipped("images") / "rook" / "go.mod").read_text())
+    required = re.search(r"github.com/rook/rook (v\S+)", (paths.shipped("images") / "rook" / "go.mod").read_text())
     assert required is not None
     assert required[1] == rook.version
 
@@ -120,9 +120,9 @@ def test_of_published_manifests_csi_is_left_out_and_schemas_lose_descriptions_on
 
 
 def test_published_manifests_are_read_as_yaml_means_them() -> None:
-    assert reader.documents("a: 1\n---\n---\nb: [true, no]\n") == [{"a": 1}, {"b": [True, False]}]
+    assert yaml_files.documents("a: 1\n---\n---\nb: [true, no]\n") == [{"a": 1}, {"b": [True, False]}]
     with pytest.raises(Exception, match="manifests"):
-        reader.documents("a: [")
+        yaml_files.documents("a: [")
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ import pytest
 from click.testing import CliRunner
 
 from lab import engine
+from lab.base.errors import EngineError, ImageError, LabError
+from lab.base.progress import Silent
 from lab.cli import images
-from lab.errors import EngineError, ImageError, LabError
 from lab.images import Builder, Sources
-from lab.reporter import Silent
 
 TOPOLOGIES = Path(__file__).parents[2] / "topologies"
 
@@ -146,9 +146,9 @@ def test_doctor_describes_a_machine_without_an_engine() -> None:
 
 
 def test_the_state_folder_is_private() -> None:
-    from lab import data
+    from lab.base import paths
 
-    assert stat.S_IMODE(data.state().stat().st_mode) == 0o700
+    assert stat.S_IMODE(paths.state().stat().st_mode) == 0o700
 
 
 class DoubleEngine:
@@ -164,9 +164,9 @@ class DoubleEngine:
 
 
 def test_a_broken_build_shows_its_log_and_keeps_it(tmp_path: Path) -> None:
-    from lab import data
+    from lab.base import paths
 
-    sources = Sources(folder=data.shipped("images"), cache=tmp_path, arch="amd64")
+    sources = Sources(folder=paths.shipped("images"), cache=tmp_path, arch="amd64")
     builder = Builder(DoubleEngine(), sources, Silent())  # type: ignore[arg-type]
     with pytest.raises(ImageError, match="Unable to locate package nonsense") as caught:
         builder.docker_build("base")

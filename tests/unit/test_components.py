@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import components, data, gobuild, versions
-from lab.reporter import Silent
+from lab import components, gobuild, versions
+from lab.base import paths
+from lab.base.progress import Silent
 from lab.versions import Component
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def test_a_package_that_wants_a_c_compiler_is_left_empty(tmp_path: Path, go: GoD
         binaries={"net": "."},
         blank=("pkg/udp",),
     )
-    components.obtain(row, tmp_path, data.shipped("images"), "arm64", Silent())
+    components.obtain(row, tmp_path, paths.shipped("images"), "arm64", Silent())
     assert go.asked[0] == ["mod", "download", "-json", "example.org/net@v1"]
     assert go.asked[1][-1] == "./."
     assert go.udp == ["package udp\n"]
@@ -77,6 +78,6 @@ def test_a_package_that_wants_a_c_compiler_is_left_empty(tmp_path: Path, go: GoD
 
 
 def test_no_component_wants_a_c_compiler() -> None:
-    table = versions.read(data.shipped("images")).components
+    table = versions.read(paths.shipped("images")).components
     assert [row.name for row in table.values() if row.blank] == ["flannel"]
     assert not hasattr(table["flannel"], "cgo")

@@ -24,8 +24,8 @@ from lab import (
     kernel,
     privilege,
 )
+from lab.base.errors import ApplyError, EngineError, InputError, LabError
 from lab.doctor import GIB
-from lab.errors import ApplyError, EngineError, InputError, LabError
 from lab.finding import Finding
 from lab.kernel import FEATURES
 from lab.spec import Observed, ObservedContainer

@@ -19,10 +19,10 @@ import pytest
 import requests
 from docker.types import EndpointConfig
 
+from lab.base.errors import EngineError
 from lab.engine import Engine, running
 from lab.engine.place import placed
 from lab.engine.stream import hang_up
-from lab.errors import EngineError
 from lab.spec import ContainerSpec, mac_of
 
 if TYPE_CHECKING:

@@ -13,10 +13,11 @@ from urllib.parse import parse_qs, urlsplit
 import docker
 import pytest
 
-from lab import data, kernel, privilege
+from lab import kernel, privilege
+from lab.base import paths
+from lab.base.errors import EngineError, ImageError
 from lab.engine import Engine, about
 from lab.engine.privileges import MODULES, SOCKET, SOCKET_INSIDE
-from lab.errors import EngineError, ImageError
 from lab.images import architecture, sources
 from lab.spec import ContainerSpec
 
@@ -295,9 +296,9 @@ def test_the_answers_of_two_engines_are_remembered(server: ServerDouble) -> None
 
 
 def test_a_file_that_another_halab_left_half_written_is_as_none(server: ServerDouble) -> None:
-    (data.cache() / privilege.CACHE).write_text('{"x')
+    (paths.cache() / privilege.CACHE).write_text('{"x')
     assert privilege.privileged(connected(server), "halab/base:1")
-    assert len(json.loads((data.cache() / privilege.CACHE).read_text())) == 1
+    assert len(json.loads((paths.cache() / privilege.CACHE).read_text())) == 1
 
 
 def test_a_kernel_that_has_it_is_not_asked_by_a_container(
@@ -342,4 +343,4 @@ def test_the_answer_about_privileges_is_remembered(server: ServerDouble) -> None
     server.exit_code = 1
     assert privilege.privileged(engine, "halab/base:1")
     assert len(server.made) == 1
-    assert (data.cache() / "privilege.json").exists()
+    assert (paths.cache() / "privilege.json").exists()

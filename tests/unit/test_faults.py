@@ -10,9 +10,9 @@ import pytest
 from faultdoubles import TOPOLOGY, EngineDouble, hit, site
 
 from lab import chaos, faults, targets
+from lab.base.errors import HealFailed, InputError
 from lab.chaos import Chaos
 from lab.engine import Result, pack
-from lab.errors import HealFailed, InputError
 from lab.faults import Hit, clock, delay, disk, machine, network, record, resources, wire
 from lab.spec import File
 from lab.topology import loader

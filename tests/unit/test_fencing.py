@@ -10,9 +10,10 @@ import jsonschema
 import pytest
 import yaml
 
-from lab import data, pacemaker
+from lab import pacemaker
+from lab.base import paths
+from lab.base.errors import TopologyError
 from lab.distributions import upstream
-from lab.errors import TopologyError
 from lab.pki import new_secrets
 from lab.topology.loader import parse
 from lab.topology.model import from_json, to_json
@@ -21,7 +22,7 @@ from lab.topology.schema import schema
 if TYPE_CHECKING:
     from lab.topology.model import Topology
 
-FILE = (data.shipped("topologies") / "3m3w.yaml").read_text()
+FILE = (paths.shipped("topologies") / "3m3w.yaml").read_text()
 WORDS = {"off-stays", "reboot", "none"}
 
 

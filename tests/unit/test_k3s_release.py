@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, cast
 import pytest
 
 from lab import choose, components, fetch, k3s_image, k3s_release
-from lab.errors import ImageError, LabError, Unreached
-from lab.reporter import Silent
+from lab.base.errors import ImageError, LabError, Unreached
+from lab.base.progress import Silent
 from lab.topology import releases
 
 if TYPE_CHECKING:

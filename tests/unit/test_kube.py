@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import urllib3.exceptions
 
-from lab.errors import LabError
+from lab.base.errors import LabError
 from lab.kube import Cluster
 
 

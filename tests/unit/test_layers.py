@@ -9,11 +9,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "lab"
 FLOORS = {
-    0: "errors finding spec plan desired pki pacemaker nginx nodefiles kubeunits k3s_config "
-    "k3s_keys k3s_release reporter topology data history milestones samples expectations "
+    0: "base finding spec plan desired pki pacemaker nginx nodefiles kubeunits k3s_config "
+    "k3s_keys k3s_release topology history milestones samples expectations "
     "doctor_wire doctor_realtime realtime fencings",
-    1: "engine node kube wait fetch components gobuild gomodules available images imagework "
-    "k3s_image versions podimages addonrecord addonneeds privilege vault locks host kernel "
+    1: "engine node kube fetch components gobuild gomodules available images imagework "
+    "k3s_image versions podimages addonrecord addonneeds privilege vault host kernel "
     "kubeconfig runs journals membership "
     "cibaudit etcd",
     2: "roles distributions addons helm faults probes checkers phases report",
@@ -27,7 +27,7 @@ FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split(
 EXCEPTIONS = {("desired", "roles"), ("desired", "node"), ("vault", "desired"), ("pacemaker", "distributions")}
 DOORS = {
     "docker": {"engine"},
-    "yaml": {"topology/reader.py"},
+    "yaml": {"base/yaml_files.py"},
     "kubernetes": {"kube.py"},
     "click": {"cli"},
     "rich": {"cli"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.errors import TopologyError
+from lab.base.errors import TopologyError
 from lab.topology.loader import parse
 
 TEXT = """version: 1

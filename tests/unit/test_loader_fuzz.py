@@ -8,7 +8,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lab.errors import LabError, TopologyError
+from lab.base.errors import LabError, TopologyError
 from lab.topology.loader import KEYS, Loaded, parse
 from lab.topology.model import from_json, to_json
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.errors import InputError, Problem, TopologyError
+from lab.base.errors import InputError, Problem, TopologyError
 from lab.topology.loader import load, parse, plain
 
 FOLDER = Path(__file__).parents[2] / "topologies"

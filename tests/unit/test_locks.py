@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from lab import data, engine, kubeconfig, locks, removal
+from lab import engine, kubeconfig, removal
+from lab.base import locks, paths
+from lab.base.errors import InputError, LabError
+from lab.base.locks import Lock, exclusive
+from lab.base.progress import Silent
 from lab.cli import lifecycle
-from lab.errors import InputError, LabError
-from lab.locks import Lock, exclusive
-from lab.reporter import Silent
 from lab.spec import Observed
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def test_a_folder_that_is_not_everybodys_is_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locks, "PLACES", (tmp_path / "none", tmp_path))
-    assert locks.place() == data.state()
+    assert locks.place() == paths.state()
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -151,7 +152,7 @@ def test_a_name_that_is_none_makes_and_removes_nothing(
 ) -> None:
     home = tmp_path / "state"
     monkeypatch.setenv("XDG_STATE_HOME", str(home))
-    data.state()
+    paths.state()
     (tmp_path / "x.kubeconfig").write_text("mine")
     with pytest.raises(InputError, match="no lab has such a name"):
         removal.destroy(EngineDouble(), name, Silent())  # type: ignore[arg-type]

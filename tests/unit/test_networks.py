@@ -13,9 +13,9 @@ import pytest
 
 from lab import desired, distributions, host, networks, plan
 from lab.apply import Applier
-from lab.errors import InputError, SubnetTaken, TopologyError
+from lab.base.errors import InputError, SubnetTaken, TopologyError
+from lab.base.progress import Silent
 from lab.plan import Action
-from lab.reporter import Silent
 from lab.spec import Observed, ObservedContainer
 from lab.topology.loader import load
 from lab.topology.model import Topology, from_json, management_of, to_json

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 import yaml
 
-from lab import data, doctor, doctor_fix, doctor_host, host, images, kubeconfig, locks
+from lab import doctor, doctor_fix, doctor_host, host, images, kubeconfig
+from lab.base import locks, paths
+from lab.base.errors import ImageError, InputError, LabError, WaitTimeout
+from lab.base.wait import Observation, until
 from lab.doctor import GIB
-from lab.errors import ImageError, InputError, LabError, WaitTimeout
 from lab.fetch import fetch
 from lab.finding import Finding
 from lab.pki import Pair
 from lab.versions import Component
-from lab.wait import Observation, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -203,13 +204,13 @@ def test_a_second_run_in_a_lab_is_refused_and_told_of_the_first() -> None:
             pass
     with locks.alone("x", "scenario two"):
         pass
-    assert [path.name for path in data.state().iterdir() if path.suffix == ".run"] == []
+    assert [path.name for path in paths.state().iterdir() if path.suffix == ".run"] == []
 
 
 def test_tags_follow_what_goes_in(tmp_path: Path) -> None:
     import shutil
 
-    folder = Path(shutil.copytree(data.shipped("images"), tmp_path / "images"))
+    folder = Path(shutil.copytree(paths.shipped("images"), tmp_path / "images"))
     sources = images.Sources(folder=folder, cache=tmp_path, arch="amd64")
     before = images.tags(sources)
     assert images.tags(sources) == before

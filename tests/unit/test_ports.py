@@ -10,9 +10,9 @@ import pytest
 
 from lab import desired, distributions, host, plan
 from lab.apply import PORT_TRIES, Applier
+from lab.base.errors import EngineError, PortTaken
+from lab.base.progress import Silent
 from lab.engine.power import PowerCalls
-from lab.errors import EngineError, PortTaken
-from lab.reporter import Silent
 from lab.spec import LABEL_RUN, ContainerSpec, File, Observed
 
 if TYPE_CHECKING:

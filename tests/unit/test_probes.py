@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from lab import distributions, history, probes, probing, versions
-from lab.errors import EngineError, InputError, LabError, WaitTimeout
+from lab.base.errors import EngineError, InputError, LabError, WaitTimeout
 from lab.history import Event
 from lab.journals import lost, suppressed
 from lab.listening import Listener, offset, shifted

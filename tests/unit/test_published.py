@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
-from lab import components, data, fetch, gobuild, gomodules, images, imagework, versions
-from lab.errors import ImageError, Unreached
-from lab.reporter import Silent
+from lab import components, fetch, gobuild, gomodules, images, imagework, versions
+from lab.base import paths as data
+from lab.base.errors import ImageError, Unreached
+from lab.base.progress import Silent
 from lab.topology import loader
 
 if TYPE_CHECKING:

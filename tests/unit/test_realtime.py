@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab import doctor_realtime, pacemaker, realtime
-from lab.errors import LabError
+from lab.base.errors import LabError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from lab.addons import Site
+from lab.base.errors import TopologyError
 from lab.desired import configuration
-from lab.errors import TopologyError
 from lab.topology import releases
 from lab.topology.loader import load, parse
 from lab.topology.model import from_json, to_json

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lab import removal
-from lab.errors import EngineError, InUse, WaitTimeout
-from lab.reporter import Silent
+from lab.base.errors import EngineError, InUse, WaitTimeout
+from lab.base.progress import Silent
 from lab.spec import LABEL_NODE, Observed, ObservedContainer
 
 CONTAINER = "halab-x-m"

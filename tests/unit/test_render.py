@@ -12,9 +12,10 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from lab import data, distributions, nginx, nodefiles, pacemaker, pki, roles, versions
+from lab import distributions, nginx, nodefiles, pacemaker, pki, roles, versions
 from lab.addons import Site, dns_ha
 from lab.addons import find as find_addon
+from lab.base import paths
 from lab.desired import desired
 from lab.distributions import upstream
 from lab.engine import pack, unpack
@@ -96,11 +97,11 @@ def test_only_masters_with_workers_are_tainted(topology: Topology) -> None:
 
 
 def test_versions_agree_with_what_is_written() -> None:
-    table = versions.read(data.shipped("images"))
+    table = versions.read(paths.shipped("images"))
     assert f"docker.io/{table.pods['pause']}" == nodefiles.PAUSE_IMAGE
     assert table.pods["coredns"] == dns_ha.IMAGE
     assert table.pods["coredns"].endswith(table.components["coredns"].version.lstrip("v"))
-    pinned = Path(data.shipped("images"), "kubernetes", "go.mod").read_text()
+    pinned = Path(paths.shipped("images"), "kubernetes", "go.mod").read_text()
     assert f"k8s.io/kubernetes {table.components['kubernetes'].version}\n" in pinned
 
 

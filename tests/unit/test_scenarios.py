@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import data, rehearsal, runs, scenario, trials
-from lab.errors import FaultError, HealFailed, InputError, TopologyError
+from lab import rehearsal, runs, scenario, trials
+from lab.base import paths
+from lab.base.errors import FaultError, HealFailed, InputError, TopologyError
+from lab.base.wait import Observation
 from lab.history import Event, history
 from lab.scenario import StepFailed, Trial
 from lab.topology import loader, scenarios
 from lab.topology.scenarios import Scenario, Step
-from lab.wait import Observation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,7 +109,7 @@ def test_what_the_loader_cannot_know_is_told_before_anything_is_broken(tmp_path:
 
 
 def test_a_topology_may_bring_its_own() -> None:
-    text = (data.shipped("topologies") / "1m1w.yaml").read_text() + "scenarios:\n  - name: one\n    steps: [{wait: 1s}]\n    expect: [steady]\n"
+    text = (paths.shipped("topologies") / "1m1w.yaml").read_text() + "scenarios:\n  - name: one\n    steps: [{wait: 1s}]\n    expect: [steady]\n"
     assert [item.name for item in loader.parse(text, "f.yaml").scenarios] == ["one"]
     with pytest.raises(TopologyError, match="second time"):
         loader.parse(text + "  - name: one\n    steps: [{wait: 1s}]\n    expect: [steady]\n", "f.yaml")

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
-from lab.errors import InputError
+from lab.base.errors import InputError
 from lab.topology.loader import KEYS, load, parse
 from lab.topology.schema import schema
 

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from lab import chaos, faults, targets
+from lab.base.errors import InputError
 from lab.cli.fault import seconds
-from lab.errors import InputError
 from lab.topology import loader
 
 TOPOLOGY = loader.load(Path(__file__).parents[2] / "topologies" / "3m3w.yaml").topology

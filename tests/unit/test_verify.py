@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from lab import data, distributions, verify, versions
+from lab import distributions, verify, versions
+from lab.base import paths
 from lab.topology import loader
 
 if TYPE_CHECKING:
@@ -16,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def test_the_checks_run_an_image_that_every_node_has() -> None:
-    assert versions.read(data.shipped("images")).pods["toolbox"] == verify.IMAGE
+    assert versions.read(paths.shipped("images")).pods["toolbox"] == verify.IMAGE
 
 
 class Shown:
     """As much of a lab as the list of its checks looks at."""
 
     def __init__(self, name: str) -> None:
-        folder = data.shipped("topologies")
+        folder = paths.shipped("topologies")
         self.topology = loader.load(folder / "3m3w.yaml").topology
         self.name = name
 

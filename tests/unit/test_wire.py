@@ -9,8 +9,8 @@ import pytest
 from faultdoubles import EngineDouble, hit, site
 
 from lab import faults
+from lab.base.errors import CommandFailed
 from lab.engine import Result
-from lab.errors import CommandFailed
 from lab.faults import machine, network, wire
 from lab.faults.wire import GO_ON, SHOT, Drop
 from lab.spec import mac_of

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab import engine, lab
+from lab.base.errors import InputError
 from lab.cli import common, lifecycle
-from lab.errors import InputError
 from lab.spec import Observed
 from lab.topology.loader import load
 from lab.topology.model import to_json

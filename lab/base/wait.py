@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.errors import LabError, WaitTimeout
+from lab.base.errors import LabError, WaitTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable

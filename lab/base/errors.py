@@ -113,3 +113,12 @@ class FaultError(LabError):
 
 class HealFailed(LabError):
     """What a fault changed could not be undone; which node, and what is left."""
+
+
+class WrongError(ValueError):
+    """A value that cannot be used; the message goes on from the key's name."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        """Keep the message and the hint."""
+        super().__init__(message)
+        self.message, self.hint = message, hint

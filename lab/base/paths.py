@@ -6,10 +6,9 @@ from pathlib import Path
 
 import platformdirs
 
-from lab.errors import InputError
-from lab.topology.fields import WrongError, check_label
+from lab.base.names import check_name
 
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 
 
 def shipped(kind: str) -> Path:
@@ -30,23 +29,6 @@ def state() -> Path:
     path = Path(platformdirs.user_state_dir("halab"))
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path
-
-
-def is_name(word: str) -> bool:
-    """Tell whether a word can be a lab's name: the command line and labels may hold any other."""
-    try:
-        check_label(word)
-    except WrongError:
-        return False
-    return True
-
-
-def check_name(lab: str) -> None:
-    """Raise InputError for what is no lab's name: as a part of a path it would lead elsewhere."""
-    try:
-        check_label(lab)
-    except WrongError as wrong:
-        raise InputError(f"no lab has such a name: {wrong.message}", "`halab list` names labs") from None
 
 
 def of_lab(lab: str, ending: str) -> Path:

@@ -11,13 +11,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import data
-from lab.errors import LabError
+from lab.base import names, paths
+from lab.base.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lab.reporter import Reporter
+    from lab.base.progress import Reporter
 
 WAIT_S = 900
 """A first start with its image builds takes up to 15 minutes; whoever waits longer is told."""
@@ -40,7 +40,7 @@ def place() -> Path:
             found = folder.stat()
             if found.st_uid == 0 and found.st_mode & SHARED == SHARED:
                 return folder
-    return data.state()
+    return paths.state()
 
 
 class Lock:
@@ -48,7 +48,7 @@ class Lock:
 
     def __init__(self, lab: str, kind: str = "") -> None:
         """Name the lock. Raise InputError for what is no lab's name; no name of a lab has a dot."""
-        data.check_name(lab)
+        names.check_name(lab)
         self.path = place() / f"halab-{lab}{kind and '.'}{kind}.lock"
         self._held = -1
 
@@ -109,7 +109,7 @@ def alone(lab: str, what: str) -> Iterator[None]:
     Two runs would remove each other's instrument, and each would measure the other's faults. Who
     comes second is told, and does not wait: a run may take an hour.
     """
-    lock, note = Lock(lab, "run"), data.of_lab(lab, "run")
+    lock, note = Lock(lab, "run"), paths.of_lab(lab, "run")
     if not lock.acquire():
         who = "another user's"
         with contextlib.suppress(OSError, UnicodeDecodeError):

@@ -5,17 +5,17 @@ YAML 1.1 reads `no` as false, `1_0` as ten and `1:30` as ninety; scalars are the
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from lab.errors import Problem, TopologyError
+from lab.base.errors import Problem, TopologyError
+from lab.base.messages import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 MAX_BYTES = 64 * 1024
 """A topology of fifty nodes has four kilobytes; sixty-four are a mistake, and PyYAML needs a second for each."""
@@ -23,7 +23,6 @@ MAX_DEPTH = 20
 """The format is four levels deep; PyYAML's composer recurses and would end in a RecursionError."""
 BOOLEANS = frozenset(yaml.SafeLoader.bool_values)
 """What YAML 1.1 reads as true or false: yes, no, on, off, true, false."""
-_SHOWN = 60
 
 
 @dataclass(slots=True)
@@ -54,20 +53,6 @@ class Problems:
         """Raise them all, if there is one."""
         if self.found:
             raise TopologyError(path, tuple(self.found))
-
-
-def shown(text: str) -> str:
-    """Give foreign text as it may stand in a message: short, and no control characters or lone surrogates for the terminal."""
-    short = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in short)
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Give "did you mean `x`?" or the list of what is known."""
-    names = list(known)
-    # difflib takes quadratic time: nobody means a word of ours by one of a thousand letters.
-    close = difflib.get_close_matches(word[:_SHOWN], names, n=1, cutoff=0.5)
-    return f"did you mean `{close[0]}`?" if close else f"known: {', '.join(names)}"
 
 
 def compose(text: str, path: str, problems: Problems | None = None) -> Value:
