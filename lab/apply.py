@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 from lab import host
 from lab.base.errors import ApplyError, LabError, PortTaken
-from lab.node import container_name
+from lab.engine.labels import LABEL_NODE, LABEL_RUN, container_name
 from lab.plan import Action, Plan
-from lab.spec import LABEL_NODE, LABEL_RUN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from lab.base.progress import Reporter
-    from lab.engine import Engine
-    from lab.spec import ContainerSpec, Desired, File, NetworkSpec
+    from lab.engine.client import Engine
+    from lab.engine.files import File
+    from lab.engine.spec import ContainerSpec, Desired, NetworkSpec
 
     Files = tuple[File, ...]
 

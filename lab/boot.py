@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab import privilege, roles, vault
+from lab import roles, vault
 from lab.base.errors import EngineError
-from lab.node import NodeHandle
+from lab.engine import fitness
+from lab.nodes.handles import handle
 from lab.plan import Action, Plan
 from lab.ready import await_admitting
 from lab.rejoin import Rejoin
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
 
     from lab.apply import Applier
     from lab.distributions import Distribution
-    from lab.engine import Engine
+    from lab.engine.client import Engine
+    from lab.engine.files import File
+    from lab.engine.node import NodeHandle
+    from lab.engine.spec import Desired
     from lab.pki import Secrets
-    from lab.spec import Desired, File
     from lab.topology.model import Topology
 
 
@@ -34,13 +37,13 @@ class Boot:
 
     def handle(self, name: str) -> NodeHandle:
         """Give a node of the lab."""
-        return NodeHandle(self.engine, self.topology.name, self.topology.node(name))
+        return handle(self.engine, self.topology.name, self.topology.node(name))
 
     def require_bridge(self, wanted: Desired) -> None:
         """Raise EngineError where the kernel's rules cannot be made to see bridged packets."""
         image = self._image(wanted)
-        able = privilege.privileged(self.engine, image)
-        privilege.require_bridge(self.engine, image, privileged=able)
+        able = fitness.privileged(self.engine, image)
+        fitness.require_bridge(self.engine, image, privileged=able)
 
     def _image(self, wanted: Desired) -> str:
         """Return what helpers run: an image of the lab's own, which may be older than this halab."""
@@ -52,7 +55,7 @@ class Boot:
         image = self._image(wanted)
         self.applier.make(Plan(steps.of(Action.CREATE_VOLUME)), wanted, privileged=True)
         keys = vault.ensure(self.engine, self.topology.name, image)
-        able = privilege.privileged(self.engine, image)
+        able = fitness.privileged(self.engine, image)
         self.applier.make(Plan(steps.of(Action.CREATE)), wanted, privileged=able)
         return keys
 
@@ -87,7 +90,7 @@ class Boot:
             found = roles.find(node.role).files(self.topology, node, keys, self.distribution)
             if keeper is None:
                 return found
-            other = self.distribution.rejoining(self.topology, node, keeper.node)
+            other = self.distribution.rejoining(self.topology, node, self.topology.node(keeper.name))
             return tuple({file.path: file for file in (*found, *other)}.values())
 
         return files

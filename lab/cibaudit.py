@@ -13,7 +13,7 @@ from lab import pacemaker
 from lab.base.wait import Observation
 
 if TYPE_CHECKING:
-    from lab.node import NodeHandle
+    from lab.engine.node import NodeHandle
 
 ASK_TIMEOUT_S = 10
 """For one question; a tenth of a second on a quiet machine."""

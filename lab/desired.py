@@ -7,38 +7,24 @@ from typing import TYPE_CHECKING
 
 from lab import roles
 from lab.base.hashing import digest
-from lab.node import container_name
-from lab.spec import (
+from lab.engine.labels import (
     LABEL,
     LABEL_DISTRIBUTION,
     LABEL_NODE,
     LABEL_ROLE,
     LABEL_SPEC,
     LABEL_TOPOLOGY,
-    ContainerSpec,
-    Desired,
-    NetworkSpec,
+    container_name,
+    management_name,
+    network_name,
+    secrets_volume,
 )
+from lab.engine.spec import ContainerSpec, Desired, NetworkSpec
 from lab.topology.model import to_json
 
 if TYPE_CHECKING:
     from lab.distributions import Distribution
     from lab.topology.model import Node, Topology
-
-
-def secrets_volume(lab: str) -> str:
-    """Give the name of the volume that keeps the lab's secrets."""
-    return f"halab-{lab}-secrets"
-
-
-def network_name(lab: str) -> str:
-    """Give the name of the lab's network."""
-    return f"halab-{lab}"
-
-
-def management_name(lab: str) -> str:
-    """Give the name of the lab's management network."""
-    return f"halab-{lab}-management"
 
 
 def configuration(topology: Topology) -> str:

@@ -9,18 +9,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab import components, desired, doctor_host, doctor_realtime, engine, host, images, k3s_release, privilege, versions
+from lab import components, doctor_host, doctor_realtime, host, images, k3s_release, versions
 from lab.base import paths
 from lab.base.errors import LabError
+from lab.engine import about, client, fitness, labels
+from lab.engine.spec import Observed
 from lab.finding import Finding
-from lab.spec import Observed
 from lab.topology import loader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from ipaddress import IPv4Network
 
-    from lab.engine import Engine
+    from lab.engine.client import Engine
     from lab.topology.model import Topology
 
 MIB, GIB = 1024**2, 1024**3
@@ -45,7 +46,7 @@ def examine(topology: Topology | None = None) -> tuple[Finding, ...]:
     with ThreadPoolExecutor(1) as pool:
         sources = pool.submit(_guarded, "sources", _sources)  # beside all else: what is not reached takes its whole time-out
         try:
-            connected = engine.connect()
+            connected = client.connect()
             info = connected.info()
             built = _built(connected, wanted)
             found = _engine(connected, info, wanted)
@@ -53,7 +54,7 @@ def examine(topology: Topology | None = None) -> tuple[Finding, ...]:
                 found += [*doctor_host.look(), *doctor_realtime.look(info)]
                 found += _guarded("disk", lambda: _disk(info, wanted, built, sources.result()))
         except LabError as error:
-            ours = engine.startable()
+            ours = about.startable()
             startable = ours and (there("dockerd", "/usr/sbin/dockerd") or there("apt-get"))
             found = [no_engine(error, startable=startable), *_port(wanted, Observed(lab=""))]
             found += doctor_host.look() if ours else []
@@ -98,7 +99,7 @@ def _engine(connected: Engine, info: dict[str, Any], topology: Topology) -> list
     near, ours = connected.local, connected.images()
     looks: dict[str, Callable[[], list[Finding]]] = {
         "engine": lambda: [version(info), *unfit(info), *way(info)],
-        "privilege": lambda: [privileges(full=privilege.privileged(connected, min(ours)) if ours else None)],
+        "privilege": lambda: [privileges(full=fitness.privileged(connected, min(ours)) if ours else None)],
         "memory": lambda: [memory(int(info.get("MemTotal", 0)), _available() if near else 0, topology)],
         "subnet": lambda: _subnet(connected, topology),
         "port": lambda: _port(topology, connected.observe(topology.name)),
@@ -118,7 +119,7 @@ def version(info: dict[str, Any]) -> Finding:
 
 def unfit(info: dict[str, Any]) -> list[Finding]:
     """Judge whether the engine can give nodes what they need; `start` refuses one that cannot."""
-    why, remedy = privilege.unfit(info)
+    why, remedy = fitness.unfit(info)
     return [Finding("rights", "failed", why, remedy)] if why else []
 
 
@@ -189,7 +190,7 @@ def disk(
 
 
 def _subnet(connected: Engine, topology: Topology) -> list[Finding]:
-    used = host.taken(connected, {desired.network_name(topology.name), desired.management_name(topology.name)})
+    used = host.taken(connected, {labels.network_name(topology.name), labels.management_name(topology.name)})
     chosen = host.management(topology, used)
     return [subnet("subnet", topology.network.subnet, used), subnet("management", chosen, used)]
 

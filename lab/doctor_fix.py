@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import doctor, doctor_host, doctor_realtime, engine, kernel
+from lab import doctor, doctor_host, doctor_realtime
+from lab.base import kernel
 from lab.base.errors import ApplyError, LabError
+from lab.engine import client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -88,7 +90,7 @@ def _one(
         along |= _tools() if along and building else {}
         install({"docker.io": _lacks("dockerd"), **along}, tell, execute)
         start_engine(tell, execute, detach)
-        return doctor.version(engine.connect().info())
+        return doctor.version(client.connect().info())
     if finding.name == "build tools":
         install(_tools(), tell, execute)
         return doctor.build_tools()
@@ -97,7 +99,7 @@ def _one(
     if finding.name == "br_netfilter":
         return _bridge(tell, execute)
     if finding.name == doctor_realtime.NAME:
-        return doctor_realtime.fix(engine.connect().info(), tell)
+        return doctor_realtime.fix(client.connect().info(), tell)
     limit = finding.name.removeprefix("fs.inotify.")
     tell(f"setting fs.inotify.{limit} to {doctor_host.INOTIFY[limit]}")
     execute(["sysctl", "-q", "-w", f"fs.inotify.{limit}={doctor_host.INOTIFY[limit]}"])
@@ -167,14 +169,14 @@ def await_engine(ended: Callable[[], int | None], hint: str, log: Path | None = 
 def answers() -> bool:
     """Tell whether an engine answers."""
     try:
-        engine.connect()
+        client.connect()
     except LabError:
         return False
     return True
 
 
 def _remove_helpers(tell: Tell) -> Finding:
-    connected = engine.connect()
+    connected = client.connect()
     for helper in doctor.helpers(connected):
         tell(f"removing helper container {helper[:12]}")
         connected.remove_container(helper)

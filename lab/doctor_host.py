@@ -6,9 +6,10 @@ import platform
 import resource
 from pathlib import Path
 
-from lab import doctor_wire, privilege
+from lab import doctor_wire
+from lab.base.kernel import FEATURES, Feature, feature
+from lab.engine import fitness
 from lab.finding import Finding
-from lab.kernel import FEATURES, Feature, feature
 
 INOTIFY = {"max_user_instances": 512, "max_user_watches": 524288}
 """A node uses some twenty; the whole host's are counted together (kind's known issues)."""
@@ -83,6 +84,6 @@ def bridge(feature: Feature) -> Finding:
     """Judge br_netfilter, which nobody asks for; `start` loads it, too, where it can."""
     if feature == "there":
         return Finding("br_netfilter", "ok", "rules see bridged packets")
-    remedy = f"`halab doctor --fix` as root, or: {privilege.BRIDGE_REMEDY}"
+    remedy = f"`halab doctor --fix` as root, or: {fitness.BRIDGE_REMEDY}"
     seen = "not loaded; without it Services lose the answers of pods on the asker's node"
     return Finding("br_netfilter", "warning", seen, remedy, fixable=feature == "loadable")

@@ -11,7 +11,7 @@ from lab.base.errors import LabError
 
 if TYPE_CHECKING:
     from lab.distributions import Client
-    from lab.node import NodeHandle
+    from lab.engine.node import NodeHandle
 
 PEER_PORT = 2380
 ANSWER_S = 5

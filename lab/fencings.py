@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.spec import File
+from lab.engine.files import File
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from lab.base.errors import CommandFailed, InputError, LabError
 from lab.base.hashing import digest, folder_hash
-from lab.spec import File
+from lab.engine.files import File
 from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:
     from lab.addons import Chart, Site
     from lab.distributions import HealthCheck
-    from lab.node import NodeHandle
+    from lab.engine.node import NodeHandle
 
 HOME = "/var/lib/halab/helm"
 PROGRAM = f"{HOME}/helm"

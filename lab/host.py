@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.base.errors import InputError
-from lab.desired import management_name, network_name
+from lab.engine.labels import management_name, network_name
 from lab.topology.model import KUBERNETES_PORT, from_json, management_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterator
 
-    from lab.engine import Engine
-    from lab.spec import Observed
+    from lab.engine.client import Engine
+    from lab.engine.spec import Observed
     from lab.topology.model import Topology
 
 BLOCKS = tuple(IPv4Network(text) for text in ("172.30.0.0/16", "172.28.0.0/16", "10.128.0.0/9"))

@@ -14,17 +14,17 @@ from lab import components, imagework, k3s_image, versions
 from lab.base import hashing, paths
 from lab.base.errors import ApplyError, ImageError, LabError
 from lab.base.hashing import digest, folder_hash
+from lab.engine.labels import LABEL_IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from lab.base.progress import Reporter
-    from lab.engine import Engine
+    from lab.engine.client import Engine
     from lab.topology.model import Topology
 
 Wishes = tuple[tuple[str, str], ...]
-LABEL_IMAGE = "halab.image"
 BESIDE = ("loadbalancer", "bmc")
 """What every lab has beside its nodes."""
 POD_PARTS = ("coredns", "pause")

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.base.errors import EngineError, ImageError
-from lab.privilege import privileged
-from lab.spec import File
+from lab.engine.files import File
+from lab.engine.fitness import privileged
+from lab.engine.labels import LABEL_HELPER
 
 if TYPE_CHECKING:
     from lab.images import Builder
 
-LABEL_HELPER = {"halab.helper": "1"}
-"""On containers that live for one step of a build; `halab destroy --all` and `doctor --fix` remove left-overs."""
 IMPORT_TIMEOUT_S = 300
 KUBERNETES = (
     "kube-apiserver",

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.base.errors import EngineError, LabError
-from lab.engine import unpack
+from lab.engine.files import File, unpack
+from lab.engine.labels import LABEL, LABEL_HELPER
 from lab.milestones import FIELDS, Entry, entries, timeline
-from lab.spec import LABEL, File
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from lab.engine import Engine
-    from lab.node import NodeHandle
+    from lab.engine.client import Engine
+    from lab.engine.node import NodeHandle
 
 FOLDER = "/var/log/journal"
 READ_S = 60.0
@@ -103,7 +103,7 @@ def _elsewhere(engine: Engine, node: NodeHandle, image: str, wall: float) -> lis
     """Read the journal of a machine that is off or frozen from its disk. What it had in /run is lost with it."""
     files = unpack(engine.read(node.container, FOLDER))
     host = {"NetworkMode": "none"}
-    helper = engine.create_helper(image, ["sleep", str(int(READ_S) * 2)], {LABEL: node.lab, "halab.helper": "1"}, host)
+    helper = engine.create_helper(image, ["sleep", str(int(READ_S) * 2)], {LABEL: node.lab, **LABEL_HELPER}, host)
     try:
         engine.put(helper, [File(path=f"/journal/{name}", content=content) for name, content in files.items()])
         engine.start(helper)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from lab import imagework, k3s_release
 from lab.base.errors import ImageError, Unreached
 from lab.components import answer
+from lab.engine import labels
+from lab.engine.files import File
+from lab.engine.fitness import privileged
 from lab.fetch import fetch
-from lab.privilege import privileged
-from lab.spec import File
 from lab.topology import releases
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _download(builder: Builder, asset: k3s_release.Asset, remedy: str) -> Path:
 def version(builder: Builder, program: Path) -> str:
     """Ask the binary, on the node image, what it is: the first line of `k3s --version`. Raises ImageError where it is no K3s for this machine."""
     engine = builder.engine
-    helper = engine.create_helper(builder.tags["node"], ["/k3s", "--version"], imagework.LABEL_HELPER)
+    helper = engine.create_helper(builder.tags["node"], ["/k3s", "--version"], labels.LABEL_HELPER)
     try:
         engine.put(helper, [File(path="/k3s", content=program.read_bytes(), mode=0o755)])
         engine.start(helper)

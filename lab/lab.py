@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab import choose, desired, distributions, host, networks, plan, privilege, vault
+from lab import choose, desired, distributions, host, networks, plan, vault
 from lab.apply import Applier
 from lab.base import names
 from lab.base.errors import InputError, LabError
@@ -17,12 +17,13 @@ from lab.base.locks import exclusive
 from lab.base.progress import Silent
 from lab.boot import Boot
 from lab.enable import Enabler
+from lab.engine import fitness
+from lab.engine.labels import LABEL_DISTRIBUTION, LABEL_NODE
 from lab.images import Builder, sources, tags
 from lab.kube import Cluster
-from lab.node import NodeHandle
+from lab.nodes.handles import handle
 from lab.plan import Action, Plan
 from lab.ready import Readiness
-from lab.spec import LABEL_DISTRIBUTION, LABEL_NODE
 from lab.topology.model import KUBERNETES_PORT, Topology, from_json
 
 if TYPE_CHECKING:
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
 
     from lab.base.progress import Reporter
     from lab.distributions import Distribution
-    from lab.engine import Engine
+    from lab.engine.client import Engine
+    from lab.engine.node import NodeHandle
+    from lab.engine.spec import Desired, Observed
     from lab.pki import Secrets
-    from lab.spec import Desired, Observed
 
 START_TIMEOUT_S = 300
 """A 3m3w lab is ready in some 25 s on two cores; ten times that is a machine in trouble, and CI must not hang on it."""
@@ -78,7 +80,7 @@ class Lab:
     def node(self, name: str) -> NodeHandle:
         """Give a node. Raises InputError for a name that the lab does not have."""
         try:
-            return NodeHandle(self.engine, self.name, self.topology.node(name))
+            return handle(self.engine, self.topology.name, self.topology.node(name))
         except KeyError:
             known = ", ".join(node.name for node in self.topology.containers)
             raise InputError(f"lab {self.name} has no node `{name}`", f"its nodes: {known}") from None
@@ -107,7 +109,7 @@ class Lab:
         Raises InputError before anything is made, ApplyError or WaitTimeout afterwards. ^C takes back what this run made.
         """
         with exclusive(self.name, self.reporter):
-            privilege.require_fit(self.engine)
+            fitness.require_fit(self.engine)
             observed = self.observe()
             host.check_subnets(self.topology, self.engine, observed.networks)
             if few := host.few_watches(len(self.topology.nodes)):

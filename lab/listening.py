@@ -15,7 +15,7 @@ from lab.probes import vip
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from lab.engine import Conversation
+    from lab.engine.agents import Conversation
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 LOOK_AGAIN_S = 1.0

@@ -18,7 +18,7 @@ from lab.base.wait import Observation
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lab.node import NodeHandle
+    from lab.engine.node import NodeHandle
     from lab.pacemaker import View
 
 ASK_TIMEOUT_S = 10

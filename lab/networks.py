@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lab import desired, host
 from lab.base.errors import SubnetTaken
+from lab.engine import labels
 from lab.plan import Action
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def make(topology: Topology, distribution: str, steps: Plan, applier: Applier) -
     The lab's own network is made last, for its label says which management network the lab has.
     """
     missing = steps.subjects(Action.CREATE_NETWORK)
-    if desired.management_name(topology.name) in missing:
+    if labels.management_name(topology.name) in missing:
         topology = _management(topology, distribution, applier)
     own, _ = desired.networks(topology, distribution)
     if own.name in missing:

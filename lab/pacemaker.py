@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 from xml.sax.saxutils import quoteattr
 
 from lab import fencings, realtime
-from lab.spec import File
+from lab.engine.files import File
 
 if TYPE_CHECKING:
     from lab.distributions import HealthCheck

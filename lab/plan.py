@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from lab.spec import LABEL_NODE, LABEL_SPEC, Desired, Observed
+from lab.engine.labels import LABEL_NODE, LABEL_SPEC
+
+if TYPE_CHECKING:
+    from lab.engine.spec import Desired, Observed
 
 
 class Action(enum.StrEnum):

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from lab import imagework
 from lab.base.errors import CommandFailed, EngineError, LabError
-from lab.images import LABEL_IMAGE, STANDS_ON
+from lab.engine.labels import LABEL_IMAGE
+from lab.images import STANDS_ON
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from lab.engine.node import NodeHandle
     from lab.images import Builder
-    from lab.node import NodeHandle
 
 CTR = ("ctr", "-n", "k8s.io")
 """containerd's client and the CRI's namespace; K3s's `ctr` knows its own socket."""

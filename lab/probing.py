@@ -18,13 +18,12 @@ from lab import history, journals, probe_target, probes
 from lab.base.errors import EngineError, LabError
 from lab.base.progress import Silent
 from lab.base.wait import Observation, tried, until
-from lab.desired import network_name
-from lab.engine import unpack
+from lab.engine.files import File, unpack
+from lab.engine.labels import LABEL, LABEL_HELPER, LABEL_INSTRUMENT, network_name
 from lab.history import Event, History
 from lab.listening import Listener, shifted
 from lab.milestones import events as milestones
 from lab.probes import REGISTERS, Ground, Row, target
-from lab.spec import LABEL, File
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from lab.base.progress import Reporter
     from lab.kube import Cluster
 
-LABEL_INSTRUMENT = "halab.instrument"
 CONFIGURATION = "/etc/halab/probe.json"
 SAMPLES_S = 30.0
 """For the first samples of everything; they come at once, or something is wrong."""
@@ -132,7 +130,7 @@ class Instruments:
         lab, engine = self.lab, self.lab.engine
         known = probes.identities(lab.secrets(), lab.distribution())
         content = json.dumps(probes.configuration([row for row in self._rows if not row.pod], known, attached=True)).encode()
-        labels = {LABEL: lab.name, LABEL_INSTRUMENT: self._run, "halab.helper": "1"}
+        labels = {LABEL: lab.name, LABEL_INSTRUMENT: self._run, **LABEL_HELPER}
         command, ip = [target.PROGRAM, CONFIGURATION], probe_target.agent_ip(lab.topology)
         network = network_name(lab.name)
         self._agent = engine.create_agent(self._image(), command, network, ip, labels)

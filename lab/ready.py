@@ -16,7 +16,7 @@ from lab.base.errors import LabError, WaitTimeout
 from lab.base.wait import Observation, tried, until
 from lab.kube import node_ready, reported
 from lab.membership import member, power_on_again, revive
-from lab.node import NodeHandle
+from lab.nodes.handles import handle
 from lab.roles.bmc import command
 from lab.roles.loadbalancer import CA_FILE
 from lab.topology.model import KUBERNETES_PORT, Role
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from lab.base.progress import Reporter
     from lab.distributions import Distribution
-    from lab.engine import Engine
+    from lab.engine.client import Engine
+    from lab.engine.node import NodeHandle
     from lab.kube import Cluster
     from lab.pki import Secrets
     from lab.topology.model import Topology
@@ -65,7 +66,7 @@ class Readiness:
 
     def handle(self, name: str) -> NodeHandle:
         """Give a node of the lab."""
-        return NodeHandle(self.engine, self.topology.name, self.topology.node(name))
+        return handle(self.engine, self.topology.name, self.topology.node(name))
 
     @property
     def site(self) -> addons.Site:

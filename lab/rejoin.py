@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from lab.base.progress import Reporter
     from lab.distributions import Distribution
+    from lab.engine.node import NodeHandle
     from lab.etcd import Member
-    from lab.node import NodeHandle
 
 QUORUM_S = 240
 """Until the other masters' etcd agree: machines just powered on take 5 to 15 s, busy hosts more."""

@@ -14,9 +14,9 @@ from lab.base.wait import Observation, until
 
 if TYPE_CHECKING:
     from lab.base.progress import Reporter
-    from lab.engine import Engine
+    from lab.engine.client import Engine
+    from lab.engine.spec import Observed
     from lab.plan import Plan
-    from lab.spec import Observed
 
 LATE_S, LATE_EVERY_S = 60.0, 0.5
 """The engine goes on making a container whose maker was killed; only then is it listed.

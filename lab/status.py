@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from lab import fencings
 from lab.base.errors import LabError
+from lab.engine.labels import LABEL_RELEASE
 from lab.faults import record
 from lab.kube import node_ready
-from lab.spec import LABEL_RELEASE
 from lab.topology.model import Role
 
 if TYPE_CHECKING:
     from lab.distributions import HealthCheck
+    from lab.engine.spec import Observed
     from lab.fencings import Fencing
     from lab.lab import Lab
-    from lab.spec import Observed
     from lab.topology.model import Node
 
 UNKNOWN = "-"

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lab.base.errors import LabError
-from lab.desired import secrets_volume
-from lab.engine import unpack
+from lab.engine.files import File, unpack
+from lab.engine.labels import LABEL, LABEL_HELPER, secrets_volume
 from lab.pki import Secrets, new_secrets
-from lab.spec import LABEL, File
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lab.engine import Engine
+    from lab.engine.client import Engine
 
 FOLDER = "/secrets"
 
@@ -40,7 +39,7 @@ def ensure(engine: Engine, lab: str, image: str) -> Secrets:
 def _helper(engine: Engine, lab: str, image: str) -> Iterator[str]:
     """Lend a container that is never started: files go into a volume and come out of it through one."""
     host = {"Mounts": [{"Type": "volume", "Source": secrets_volume(lab), "Target": FOLDER}], "NetworkMode": "none"}
-    helper = engine.create_helper(image, ["true"], {LABEL: lab, "halab.helper": "1"}, host)
+    helper = engine.create_helper(image, ["true"], {LABEL: lab, **LABEL_HELPER}, host)
     try:
         yield helper
     finally:

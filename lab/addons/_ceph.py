@@ -20,7 +20,7 @@ from lab.kube import node_ready
 
 if TYPE_CHECKING:
     from lab.addons import Object, Site
-    from lab.node import NodeHandle
+    from lab.engine.node import NodeHandle
 
 API = f"/api/v1/namespaces/{SPACE}"
 CLUSTER_PATH = f"/apis/ceph.rook.io/v1/namespaces/{SPACE}/cephclusters/{SPACE}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from lab.base.errors import InputError
 from lab.base.hashing import digest
-from lab.spec import File, unit_links
+from lab.engine.files import File, unit_links
 
 if TYPE_CHECKING:
     from lab.topology.model import Topology

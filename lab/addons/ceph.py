@@ -18,7 +18,7 @@ from lab.kube import node_ready
 
 if TYPE_CHECKING:
     from lab.addons import Object, Site
-    from lab.node import NodeHandle
+    from lab.engine.node import NodeHandle
 
 ALLOWED = {
     "POOL_APP_NOT_ENABLED": "the manager's own pool is new and has not been told its use yet",

@@ -16,12 +16,12 @@ from lab.addons._prometheus_values import CLUSTER_PORT, IMAGES, NGINX_EXPORTER, 
 from lab.base import paths
 from lab.base.errors import LabError
 from lab.base.wait import Observation
+from lab.engine.files import File
 from lab.kube import node_ready
-from lab.spec import File
 
 if TYPE_CHECKING:
     from lab.addons import Object, Site
-    from lab.node import NodeHandle
+    from lab.engine.node import NodeHandle
 
 MEMORY_MIB = 700
 """Server 250 MiB, six node exporters 90, the rest 150 (measured), and room for two days of data."""

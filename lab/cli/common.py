@@ -9,12 +9,13 @@ import click
 
 from lab.base import paths
 from lab.base.errors import InputError, LabError
+from lab.engine import client
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from lab.base.progress import Reporter
-    from lab.engine import Engine
+    from lab.engine.client import Engine
     from lab.lab import Lab
     from lab.topology.loader import Loaded
     from lab.topology.model import Topology
@@ -78,17 +79,16 @@ def load_scenarios(word: str) -> tuple[Scenario, ...]:
 
 def find_lab(name: str | None, reporter: Reporter | None = None) -> Lab:
     """Give a lab of the engine; without a name the only one."""
-    from lab import engine, lab
+    from lab import lab
 
-    return lab.find(engine.connect(), name or "", reporter)
+    return lab.find(client.connect(), name or "", reporter)
 
 
 def complete_lab(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
     """Complete the names of labs; silent where no engine answers."""
     try:
-        from lab import engine
 
-        return [name for name in engine.connect().labs() if name.startswith(incomplete)]
+        return [name for name in client.connect().labs() if name.startswith(incomplete)]
     except LabError:
         return []
 

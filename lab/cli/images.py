@@ -10,6 +10,7 @@ import click
 
 from lab.base.errors import EngineError, InputError, LabError
 from lab.cli import option_output
+from lab.engine import client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,11 +22,10 @@ DISTRIBUTIONS = click.Choice(["k3s", "upstream"])
 
 
 def _builder(reporter: Reporter | None = None, wished: Wishes = ()) -> Builder:
-    from lab import engine
     from lab.base.progress import Silent
     from lab.images import Builder, sources
 
-    connected = engine.connect()
+    connected = client.connect()
     own = replace(sources(connected), wished=wished)
     return Builder(connected, own, reporter or Silent())
 
@@ -61,16 +61,17 @@ def images_command() -> None:
 def build_command(distribution: str | None, version: str, addons: bool, output: str) -> None:
     """Make what is missing: downloaded where that can be reached, else built from Go modules and Debian's packages."""
     from lab import addons as every
-    from lab import bundles, privilege
+    from lab import bundles
     from lab.choose import choose
     from lab.cli import output as out
+    from lab.engine import fitness
     from lab.images import BESIDE
     from lab.podimages import PodImages
 
     forced, wished = _wish(version, distribution or "")
     with out.Progress("building images") as progress:
         builder = _builder(progress, wished)
-        privilege.require_fit(builder.engine)
+        fitness.require_fit(builder.engine)
         choice = choose(("k3s", "upstream"), builder, forced)
         words = list(builder.versions.addons) if addons else []
         PodImages(builder).make(words)

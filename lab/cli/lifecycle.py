@@ -20,6 +20,7 @@ from lab.cli.common import (
     load_topology,
     topology_path,
 )
+from lab.engine import client
 
 if TYPE_CHECKING:
     from lab.base.progress import Reporter
@@ -51,17 +52,17 @@ def _lab(word: str, overrides: tuple[str, ...], name: str, reporter: Reporter | 
     A lab knows what it was made of, its file may say something else by now. Who wants the file's
     says so by a slash, an ending, --set or --name.
     """
-    from lab import engine, lab
+    from lab import lab
     from lab.base.progress import Silent
 
     if bare(word) and not overrides and not name:
-        connected = engine.connect()
+        connected = client.connect()
         if is_lab(word, connected):
             return lab.find(connected, word, reporter)
     if topology_path(word) is not None:
         topology = load_topology(word, overrides, name)
-        return lab.Lab(engine.connect(), topology, reporter or Silent())
-    connected = engine.connect()
+        return lab.Lab(client.connect(), topology, reporter or Silent())
+    connected = client.connect()
     if word in connected.labs():
         if overrides or name:
             raise InputError("--set and --name go with a topology file, not with a lab that exists", f"`halab start {word}`")
@@ -153,12 +154,11 @@ def status_command(lab: str | None, output: str) -> None:
 @option_output
 def list_command(output: str) -> None:
     """List the labs of this engine."""
-    from lab import engine
     from lab.cli import output as out
-    from lab.spec import LABEL_DISTRIBUTION
+    from lab.engine.labels import LABEL_DISTRIBUTION
 
     rows = []
-    for name, observed in engine.connect().labs().items():
+    for name, observed in client.connect().labs().items():
         nodes = [found for found in observed.containers if "halab.node" in found.labels]
         distribution = next((found.labels[LABEL_DISTRIBUTION] for found in nodes if LABEL_DISTRIBUTION in found.labels), "")
         rows.append({"name": name, "distribution": distribution, "nodes": len(nodes), "running": sum(found.running for found in nodes)})
@@ -192,10 +192,10 @@ def stop_command(lab: str | None, nodes: tuple[str, ...], output: str) -> None:
 @option_output
 def destroy_command(lab: str | None, everything: bool, output: str) -> None:
     """Remove a lab: containers, networks, volumes, kubeconfig. Only what bears the lab's label; half-made labs, too."""
-    from lab import engine, kubeconfig, removal
+    from lab import kubeconfig, removal
     from lab.cli import output as out
 
-    connected = engine.connect()
+    connected = client.connect()
     known = list(connected.labs())
     if not everything and lab is None and len(known) != 1:
         raise InputError("name the lab to destroy, or say --all", f"labs here: {', '.join(known) or 'none'}")

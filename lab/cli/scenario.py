@@ -18,6 +18,7 @@ from lab.cli.common import (
     load_topology,
     topology_path,
 )
+from lab.engine import client
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -90,10 +91,10 @@ def run(lab: str, scenario: str, seed: int | None, repeats: int | None, output: 
 
     Exit code 0 where all expectations are met, 4 where one is not, 5 where it cannot be said.
     """
-    from lab import engine, trials
+    from lab import trials
     from lab.cli import output as out
 
-    held = bare(lab) and is_lab(lab, engine.connect())
+    held = bare(lab) and is_lab(lab, client.connect())
     own = () if held or topology_path(lab) is None else load_scenarios(lab)
     wanted = trials.find(scenario, own)
     done: list[Run] = []
@@ -114,10 +115,9 @@ def run(lab: str, scenario: str, seed: int | None, repeats: int | None, output: 
 
 def _running(word: str, progress: Reporter) -> Lab:
     """Give the lab that a word means, started where it does not run."""
-    from lab import engine
     from lab import lab as labs
 
-    connected = engine.connect()
+    connected = client.connect()
     name = word
     if not is_lab(word, connected) and topology_path(word) is not None:
         topology = load_topology(word)

@@ -9,6 +9,7 @@ import click
 
 from lab.base.errors import LabError
 from lab.cli import option_output
+from lab.engine import client
 from lab.topology.words import DISTRIBUTIONS
 
 if TYPE_CHECKING:
@@ -57,11 +58,11 @@ def versions_command(distribution: str | None, output: str) -> None:
 
 def _place() -> tuple[Sources, Callable[[str], bool]]:
     """Give where images come from and who knows those that are here; an engine is not needed."""
-    from lab import engine, images
+    from lab import images
     from lab.base import paths
 
     try:
-        connected = engine.connect()
+        connected = client.connect()
         found = connected.images()
     except LabError as error:
         click.echo(f"no engine answers, so no images are seen: {error.message}", err=True)

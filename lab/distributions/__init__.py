@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lab.base.wait import Observation
-    from lab.node import NodeHandle
+    from lab.engine.files import File
+    from lab.engine.node import NodeHandle
     from lab.pki import Pair, Secrets
-    from lab.spec import File
     from lab.topology.model import Node, Topology
 
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from lab import etcd, k3s_config
 from lab.base.wait import Observation
 from lab.distributions import Client, HealthCheck
+from lab.engine.files import File, unit_links
 from lab.nodefiles import resolv_conf
 from lab.pki import ADMIN_GROUP, Pair, issue
-from lab.spec import File, unit_links
 from lab.topology.model import KUBERNETES_PORT, Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lab.node import NodeHandle
+    from lab.engine.node import NodeHandle
     from lab.pki import Secrets
     from lab.topology.model import Node, Topology
 

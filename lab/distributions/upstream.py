@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 from lab import kubeunits
 from lab.base.wait import Observation
 from lab.distributions import HEALTH_USER, Client, HealthCheck
+from lab.engine.files import File, unit_links
 from lab.kubeunits import ETCD, K8S
 from lab.nodefiles import PAUSE_IMAGE, resolv_conf
 from lab.pki import Pair, issue
-from lab.spec import File, unit_links
 from lab.topology.model import KUBERNETES_PORT, Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lab.node import NodeHandle
+    from lab.engine.node import NodeHandle
     from lab.pki import Secrets
     from lab.topology.model import Node, Topology
 

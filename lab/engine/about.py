@@ -11,8 +11,8 @@ from typing import Any
 import docker.errors
 from docker.context import ContextAPI
 
+from lab.engine.errors import engine_errors
 from lab.engine.privileges import SOCKET
-from lab.engine.told import told
 
 
 def address() -> str:
@@ -38,7 +38,7 @@ class AboutCalls:
 
     def info(self) -> dict[str, Any]:
         """Give the engine's own description (`docker info`)."""
-        with told("asking the engine about itself"):
+        with engine_errors("asking the engine about itself"):
             return {**self._api.info(), "ApiVersion": self._api.api_version}
 
     @cached_property

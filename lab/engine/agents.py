@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from docker.types import EndpointConfig
 
+from lab.engine.errors import engine_errors
 from lab.engine.stream import frames, hang_up
-from lab.engine.told import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ class AgentCalls:
         """Make an agent's container on a network, not started; gives its id. SIGTERM ends it, and so does the end of its standard input."""
         host = self._api.create_host_config(**UNTRUSTED, network_mode=network)
         endpoint = self._api.create_networking_config({network: EndpointConfig(self._api.api_version, ipv4_address=ip)})
-        with told(f"making an agent's container of {image}"):
+        with engine_errors(f"making an agent's container of {image}"):
             # `stdin_open` means StdinOnce, too: when the one who is attached goes away, even by a kill, the agent's input ends.
             made = self._api.create_container(
                 image, entrypoint=list(command), command=[], labels=labels, host_config=host, networking_config=endpoint,
@@ -45,7 +45,7 @@ class AgentCalls:
 
     def converse(self, container: str) -> Conversation:
         """Attach to an agent, before it is started, so that not a line is missed."""
-        with told(f"attaching to {container}"):
+        with engine_errors(f"attaching to {container}"):
             sock = self._api.attach_socket(container, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
         return Conversation(sock)
 

@@ -10,7 +10,7 @@ import docker
 import docker.errors
 
 from lab.base.errors import EngineError
-from lab.engine.told import told
+from lab.engine.errors import engine_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ class ImageCalls:
 
     def images(self, repository: str = "halab/*") -> dict[str, dict[str, Any]]:
         """Give the images of a repository pattern, tag → the engine's description."""
-        with told("listing images"):
+        with engine_errors("listing images"):
             found = self._api.images(filters={"reference": repository})
         return {tag: item for item in found for tag in (item.get("RepoTags") or [])}
 
@@ -43,7 +43,7 @@ class ImageCalls:
 
     def build(self, context: str, tag: str, arguments: dict[str, str], labels: dict[str, str]) -> Iterator[str]:
         """Build an image and yield the build's lines. Raises EngineError with the engine's message where a step fails."""
-        with told(f"building {tag}"):
+        with engine_errors(f"building {tag}"):
             # Host network: package sources are then reached as the host reaches them, proxies and resolvers included.
             stream = self._api.build(path=context, tag=tag, buildargs=arguments, labels=labels, rm=True, network_mode="host", decode=True)
             for event in stream:
@@ -54,12 +54,12 @@ class ImageCalls:
     def import_rootfs(self, tar: str, tag: str) -> None:
         """Make an image of a tar with a root file system."""
         repository, version = tag.rsplit(":", 1)
-        with told(f"importing {tag}"):
+        with engine_errors(f"importing {tag}"):
             self._api.import_image_from_file(tar, repository=repository, tag=version)
 
     def labels(self, tag: str) -> dict[str, str]:
         """Give an image's labels. Raises EngineError where it is not here."""
-        with told(f"inspecting {tag}"):
+        with engine_errors(f"inspecting {tag}"):
             # Docker 29 leaves out what an image has none of (changes of API 1.52).
             config = self._api.inspect_image(tag).get("Config") or {}
             return dict(config.get("Labels") or {})
@@ -67,7 +67,7 @@ class ImageCalls:
     def pull(self, reference: str, tag: str) -> None:
         """Fetch an image, `name@digest` or `name:version`, and give it our tag."""
         name, version = reference.split("@") if "@" in reference else reference.rsplit(":", 1)
-        with told(f"fetching {reference}"):
+        with engine_errors(f"fetching {reference}"):
             self._client.images.pull(name, tag=version)
             self._api.tag(reference, *tag.rsplit(":", 1))
 
@@ -82,7 +82,7 @@ class ImageCalls:
         asked: dict[str, Any] = {"names": list(tags)}
         if self.api >= PLATFORM_API:
             asked["platform"] = json.dumps({"os": "linux", "architecture": arch})
-        with told("saving images"):
+        with engine_errors("saving images"):
             # The library saves one image only.
             url = self._api._url("/images/get")  # noqa: SLF001
             response = self._api._get(url, params=asked, stream=True)  # noqa: SLF001
@@ -91,7 +91,7 @@ class ImageCalls:
 
     def load(self, data: Any) -> Iterator[str]:  # noqa: ANN401 (anything that requests can send: a file or an iterator)
         """Load what `save` wrote; yields the names."""
-        with told("loading images"):
+        with engine_errors("loading images"):
             for event in self._api.load_image(data):
                 if "error" in event:
                     raise EngineError(f"loading images: {event['error']}")
@@ -99,5 +99,5 @@ class ImageCalls:
 
     def remove_image(self, tag: str) -> None:
         """Remove an image's tag, and its layers where nothing else needs them."""
-        with told(f"removing image {tag}"), contextlib.suppress(docker.errors.ImageNotFound):
+        with engine_errors(f"removing image {tag}"), contextlib.suppress(docker.errors.ImageNotFound):
             self._api.remove_image(tag)

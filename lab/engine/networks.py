@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from docker.types import IPAMConfig, IPAMPool
 
 from lab.base.errors import SubnetTaken
+from lab.engine.errors import engine_errors
 from lab.engine.place import placed
-from lab.engine.told import told
 
 if TYPE_CHECKING:
-    from lab.spec import ContainerSpec, NetworkSpec
+    from lab.engine.spec import ContainerSpec, NetworkSpec
 
 
 class NetworkCalls:
@@ -25,7 +25,7 @@ class NetworkCalls:
         pool = IPAMPool(subnet=spec.subnet, gateway=spec.gateway or None, aux_addresses=kept or None)
         what = f"making network {spec.name} ({spec.subnet})"
         # "Pool overlaps with other one on this address space", "networks have overlapping IPv4"
-        with told(what, "see `halab doctor` for subnets in use", {"overlap": SubnetTaken}):
+        with engine_errors(what, "see `halab doctor` for subnets in use", {"overlap": SubnetTaken}):
             self._api.create_network(
                 spec.name, driver="bridge", ipam=IPAMConfig(pool_configs=[pool]), internal=spec.internal,
                 labels={**spec.labels, **labels}, check_duplicate=True,
@@ -39,7 +39,7 @@ class NetworkCalls:
         network that was removed and made anew (`docker network prune` takes a stopped lab's) is
         another one to the engine, which then refuses to start the container.
         """
-        with told(f"connecting {spec.name} to its networks"):
+        with engine_errors(f"connecting {spec.name} to its networks"):
             settings = self._api.inspect_container(spec.name)["NetworkSettings"]
             there = {name: row["NetworkID"] for name, row in settings["Networks"].items()}
             for network, ip in {spec.network: spec.ip, **spec.more}.items():

@@ -6,7 +6,7 @@ from typing import Any
 
 from docker.utils import version_gte
 
-from lab.spec import mac_of
+from lab.engine.spec import mac_of
 
 KEEPS = "1.44"
 """The first API that takes a wish for a MAC address on a network (Docker 25)."""

@@ -9,7 +9,7 @@ from typing import Any
 import docker.errors
 
 from lab.base.errors import PortTaken
-from lab.engine.told import told
+from lab.engine.errors import engine_errors
 
 FREEZE_AGAIN_S = 0.1
 
@@ -32,22 +32,22 @@ class PowerCalls:
         """
         # The engine starts no frozen one ("cannot start a paused container").
         self.unpause(container)
-        with told(f"starting {container}", kinds=PORT_TAKEN):
+        with engine_errors(f"starting {container}", kinds=PORT_TAKEN):
             self._api.start(container)
 
     def stop(self, container: str, timeout_s: int) -> None:
         """Shut down; after `timeout_s` seconds the power is cut."""
-        with told(f"stopping {container}"):
+        with engine_errors(f"stopping {container}"):
             self._api.stop(container, timeout=timeout_s)
 
     def kill(self, container: str) -> None:
         """Cut the power."""
-        with told(f"killing {container}"):
+        with engine_errors(f"killing {container}"):
             self._api.kill(container)
 
     def pause(self, container: str) -> None:
         """Freeze all its processes. Raises EngineError where it does not run."""
-        with told(f"pausing {container}"):
+        with engine_errors(f"pausing {container}"):
             for last in (False, False, True):
                 try:
                     self._api.pause(container)
@@ -61,10 +61,10 @@ class PowerCalls:
 
     def limit(self, container: str, **limits: int) -> None:
         """Set limits of its cgroup, by the API's names (cpu_period, cpu_quota)."""
-        with told(f"setting limits of {container}"):
+        with engine_errors(f"setting limits of {container}"):
             self._api.update_container(container, **limits)
 
     def unpause(self, container: str) -> None:
         """Wake a paused container; others stay as they are."""
-        with told(f"waking {container}"), contextlib.suppress(docker.errors.APIError):
+        with engine_errors(f"waking {container}"), contextlib.suppress(docker.errors.APIError):
             self._api.unpause(container)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lab.engine import Engine
-    from lab.node import NodeHandle
+    from lab.engine.client import Engine
+    from lab.engine.node import NodeHandle
     from lab.topology.model import Topology
 
 Options = dict[str, str]

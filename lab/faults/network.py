@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from ipaddress import ip_interface
 from typing import TYPE_CHECKING
 
+from lab.engine.spec import mac_of
 from lab.faults import wire
 from lab.faults.qdisc import DEVICE
 from lab.faults.rules import Rules, fire, table
 from lab.faults.wire import Drop
-from lab.spec import mac_of
 
 if TYPE_CHECKING:
+    from lab.engine.node import NodeHandle
     from lab.faults import Hit, Options, Site
-    from lab.node import NodeHandle
 
 PORTS = {"corosync": ("udp", (5405,)), "etcd": ("tcp", (2379, 2380)), "api": ("tcp", (6443,))}
 """Corosync's knet; etcd's clients and peers; the API. Both ends of a connection are meant: who asked is not known."""

@@ -8,15 +8,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from lab.base.errors import EngineError
-from lab.engine import unpack
+from lab.engine.files import File, unpack
 from lab.faults import Hit
-from lab.spec import File
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lab.engine import Engine
-    from lab.node import NodeHandle
+    from lab.engine.client import Engine
+    from lab.engine.node import NodeHandle
 
 FOLDER = "/var/lib/halab/faults"
 

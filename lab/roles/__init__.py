@@ -7,12 +7,12 @@ import pkgutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, cast
 
-from lab.spec import CPU_SHARES
+from lab.engine.spec import CPU_SHARES
 
 if TYPE_CHECKING:
     from lab.distributions import Distribution
+    from lab.engine.files import File
     from lab.pki import Secrets
-    from lab.spec import File
     from lab.topology.model import Node, Role, Topology
 
 

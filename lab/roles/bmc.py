@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab.node import container_name
+from lab.engine.files import File
+from lab.engine.labels import container_name
 from lab.pacemaker import IPMI_USER, ipmi_password
 from lab.roles import Traits
-from lab.spec import File
 
 if TYPE_CHECKING:
     from lab.distributions import Distribution

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from lab import nginx
 from lab.distributions import HEALTH_USER
+from lab.engine.files import File, unit_links
 from lab.roles import Traits
-from lab.spec import File, unit_links
 from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lab import pacemaker
+from lab.engine.files import unit_links
 from lab.roles import Traits
-from lab.spec import unit_links
 
 if TYPE_CHECKING:
     from lab.distributions import Distribution
+    from lab.engine.files import File
     from lab.pki import Secrets
-    from lab.spec import File
     from lab.topology.model import Node, Topology
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lab.engine.spec import CPU_SHARES
 from lab.roles import Traits
-from lab.spec import CPU_SHARES
 
 if TYPE_CHECKING:
     from lab.distributions import Distribution
+    from lab.engine.files import File
     from lab.pki import Secrets
-    from lab.spec import File
     from lab.topology.model import Node, Topology
 
 

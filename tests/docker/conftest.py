@@ -11,16 +11,16 @@ import pytest
 import the_double
 from machines import LABEL, Machine
 
-from lab import engine
 from lab.base.errors import LabError
+from lab.engine.client import connect
+from lab.engine.fitness import privileged
 from lab.images import sources, tags
-from lab.privilege import privileged
 from lab.topology import loader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lab.engine import Engine
+    from lab.engine.client import Engine
     from lab.topology.model import Topology
 
 SUBNET = "172.30.250"
@@ -46,7 +46,7 @@ class Ground:
 @pytest.fixture(scope="session")
 def ground() -> Iterator[Ground]:
     try:
-        connected = engine.connect()
+        connected = connect()
     except LabError as error:
         pytest.skip(f"no container engine: {error.message}")
     known = tags(sources(connected))

@@ -11,13 +11,14 @@ os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")  # its reaper is a
 from testcontainers.core.container import DockerContainer
 
 from lab import engine
-from lab.engine import COMMON, pack
+from lab.engine.files import pack
+from lab.engine.privileges import COMMON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lab.engine import Engine
-    from lab.spec import File
+    from lab.engine.client import Engine
+    from lab.engine.files import File
 
 LABEL = {"halab.test": "docker"}
 BOOT_S = 90

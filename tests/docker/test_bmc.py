@@ -11,11 +11,11 @@ import pytest
 from machines import LABEL
 from testcontainers.core.container import DockerContainer
 
+from lab.engine.labels import LABEL as LABEL_LAB
+from lab.engine.labels import LABEL_NODE
 from lab.pacemaker import ipmi_password
 from lab.pki import new_secrets
 from lab.roles.bmc import ROLE, command
-from lab.spec import LABEL as LABEL_LAB
-from lab.spec import LABEL_NODE
 from lab.topology.model import Role
 
 if TYPE_CHECKING:

@@ -12,10 +12,9 @@ import pytest
 from lab import desired, distributions, journals, milestones, nginx, nodefiles, pacemaker, roles, versions
 from lab.base import paths
 from lab.distributions import HealthCheck
-from lab.engine import COMMON, SOCKET_INSIDE
-from lab.engine.privileges import PRIVILEGED
+from lab.engine.files import File, unit_links
+from lab.engine.privileges import COMMON, PRIVILEGED, SOCKET_INSIDE
 from lab.pki import issue, new_secrets
-from lab.spec import File, unit_links
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import k3s_source
 import pytest
 from the_double import CONFIG
 
-from lab.spec import File
+from lab.engine.files import File
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import pytest
 from the_double import ARCHIVE, CONFIG
 
 from lab import k3s_config
-from lab.spec import File
+from lab.engine.files import File
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.base.errors import EngineError
-from lab.engine import running
+from lab.engine import commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ def test_a_command_that_is_frozen_with_its_container_is_given_up(
 ) -> None:
     container = machine("loadbalancer").get_wrapped_container()
     name = str(container.name)
-    monkeypatch.setattr(running, "SLACK_S", 1.0)
+    monkeypatch.setattr(commands, "SLACK_S", 1.0)
     errors: list[BaseException] = []
 
     def ask() -> None:

@@ -14,7 +14,7 @@ from lab import desired, distributions, host, networks, plan
 from lab.apply import Applier
 from lab.base.errors import PortTaken, SubnetTaken
 from lab.base.progress import Silent
-from lab.spec import ContainerSpec, NetworkSpec
+from lab.engine.spec import ContainerSpec, NetworkSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

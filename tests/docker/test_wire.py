@@ -9,7 +9,7 @@ import pytest
 
 from lab import faults
 from lab.faults import Hit, Site, wire
-from lab.node import NodeHandle
+from lab.nodes.handles import handle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ class Trio:
         self.machines, handles = {}, {}
         for node in nodes:
             made = machine("node", network=ground.network, ip=str(node.ip), name=node.name)
-            handles[node.name] = NodeHandle(ground.engine, LAB, node)
+            handles[node.name] = handle(ground.engine, LAB, node)
             made.get_wrapped_container().rename(handles[node.name].container)
             self.machines[node.name] = made
         own = handles.pop("m")

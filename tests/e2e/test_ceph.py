@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 from labs import TOPOLOGIES, docker
 
-from lab import engine, lab
+from lab import lab
 from lab.addons import _osd_disk as disk
 from lab.addons.ceph import ALLOWED
+from lab.engine import client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +43,7 @@ def own(halab: Cli, distribution: Distribution) -> Iterator[str]:
 
 
 def found() -> lab.Lab:
-    return lab.find(engine.connect(), NAME)
+    return lab.find(client.connect(), NAME)
 
 
 def attached(number: int) -> bool:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import engine, nginx, report
+from lab import nginx, report
+from lab.engine import client
+from lab.engine.labels import LABEL_INSTRUMENT
 from lab.history import Event
 from lab.lab import find
 from lab.probes import SPACE
-from lab.probing import LABEL_INSTRUMENT, Instruments
+from lab.probing import Instruments
 from lab.trials import pace_of
 
 if TYPE_CHECKING:
@@ -25,14 +27,14 @@ JUDGED_S = 5
 
 
 def left(inside: Inside) -> str:
-    lab = engine.connect()
+    lab = client.connect()
     containers = [name for name in lab.labelled(LABEL_INSTRUMENT)[0] if lab.owner(name) == inside.lab]
     return "".join(containers) + inside.kubectl("get", "namespaces", "-o", "name", "--field-selector", f"metadata.name={SPACE}")
 
 
 @pytest.mark.distribution
 def test_the_instrument_sees_a_crash_of_the_vip_holder(inside: Inside, tmp_path: Path) -> None:
-    lab = find(engine.connect(), inside.lab)
+    lab = find(client.connect(), inside.lab)
     instruments = Instruments(lab, tmp_path, pace=pace_of(lab))
     instruments.start()
     try:
@@ -74,7 +76,7 @@ def test_the_instrument_sees_a_crash_of_the_vip_holder(inside: Inside, tmp_path:
 
 
 def test_a_start_that_cannot_be_leaves_nothing_and_what_a_kill_left_is_removed(inside: Inside, tmp_path: Path) -> None:
-    lab = find(engine.connect(), inside.lab)
+    lab = find(client.connect(), inside.lab)
     killed = Instruments(lab, tmp_path)
     killed.start(["api.lb", "write.lb"])
     killed._listener._conversation.close()  # as the end of a killed process does
@@ -88,7 +90,7 @@ def test_a_start_that_cannot_be_leaves_nothing_and_what_a_kill_left_is_removed(i
 def test_an_agent_that_was_killed_makes_everything_unknown(
     inside: Inside, tmp_path: Path
 ) -> None:
-    lab = find(engine.connect(), inside.lab)
+    lab = find(client.connect(), inside.lab)
     wanted = ["vip_unique", "outage(api.vip) <= 5m", "one_leader", "linearizable"]
     for killed in (False, True):
         folder = tmp_path / str(killed)

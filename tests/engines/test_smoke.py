@@ -10,8 +10,8 @@ import pytest
 import registry
 from labs import Cli, Inside, command, docker
 
-from lab import engine
 from lab import lab as labs_of_engine
+from lab.engine import client
 from lab.podimages import PodImages
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def test_an_add_on_brings_its_images_to_nodes(lab: Inside) -> None:
 def test_an_image_of_many_platforms_reaches_a_node(lab: Inside) -> None:
     """Where containerd keeps the images, an image that was pulled is an index, and but one of its platforms is here."""
     word, tag = "metrics-server", "halab/pod-e2e-platforms:1"  # any word: the test gives it another image
-    connected = engine.connect()
+    connected = client.connect()
     found = labs_of_engine.find(connected, lab.lab)
     builder = found.builder()
     with registry.served() as address:

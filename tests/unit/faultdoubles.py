@@ -8,9 +8,9 @@ from typing import Any
 
 from lab import faults
 from lab.base.errors import EngineError
-from lab.engine import Result
+from lab.engine.commands import Result
 from lab.faults import Hit, Site
-from lab.node import NodeHandle
+from lab.nodes.handles import handle
 from lab.topology import loader
 
 TOPOLOGY = loader.load(Path(__file__).parents[2] / "topologies" / "3m3w.yaml").topology
@@ -50,7 +50,7 @@ class EngineDouble:
 
 
 def site(name: str = "m", engine: EngineDouble | None = None, topology: Any = TOPOLOGY, group: tuple[str, ...] = ()) -> Site:
-    nodes = {node.name: NodeHandle(engine or EngineDouble(), "x", node) for node in topology.machines}
+    nodes = {node.name: handle(engine or EngineDouble(), "x", node) for node in topology.machines}
     return Site(nodes[name].engine, topology, "upstream", nodes.pop(name), nodes, group)
 
 

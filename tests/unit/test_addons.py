@@ -19,7 +19,7 @@ from lab.base import paths
 from lab.base.errors import InputError
 from lab.base.progress import Silent
 from lab.enable import Enabler, known
-from lab.engine import Result
+from lab.engine.commands import Result
 from lab.kube import ApiError, path
 from lab.podimages import full_name
 from lab.topology import loader

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from lab import available, components, engine, images, versions
+from lab import available, components, images, versions
 from lab.available import Offer, Shelf
 from lab.base import paths
 from lab.base.errors import EngineError
 from lab.cli import cli
+from lab.engine import client
 from lab.images import Sources
 from lab.topology import releases
 
@@ -159,7 +160,7 @@ def test_the_command_needs_no_engine(world: World, monkeypatch: pytest.MonkeyPat
     def nobody() -> None:
         raise EngineError("no Docker engine answers")
 
-    monkeypatch.setattr(engine, "connect", nobody)
+    monkeypatch.setattr(client, "connect", nobody)
     monkeypatch.setattr(images, "architecture", lambda: "amd64")
     world.texts = TEXTS
     result = CliRunner().invoke(cli, ["versions"])

@@ -17,15 +17,17 @@ from lab.base.progress import Silent
 from lab.base.wait import Observation
 from lab.boot import Boot
 from lab.distributions.k3s import NODE_FILE
-from lab.engine import Result
+from lab.engine.commands import Result
+from lab.engine.labels import LABEL_NODE
+from lab.engine.spec import Observed, ObservedContainer
 from lab.pki import new_secrets
 from lab.plan import Action, Plan, Step
-from lab.spec import LABEL_NODE, Observed, ObservedContainer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lab.spec import ContainerSpec, Desired, File
+    from lab.engine.files import File
+    from lab.engine.spec import ContainerSpec, Desired
     from lab.topology.model import Topology
 
 TAGS = {name: f"halab/{name}:1" for name in ("upstream", "k3s", "loadbalancer", "bmc")}

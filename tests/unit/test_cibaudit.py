@@ -10,7 +10,7 @@ import pytest
 
 from lab import distributions, pacemaker
 from lab.cibaudit import Audit
-from lab.engine import Result
+from lab.engine.commands import Result
 from lab.topology import loader
 
 TOPOLOGY = loader.load(Path(__file__).parents[2] / "topologies" / "3m3w.yaml").topology

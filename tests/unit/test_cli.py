@@ -13,10 +13,10 @@ import docker
 import pytest
 from click.testing import CliRunner
 
-from lab import engine
 from lab.base.errors import EngineError, ImageError, LabError
 from lab.base.progress import Silent
 from lab.cli import images
+from lab.engine import client
 from lab.images import Builder, Sources
 
 TOPOLOGIES = Path(__file__).parents[2] / "topologies"
@@ -54,7 +54,7 @@ def test_a_refused_user_is_told_how_to_be_allowed(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(docker, "from_env", refuse)
     with pytest.raises(EngineError, match="permission denied") as caught:
-        engine.connect()
+        client.connect()
     assert "usermod -aG docker" in caught.value.hint
 
 

@@ -12,23 +12,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from lab import (
-    components,
-    doctor,
-    doctor_fix,
-    doctor_host,
-    doctor_wire,
-    engine,
-    host,
-    images,
-    kernel,
-    privilege,
-)
+from lab import components, doctor, doctor_fix, doctor_host, doctor_wire, host, images
+from lab.base import kernel
 from lab.base.errors import ApplyError, EngineError, InputError, LabError
+from lab.base.kernel import FEATURES
 from lab.doctor import GIB
+from lab.engine import about, client, fitness
+from lab.engine.spec import Observed, ObservedContainer
 from lab.finding import Finding
-from lab.kernel import FEATURES
-from lab.spec import Observed, ObservedContainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,11 +81,11 @@ class Machine:
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     """A healthy Linux machine without any network but the engine's."""
     made = Machine()
-    monkeypatch.setattr(engine, "connect", lambda: made)
+    monkeypatch.setattr(client, "connect", lambda: made)
     monkeypatch.setattr(host, "routes", dict)
     monkeypatch.setattr(host, "free_port", lambda wanted: wanted)
     monkeypatch.setattr(components, "reachable", lambda _: True)
-    monkeypatch.setattr(engine, "startable", lambda: True)
+    monkeypatch.setattr(about, "startable", lambda: True)
     monkeypatch.setattr(doctor, "_available", lambda: 12 * GIB)
     return made
 
@@ -263,7 +254,7 @@ def test_a_healthy_machine_is_examined(machine: Machine) -> None:
 
 
 def test_a_machine_without_an_engine_is_a_finding(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "connect", refuse(NOT_THERE))
+    monkeypatch.setattr(client, "connect", refuse(NOT_THERE))
     monkeypatch.setattr(host, "free_port", refuse(InputError("no free port on 127.0.0.1", "set another")))
     found = by_name(doctor.examine())
     assert found["engine"].state == "failed"
@@ -323,7 +314,7 @@ def test_a_lab_does_not_collide_with_itself(machine: Machine, monkeypatch: pytes
 def test_the_privilege_is_asked_with_an_image_of_ours(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(machine, "images", lambda: {"halab/node:1": {}, "halab/base:1": {}}, raising=False)
-    monkeypatch.setattr(privilege, "privileged", lambda _, image: asked.append(image) or True)
+    monkeypatch.setattr(fitness, "privileged", lambda _, image: asked.append(image) or True)
     assert by_name(doctor.examine())["privilege"].seen == "--privileged starts"
     assert asked == ["halab/base:1"]
 
@@ -445,7 +436,7 @@ def test_no_build_tool_is_wanted_where_nothing_is_to_be_built(
     known = images.tags(images.sources(machine))  # type: ignore[arg-type]
     here = {known[word]: {} for word in ("loadbalancer", "bmc", "upstream")} if images_here else {}
     monkeypatch.setattr(machine, "images", lambda: here)
-    monkeypatch.setattr(privilege, "privileged", lambda *_: True)
+    monkeypatch.setattr(fitness, "privileged", lambda *_: True)
     monkeypatch.setattr(components, "reachable", lambda _: reached)
     monkeypatch.setattr(doctor, "there", lambda program, _="": program == "apt-get")
     found = by_name(doctor.examine(topology))["build tools"]

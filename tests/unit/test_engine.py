@@ -20,10 +20,11 @@ import requests
 from docker.types import EndpointConfig
 
 from lab.base.errors import EngineError
-from lab.engine import Engine, running
+from lab.engine import commands
+from lab.engine.client import Engine
 from lab.engine.place import placed
+from lab.engine.spec import ContainerSpec, mac_of
 from lab.engine.stream import hang_up
-from lab.spec import ContainerSpec, mac_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,7 +118,7 @@ def test_nor_does_one_that_ended_early_keep_us_where_the_engine_takes_no_more(en
 def test_a_command_in_a_container_that_was_paused_meanwhile_is_given_up(
     engine: Engine, stdin: bytes | list[bytes] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "SLACK_S", 0.2)
+    monkeypatch.setattr(commands, "SLACK_S", 0.2)
     with pytest.raises(EngineError, match="`true` in frozen: no answer"):
         engine.run("frozen", ["true"], stdin=stdin, timeout_s=0.1)
 

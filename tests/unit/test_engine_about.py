@@ -13,13 +13,13 @@ from urllib.parse import parse_qs, urlsplit
 import docker
 import pytest
 
-from lab import kernel, privilege
-from lab.base import paths
+from lab.base import kernel, paths
 from lab.base.errors import EngineError, ImageError
-from lab.engine import Engine, about
+from lab.engine import about, fitness
+from lab.engine.client import Engine
 from lab.engine.privileges import MODULES, SOCKET, SOCKET_INSIDE
+from lab.engine.spec import ContainerSpec
 from lab.images import architecture, sources
-from lab.spec import ContainerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -278,37 +278,37 @@ def test_who_has_no_socket_keeps_its_label(server: ServerDouble) -> None:
 def test_an_engine_that_can_run_no_lab_is_refused(
     server: ServerDouble, info: dict[str, Any], words: str
 ) -> None:
-    why, remedy = privilege.unfit(info)
+    why, remedy = fitness.unfit(info)
     assert (words in why, bool(why), bool(remedy)) == (True, bool(words), bool(words))
     server.info |= info
     if words:
         with pytest.raises(EngineError, match=f"{words}.*nothing was changed"):
-            privilege.require_fit(connected(server))
+            fitness.require_fit(connected(server))
     else:
-        privilege.require_fit(connected(server))
+        fitness.require_fit(connected(server))
 
 
 def test_the_answers_of_two_engines_are_remembered(server: ServerDouble) -> None:
     for engine in ("x", "y", "x", "y"):
         server.info["ID"] = engine
-        assert privilege.privileged(connected(server), "halab/base:1")
+        assert fitness.privileged(connected(server), "halab/base:1")
     assert len(server.made) == 2
 
 
 def test_a_file_that_another_halab_left_half_written_is_as_none(server: ServerDouble) -> None:
-    (paths.cache() / privilege.CACHE).write_text('{"x')
-    assert privilege.privileged(connected(server), "halab/base:1")
-    assert len(json.loads((paths.cache() / privilege.CACHE).read_text())) == 1
+    (paths.cache() / fitness.CACHE).write_text('{"x')
+    assert fitness.privileged(connected(server), "halab/base:1")
+    assert len(json.loads((paths.cache() / fitness.CACHE).read_text())) == 1
 
 
 def test_a_kernel_that_has_it_is_not_asked_by_a_container(
     server: ServerDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kernel, "bridged", lambda: True)
-    privilege.require_bridge(connected(server), "halab/base:1", privileged=True)
+    fitness.require_bridge(connected(server), "halab/base:1", privileged=True)
     monkeypatch.setattr(kernel, "bridged", lambda: False)
     server.info["BridgeNfIptables"] = True
-    privilege.require_bridge(connected(server), "halab/base:1", privileged=True)
+    fitness.require_bridge(connected(server), "halab/base:1", privileged=True)
     assert server.made == []
 
 
@@ -321,7 +321,7 @@ def test_a_kernel_without_it_is_made_to_load_it_by_a_privileged_helper(
     )  # what a Mac's own files say is no matter
     monkeypatch.setattr(platform, "system", lambda: there)
     engine = connected(server)
-    privilege.require_bridge(engine, "halab/base:1", privileged=True)
+    fitness.require_bridge(engine, "halab/base:1", privileged=True)
     [helper] = server.made
     assert helper["HostConfig"]["Mounts"][0]["Source"] == MODULES
     assert "modprobe -q br_netfilter" in helper["Entrypoint"][-1]
@@ -330,7 +330,7 @@ def test_a_kernel_without_it_is_made_to_load_it_by_a_privileged_helper(
         EngineError,
         match=r"(?s)br_netfilter is not loaded.*nothing was started.*sudo modprobe br_netfilter",
     ):
-        privilege.require_bridge(engine, "halab/base:1", privileged=True)
+        fitness.require_bridge(engine, "halab/base:1", privileged=True)
     assert [line for line in server.asked if line.startswith("DELETE")] == [
         "DELETE containers/c1",
         "DELETE containers/c2",
@@ -339,8 +339,8 @@ def test_a_kernel_without_it_is_made_to_load_it_by_a_privileged_helper(
 
 def test_the_answer_about_privileges_is_remembered(server: ServerDouble) -> None:
     engine = connected(server)
-    assert privilege.privileged(engine, "halab/base:1")
+    assert fitness.privileged(engine, "halab/base:1")
     server.exit_code = 1
-    assert privilege.privileged(engine, "halab/base:1")
+    assert fitness.privileged(engine, "halab/base:1")
     assert len(server.made) == 1
     assert (paths.cache() / "privilege.json").exists()

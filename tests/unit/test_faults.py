@@ -12,9 +12,9 @@ from faultdoubles import TOPOLOGY, EngineDouble, hit, site
 from lab import chaos, faults, targets
 from lab.base.errors import HealFailed, InputError
 from lab.chaos import Chaos
-from lab.engine import Result, pack
+from lab.engine.commands import Result
+from lab.engine.files import File, pack
 from lab.faults import Hit, clock, delay, disk, machine, network, record, resources, wire
-from lab.spec import File
 from lab.topology import loader
 
 FIVE = loader.load(Path(__file__).parents[2] / "topologies" / "5m2w.yaml").topology

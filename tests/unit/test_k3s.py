@@ -13,14 +13,14 @@ import pytest
 from lab import helm, k3s_config, k3s_keys, k3s_release, kubeunits, nodefiles
 from lab.distributions import find
 from lab.distributions.k3s import NODE_FILE
-from lab.engine import Result
+from lab.engine.commands import Result
 from lab.pki import new_secrets
 from lab.topology import loader
 
 if TYPE_CHECKING:
     from lab.addons import Site
-    from lab.node import NodeHandle
-    from lab.spec import File
+    from lab.engine.files import File
+    from lab.engine.node import NodeHandle
 
 K3S = find("k3s")
 TOPOLOGY = loader.load(Path(__file__).parents[2] / "topologies" / "3m3w.yaml").topology

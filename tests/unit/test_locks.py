@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from lab import engine, kubeconfig, removal
+from lab import kubeconfig, removal
 from lab.base import locks, paths
 from lab.base.errors import InputError, LabError
 from lab.base.locks import Lock, exclusive
 from lab.base.progress import Silent
 from lab.cli import lifecycle
-from lab.spec import Observed
+from lab.engine import client
+from lab.engine.spec import Observed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,7 +170,7 @@ def test_a_name_that_is_none_makes_and_removes_nothing(
 
 def test_destroy_all_leaves_what_bears_no_labs_name(monkeypatch: pytest.MonkeyPatch) -> None:
     double = EngineDouble("../../x", "good")
-    monkeypatch.setattr(engine, "connect", lambda: double)
+    monkeypatch.setattr(client, "connect", lambda: double)
     done = CliRunner().invoke(lifecycle.destroy_command, ["--all", "-o", "json"])
     assert isinstance(done.exception, LabError)
     assert "'../../x'" in str(done.exception)

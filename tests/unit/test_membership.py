@@ -8,7 +8,7 @@ import pytest
 
 from lab import membership, pacemaker
 from lab.base.errors import EngineError
-from lab.engine import Result
+from lab.engine.commands import Result
 from lab.membership import Settling, quiet_s
 from lab.pacemaker import View
 

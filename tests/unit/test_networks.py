@@ -15,13 +15,13 @@ from lab import desired, distributions, host, networks, plan
 from lab.apply import Applier
 from lab.base.errors import InputError, SubnetTaken, TopologyError
 from lab.base.progress import Silent
+from lab.engine.spec import Observed, ObservedContainer
 from lab.plan import Action
-from lab.spec import Observed, ObservedContainer
 from lab.topology.loader import load
 from lab.topology.model import Topology, from_json, management_of, to_json
 
 if TYPE_CHECKING:
-    from lab.spec import NetworkSpec
+    from lab.engine.spec import NetworkSpec
 
 SHIPPED = Path(__file__).parents[2] / "topologies"
 TAGS = {

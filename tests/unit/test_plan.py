@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from lab import desired, distributions, plan
+from lab.engine.labels import LABEL_NODE
+from lab.engine.spec import Desired, Observed, ObservedContainer
 from lab.plan import Action
-from lab.spec import LABEL_NODE, Desired, Observed, ObservedContainer
 from lab.topology.model import HighAvailability, LoadBalancer, Topology
 
 TAGS = {"upstream": "halab/upstream:1", "loadbalancer": "halab/loadbalancer:1", "bmc": "halab/bmc:1"}

@@ -12,8 +12,10 @@ from lab import desired, distributions, host, plan
 from lab.apply import PORT_TRIES, Applier
 from lab.base.errors import EngineError, PortTaken
 from lab.base.progress import Silent
+from lab.engine.files import File
+from lab.engine.labels import LABEL_RUN
 from lab.engine.power import PowerCalls
-from lab.spec import LABEL_RUN, ContainerSpec, File, Observed
+from lab.engine.spec import ContainerSpec, Observed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,7 +7,8 @@ import pytest
 from lab import removal
 from lab.base.errors import EngineError, InUse, WaitTimeout
 from lab.base.progress import Silent
-from lab.spec import LABEL_NODE, Observed, ObservedContainer
+from lab.engine.labels import LABEL_NODE
+from lab.engine.spec import Observed, ObservedContainer
 
 CONTAINER = "halab-x-m"
 NETWORK = "halab-x"

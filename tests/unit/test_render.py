@@ -18,9 +18,8 @@ from lab.addons import find as find_addon
 from lab.base import paths
 from lab.desired import desired
 from lab.distributions import upstream
-from lab.engine import pack, unpack
+from lab.engine.files import File, pack, unpack
 from lab.kube import node_ready, path
-from lab.spec import File
 from lab.status import etcd_part, holds_vip
 from lab.topology.words import ADDONS, DISTRIBUTIONS
 

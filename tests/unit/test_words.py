@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import engine, lab
+from lab import lab
 from lab.base.errors import InputError
 from lab.cli import common, lifecycle
-from lab.spec import Observed
+from lab.engine import client
+from lab.engine.spec import Observed
 from lab.topology.loader import load
 from lab.topology.model import to_json
 
@@ -37,7 +38,7 @@ class EngineDouble:
 def changed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Topology:
     """A lab that bears a shipped topology's name, but was made with another value."""
     made = load(SHIPPED / "3m3w.yaml", ("ha.token=400ms",)).topology
-    monkeypatch.setattr(engine, "connect", lambda: EngineDouble(made))
+    monkeypatch.setattr(client, "connect", lambda: EngineDouble(made))
     monkeypatch.chdir(tmp_path)
     return made
 
@@ -81,7 +82,7 @@ def test_a_lab_that_is_half_there_is_completed_from_its_file(
 ) -> None:
     double = EngineDouble(topology)
     double.held["3m3w"] = Observed(lab="3m3w", volumes=("halab-3m3w-secrets",))
-    monkeypatch.setattr(engine, "connect", lambda: double)
+    monkeypatch.setattr(client, "connect", lambda: double)
     assert meant("3m3w") == topology
     assert not common.is_lab("3m3w", double)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="only half there"):

@@ -6,18 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.base.errors import CommandFailed, EngineError
+from lab.engine.labels import container_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lab.engine import Engine, Result
-    from lab.spec import File
-    from lab.topology.model import Node
-
-
-def container_name(lab: str, node: str) -> str:
-    """Give the container's name: Docker wants two characters or more, the seed's first node has one."""
-    return f"halab-{lab}-{node}"
+    from lab.engine.client import Engine
+    from lab.engine.commands import Result
+    from lab.engine.files import File
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,27 +22,15 @@ class NodeHandle:
 
     engine: Engine
     lab: str
-    node: Node
-
-    @property
-    def name(self) -> str:
-        """The node's name."""
-        return self.node.name
-
-    @property
-    def role(self) -> str:
-        """The node's role."""
-        return self.node.role.value
-
-    @property
-    def ip(self) -> str:
-        """The node's own address."""
-        return str(self.node.ip)
+    name: str
+    role: str
+    ip: str
+    """The node's own address; empty where it has none on the lab's network."""
 
     @property
     def container(self) -> str:
         """The name of its container."""
-        return container_name(self.lab, self.node.name)
+        return container_name(self.lab, self.name)
 
     @property
     def running(self) -> bool:

@@ -6,35 +6,10 @@ import json
 from dataclasses import asdict, dataclass, field
 
 from lab.base.hashing import digest
+from lab.engine.labels import LABEL_NODE
 
-LABEL = "halab.lab"
-"""On everything of a lab: the lab's name. Whatever bears it, `destroy` removes; whatever does not, nothing touches."""
-LABEL_NODE = "halab.node"
-LABEL_ROLE = "halab.role"
-LABEL_DISTRIBUTION = "halab.distribution"
-LABEL_RELEASE = "halab.release"
-"""On the image of K3s, and so on its nodes: the first line of `k3s --version`."""
-LABEL_SPEC = "halab.spec"
-LABEL_RUN = "halab.run"
-"""The run that made it: ^C removes what this run made and nothing else."""
-LABEL_TOPOLOGY = "halab.topology"
-"""On the network: the whole topology as JSON, so that no state file is needed."""
 CPU_SHARES = 1024
 """The engine's default."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class File:
-    """A file laid down in a node before it boots. With `link` it is a symbolic link to that path instead.
-
-    `owner` is a numeric uid and gid in the node. Secret content has mode 0o600: give it explicitly.
-    """
-
-    path: str
-    content: bytes = b""
-    mode: int = 0o644
-    owner: int = 0
-    link: str = ""
 
 
 def mac_of(ip: str) -> str:
@@ -43,16 +18,6 @@ def mac_of(ip: str) -> str:
     Docker 28 and later draw a new one at each start where none is asked for.
     """
     return "02:42:" + ":".join(f"{int(part):02x}" for part in ip.split("."))
-
-
-def unit_links(*units: str) -> tuple[File, ...]:
-    """Enable systemd units: what `systemctl enable` does, done before there is a systemd to ask.
-
-    A name without a slash is a unit of ours in /etc/systemd/system; a path is a packaged unit.
-    """
-    wants = "/etc/systemd/system/multi-user.target.wants"
-    full = [unit if "/" in unit else f"/etc/systemd/system/{unit}" for unit in units]
-    return tuple(File(path=f"{wants}/{target.rsplit('/', 1)[1]}", link=target) for target in full)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,14 +10,14 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from lab import kernel
-from lab.base import paths
+from lab.base import kernel, paths
 from lab.base.errors import EngineError
+from lab.engine.labels import LABEL_HELPER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lab.engine import Engine
+    from lab.engine.client import Engine
 
 PROBE_TIMEOUT_S = 30
 CACHE = "privilege.json"
@@ -111,7 +111,7 @@ def _remember(known: dict[str, bool]) -> None:
 def _ends_well(engine: Engine, image: str, command: Sequence[str], *, privileged: bool) -> bool:
     """Run a command in a machine of its own. False where it fails or cannot be started."""
     machine = engine.machine(privileged=privileged)
-    helper = engine.create_helper(image, command, {"halab.helper": "1"}, machine)
+    helper = engine.create_helper(image, command, LABEL_HELPER, machine)
     try:
         engine.start(helper)
         return engine.wait(helper, PROBE_TIMEOUT_S) == 0

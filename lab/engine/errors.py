@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def told(
+def engine_errors(
     what: str, hint: str = "", kinds: Mapping[str, type[EngineError]] = MappingProxyType({})
 ) -> Iterator[None]:
     """Turn the docker library's errors into ours; the engine's own words stay in the message.

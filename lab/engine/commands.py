@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab.base.errors import EngineError
+from lab.engine.errors import engine_errors
 from lab.engine.stream import frames, hang_up, plain
-from lab.engine.told import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,7 +41,7 @@ class RunCalls:
         timeout(1) stands still, too.
         """
         bounded = ["timeout", "-k", "2", str(timeout_s), *argv]
-        with told(f"running `{' '.join(argv)}` in {container}"):
+        with engine_errors(f"running `{' '.join(argv)}` in {container}"):
             made = self._api.exec_create(container, bounded, stdin=stdin is not None)
             chunks = [stdin] if isinstance(stdin, bytes) else stdin
             try:
@@ -79,7 +79,7 @@ class RunCalls:
 
     def logs(self, container: str) -> str:
         """Give what PID 1 printed."""
-        with told(f"reading the log of {container}"):
+        with engine_errors(f"reading the log of {container}"):
             return str(self._api.logs(container, tail=200).decode(errors="replace"))
 
 
