@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lab.base.errors import InputError
-from lab.kube import node_ready
+from lab.kube.objects import node_ready
 
 if TYPE_CHECKING:
     from lab.addons import Addon, Site

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lab.topology.model import known
 
 if TYPE_CHECKING:
-    from lab.kube import Cluster
+    from lab.kube.api import Cluster
 
 SPACE = "kube-system"
 NAME = "halab-addons"

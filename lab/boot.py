@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lab.engine.files import File
     from lab.engine.node import NodeHandle
     from lab.engine.spec import Desired
-    from lab.pki import Secrets
+    from lab.kube.pki import Secrets
     from lab.topology.model import Topology
 
 

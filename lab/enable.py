@@ -16,7 +16,7 @@ from lab.base.errors import InputError, LabError, WaitTimeout
 from lab.base.hashing import digest
 from lab.base.locks import exclusive
 from lab.base.wait import Observation, tried, until
-from lab.kube import node_ready, path
+from lab.kube.objects import node_ready, path
 from lab.podimages import PodImages
 
 if TYPE_CHECKING:

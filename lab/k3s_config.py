@@ -10,7 +10,7 @@ from lab.nodefiles import LOG_LIMIT, NO_LEADER, OPEN_FILES, PAUSE_IMAGE
 from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:
-    from lab.pki import Secrets
+    from lab.kube.pki import Secrets
     from lab.topology.model import Node, Topology
 
 Config = dict[str, Any]

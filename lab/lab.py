@@ -20,7 +20,7 @@ from lab.enable import Enabler
 from lab.engine import fitness
 from lab.engine.labels import LABEL_DISTRIBUTION, LABEL_NODE
 from lab.images import Builder, sources, tags
-from lab.kube import Cluster
+from lab.kube.api import Cluster
 from lab.nodes.handles import handle
 from lab.plan import Action, Plan
 from lab.ready import Readiness
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from lab.engine.client import Engine
     from lab.engine.node import NodeHandle
     from lab.engine.spec import Desired, Observed
-    from lab.pki import Secrets
+    from lab.kube.pki import Secrets
 
 START_TIMEOUT_S = 300
 """A 3m3w lab is ready in some 25 s on two cores; ten times that is a machine in trouble, and CI must not hang on it."""

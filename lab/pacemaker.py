@@ -17,7 +17,7 @@ from lab.engine.files import File
 
 if TYPE_CHECKING:
     from lab.distributions import HealthCheck
-    from lab.pki import Secrets
+    from lab.kube.pki import Secrets
     from lab.topology.model import Topology
 
 VIP_RESOURCE = "FAILOVER-ADDR"

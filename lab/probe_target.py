@@ -11,7 +11,7 @@ from lab.probes import SPACE, Ground, target
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lab.kube import Cluster
+    from lab.kube.api import Cluster
     from lab.topology.model import Topology
 
 READY_S = 90.0

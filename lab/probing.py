@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from lab.base.progress import Reporter
-    from lab.kube import Cluster
+    from lab.kube.api import Cluster
 
 CONFIGURATION = "/etc/halab/probe.json"
 SAMPLES_S = 30.0

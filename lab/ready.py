@@ -14,7 +14,7 @@ from lab import addons
 from lab.addonrecord import stamped
 from lab.base.errors import LabError, WaitTimeout
 from lab.base.wait import Observation, tried, until
-from lab.kube import node_ready, reported
+from lab.kube.objects import node_ready, reported
 from lab.membership import member, power_on_again, revive
 from lab.nodes.handles import handle
 from lab.roles.bmc import command
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from lab.distributions import Distribution
     from lab.engine.client import Engine
     from lab.engine.node import NodeHandle
-    from lab.kube import Cluster
-    from lab.pki import Secrets
+    from lab.kube.api import Cluster
+    from lab.kube.pki import Secrets
     from lab.topology.model import Topology
 
 ADMIT_TIMEOUT_S = 240

@@ -10,7 +10,7 @@ from lab import fencings
 from lab.base.errors import LabError
 from lab.engine.labels import LABEL_RELEASE
 from lab.faults import record
-from lab.kube import node_ready
+from lab.kube.objects import node_ready
 from lab.topology.model import Role
 
 if TYPE_CHECKING:

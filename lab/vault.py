@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lab.base.errors import LabError
 from lab.engine.files import File, unpack
 from lab.engine.labels import LABEL, LABEL_HELPER, secrets_volume
-from lab.pki import Secrets, new_secrets
+from lab.kube.pki import Secrets, new_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

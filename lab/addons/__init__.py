@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from lab.base.wait import Observation
     from lab.distributions import Distribution
     from lab.engine.node import NodeHandle
-    from lab.kube import Cluster
-    from lab.pki import Secrets
+    from lab.kube.api import Cluster
+    from lab.kube.pki import Secrets
     from lab.topology.model import Topology
 
 Object = dict[str, Any]

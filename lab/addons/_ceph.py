@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lab import helm
 from lab.addons._rook import POOL, SPACE, TOOLS
 from lab.base.errors import CommandFailed, LabError
-from lab.kube import node_ready
+from lab.kube.objects import node_ready
 
 if TYPE_CHECKING:
     from lab.addons import Object, Site

@@ -14,7 +14,7 @@ from lab.addons import _osd_disk as disk
 from lab.addons._ceph import API, CLUSTER_PATH, Ceph
 from lab.base.errors import LabError
 from lab.base.wait import Observation, until
-from lab.kube import node_ready
+from lab.kube.objects import node_ready
 
 if TYPE_CHECKING:
     from lab.addons import Object, Site

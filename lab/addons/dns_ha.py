@@ -20,7 +20,7 @@ from lab.addons import Addon
 from lab.addons._objects import workload
 from lab.base.errors import LabError
 from lab.base.wait import Observation
-from lab.kube import node_ready
+from lab.kube.objects import node_ready
 
 if TYPE_CHECKING:
     from lab.addons import Site

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lab.addons import Addon, PodImage
 from lab.addons._objects import account, bind, meta, role, workload
 from lab.base.wait import Observation
-from lab.kube import node_ready
+from lab.kube.objects import node_ready
 
 if TYPE_CHECKING:
     from lab.addons import Object, Site

@@ -17,7 +17,7 @@ from lab.base import paths
 from lab.base.errors import LabError
 from lab.base.wait import Observation
 from lab.engine.files import File
-from lab.kube import node_ready
+from lab.kube.objects import node_ready
 
 if TYPE_CHECKING:
     from lab.addons import Object, Site

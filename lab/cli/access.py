@@ -90,7 +90,7 @@ def kubectl_command(lab: str, arguments: tuple[str, ...]) -> None:
     found = find_lab(lab)
     tool = shutil.which("kubectl")
     if tool:
-        from lab import kubeconfig
+        from lab.kube import kubeconfig
 
         _write_own(found)
         environment = {**os.environ, "KUBECONFIG": str(kubeconfig.own_path(found.name))}
@@ -106,7 +106,7 @@ def kubectl_command(lab: str, arguments: tuple[str, ...]) -> None:
 
 
 def _write_own(found: object) -> dict[str, object]:
-    from lab import kubeconfig
+    from lab.kube import kubeconfig
     from lab.lab import Lab
 
     assert isinstance(found, Lab)  # noqa: S101 (for the type checker: `Lab` is imported late)
@@ -123,9 +123,9 @@ def _write_own(found: object) -> dict[str, object]:
 @option_output
 def kubeconfig_command(lab: str | None, merge: bool, unmerge: bool, output: str) -> None:
     """Print a lab's kubeconfig: valid through the load balancer's port on 127.0.0.1."""
-    from lab import kubeconfig
     from lab.base import yaml_files
     from lab.cli import output as out
+    from lab.kube import kubeconfig
 
     if merge and unmerge:
         raise InputError("--merge and --unmerge exclude each other")

@@ -84,8 +84,8 @@ def start_command(
     file: str, node: str, name: str, overrides: tuple[str, ...], distribution: str, timeout: float, dry_run: bool, output: str
 ) -> None:
     """Bring a lab up and wait until it works. A second start changes nothing."""
-    from lab import kubeconfig
     from lab.cli import output as out
+    from lab.kube import kubeconfig
     from lab.status import look
 
     if dry_run:
@@ -192,8 +192,9 @@ def stop_command(lab: str | None, nodes: tuple[str, ...], output: str) -> None:
 @option_output
 def destroy_command(lab: str | None, everything: bool, output: str) -> None:
     """Remove a lab: containers, networks, volumes, kubeconfig. Only what bears the lab's label; half-made labs, too."""
-    from lab import kubeconfig, removal
+    from lab import removal
     from lab.cli import output as out
+    from lab.kube import kubeconfig
 
     connected = client.connect()
     known = list(connected.labs())

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lab.base.wait import Observation
     from lab.engine.files import File
     from lab.engine.node import NodeHandle
-    from lab.pki import Pair, Secrets
+    from lab.kube.pki import Pair, Secrets
     from lab.topology.model import Node, Topology
 
 

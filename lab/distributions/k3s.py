@@ -13,15 +13,15 @@ from lab import etcd, k3s_config
 from lab.base.wait import Observation
 from lab.distributions import Client, HealthCheck
 from lab.engine.files import File, unit_links
+from lab.kube.pki import ADMIN_GROUP, Pair, issue
 from lab.nodefiles import resolv_conf
-from lab.pki import ADMIN_GROUP, Pair, issue
 from lab.topology.model import KUBERNETES_PORT, Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lab.engine.node import NodeHandle
-    from lab.pki import Secrets
+    from lab.kube.pki import Secrets
     from lab.topology.model import Node, Topology
 
 DATA = "/var/lib/rancher/k3s"

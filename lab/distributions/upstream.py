@@ -11,16 +11,16 @@ from lab import kubeunits
 from lab.base.wait import Observation
 from lab.distributions import HEALTH_USER, Client, HealthCheck
 from lab.engine.files import File, unit_links
+from lab.kube.pki import Pair, issue
 from lab.kubeunits import ETCD, K8S
 from lab.nodefiles import PAUSE_IMAGE, resolv_conf
-from lab.pki import Pair, issue
 from lab.topology.model import KUBERNETES_PORT, Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lab.engine.node import NodeHandle
-    from lab.pki import Secrets
+    from lab.kube.pki import Secrets
     from lab.topology.model import Node, Topology
 
 NODE_UNITS = ("containerd", "kubelet", "kube-proxy", "flannel")

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from lab.base.errors import InputError
-from lab.pki import issue
+from lab.kube.pki import issue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lab.distributions import Distribution
-    from lab.pki import Secrets
+    from lab.kube.pki import Secrets
     from lab.topology.model import Node, Topology
 
 INTERVAL_S = 0.02

@@ -12,7 +12,7 @@ from lab.engine.spec import CPU_SHARES
 if TYPE_CHECKING:
     from lab.distributions import Distribution
     from lab.engine.files import File
-    from lab.pki import Secrets
+    from lab.kube.pki import Secrets
     from lab.topology.model import Node, Role, Topology
 
 

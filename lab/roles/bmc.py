@@ -13,7 +13,7 @@ from lab.roles import Traits
 
 if TYPE_CHECKING:
     from lab.distributions import Distribution
-    from lab.pki import Secrets
+    from lab.kube.pki import Secrets
     from lab.topology.model import Node, Topology
 
 PASSWORD_FILE = "/etc/halab/bmc.password"  # noqa: S105 (a place)

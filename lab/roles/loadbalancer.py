@@ -13,7 +13,7 @@ from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:
     from lab.distributions import Distribution
-    from lab.pki import Secrets
+    from lab.kube.pki import Secrets
     from lab.topology.model import Node, Topology
 
 CA_FILE = "/etc/halab/ca.crt"

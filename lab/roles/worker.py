@@ -11,7 +11,7 @@ from lab.roles import Traits
 if TYPE_CHECKING:
     from lab.distributions import Distribution
     from lab.engine.files import File
-    from lab.pki import Secrets
+    from lab.kube.pki import Secrets
     from lab.topology.model import Node, Topology
 
 

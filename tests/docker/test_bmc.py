@@ -13,8 +13,8 @@ from testcontainers.core.container import DockerContainer
 
 from lab.engine.labels import LABEL as LABEL_LAB
 from lab.engine.labels import LABEL_NODE
+from lab.kube.pki import new_secrets
 from lab.pacemaker import ipmi_password
-from lab.pki import new_secrets
 from lab.roles.bmc import ROLE, command
 from lab.topology.model import Role
 

@@ -14,7 +14,7 @@ from lab.base import paths
 from lab.distributions import HealthCheck
 from lab.engine.files import File, unit_links
 from lab.engine.privileges import COMMON, PRIVILEGED, SOCKET_INSIDE
-from lab.pki import issue, new_secrets
+from lab.kube.pki import issue, new_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from conftest import Ground
     from machines import Machine
 
-    from lab.pki import Secrets
+    from lab.kube.pki import Secrets
     from lab.topology.model import Node
 
     Make = Callable[..., Machine]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import pytest
 
-from lab import addonneeds, addonrecord, addons, distributions, helm, pki, versions
+from lab import addonneeds, addonrecord, addons, distributions, helm, versions
 from lab.addonrecord import Row
 from lab.addons import Chart, Needs, Site, _prometheus_rules, _prometheus_values, loadbalancer, local_storage, metrics_server
 from lab.base import paths
@@ -20,7 +20,9 @@ from lab.base.errors import InputError
 from lab.base.progress import Silent
 from lab.enable import Enabler, known
 from lab.engine.commands import Result
-from lab.kube import ApiError, path
+from lab.kube import pki
+from lab.kube.api import ApiError
+from lab.kube.objects import path
 from lab.podimages import full_name
 from lab.topology import loader
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lab.images import Builder
-    from lab.kube import Cluster
+    from lab.kube.api import Cluster
     from lab.topology.model import Topology
 
 SECRETS = pki.new_secrets("test")

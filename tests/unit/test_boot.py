@@ -20,7 +20,7 @@ from lab.distributions.k3s import NODE_FILE
 from lab.engine.commands import Result
 from lab.engine.labels import LABEL_NODE
 from lab.engine.spec import Observed, ObservedContainer
-from lab.pki import new_secrets
+from lab.kube.pki import new_secrets
 from lab.plan import Action, Plan, Step
 
 if TYPE_CHECKING:

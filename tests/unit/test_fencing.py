@@ -14,7 +14,7 @@ from lab import pacemaker
 from lab.base import paths
 from lab.base.errors import TopologyError
 from lab.distributions import upstream
-from lab.pki import new_secrets
+from lab.kube.pki import new_secrets
 from lab.topology.loader import parse
 from lab.topology.model import from_json, to_json
 from lab.topology.schema import schema

@@ -14,7 +14,7 @@ from lab import helm, k3s_config, k3s_keys, k3s_release, kubeunits, nodefiles
 from lab.distributions import find
 from lab.distributions.k3s import NODE_FILE
 from lab.engine.commands import Result
-from lab.pki import new_secrets
+from lab.kube.pki import new_secrets
 from lab.topology import loader
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 import urllib3.exceptions
 
 from lab.base.errors import LabError
-from lab.kube import Cluster
+from lab.kube.api import Cluster
 
 
 def cluster(failures: int) -> tuple[Cluster, list[str]]:

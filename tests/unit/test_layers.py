@@ -24,10 +24,10 @@ FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.spl
 DOORS = {
     "docker": {"engine"},
     "yaml": {"base/yaml_files.py"},
-    "kubernetes": {"kube.py"},
+    "kubernetes": {"kube/api.py"},
     "click": {"cli"},
     "rich": {"cli"},
-    "cryptography": {"pki.py"},
+    "cryptography": {"kube/pki.py"},
     "matplotlib": {"report/picture.py"},
 }
 MODULES = sorted(ROOT.rglob("*.py"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from lab import kubeconfig, removal
+from lab import removal
 from lab.base import locks, paths
 from lab.base.errors import InputError, LabError
 from lab.base.locks import Lock, exclusive
@@ -20,6 +20,7 @@ from lab.base.progress import Silent
 from lab.cli import lifecycle
 from lab.engine import client
 from lab.engine.spec import Observed
+from lab.kube import kubeconfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

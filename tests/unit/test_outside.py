@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 import yaml
 
-from lab import doctor, doctor_fix, doctor_host, host, images, kubeconfig
+from lab import doctor, doctor_fix, doctor_host, host, images
 from lab.base import locks, paths
 from lab.base.errors import ImageError, InputError, LabError, WaitTimeout
 from lab.base.wait import Observation, until
 from lab.doctor import GIB
 from lab.fetch import fetch
 from lab.finding import Finding
-from lab.pki import Pair
+from lab.kube import kubeconfig
+from lab.kube.pki import Pair
 from lab.versions import Component
 
 if TYPE_CHECKING:

@@ -14,16 +14,16 @@ from lab import distributions, history, probes, probing, versions
 from lab.base.errors import EngineError, InputError, LabError, WaitTimeout
 from lab.history import Event
 from lab.journals import lost, suppressed
+from lab.kube.pki import new_secrets
 from lab.listening import Listener, offset, shifted
 from lab.milestones import Entry, entries, events, milestone, timeline
-from lab.pki import new_secrets
 from lab.probe_target import agent_ip, remove
 from lab.probes import SPACE, Ground, target, vip
 from lab.probing import Instruments
 from lab.topology import loader
 
 if TYPE_CHECKING:
-    from lab.kube import Cluster
+    from lab.kube.api import Cluster
 
 ROOT = Path(__file__).parents[2]
 TOPOLOGY = loader.load(ROOT / "topologies" / "3m3w.yaml").topology

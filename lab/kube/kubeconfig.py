@@ -17,7 +17,7 @@ from lab.base.errors import InputError, LabError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lab.pki import Pair
+    from lab.kube.pki import Pair
 
 LOCK_WAIT_S = 10
 """kubectl holds the lock for milliseconds; ten seconds mean that its owner died."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,21 +15,18 @@ from kubernetes.client.exceptions import ApiException
 
 from lab.base.errors import LabError
 from lab.base.wait import Observation, until
+from lab.kube.objects import path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lab.pki import Pair
+    from lab.kube.pki import Pair
 
 FIELD_MANAGER = "halab"
 WRITE_TIMEOUT_S = 15.0
 """For one change: etcd must have written it, on disks that all nodes share."""
 TIMEOUT_S = 5.0
 """For one answer: the API answers in milliseconds or is in trouble."""
-CLUSTER_WIDE = {
-    "Namespace", "Node", "ClusterRole", "ClusterRoleBinding", "StorageClass", "PriorityClass", "APIService", "PersistentVolume",
-    "CustomResourceDefinition", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "CSIDriver", "IngressClass",
-}  # fmt: skip
 CRD_TIMEOUT_S = 30
 """Until the API serves a kind that a definition just brought, or its webhook answers: 1 to 10 s."""
 NOT_FOUND = 404
@@ -159,40 +155,3 @@ class Cluster:
     def label_node(self, name: str, labels: dict[str, str]) -> None:
         """Set labels on a node."""
         self.request("PATCH", f"/api/v1/nodes/{name}", {"metadata": {"labels": labels}}, kind="application/merge-patch+json")
-
-
-def _plural(kind: str) -> str:
-    """The API's rule: English, and all small letters (StorageClass, NetworkPolicy; Endpoints is one already)."""
-    word = kind.lower()
-    if word == "endpoints":
-        return word
-    if word.endswith(("s", "x", "ch", "sh")):
-        return f"{word}es"
-    return f"{word[:-1]}ies" if word.endswith("y") and word[-2] not in "aeiou" else f"{word}s"
-
-
-def path(item: dict[str, Any]) -> str:
-    """Give the API path of an object."""
-    version, kind, metadata = item["apiVersion"], item["kind"], item["metadata"]
-    root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
-    plural = _plural(kind)
-    space = "" if kind in CLUSTER_WIDE else f"/namespaces/{metadata.get('namespace', 'default')}"
-    return f"{root}{space}/{plural}/{metadata['name']}"
-
-
-def reported(item: dict[str, Any]) -> float:
-    """Give when a node's kubelet last reported its conditions, in whole seconds since 1970; 0 for never.
-
-    Not its lease: a kubelet renews that before its first look at the machine, while the conditions are still those of an earlier life.
-    """
-    times = [row.get("lastHeartbeatTime") for row in item.get("status", {}).get("conditions", []) if row["type"] == "Ready"]
-    return max((datetime.fromisoformat(time).timestamp() for time in times if time), default=0.0)
-
-
-def node_ready(item: dict[str, Any]) -> tuple[bool, str]:
-    """Tell whether a node is Ready, and what it says where it is not."""
-    conditions = {row["type"]: row for row in item.get("status", {}).get("conditions", [])}
-    ready = conditions.get("Ready")
-    if ready is None:
-        return False, "registered, has not reported yet"
-    return ready["status"] == "True", "Ready" if ready["status"] == "True" else str(ready.get("message", "NotReady"))[:120]
