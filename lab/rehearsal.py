@@ -10,7 +10,7 @@ from lab.chaos import find, options_of
 
 if TYPE_CHECKING:
     from lab.lab import Lab
-    from lab.topology.scenarios import Scenario, Step
+    from lab.topology.scenario_file import Scenario, Step
 
 
 def check(scenario: Scenario, lab: Lab) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lab.history import History
     from lab.lab import Lab
     from lab.probing import Instruments
-    from lab.topology.scenarios import Scenario, Step
+    from lab.topology.scenario_file import Scenario, Step
 
 STEADY_S = 180.0
 """For a lab to be whole again after the last fault: a master that was shot boots in some 15 s, a node is called Ready at once."""

@@ -15,7 +15,7 @@ from lab.base.errors import HealFailed, InputError, LabError
 from lab.history import Event
 from lab.probing import Instruments
 from lab.scenario import Trial
-from lab.topology import scenarios
+from lab.topology import scenario_file
 
 if TYPE_CHECKING:
     import threading
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lab.history import History
     from lab.lab import Lab
     from lab.report import Report
-    from lab.topology.scenarios import Scenario
+    from lab.topology.scenario_file import Scenario
 
 SEEDS = 2**31
 ENOUGH_CORES = 4
@@ -62,10 +62,10 @@ def find(word: str, own: Iterable[Scenario] = ()) -> Scenario:
     if word in named:
         return named[word]
     if Path(word).suffix in {".yaml", ".yml"} or "/" in word:
-        return scenarios.load(Path(word))
+        return scenario_file.load(Path(word))
     known = shipped()
     if word in known:
-        return scenarios.load(known[word])
+        return scenario_file.load(known[word])
     close = difflib.get_close_matches(word, [*named, *known], n=1)
     raise InputError(f"no scenario `{word}`", f"did you mean `{close[0]}`?" if close else "`halab scenario list` shows what there is")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lab.lab import Lab
     from lab.topology.loader import Loaded
     from lab.topology.model import Topology
-    from lab.topology.scenarios import Scenario
+    from lab.topology.scenario_file import Scenario
 
 
 def shipped_topologies() -> list[str]:

@@ -10,7 +10,7 @@ import click
 from lab.base.errors import LabError
 from lab.cli import option_output
 from lab.engine import client
-from lab.topology.words import DISTRIBUTIONS
+from lab.topology.known_names import DISTRIBUTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from lab import checkers, phases
 from lab.checkers import outage, worst
-from lab.expectations import ExpectationError, parse
 from lab.report.judge import shown
 from lab.report.lanes import lanes
 from lab.report.model import OutageRow, PhaseRow, Report, Row
+from lab.topology.expectation import ExpectationError, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

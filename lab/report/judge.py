@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from lab import checkers
 from lab.checkers import Figure, Outcome, Verdict, failover, outage
-from lab.expectations import Expectation, parse
 from lab.samples import cut, under
+from lab.topology.expectation import Expectation, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -14,8 +14,8 @@ from lab.base import errors, names
 from lab.base.errors import InputError, Problem, TopologyError
 from lab.base.messages import shown
 from lab.base.yaml_files import MAX_BYTES, Problems, Value, compose, override, plain
-from lab.topology import checks, fields, moving, releases
-from lab.topology.checks import Draft, DraftNode
+from lab.topology import moving, releases, rules, values
+from lab.topology.known_names import ADDONS, DISTRIBUTIONS, FENCING, NO_FENCING, REBOOT
 from lab.topology.model import (
     KUBERNETES_PORT,
     HighAvailability,
@@ -27,12 +27,12 @@ from lab.topology.model import (
     Topology,
     management_of,
 )
-from lab.topology.scenarios import Scenario
-from lab.topology.scenarios import read as read_scenario
-from lab.topology.words import ADDONS, DISTRIBUTIONS, FENCING, NO_FENCING, REBOOT
+from lab.topology.rules import Draft, DraftNode
+from lab.topology.scenario_file import Scenario
+from lab.topology.scenario_file import read as read_scenario
 
 if TYPE_CHECKING:
-    from lab.topology.fields import Found, Section
+    from lab.topology.values import Found, Section
 
 __all__ = ["KEYS", "Loaded", "load", "parse", "plain"]
 
@@ -134,7 +134,7 @@ def parse(text: str, path: str, overrides: tuple[str, ...] = (), name: str = "",
         root.data["name"] = Value(name, 0, "--name", quoted=True)
     draft = _draft(root, base or Path(path).parent, problems)
     own = _scenarios(root.data.get("scenarios"), path, problems)
-    checks.check(draft, problems, warnings)
+    rules.check(draft, problems, warnings)
     problems.raise_any(path)
     return Loaded(_topology(draft), tuple(sorted(warnings.found)), own)
 
@@ -155,25 +155,25 @@ def _scenarios(value: Value | None, path: str, problems: Problems) -> tuple[Scen
 
 
 def _draft(root: Value, base: Path, problems: Problems) -> Draft:
-    top = fields.open_section(root, "", KEYS[""], root, problems)
+    top = values.open_section(root, "", KEYS[""], root, problems)
     sections = ("network", "kubernetes", "ha", "loadbalancer", "images")
     network, kubernetes, ha, balancer, images = (_section(top, key) for key in sections)
-    top.find("version", fields.integer(1, 1))
-    subnet = network.find("subnet", fields.network(*SUBNET_PREFIX))
-    pods = kubernetes.find("pod_cidr", fields.network(*POD_PREFIX), IPv4Network("10.42.0.0/16"))
+    top.find("version", values.integer(1, 1))
+    subnet = network.find("subnet", values.network(*SUBNET_PREFIX))
+    pods = kubernetes.find("pod_cidr", values.network(*POD_PREFIX), IPv4Network("10.42.0.0/16"))
     services = kubernetes.find(
-        "service_cidr", fields.network(*SERVICE_PREFIX), IPv4Network("10.43.0.0/16")
+        "service_cidr", values.network(*SERVICE_PREFIX), IPv4Network("10.43.0.0/16")
     )
     others = [found.value for found in (pods, services) if found]
     return Draft(
-        name=top.find("name", fields.label),
+        name=top.find("name", values.label),
         subnet=subnet,
-        vip=network.find("vip", fields.address),
-        gateway=network.find("gateway", fields.address, subnet.value[1] if subnet else None),
-        pool=network.find("pool", fields.network(*POOL_PREFIX), None),
+        vip=network.find("vip", values.address),
+        gateway=network.find("gateway", values.address, subnet.value[1] if subnet else None),
+        pool=network.find("pool", values.network(*POOL_PREFIX), None),
         management=network.find(
             "management",
-            fields.network(*MANAGEMENT_PREFIX),
+            values.network(*MANAGEMENT_PREFIX),
             _management(subnet.value, others) if subnet else None,
         ),
         distributions=_distributions(kubernetes),
@@ -181,19 +181,19 @@ def _draft(root: Value, base: Path, problems: Problems) -> Draft:
         k3s=kubernetes.find("k3s", releases.release("k3s"), ""),
         pods=pods,
         services=services,
-        dns=kubernetes.find("cluster_dns", fields.address, IPv4Address("10.43.0.99")),
-        forward=kubernetes.find_all("dns_forward", fields.address, ()),
-        grace=kubernetes.find("node_monitor_grace", fields.duration(*GRACE_MS, "kubelets report every 10s"), 20_000),
+        dns=kubernetes.find("cluster_dns", values.address, IPv4Address("10.43.0.99")),
+        forward=kubernetes.find_all("dns_forward", values.address, ()),
+        grace=kubernetes.find("node_monitor_grace", values.duration(*GRACE_MS, "kubelets report every 10s"), 20_000),
         nodes_at=top.items.get("nodes", root),
         nodes=_nodes(top),
-        token=ha.find("token", fields.duration(*TOKEN_MS, "corosync does not start below 400ms"), 1000),
-        fencing=ha.find("fencing", fields.fencing, FENCING[0]),
-        balancer_name=balancer.find("name", fields.node_name, "lb"),
-        balancer_ip=balancer.find("ip", fields.address),
-        host_port=balancer.find("host_port", fields.integer(*PORTS, also=(0,)), KUBERNETES_PORT),
-        addons=top.find_all("addons", fields.word_of(ADDONS), ("dns-ha",)),
-        k3s_binary=images.find("k3s_binary", fields.file(base), ""),
-        k3s_images=images.find("k3s_images", fields.file(base), ""),
+        token=ha.find("token", values.duration(*TOKEN_MS, "corosync does not start below 400ms"), 1000),
+        fencing=ha.find("fencing", values.fencing, FENCING[0]),
+        balancer_name=balancer.find("name", values.node_name, "lb"),
+        balancer_ip=balancer.find("ip", values.address),
+        host_port=balancer.find("host_port", values.integer(*PORTS, also=(0,)), KUBERNETES_PORT),
+        addons=top.find_all("addons", values.word_of(ADDONS), ("dns-ha",)),
+        k3s_binary=images.find("k3s_binary", values.file(base), ""),
+        k3s_images=images.find("k3s_images", values.file(base), ""),
     )
 
 
@@ -205,11 +205,11 @@ def _management(subnet: IPv4Network, others: list[IPv4Network]) -> IPv4Network:
 
 
 def _section(top: Section, key: str) -> Section:
-    return fields.open_section(top.items.get(key), key, KEYS[key], top.at, top.problems)
+    return values.open_section(top.items.get(key), key, KEYS[key], top.at, top.problems)
 
 
 def _distributions(kubernetes: Section) -> Found[tuple[str, ...]] | None:
-    found = kubernetes.find_all("distributions", fields.word_of(DISTRIBUTIONS), DISTRIBUTIONS)
+    found = kubernetes.find_all("distributions", values.word_of(DISTRIBUTIONS), DISTRIBUTIONS)
     if found and not found.value:
         kubernetes.problems.add(found.at, "`kubernetes.distributions` is empty", f"known: {', '.join(DISTRIBUTIONS)}")
     return found
@@ -230,8 +230,8 @@ def _node(name: str, item: Value, top: Section) -> DraftNode:
         names.check_node_name(name)
     except errors.WrongError as wrong:
         top.problems.add(item, f"the node's name {wrong.message}", wrong.hint)
-    section = fields.open_section(item, f"nodes.{name}", KEYS["nodes.*"], item, top.problems)
-    return DraftNode(name=name, at=item, role=section.find("role", fields.role), ip=section.find("ip", fields.address))
+    section = values.open_section(item, f"nodes.{name}", KEYS["nodes.*"], item, top.problems)
+    return DraftNode(name=name, at=item, role=section.find("role", values.role), ip=section.find("ip", values.address))
 
 
 def _sure(found: Found[T] | None) -> T:

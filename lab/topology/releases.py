@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lab.base.errors import WrongError
 from lab.base.messages import shown
-from lab.topology.fields import text
+from lab.topology.values import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

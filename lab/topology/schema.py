@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from lab.topology.known_names import ADDONS, DISTRIBUTIONS, FENCING
 from lab.topology.releases import K3S, UPSTREAM
-from lab.topology.words import ADDONS, DISTRIBUTIONS, FENCING
 
 _IPV4 = r"^((25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(\.(?!$)|$)){4}$"
 _CIDR = r"^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$"

@@ -24,7 +24,7 @@ from lab.base import paths, yaml_files
 from lab.base.errors import InputError, LabError
 from lab.base.wait import Observation
 from lab.cephtrial import CephTrial
-from lab.topology.scenarios import CEPH
+from lab.topology.scenario_file import CEPH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import checkers, expectations
-from lab.expectations import ExpectationError, parse
+from lab import checkers
+from lab.topology import expectation
+from lab.topology.expectation import ExpectationError, parse
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ def test_measures(text: str, figure: str, sign: str, limit: float) -> None:
     assert found.meaning()
 
 
-@pytest.mark.parametrize("word", expectations.TRUTHS)
+@pytest.mark.parametrize("word", expectation.TRUTHS)
 def test_truths(word: str) -> None:
     assert (parse(word).word, parse(word).negated, parse(word).figure) == (word, False, "")
     assert parse(f" not  {word} ").negated
@@ -76,5 +77,5 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 def test_every_word_has_its_checker() -> None:
-    assert set(expectations.TRUTHS) <= set(checkers.names())
-    assert {measure.checker for measure in expectations.MEASURES.values()} <= set(checkers.names())
+    assert set(expectation.TRUTHS) <= set(checkers.names())
+    assert {measure.checker for measure in expectation.MEASURES.values()} <= set(checkers.names())

@@ -22,7 +22,7 @@ from lab.engine.files import File, pack, unpack
 from lab.kube import pki
 from lab.kube.objects import node_ready, path
 from lab.status import etcd_part, holds_vip
-from lab.topology.words import ADDONS, DISTRIBUTIONS
+from lab.topology.known_names import ADDONS, DISTRIBUTIONS
 
 if TYPE_CHECKING:
     from lab.kube.api import Cluster

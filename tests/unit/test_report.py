@@ -15,11 +15,11 @@ from histories import FIRE, changed, plus, without
 
 from lab import checkers, report
 from lab.checkers import Figure
-from lab.expectations import ExpectationError, parse
 from lab.history import Event, History, history
 from lab.report import lanes, svg
 from lab.report.judge import decide, seconds
 from lab.report.model import Stretch
+from lab.topology.expectation import ExpectationError, parse
 
 WANTED = [
     "outage(api.vip) <= 5s",

@@ -15,8 +15,8 @@ from lab.base.errors import FaultError, HealFailed, InputError, TopologyError
 from lab.base.wait import Observation
 from lab.history import Event, history
 from lab.scenario import StepFailed, Trial
-from lab.topology import loader, scenarios
-from lab.topology.scenarios import Scenario, Step
+from lab.topology import loader, scenario_file
+from lab.topology.scenario_file import Scenario, Step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +61,7 @@ def test_what_comes_with_halab_is_good(name: str, topology: Topology) -> None:
 
 
 def test_a_scenario_is_read_as_it_is_written(tmp_path: Path) -> None:
-    found = scenarios.load(write(tmp_path, GOOD))
+    found = scenario_file.load(write(tmp_path, GOOD))
     assert (found.name, found.settle_ms, found.seed, found.repeats) == ("mine", 2000, 7, 1)
     fault, wait, until, run, dice = found.steps
     assert (fault.value, fault.target, fault.options, fault.hold_ms) == ("loss", "role:master", {"percent": "5"}, 20_000)
@@ -92,7 +92,7 @@ def test_nonsense_is_told_with_its_line(tmp_path: Path, old: str, new: str, line
     assert old in GOOD
     path = write(tmp_path, GOOD.replace(old, new))
     with pytest.raises(TopologyError) as caught:
-        scenarios.load(path)
+        scenario_file.load(path)
     assert any(problem.line == line and hint in f"{problem.message} {problem.hint}" for problem in caught.value.problems), caught.value
 
 
@@ -102,7 +102,7 @@ def test_nonsense_is_told_with_its_line(tmp_path: Path, old: str, new: str, line
      ("crash @random-worker", "crsh @random-worker", "crash"), ("target: m}", "target: m9}", "no node")],
 )  # fmt: skip
 def test_what_the_loader_cannot_know_is_told_before_anything_is_broken(tmp_path: Path, topology: Topology, old: str, new: str, hint: str) -> None:
-    found = scenarios.load(write(tmp_path, GOOD.replace(old, new)))
+    found = scenario_file.load(write(tmp_path, GOOD.replace(old, new)))
     with pytest.raises(InputError, match=r"mine\.yaml:\d+") as caught:
         rehearsal.check(found, lab_of(topology))
     assert hint in str(caught.value)

@@ -14,8 +14,8 @@ from lab.base.errors import WrongError
 from lab.base.messages import did_you_mean, shown
 from lab.base.names import check_label, check_node_name
 from lab.base.yaml_files import BOOLEANS, Problems, Value
+from lab.topology.known_names import FENCING, NO_FENCING
 from lab.topology.model import Role
-from lab.topology.words import FENCING, NO_FENCING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

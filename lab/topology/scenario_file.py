@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from lab.base.errors import InputError, Problem, TopologyError, WrongError
 from lab.base.messages import did_you_mean, shown
 from lab.base.yaml_files import Problems, Value, compose
-from lab.expectations import Expectation, ExpectationError
-from lab.expectations import parse as parse_expectation
-from lab.topology import fields
-from lab.topology.fields import open_section, text
+from lab.topology import values
+from lab.topology.expectation import Expectation, ExpectationError
+from lab.topology.expectation import parse as parse_expectation
+from lab.topology.values import open_section, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,7 @@ class Step:
         options = " ".join(f"{key}={value}" for key, value in self.options.items())
         parts = [self.verb, self.value or " ".join(self.words), f"at {self.target}" if self.target else "", options]
         long = 0 if self.verb == "wait" else self.for_ms or self.hold_ms  # a wait's value says how long
-        held = f"for {fields.spell(long)}" if long else ""
+        held = f"for {values.spell(long)}" if long else ""
         return " ".join(part for part in (*parts, held) if part)
 
 
@@ -107,12 +107,12 @@ def load(path: Path) -> Scenario:
 def read(value: Value, problems: Problems, path: str = "") -> Scenario:
     """Read a scenario; what is wrong is noted and left out."""
     section = open_section(value, "", KEYS, value, problems)
-    duration = fields.duration(*TIMES_MS, "for example 500ms, 20s, 2m")
-    name = section.find("name", fields.label)
+    duration = values.duration(*TIMES_MS, "for example 500ms, 20s, 2m")
+    name = section.find("name", values.label)
     summary = section.find("summary", text, "")
     settle = section.find("settle", duration, SETTLE_MS)
-    repeats = section.find("repeats", fields.integer(1, 100), 1)
-    seed = section.find("seed", fields.integer(0, 999_999_999))
+    repeats = section.find("repeats", values.integer(1, 100), 1)
+    seed = section.find("seed", values.integer(0, 999_999_999))
     probes = section.find_all("probes", text, ())
     expect = section.find_all("expect", _expectation, ())
     steps = _steps(section.items.get("steps"), problems)
@@ -164,8 +164,8 @@ def _step(item: Value, problems: Problems) -> Step | None:
         return None
 
 
-def _read_step(verb: str, section: fields.Section, item: Value) -> Step:
-    duration = fields.duration(*TIMES_MS, "for example 500ms, 20s, 2m")
+def _read_step(verb: str, section: values.Section, item: Value) -> Step:
+    duration = values.duration(*TIMES_MS, "for example 500ms, 20s, 2m")
     items = section.items
     value = items[verb]
     target = text(items["target"]) if "target" in items else ""
@@ -195,7 +195,7 @@ def _value(verb: str, value: Value, duration: Callable[[Value], int]) -> str:
     known = {"until": UNTIL, "power": POWER, "ceph": CEPH}.get(verb)
     if known and word not in known:
         raise WrongError(f"has `{shown(word)}`, which is not known", did_you_mean(word, known))
-    return fields.spell(duration(value)) if verb == "wait" else word
+    return values.spell(duration(value)) if verb == "wait" else word
 
 
 def _words(value: Value) -> tuple[str, ...]:
