@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.history import Event
+from lab.analysis.history.events import Event
 from lab.probes import vip
 
 if TYPE_CHECKING:

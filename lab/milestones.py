@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lab.history import Event
+from lab.analysis.history.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

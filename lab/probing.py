@@ -14,13 +14,14 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from lab import history, journals, probe_target, probes
+from lab import journals, probe_target, probes
+from lab.analysis.history import events
+from lab.analysis.history.events import Event, History
 from lab.base.errors import EngineError, LabError
 from lab.base.progress import Silent
 from lab.base.wait import Observation, tried, until
 from lab.engine.files import File, unpack
 from lab.engine.labels import LABEL, LABEL_HELPER, LABEL_INSTRUMENT, network_name
-from lab.history import Event, History
 from lab.listening import Listener, shifted
 from lab.milestones import events as milestones
 from lab.probes import REGISTERS, Ground, Row, target
@@ -73,7 +74,7 @@ class Instruments:
         with self._lock:
             if self._file is None:
                 self._file = (self.folder / "history.jsonl").open("a", encoding="utf-8")
-            history.write(self._file, found)
+            events.write(self._file, found)
 
     # --- start ---
 
@@ -205,7 +206,7 @@ class Instruments:
         self.left = tuple(problems)
         for problem in problems:
             self._say(problem)
-        return history.read(self.folder / "history.jsonl")
+        return events.read(self.folder / "history.jsonl")
 
     def _finish(self) -> None:
         """Let the agent end: it reads back what was written, then says how well it kept its schedule."""

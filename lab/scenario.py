@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lab import __version__, enable, status
+from lab.analysis.history.events import Event
 from lab.base.errors import HealFailed, LabError
 from lab.base.progress import Silent
 from lab.base.wait import Observation, tried, until
 from lab.cephtrial import CephTrial
 from lab.chaos import Chaos
 from lab.cibaudit import Audit
-from lab.history import Event
 from lab.power import press
 from lab.rehearsal import parse_random
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from lab.analysis.history.events import History
     from lab.base.progress import Reporter
     from lab.faults import Hit
-    from lab.history import History
     from lab.lab import Lab
     from lab.probing import Instruments
     from lab.topology.scenario_file import Scenario, Step

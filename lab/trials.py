@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab import checkers, history, rehearsal, report, runs, scenario
+from lab import rehearsal, scenario
+from lab.analysis import report, verdicts
+from lab.analysis.history import events, run_folders
+from lab.analysis.history.events import Event
 from lab.base import locks, paths
 from lab.base.errors import HealFailed, InputError, LabError
-from lab.history import Event
 from lab.probing import Instruments
 from lab.scenario import Trial
 from lab.topology import scenario_file
@@ -21,11 +23,11 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterable
 
+    from lab.analysis.history.events import History
+    from lab.analysis.report import Report
+    from lab.analysis.verdicts import Outcome, Verdict
     from lab.base.progress import Reporter
-    from lab.checkers import Outcome, Verdict
-    from lab.history import History
     from lab.lab import Lab
-    from lab.report import Report
     from lab.topology.scenario_file import Scenario
 
 SEEDS = 2**31
@@ -91,7 +93,7 @@ def _run(
 ) -> Run:
     seed = next((value for value in (seed, wanted.seed) if value is not None), None)
     seed = random.randrange(SEEDS) if seed is None else seed  # noqa: S311 (a dice)
-    folder = runs.new(lab.name, wanted.name)
+    folder = run_folders.new(lab.name, wanted.name)
     scenario.write_topology(folder, lab)
     pace = pace_of(lab)
     if pace > 1:
@@ -105,7 +107,7 @@ def _run(
     except (scenario.StepFailed, KeyboardInterrupt) as failed:  # what was measured until then is worth a report
         error = str(failed) or "interrupted"
     except HealFailed:
-        if (folder / runs.HISTORY).exists():
+        if (folder / run_folders.HISTORY).exists():
             judge(folder)
         raise
     return Run(folder, judge(folder), error)
@@ -113,7 +115,7 @@ def _run(
 
 def judge(folder: Path) -> Report:
     """Judge a run from its history alone, and write its report into its folder. Raises InputError where there is no history."""
-    found = history.read(folder / runs.HISTORY)
+    found = events.read(folder / run_folders.HISTORY)
     return write(folder, found)
 
 
@@ -135,7 +137,7 @@ def steps_verdict(found: History) -> Verdict:
     told = {event.get("index"): f"step {event.get('index')} ({event.get('text')}): {event.get('detail')}" for event in failed}
     bad = [text for event in failed if not str(event.get("text")).startswith("fault ") and (text := told[event.get("index")])]
     unsure += [text for text in told.values() if text not in bad]
-    return checkers.verdict("every step was carried out", bad, unsure, [f"{len(ended)} steps"] if ended else [])
+    return verdicts.verdict("every step was carried out", bad, unsure, [f"{len(ended)} steps"] if ended else [])
 
 
 def summary(runs_: Iterable[Run]) -> list[dict[str, Any]]:
@@ -155,7 +157,7 @@ def exit_code(runs_: Iterable[Run]) -> int:
     """Give how a command ends: by the worst of the runs."""
     outcomes = [one.outcome for one in runs_]
     worst: Outcome = "fail" if "fail" in outcomes else "unknown" if "unknown" in outcomes or not outcomes else "pass"
-    return checkers.EXIT_CODES[worst]
+    return verdicts.EXIT_CODES[worst]
 
 
 def load_json(folder: Path) -> dict[str, Any]:

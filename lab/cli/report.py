@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lab.analysis import verdicts
 from lab.base.errors import InputError
 
 if TYPE_CHECKING:
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
 
 def complete_run(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
     """Complete runs' names."""
-    from lab import runs
+    from lab.analysis.history import run_folders
 
-    return [name for name in ("last", *(run.name for run in runs.all_runs())) if name.startswith(incomplete)]
+    return [name for name in ("last", *(run.name for run in run_folders.all_runs())) if name.startswith(incomplete)]
 
 
 @click.command("report", epilog="Examples: halab report last · halab report --compare RUN RUN · halab report last -o html > r.html")
@@ -28,12 +29,14 @@ def report_command(run: str | None, compare: tuple[str, str] | None, output: str
 
     RUN is a folder, a run's name or its beginning, or `last`. The reports in the folder are written anew. Exit code 0, 4 or 5, as for the run.
     """
-    from lab import checkers, report, runs, trials
+    from lab import trials
+    from lab.analysis import report
+    from lab.analysis.history import run_folders
 
     if compare:
         if run:
             raise InputError("--compare names both runs", "leave the other one out")
-        both = report.compare(*(trials.judge(runs.find(word)) for word in compare))
+        both = report.compare(*(trials.judge(run_folders.find(word)) for word in compare))
         forms = {"text": report.comparison_text, "json": report.comparison_json, "html": report.comparison_html}
         if output not in forms:
             raise InputError(f"two runs cannot be told as {output}", "text, json or html")
@@ -42,20 +45,20 @@ def report_command(run: str | None, compare: tuple[str, str] | None, output: str
     if run is None:
         _list(output)
         return
-    folder = runs.find(run)
+    folder = run_folders.find(run)
     built = trials.judge(folder)
     forms_one = {"text": report.text, "json": report.json_text, "junit": report.junit, "html": report.html}
     click.echo(forms_one[output](built))
     if output == "text":
         click.echo(f"everything is in {folder} (report.html for a browser)")
-    raise SystemExit(checkers.EXIT_CODES[built.outcome])
+    raise SystemExit(verdicts.EXIT_CODES[built.outcome])
 
 
 def _list(output: str) -> None:
-    from lab import runs
+    from lab.analysis.history import run_folders
     from lab.cli import output as out
 
-    found = runs.all_runs()
+    found = run_folders.all_runs()
     if output == "json":
         out.answer([{"run": path.name, "folder": str(path)} for path in found])
     elif found:

@@ -136,7 +136,8 @@ def _run(one: Run) -> dict[str, Any]:
 
 
 def _tell(done: list[Run]) -> None:
-    from lab import report, trials
+    from lab import trials
+    from lab.analysis import report
     from lab.cli import output as out
 
     for one in done:

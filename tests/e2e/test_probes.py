@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import nginx, report
+from lab import nginx
+from lab.analysis import report
+from lab.analysis.history.events import Event
 from lab.engine import client
 from lab.engine.labels import LABEL_INSTRUMENT
-from lab.history import Event
 from lab.lab import find
 from lab.probes import SPACE
 from lab.probing import Instruments

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lab.history import Event, History, history
+from lab.analysis.history.events import Event, History, history
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

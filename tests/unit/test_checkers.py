@@ -9,9 +9,10 @@ import histories
 import pytest
 from histories import FIRE, HEAL, changed, plus, sample, without
 
-from lab import checkers, phases, report
-from lab.checkers import failover, vip_unique
-from lab.history import Event, History, history, parse
+from lab.analysis import checkers, report, verdicts
+from lab.analysis.checkers import failover
+from lab.analysis.history import failover_phases, vip_holders
+from lab.analysis.history.events import Event, History, history, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,7 @@ def good() -> History:
     return histories.good()
 
 
-def check(name: str, found: History) -> checkers.Verdict:
+def check(name: str, found: History) -> verdicts.Verdict:
     return checkers.find(name).check(found)
 
 
@@ -293,11 +294,11 @@ def test_one_double_answer_is_an_overlap_of_an_interval(good: History) -> None:
     verdict = check("vip_unique", changed(good, lambda event: {"value": ["m", "m2"]} if probe(event, "vip.arp", 11.4, 11.41) else None))
     assert verdict.outcome == "fail"
     assert verdict.figures[0].value == pytest.approx(0.02)
-    assert len(vip_unique.overlaps(good)) == 0
+    assert len(vip_holders.overlaps(good)) == 0
 
 
 def test_failover_in_phases(good: History) -> None:
-    (blow,) = phases.blows(good)
+    (blow,) = failover_phases.blows(good)
     assert (blow.t, blow.faults, blow.nodes, blow.healed) == (FIRE, ("crash",), ("m",), HEAL)
     seen = {phase.name: phase for phase in blow.phases}
     expected = {"membership": 0.5, "fenced": 0.8, "vip_start": 1.3, "vip_up": 1.4, "vip": 1.5, "write": 1.6, "leader": 0.9}
@@ -316,7 +317,7 @@ def test_what_follows_the_healing_is_no_failover(good: History) -> None:
     back = changed(good, lambda event: {"value": ["m"]} if probe(event, "vip.arp", 21.0) else None)
     calm = without(back, lambda event: event.kind == "log" or (event.kind == "probe" and event.t < HEAL and event.get("probe") != "vip.arp"))
     steady = changed(calm, lambda event: {"value": ["m2"]} if probe(event, "vip.arp", 0, 21.0) else None)
-    (blow,) = phases.blows(steady)
+    (blow,) = failover_phases.blows(steady)
     assert "vip_up" in blow.missing
 
 
@@ -324,7 +325,7 @@ def test_faults_that_fire_together_are_one_blow(good: History) -> None:
     def fire(t: float, node: str) -> Event:
         return Event(t, "fault", {"action": "fire", "id": node, "fault": "hang", "node": node, "word": "minority", "detail": ""})
 
-    rows = phases.blows(plus(good, fire(FIRE + 0.1, "m2"), fire(15.0, "w1")))
+    rows = failover_phases.blows(plus(good, fire(FIRE + 0.1, "m2"), fire(15.0, "w1")))
     assert [(blow.faults, blow.nodes) for blow in rows] == [(("crash", "hang"), ("m", "m2")), (("hang",), ("w1",))]
     assert rows[0].until == 15.0
 
@@ -340,14 +341,14 @@ def test_odd_values_raise_nothing() -> None:
 
 
 def test_the_worst_of_verdicts() -> None:
-    def made(outcome: checkers.Outcome) -> checkers.Verdict:
-        return checkers.Verdict("x", outcome)
+    def made(outcome: verdicts.Outcome) -> verdicts.Verdict:
+        return verdicts.Verdict("x", outcome)
 
-    assert checkers.worst([made("pass"), made("unknown"), made("fail")]) == "fail"
-    assert checkers.worst([made("pass"), made("unknown")]) == "unknown"
-    assert checkers.worst([made("pass")]) == "pass"
-    assert checkers.worst([]) == "unknown"
-    assert checkers.EXIT_CODES == {"pass": 0, "fail": 4, "unknown": 5}
+    assert verdicts.worst([made("pass"), made("unknown"), made("fail")]) == "fail"
+    assert verdicts.worst([made("pass"), made("unknown")]) == "unknown"
+    assert verdicts.worst([made("pass")]) == "pass"
+    assert verdicts.worst([]) == "unknown"
+    assert verdicts.EXIT_CODES == {"pass": 0, "fail": 4, "unknown": 5}
     with pytest.raises(KeyError):
         checkers.find("vip")
 

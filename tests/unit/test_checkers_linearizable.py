@@ -9,7 +9,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from lab.checkers.linearizable import NOTHING, Operation, search
+from lab.analysis.checkers.linearizable import NOTHING, Operation, search
 
 
 def brute(operations: list[Operation]) -> bool:

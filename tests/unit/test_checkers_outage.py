@@ -11,8 +11,9 @@ from histories import sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.checkers import outage
-from lab.history import Event, History, history
+from lab.analysis.checkers import outage
+from lab.analysis.history import outages
+from lab.analysis.history.events import Event, History, history
 
 INTERVALS = st.sampled_from([0.01, 0.02, 0.05, 0.2])
 
@@ -27,8 +28,8 @@ def run(gaps: list[tuple[float, float]], interval: float, length: float, took: f
     return history(rows)
 
 
-def only(found: History) -> outage.Outages:
-    return outage.measure(found)["p"]
+def only(found: History) -> outages.Outages:
+    return outages.measure(found)["p"]
 
 
 @settings(max_examples=200, deadline=None)
@@ -114,7 +115,7 @@ def test_a_late_answer_to_an_early_question_does_not_move_the_beginning() -> Non
 
 
 def figures(found: History, prefix: str) -> dict[str, Any]:
-    return {figure.name: figure for figure in outage.figures(prefix, outage.measure(found, prefix).values())}
+    return {figure.name: figure for figure in outage.figures(prefix, outages.measure(found, prefix).values())}
 
 
 def test_a_prefix_means_the_worst_of_its_probes() -> None:
@@ -132,4 +133,4 @@ def test_a_group_with_a_probe_that_saw_too_little_has_no_upper_bound() -> None:
 
 
 def test_observers_are_no_services() -> None:
-    assert set(outage.measure(histories.good())) == set(histories.API)
+    assert set(outages.measure(histories.good())) == set(histories.API)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import checkers
+from lab.analysis import checkers
 from lab.topology import expectation
 from lab.topology.expectation import ExpectationError, parse
 

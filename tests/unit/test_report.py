@@ -13,12 +13,13 @@ import histories
 import pytest
 from histories import FIRE, changed, plus, without
 
-from lab import checkers, report
-from lab.checkers import Figure
-from lab.history import Event, History, history
-from lab.report import lanes, svg
-from lab.report.judge import decide, seconds
-from lab.report.model import Stretch
+from lab.analysis import checkers, report
+from lab.analysis.format import seconds
+from lab.analysis.history.events import Event, History, history
+from lab.analysis.judge import decide
+from lab.analysis.report import lanes, svg
+from lab.analysis.report.model import Stretch
+from lab.analysis.verdicts import Figure, worst
 from lab.topology.expectation import ExpectationError, parse
 
 WANTED = [
@@ -94,7 +95,7 @@ def test_each_expectation_is_judged(good: History) -> None:
     assert list(verdicts) == WANTED
     odd = {"outage(api.lb) <= 300ms": "fail", "not vip_unique": "fail", "outage(dns.pod) <= 1s": "unknown"}
     assert {name: verdict.outcome for name, verdict in verdicts.items() if verdict.outcome != "pass"} == odd
-    assert checkers.worst(verdicts.values()) == "fail"
+    assert worst(verdicts.values()) == "fail"
     assert verdicts["outage(api.vip) <= 5s"].figures[0].resolution == histories.INTERVAL
     assert "this run has" in verdicts["outage(dns.pod) <= 1s"].reasons[0]
     assert "did you mean `api.vip`?" in report.judge(good, ["outage(api.vpi) <= 1s"])[0].reasons[0]

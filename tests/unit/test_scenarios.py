@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import rehearsal, runs, scenario, trials
+from lab import rehearsal, scenario, trials
+from lab.analysis.history import run_folders
+from lab.analysis.history.events import Event, history
 from lab.base import paths
 from lab.base.errors import FaultError, HealFailed, InputError, TopologyError
 from lab.base.wait import Observation
-from lab.history import Event, history
 from lab.scenario import StepFailed, Trial
 from lab.topology import loader, scenario_file
 from lab.topology.scenario_file import Scenario, Step
@@ -267,18 +268,18 @@ def test_the_same_seed_chooses_the_same(trial: Trial) -> None:
 
 
 def test_runs_have_folders_of_their_own_and_are_found_by_word() -> None:
-    first, second = runs.new("3m3w", "crash"), runs.new("3m3w", "crash")
+    first, second = run_folders.new("3m3w", "crash"), run_folders.new("3m3w", "crash")
     assert first != second
     assert first.stat().st_mode & 0o777 == 0o700
     with pytest.raises(InputError, match="no run"):
-        runs.find("last")
+        run_folders.find("last")
     for folder in (first, second):
-        (folder / runs.HISTORY).write_text("")
-    assert runs.find("last") == second
-    assert runs.find(str(first)) == first
-    assert runs.find(second.name) == second
+        (folder / run_folders.HISTORY).write_text("")
+    assert run_folders.find("last") == second
+    assert run_folders.find(str(first)) == first
+    assert run_folders.find(second.name) == second
     with pytest.raises(InputError, match="no run"):
-        runs.find("../etc")
+        run_folders.find("../etc")
 
 
 @pytest.mark.parametrize("text", ["", "crash", "crash w1 percent"])

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from lab.checkers import Figure, Outcome
-    from lab.phases import Blow
+    from lab.analysis.history.failover_phases import Blow
+    from lab.analysis.verdicts import Figure, Outcome
 
 State = Literal["good", "bad", "mixed", "unknown", "on", "fault", "step"]
 """good and bad: answers; mixed: both, too close to be drawn apart; unknown: nobody looked; on: it holds, it leads; fault and step: what was done."""

@@ -6,20 +6,21 @@ import shlex
 from statistics import median
 from typing import TYPE_CHECKING
 
-from lab import checkers, phases
-from lab.checkers import outage, worst
-from lab.report.judge import shown
-from lab.report.lanes import lanes
-from lab.report.model import OutageRow, PhaseRow, Report, Row
+from lab.analysis import checkers
+from lab.analysis.format import shown
+from lab.analysis.history import failover_phases, outages
+from lab.analysis.report.lanes import lanes
+from lab.analysis.report.model import OutageRow, PhaseRow, Report, Row
+from lab.analysis.verdicts import worst
 from lab.topology.expectation import ExpectationError, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lab.checkers import Outcome, Verdict
-    from lab.checkers.outage import Outages
-    from lab.history import Event, History
-    from lab.phases import Blow
+    from lab.analysis.history.events import Event, History
+    from lab.analysis.history.failover_phases import Blow
+    from lab.analysis.history.outages import Outages
+    from lab.analysis.verdicts import Outcome, Verdict
 
 _NAMED = 3
 """So many verdicts are named in the sentence at the top."""
@@ -28,8 +29,8 @@ _NAMED = 3
 def build(history: History, verdicts: Iterable[Verdict]) -> Report:
     """Tell a run. `verdicts` are those that count (`judge` gives them); what all checkers say is told besides. Pure."""
     counted = tuple(verdicts)
-    blows = phases.blows(history)
-    measured = outage.measure(history)
+    blows = failover_phases.blows(history)
+    measured = outages.measure(history)
     run = history.run
     outcome = worst(counted)
     return Report(
@@ -111,7 +112,7 @@ def _outage(history: History, row: Outages) -> OutageRow:
 
 
 def _phases(blows: tuple[Blow, ...]) -> Iterable[PhaseRow]:
-    for name, meaning in phases.PHASES.items():
+    for name, meaning in failover_phases.PHASES.items():
         found = [phase for blow in blows for phase in blow.phases if phase.name == name]
         if found:
             times = [phase.seconds for phase in found]

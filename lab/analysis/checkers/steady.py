@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab.checkers import Figure, Verdict, one_leader, verdict, vip_unique
-from lab.samples import LASTING, is_good, series
+from lab.analysis.history import leader_terms, vip_holders
+from lab.analysis.history.series import LASTING, is_good, series
+from lab.analysis.verdicts import Figure, Verdict, verdict
 
 if TYPE_CHECKING:
-    from lab.history import Event, History
-    from lab.samples import Series
+    from lab.analysis.history.events import Event, History
+    from lab.analysis.history.series import Series
 
 
 def _last(found: Series) -> tuple[Event, ...]:
@@ -33,7 +34,7 @@ def _answers(probes: dict[str, Series]) -> list[str]:
     return [
         f"{name}: {sum(not is_good(sample) for sample in _last(found))} of the last {LASTING} answers were bad" + _detail(found)
         for name, found in probes.items()
-        if not all(is_good(sample) for sample in _last(found)) and not name.startswith(f"{one_leader.PREFIX}.")
+        if not all(is_good(sample) for sample in _last(found)) and not name.startswith(f"{leader_terms.PREFIX}.")
     ]
 
 
@@ -49,7 +50,7 @@ def _nodes(probes: dict[str, Series]) -> list[str]:
 
 
 def _holder(probes: dict[str, Series]) -> list[str]:
-    who = {holders for sample in _last(probes[vip_unique.PROBE]) if (holders := vip_unique.holders(sample))}
+    who = {holders for sample in _last(probes[vip_holders.PROBE]) if (holders := vip_holders.holders(sample))}
     several = [holders for holders in who if len(holders) > 1]
     if several:
         return [f"the VIP has more than one holder: {' and '.join(several[0])}"]
@@ -57,8 +58,8 @@ def _holder(probes: dict[str, Series]) -> list[str]:
 
 
 def _leader(probes: dict[str, Series]) -> list[str]:
-    members = {name: found for name, found in probes.items() if name.startswith(f"{one_leader.PREFIX}.")}
-    leading = {name for name, found in members.items() if (seen := _last(found)) and one_leader.claim(seen[-1])}
+    members = {name: found for name, found in probes.items() if name.startswith(f"{leader_terms.PREFIX}.")}
+    leading = {name for name, found in members.items() if (seen := _last(found)) and leader_terms.claim(seen[-1])}
     mute = [name for name, found in members.items() if _last(found) and not is_good(_last(found)[-1])]
     silent = [f"etcd member {name.removeprefix('etcd.')} does not answer" for name in mute]
     return silent + ([] if leading else ["etcd has no leader"])
@@ -80,11 +81,11 @@ class _Steady:
             bad += _nodes(seen)
         else:
             left.append("nodes")
-        if vip_unique.PROBE in seen:
+        if vip_holders.PROBE in seen:
             bad += _holder(seen)
         else:
             left.append("the VIP's holder")
-        if any(name.startswith(f"{one_leader.PREFIX}.") for name in seen):
+        if any(name.startswith(f"{leader_terms.PREFIX}.") for name in seen):
             bad += _leader(seen)
         else:
             left.append("etcd's leader")

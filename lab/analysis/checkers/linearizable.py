@@ -13,12 +13,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lab.checkers import Figure, Verdict, verdict
+from lab.analysis.verdicts import Figure, Verdict, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lab.history import Event, History
+    from lab.analysis.history.events import Event, History
 
 STEPS = 300_000
 """The bound for one key: about a second of search. Histories of one writer and a few readers need some steps an operation."""

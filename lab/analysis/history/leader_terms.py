@@ -1,17 +1,13 @@
-"""etcd has at most one leader in a term. Two leaders in different terms are legal for a moment: the old one has not heard yet."""
+"""Who led etcd in which term, by the members' own words."""
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.checkers import Figure, Verdict, verdict
-from lab.samples import series
-
 if TYPE_CHECKING:
-    from lab.history import Event, History
+    from lab.analysis.history.events import Event, History
+
 
 PREFIX = "etcd"
 
@@ -51,30 +47,3 @@ def reigns(history: History) -> tuple[Reign, ...]:
                 first = min(known.first, said[led]) if known else said[led]
                 found[led] = Reign(first, max(known.last, event.end) if known else event.end, *led, name.removeprefix(f"{PREFIX}."))
     return tuple(sorted(found.values()))
-
-
-class _OneLeader:
-    name = "one_leader"
-    summary = "etcd never had two leaders in one term; leader changes are counted."
-
-    def check(self, history: History) -> Verdict:
-        members = series(history, PREFIX)
-        led = reigns(history)
-        terms: dict[int, set[str]] = defaultdict(set)
-        for reign in led:
-            terms[reign.term].add(reign.member)
-        bad = [f"in term {term}, {' and '.join(sorted(who))} each said that it leads" for term, who in sorted(terms.items()) if len(who) > 1]
-        unsure = [text for found in members.values() if (text := found.trouble() or found.blind())]
-        if not members:
-            unsure.append(f"nobody asked etcd's members (no probe {PREFIX}.<master>)")
-        elif not led:
-            unsure.append("no member ever said that it leads")
-        changes = max(0, len(led) - 1)
-        resolution = max((found.interval for found in members.values()), default=0.0)
-        note = "; ".join(unsure)
-        figures = [Figure("leader_changes", float(changes), "", 0.0, math.inf if unsure else None, note)] if led else []
-        good = [f"terms seen: {len(terms)}, one leader in each; changes of leader: {changes} (asked every {resolution * 1000:.0f} ms)"]
-        return verdict(self.name, bad, unsure, good, figures)
-
-
-CHECKER = _OneLeader()

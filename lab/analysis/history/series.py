@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from lab.history import Event, History
+    from lab.analysis.history.events import Event, History
 
 PATIENCE_S = 0.25
 """A silence that long counts although no question failed, and so does the instrument's own. The Kubernetes API on two busy cores answers

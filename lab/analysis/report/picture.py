@@ -5,14 +5,14 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from lab.report.model import STATES
-from lab.report.svg import grouped, named
-from lab.report.words import OUTCOMES
+from lab.analysis.report.model import STATES
+from lab.analysis.report.svg import grouped, named
+from lab.analysis.report.wording import OUTCOMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from lab.report.model import Report, State
+    from lab.analysis.report.model import Report, State
 
 COLOURS: dict[State, str] = {
     "good": "#8cc7b5",

@@ -5,11 +5,11 @@ All of it is a function of the history: `judge` gives the verdicts, `build` puts
 
 from __future__ import annotations
 
-from lab.report.build import build
-from lab.report.compare import Comparison, compare
-from lab.report.judge import judge
-from lab.report.model import Report
-from lab.report.write import FORMATS, comparison_html, comparison_json, comparison_text, html, json_text, junit, png, text
+from lab.analysis.judge import judge
+from lab.analysis.report.build import build
+from lab.analysis.report.compare import Comparison, compare
+from lab.analysis.report.model import Report
+from lab.analysis.report.write import FORMATS, comparison_html, comparison_json, comparison_text, html, json_text, junit, png, text
 
 __all__ = [
     "FORMATS",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.report.build import figure_text
-from lab.report.judge import seconds
+from lab.analysis.format import seconds
+from lab.analysis.report.build import figure_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lab.report.model import Report
+    from lab.analysis.report.model import Report
 
 
 @dataclass(frozen=True, slots=True)

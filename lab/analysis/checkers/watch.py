@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from lab.checkers import Figure, Verdict, verdict
+from lab.analysis.verdicts import Figure, Verdict, verdict
 
 if TYPE_CHECKING:
-    from lab.history import Event, History
+    from lab.analysis.history.events import Event, History
 
 GRACE_S = 1.0
 """What was created less than this before the end of a watch need not have arrived."""

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
-from lab.checkers import one_leader, vip_unique
-from lab.checkers.outage import measure
-from lab.samples import series, under
+from lab.analysis.history import leader_terms, vip_holders
+from lab.analysis.history.outages import measure
+from lab.analysis.history.series import series, under
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lab.checkers.outage import Outages
-    from lab.history import Event, History
-    from lab.samples import Series
+    from lab.analysis.history.events import Event, History
+    from lab.analysis.history.outages import Outages
+    from lab.analysis.history.series import Series
 
 TOGETHER_S = 0.5
 JOURNAL_S = 0.001
@@ -87,7 +87,7 @@ class Seen:
     """The answered samples of the observers, by probe."""
     logs: tuple[Event, ...]
     faults: tuple[Event, ...]
-    reigns: tuple[one_leader.Reign, ...]
+    reigns: tuple[leader_terms.Reign, ...]
     measured: dict[str, Outages]
 
     def interval(self, probe: str) -> float:
@@ -98,9 +98,9 @@ class Seen:
 def look(history: History) -> Seen:
     """Sort a history out."""
     probes = series(history)
-    observers = ("nodes", "endpoints", "pods", vip_unique.PROBE)
+    observers = ("nodes", "endpoints", "pods", vip_holders.PROBE)
     answers = {name: tuple(sample for sample in probes[name].seen if sample.get("ok") is True) for name in observers if name in probes}
-    return Seen(probes, answers, history.of("log"), history.of("fault"), one_leader.reigns(history), measure(history))
+    return Seen(probes, answers, history.of("log"), history.of("fault"), leader_terms.reigns(history), measure(history))
 
 
 def blows(history: History) -> tuple[Blow, ...]:
@@ -190,9 +190,9 @@ def _first(seen: Seen, blow: Blow, probe: str, name: str, changed: Callable[[Eve
 
 def _vip_up(seen: Seen, blow: Blow) -> Phase | None:
     def changed(before: Event, sample: Event) -> str:
-        return ", ".join(sorted(set(vip_unique.holders(sample)) - set(vip_unique.holders(before))))
+        return ", ".join(sorted(set(vip_holders.holders(sample)) - set(vip_holders.holders(before))))
 
-    return _first(seen, blow, vip_unique.PROBE, "vip_up", changed)
+    return _first(seen, blow, vip_holders.PROBE, "vip_up", changed)
 
 
 def _leader(seen: Seen, blow: Blow) -> Phase | None:
@@ -200,7 +200,7 @@ def _leader(seen: Seen, blow: Blow) -> Phase | None:
         return None
     for reign in seen.reigns:
         if blow.within(reign.first):
-            resolution = seen.interval(f"{one_leader.PREFIX}.{reign.node}")
+            resolution = seen.interval(f"{leader_terms.PREFIX}.{reign.node}")
             return Phase("leader", reign.first - blow.t, resolution, f"{reign.node}, term {reign.term}")
     return None
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from lab.checkers import one_leader, vip_unique
-from lab.report.model import Lane, Stretch
-from lab.samples import series
+from lab.analysis.history import leader_terms, vip_holders
+from lab.analysis.history.series import series
+from lab.analysis.report.model import Lane, Stretch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from lab.checkers.outage import Outages
-    from lab.history import Event, History
-    from lab.report.model import State
-    from lab.samples import Series
+    from lab.analysis.history.events import Event, History
+    from lab.analysis.history.outages import Outages
+    from lab.analysis.history.series import Series
+    from lab.analysis.report.model import State
 
 DRAWN = 1200
 """A stretch shorter than this part of the run is not seen on a page."""
@@ -28,10 +28,10 @@ def lanes(history: History, measured: dict[str, Outages]) -> tuple[Lane, ...]:
     probes = series(history)
     span = history.span
     rows = [*_steps(history, span[1]), *_faults(history, span[1])]
-    if vip_unique.PROBE in probes:
-        rows += _named("VIP holder", probes[vip_unique.PROBE], vip_unique.holders)
-    members = {name: found for name, found in probes.items() if name.startswith(f"{one_leader.PREFIX}.")}
-    rows += [lane for name, found in members.items() for lane in _leading(name.removeprefix(f"{one_leader.PREFIX}."), found)]
+    if vip_holders.PROBE in probes:
+        rows += _named("VIP holder", probes[vip_holders.PROBE], vip_holders.holders)
+    members = {name: found for name, found in probes.items() if name.startswith(f"{leader_terms.PREFIX}.")}
+    rows += [lane for name, found in members.items() for lane in _leading(name.removeprefix(f"{leader_terms.PREFIX}."), found)]
     rows += [Lane("Answers", name, tuple(_answers(probes[name], row))) for name, row in measured.items() if probes[name].samples]
     if "nodes" in probes:
         rows += _nodes(probes["nodes"])
@@ -93,7 +93,7 @@ def _named(group: str, found: Series, holders: Callable[[Event], tuple[str, ...]
 
 def _leading(node: str, found: Series) -> list[Lane]:
     def state(sample: Event) -> tuple[State, str] | None:
-        led = one_leader.claim(sample)
+        led = leader_terms.claim(sample)
         return ("on", f"term {led[0]}") if led else None
 
     stretches = runs(found, state)

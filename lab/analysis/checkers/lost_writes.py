@@ -10,10 +10,10 @@ import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from lab.checkers import Figure, Verdict, verdict
+from lab.analysis.verdicts import Figure, Verdict, verdict
 
 if TYPE_CHECKING:
-    from lab.history import Event, History
+    from lab.analysis.history.events import Event, History
 
 WRITES = frozenset({"create", "write"})
 SHOWN = 5

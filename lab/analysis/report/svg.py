@@ -6,14 +6,14 @@ import math
 from html import escape
 from typing import TYPE_CHECKING
 
-from lab.phases import PHASES
-from lab.report.judge import seconds
+from lab.analysis.format import seconds
+from lab.analysis.history.failover_phases import PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from lab.phases import Blow
-    from lab.report.model import Lane, Report
+    from lab.analysis.history.failover_phases import Blow
+    from lab.analysis.report.model import Lane, Report
 
 WIDTH, LABELS, RIGHT = 1100, 170, 16
 ROW, BAR, HEADING, TOP = 19, 13, 22, 24

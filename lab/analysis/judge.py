@@ -7,16 +7,19 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lab import checkers
-from lab.checkers import Figure, Outcome, Verdict, failover, outage
-from lab.samples import cut, under
+from lab.analysis import checkers
+from lab.analysis.checkers import failover, outage
+from lab.analysis.format import shown
+from lab.analysis.history import outages
+from lab.analysis.history.series import cut, under
+from lab.analysis.verdicts import Figure, Outcome, Verdict
 from lab.topology.expectation import Expectation, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lab.checkers.outage import Outages
-    from lab.history import History
+    from lab.analysis.history.events import History
+    from lab.analysis.history.outages import Outages
 
 _OPPOSITE: dict[Outcome, Outcome] = {"pass": "fail", "fail": "pass", "unknown": "unknown"}
 
@@ -35,7 +38,7 @@ def judge(history: History, expectations: Iterable[Expectation | str]) -> tuple[
     wanted = [parse(each) if isinstance(each, str) else each for each in expectations]
     if not wanted:
         return tuple(_checked(history, name) for name in checkers.names())
-    measured = outage.measure(history) if any(each.checker == "outage" for each in wanted) else {}
+    measured = outages.measure(history) if any(each.checker == "outage" for each in wanted) else {}
     names = {each.checker for each in wanted} - {"outage", "failover"}
     known = {name: _checked(history, name) for name in sorted(names)}
     return tuple(_judge(history, each, known, measured) for each in wanted)
@@ -109,23 +112,3 @@ def _reasons(figure: Figure, outcome: Outcome) -> tuple[str, ...]:
         return (f"not measured: {figure.note}" if figure.note else "not measured",)
     doubt = " or more, for it was not seen all the time" if outcome == "unknown" and figure.highest > figure.value else ""
     return (f"measured: {shown(figure)}{doubt}", *filter(None, [figure.note]))
-
-
-TEN = 10
-"""Below so many seconds milliseconds are told: `3.00 s` is no reason why `<= 3s` was not met."""
-
-
-def seconds(value: float) -> str:
-    """Write a time for people: milliseconds below one second."""
-    if math.isinf(value):
-        return "never ended"
-    return f"{value * 1000:.0f} ms" if abs(value) < 1 else f"{value:.3f} s" if abs(value) < TEN else f"{value:.2f} s"
-
-
-def shown(figure: Figure) -> str:
-    """Write a figure for people, with its resolution."""
-    if figure.value is None:
-        return "not measured"
-    if figure.unit != "s":
-        return f"{figure.value:g}"
-    return seconds(figure.value) + (f" ± {seconds(figure.resolution)}" if figure.resolution else "")

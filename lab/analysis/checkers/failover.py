@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from lab.checkers import Figure, Verdict, verdict
-from lab.phases import PHASES, PROBES, answer, blows_in, look
-from lab.samples import under
+from lab.analysis.history.failover_phases import PHASES, PROBES, answer, blows_in, look
+from lab.analysis.history.series import under
+from lab.analysis.verdicts import Figure, Verdict, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lab.checkers.outage import Outages
-    from lab.history import History
-    from lab.phases import Blow, Phase
+    from lab.analysis.history.events import History
+    from lab.analysis.history.failover_phases import Blow, Phase
+    from lab.analysis.history.outages import Outages
 
 
 def figure(history: History, what: str) -> Figure:

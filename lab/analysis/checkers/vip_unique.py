@@ -5,27 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from lab.checkers import Figure, Verdict, verdict
-from lab.samples import Span, bad_spans, series
+from lab.analysis.history.series import series
+from lab.analysis.history.vip_holders import PROBE, holders, overlaps
+from lab.analysis.verdicts import Figure, Verdict, verdict
 
 if TYPE_CHECKING:
-    from lab.history import Event, History
-
-PROBE = "vip.arp"
-
-
-def holders(sample: Event) -> tuple[str, ...]:
-    """Give the nodes (or MAC addresses) that answered, each once, in order."""
-    value = sample.get("value")
-    return tuple(sorted({str(each) for each in value})) if isinstance(value, list | tuple) else ()
-
-
-def overlaps(history: History) -> tuple[Span, ...]:
-    """Give from when to when more than one node answered. One such sample is an overlap already: no other reading of it exists."""
-    found = series(history, PROBE).get(PROBE)
-    if found is None:
-        return ()
-    return tuple(bad_spans(found.points(lambda sample: len(holders(sample)) <= 1), found.interval, lasting=1))
+    from lab.analysis.history.events import History
 
 
 class _VipUnique:

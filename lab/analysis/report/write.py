@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from lab.report import svg, words
-from lab.report.build import figure_text, more
-from lab.report.judge import seconds
-from lab.report.model import STATES
+from lab.analysis.format import seconds
+from lab.analysis.report import svg, wording
+from lab.analysis.report.build import figure_text, more
+from lab.analysis.report.model import STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from lab.report.compare import Comparison
-    from lab.report.model import OutageRow, Report, Row
+    from lab.analysis.report.compare import Comparison
+    from lab.analysis.report.model import OutageRow, Report, Row
 
 SCHEMA = 1
 """Raised when a key of the JSON report changes its meaning."""
@@ -55,7 +55,7 @@ def time_cell(value: float | None) -> str:
 def _verdict_lines(rows: Iterable[Row]) -> list[str]:
     lines = []
     for row in rows:
-        lines.append(f"  {words.OUTCOMES[row.outcome]:8} {row.name}   {figure_text(row)}".rstrip())
+        lines.append(f"  {wording.OUTCOMES[row.outcome]:8} {row.name}   {figure_text(row)}".rstrip())
         lines += [f"           {reason}" for reason in more(row)]
     return lines
 
@@ -73,7 +73,7 @@ OUTAGE_HEAD = ("probe", "outages", "longest", "in all", "first began", "last end
 
 def text(report: Report) -> str:
     """Give the report as text for a terminal."""
-    parts = [f"{words.OUTCOMES[report.outcome]}: {report.title}", report.sentence, "", *(f"  {name}: {value}" for name, value in report.about)]
+    parts = [f"{wording.OUTCOMES[report.outcome]}: {report.title}", report.sentence, "", *(f"  {name}: {value}" for name, value in report.about)]
     parts += ["", "What was done", *(f"  {t:9.2f} s  {what}" for t, what in report.done)]
     parts += ["", "Expectations", *_verdict_lines(report.rows)]
     if report.outages:
@@ -96,7 +96,7 @@ def by_time(phases: Iterable[Any]) -> list[Any]:
 
 def junit(report: Report) -> str:
     """Give the verdicts that count as JUnit XML: fail is a failure, unknown an error."""
-    counts = {kind: sum(row.outcome == kind for row in report.rows) for kind in words.OUTCOMES}
+    counts = {kind: sum(row.outcome == kind for row in report.rows) for kind in wording.OUTCOMES}
     title = _printable(report.title)
     head = {"name": f"halab: {title}", "tests": str(len(report.rows)), "failures": str(counts["fail"]), "errors": str(counts["unknown"])}
     suites = ET.Element("testsuites")
@@ -128,7 +128,7 @@ def _page(name: str, **values: Any) -> str:  # noqa: ANN401 (the template's valu
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update({"seconds": seconds, "figure": figure_text, "more": more, "cells": outage_cells, "named": svg.named})
     style = (folder / "page.css").read_text(encoding="utf-8")
-    return environment.get_template(name).render(style=style, words=words, states=STATES, svg=svg, outage_head=OUTAGE_HEAD, **values)
+    return environment.get_template(name).render(style=style, words=wording, states=STATES, svg=svg, outage_head=OUTAGE_HEAD, **values)
 
 
 def html(report: Report) -> str:
@@ -138,7 +138,7 @@ def html(report: Report) -> str:
 
 def png(report: Report) -> bytes:
     """Give the time-line as a picture."""
-    from lab.report.picture import draw
+    from lab.analysis.report.picture import draw
 
     return draw(report)
 
@@ -157,7 +157,7 @@ def comparison_json(comparison: Comparison) -> str:
 
 def comparison_text(comparison: Comparison) -> str:
     """Give two runs side by side as text."""
-    head = f"A  {words.OUTCOMES[comparison.a.outcome]}: {comparison.a.title}\nB  {words.OUTCOMES[comparison.b.outcome]}: {comparison.b.title}"
+    head = f"A  {wording.OUTCOMES[comparison.a.outcome]}: {comparison.a.title}\nB  {wording.OUTCOMES[comparison.b.outcome]}: {comparison.b.title}"
     about = table(("", "A", "B"), [(row.name, row.a, row.b) for row in comparison.about])
     figures = table(("figure", "A", "B", "B against A"), [(row.name, row.a, row.b, row.change) for row in comparison.figures])
     return f"{head}\n\nWhat differs\n{about if comparison.about else '  nothing that the runs say of themselves'}\n\nFigures\n{figures}\n"

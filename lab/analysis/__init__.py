@@ -1,0 +1,1 @@
+"""What a run's history proves: figures, verdicts, reports. Pure: it never asks a lab."""

@@ -1,0 +1,41 @@
+"""etcd has at most one leader in a term. Two leaders in different terms are legal for a moment: the old one has not heard yet."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from lab.analysis.history.leader_terms import PREFIX, reigns
+from lab.analysis.history.series import series
+from lab.analysis.verdicts import Figure, Verdict, verdict
+
+if TYPE_CHECKING:
+    from lab.analysis.history.events import History
+
+
+class _OneLeader:
+    name = "one_leader"
+    summary = "etcd never had two leaders in one term; leader changes are counted."
+
+    def check(self, history: History) -> Verdict:
+        members = series(history, PREFIX)
+        led = reigns(history)
+        terms: dict[int, set[str]] = defaultdict(set)
+        for reign in led:
+            terms[reign.term].add(reign.member)
+        bad = [f"in term {term}, {' and '.join(sorted(who))} each said that it leads" for term, who in sorted(terms.items()) if len(who) > 1]
+        unsure = [text for found in members.values() if (text := found.trouble() or found.blind())]
+        if not members:
+            unsure.append(f"nobody asked etcd's members (no probe {PREFIX}.<master>)")
+        elif not led:
+            unsure.append("no member ever said that it leads")
+        changes = max(0, len(led) - 1)
+        resolution = max((found.interval for found in members.values()), default=0.0)
+        note = "; ".join(unsure)
+        figures = [Figure("leader_changes", float(changes), "", 0.0, math.inf if unsure else None, note)] if led else []
+        good = [f"terms seen: {len(terms)}, one leader in each; changes of leader: {changes} (asked every {resolution * 1000:.0f} ms)"]
+        return verdict(self.name, bad, unsure, good, figures)
+
+
+CHECKER = _OneLeader()

@@ -1,0 +1,1 @@
+"""A run's history: its events, and what is read from them before anybody judges."""
