@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lab import host
-from lab.base.errors import ApplyError, LabError, PortTaken
+from lab.base.errors import PortTaken
+from lab.base.parallel import raise_together
 from lab.engine.labels import LABEL_NODE, LABEL_RUN, container_name
 from lab.plan import Action, Plan
 
@@ -145,14 +146,3 @@ class Applier:
         self.together(self.engine.remove_volume, volumes)
         self.together(self.engine.remove_network, networks)
         return len(containers) + len(volumes) + len(networks)
-
-
-def raise_together(errors: list[BaseException]) -> None:
-    """Raise nothing, the only error, or all of them as one; a bug (no LabError) is raised as it is."""
-    for error in errors:
-        if not isinstance(error, LabError):
-            raise error
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise ApplyError(tuple(error for error in errors if isinstance(error, LabError)))

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lab.addons import Addon, Object
-    from lab.images import Builder
+    from lab.images.builder import Builder
 
 
 def obtain(builder: Builder, chosen: Iterable[Addon]) -> None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from lab import distributions
 from lab.base.errors import ImageError, InputError, LabError, Unreached
-from lab.images import BESIDE
+from lab.images.sources import BESIDE
 
 if TYPE_CHECKING:
     from lab.distributions import Distribution
-    from lab.images import Builder
+    from lab.images.builder import Builder
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab import components, doctor_host, doctor_realtime, host, images, k3s_release, versions
+from lab import doctor_host, doctor_realtime, host
 from lab.base import paths
 from lab.base.errors import LabError
 from lab.engine import about, client, fitness, labels
 from lab.engine.spec import Observed
 from lab.finding import Finding
+from lab.images import components, k3s_release, sources, versions
+from lab.images.sources import architecture, sources_for, tags
 from lab.topology import loader
 
 if TYPE_CHECKING:
@@ -65,9 +67,9 @@ def examine(topology: Topology | None = None) -> tuple[Finding, ...]:
 def _built(connected: Engine, topology: Topology) -> tuple[str, ...]:
     """Give the distributions of the topology whose images are all here, in its order."""
     with contextlib.suppress(LabError):  # for an architecture of no images there are none
-        known, here = images.tags(images.sources(connected, topology)), connected.images()
+        known, here = tags(sources_for(connected, topology)), connected.images()
         names = topology.kubernetes.distributions
-        wants = {name: {known[word] for word in (*images.BESIDE, name)} for name in names}
+        wants = {name: {known[word] for word in (*sources.BESIDE, name)} for name in names}
         return tuple(name for name in names if wants[name] <= set(here))
     return ()
 
@@ -233,7 +235,7 @@ def leftovers(found: Collection[str]) -> Finding:
 
 def _sources() -> list[Finding]:
     """Ask which sources answer; a lab needs none of them once its images are built."""
-    table, arch = versions.read(paths.shipped("images")).components, images.architecture()
+    table, arch = versions.read(paths.shipped("images")).components, architecture()
     release = k3s_release.binary(table["k3s"].version, arch).url
     asked = {DOWNLOADS: table["coredns"].expand(table["coredns"].url, arch), RELEASE: release}
     with ThreadPoolExecutor() as pool:

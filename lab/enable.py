@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from lab.addons import Addon, Chart, Object, PodImage, Site
     from lab.base.progress import Reporter
-    from lab.images import Builder
+    from lab.images.builder import Builder
     from lab.lab import Lab
 
 API_TIMEOUT_S = 20

@@ -19,7 +19,8 @@ from lab.boot import Boot
 from lab.enable import Enabler
 from lab.engine import fitness
 from lab.engine.labels import LABEL_DISTRIBUTION, LABEL_NODE
-from lab.images import Builder, sources, tags
+from lab.images.builder import Builder
+from lab.images.sources import sources_for, tags
 from lab.kube.api import Cluster
 from lab.nodes.handles import handle
 from lab.plan import Action, Plan
@@ -97,7 +98,7 @@ class Lab:
     def preview(self, forced: str = "") -> Plan:
         """Give the plan that `start` would carry out; builds and changes nothing."""
         observed = self.observe()
-        builder = Builder(self.engine, sources(self.engine, self.topology), self.reporter)
+        builder = Builder(self.engine, sources_for(self.engine, self.topology), self.reporter)
         likely = choose.likely(self.topology.kubernetes.distributions, builder, forced or self._name_of(observed))
         wanted = self._desired(likely, observed)
         self._check(wanted, observed)
@@ -114,7 +115,7 @@ class Lab:
             host.check_subnets(self.topology, self.engine, observed.networks)
             if few := host.few_watches(len(self.topology.nodes)):
                 self.reporter.say(self.name, few)
-            builder = Builder(self.engine, sources(self.engine, self.topology), self.reporter)
+            builder = Builder(self.engine, sources_for(self.engine, self.topology), self.reporter)
             known = self._name_of(observed)
             if forced and known and forced != known:
                 raise InputError(f"lab {self.name} runs {known}, not {forced}", f"`halab destroy {self.name}` first")
@@ -136,7 +137,7 @@ class Lab:
     def _desired(self, distribution: Distribution, observed: Observed) -> Desired:
         self.topology = host.settled(self.topology, self.engine, observed)
         port = host.port_for(self.topology, self.engine, observed)
-        known = tags(sources(self.engine, self.topology))
+        known = tags(sources_for(self.engine, self.topology))
         return desired.desired(self.topology, distribution, known, port)
 
     def _check(self, wanted: Desired, observed: Observed) -> None:
@@ -222,7 +223,7 @@ class Lab:
 
     def builder(self) -> Builder:
         """Give what makes this lab's images."""
-        return Builder(self.engine, sources(self.engine, self.topology), self.reporter)
+        return Builder(self.engine, sources_for(self.engine, self.topology), self.reporter)
 
     # --- stop, destroy ---
 

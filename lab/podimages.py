@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import imagework
 from lab.base.errors import CommandFailed, EngineError, LabError
 from lab.engine.labels import LABEL_IMAGE
-from lab.images import STANDS_ON
+from lab.images import pods, upstream
+from lab.images.sources import STANDS_ON
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from lab.engine.node import NodeHandle
-    from lab.images import Builder
+    from lab.images.builder import Builder
 
 CTR = ("ctr", "-n", "k8s.io")
 """containerd's client and the CRI's namespace; K3s's `ctr` knows its own socket."""
@@ -66,7 +66,7 @@ class PodImages:
                 self.builder.build_base()
                 if word in STANDS_ON:
                     self.make([STANDS_ON[word]])
-                imagework.build_pod(self.builder, word, self.tag(word))
+                pods.build_pod(self.builder, word, self.tag(word))
             self.builder.reporter.done(word, f"{self.builder.versions.public(word)}, {self.way(word)}")
 
     def _pull(self, word: str) -> bool:
@@ -121,7 +121,7 @@ class PodImages:
         report = self.builder.reporter
         report.say(node.name, f"loading {', '.join(words)} ({tar.stat().st_size / 1e6:.0f} MB)")
         try:
-            only = imagework.one_platform(self.builder.sources.arch)
+            only = upstream.one_platform(self.builder.sources.arch)
             argv = [*CTR, "images", "import", *only, "-"]
             node.run(argv, stdin=_chunks(tar), timeout_s=IMPORT_TIMEOUT_S)
             for word in words:

@@ -11,28 +11,30 @@ import click
 from lab.base.errors import EngineError, InputError, LabError
 from lab.cli import option_output
 from lab.engine import client
+from lab.images.sources import wish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lab.base.progress import Reporter
-    from lab.images import Builder, Wishes
+    from lab.images.builder import Builder
+    from lab.images.sources import Wishes
 
 DISTRIBUTIONS = click.Choice(["k3s", "upstream"])
 
 
 def _builder(reporter: Reporter | None = None, wished: Wishes = ()) -> Builder:
     from lab.base.progress import Silent
-    from lab.images import Builder, sources
+    from lab.images.builder import Builder
+    from lab.images.sources import sources_for
 
     connected = client.connect()
-    own = replace(sources(connected), wished=wished)
+    own = replace(sources_for(connected), wished=wished)
     return Builder(connected, own, reporter or Silent())
 
 
 def _wish(version: str, distribution: str) -> tuple[str, Wishes]:
     """Give the distribution that a version is of, and the wish for it. Raise InputError."""
-    from lab import images
     from lab.base.errors import WrongError
     from lab.topology import releases
 
@@ -43,7 +45,7 @@ def _wish(version: str, distribution: str) -> tuple[str, Wishes]:
         releases.check(name, version)
     except WrongError as wrong:
         raise InputError(f"--version {wrong.message}", wrong.hint) from None
-    return name, images.wish(name, version)
+    return name, wish(name, version)
 
 
 @click.group("images")
@@ -65,7 +67,7 @@ def build_command(distribution: str | None, version: str, addons: bool, output: 
     from lab.choose import choose
     from lab.cli import output as out
     from lab.engine import fitness
-    from lab.images import BESIDE
+    from lab.images.sources import BESIDE
     from lab.podimages import PodImages
 
     forced, wished = _wish(version, distribution or "")
@@ -107,7 +109,7 @@ def list_command(output: str) -> None:
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def save_command(file: Path) -> None:
     """Save the images that are here into a tar, for a machine without a network."""
-    from lab.images import BESIDE
+    from lab.images.sources import BESIDE
 
     builder = _builder()
     words = [word for word in builder.tags if word in {*BESIDE, "upstream", "k3s"} or word.startswith("pods/")]
@@ -137,7 +139,7 @@ def _chunks(file: Path) -> Iterator[bytes]:
 @click.argument("file", type=click.Path(path_type=Path))
 def load_command(file: Path) -> None:
     """Load images from a tar that `images save` wrote."""
-    from lab.images import BESIDE
+    from lab.images.sources import BESIDE
 
     if not file.is_file():
         raise InputError(f"no file {file}")

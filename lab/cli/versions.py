@@ -10,13 +10,13 @@ import click
 from lab.base.errors import LabError
 from lab.cli import option_output
 from lab.engine import client
+from lab.images.sources import Sources, architecture, sources_for
 from lab.topology.known_names import DISTRIBUTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lab.available import Offer, Shelf
-    from lab.images import Sources
+    from lab.images.available import Offer, Shelf
 
 WAYS = {
     "image": "its image is here",
@@ -36,8 +36,8 @@ def versions_command(distribution: str | None, output: str) -> None:
     without it the default is taken, marked *. Others than those listed can be named, too: the list
     has the newest of each minor release, as the publishers' channels tell it, and what lies here.
     """
-    from lab import available
     from lab.cli import output as out
+    from lab.images import available
 
     sources, here = _place()
     shelves = [
@@ -58,7 +58,6 @@ def versions_command(distribution: str | None, output: str) -> None:
 
 def _place() -> tuple[Sources, Callable[[str], bool]]:
     """Give where images come from and who knows those that are here; an engine is not needed."""
-    from lab import images
     from lab.base import paths
 
     try:
@@ -66,11 +65,11 @@ def _place() -> tuple[Sources, Callable[[str], bool]]:
         found = connected.images()
     except LabError as error:
         click.echo(f"no engine answers, so no images are seen: {error.message}", err=True)
-        own = images.Sources(
-            folder=paths.shipped("images"), cache=paths.cache(), arch=images.architecture()
+        own = Sources(
+            folder=paths.shipped("images"), cache=paths.cache(), arch=architecture()
         )
         return own, lambda _: False
-    return images.sources(connected), found.__contains__
+    return sources_for(connected), found.__contains__
 
 
 def _row(shelf: Shelf, offer: Offer) -> list[str]:

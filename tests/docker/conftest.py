@@ -14,7 +14,7 @@ from machines import LABEL, Machine
 from lab.base.errors import LabError
 from lab.engine.client import connect
 from lab.engine.fitness import privileged
-from lab.images import sources, tags
+from lab.images.sources import sources_for, tags
 from lab.topology import loader
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def ground() -> Iterator[Ground]:
         connected = connect()
     except LabError as error:
         pytest.skip(f"no container engine: {error.message}")
-    known = tags(sources(connected))
+    known = tags(sources_for(connected))
     missing = [tag for word, tag in known.items() if word in {"upstream", "loadbalancer", "bmc"} and not connected.has_image(tag)]
     if missing:
         pytest.skip(f"images are not built ({', '.join(missing)}): `halab images build`")

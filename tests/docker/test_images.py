@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import desired, distributions, journals, milestones, nginx, nodefiles, pacemaker, roles, versions
+from lab import desired, distributions, journals, milestones, nginx, nodefiles, pacemaker, roles
 from lab.base import paths
 from lab.distributions import HealthCheck
 from lab.engine.files import File, unit_links
 from lab.engine.privileges import COMMON, PRIVILEGED, SOCKET_INSIDE
+from lab.images import versions
 from lab.kube.pki import issue, new_secrets
 
 if TYPE_CHECKING:

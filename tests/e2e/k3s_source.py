@@ -12,9 +12,10 @@ from pathlib import Path
 
 from labs import docker
 
-from lab import components, gobuild, images, k3s_release, versions
 from lab.base import paths
 from lab.base.progress import Silent
+from lab.images import builder, components, go_build, k3s_release, versions
+from lab.images.sources import architecture
 
 SOURCE = Path(__file__).parents[1] / "k3s_double"
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl", "etcd")
@@ -40,7 +41,7 @@ def find() -> K3s:
         archive = os.environ.get("HALAB_K3S_IMAGES", "")
         return K3s((f"images.k3s_binary={binary}", *([f"images.k3s_images={archive}"] if archive else [])), double=False)
     table = versions.read(paths.shipped("images"))
-    if components.reachable(k3s_release.binary(table.components["k3s"].version, images.architecture()).url):
+    if components.reachable(k3s_release.binary(table.components["k3s"].version, architecture()).url):
         return K3s((), double=False)
     folder = paths.cache() / "k3s-double"
     folder.mkdir(exist_ok=True)
@@ -50,11 +51,11 @@ def find() -> K3s:
 
 def _program(folder: Path, table: versions.Versions) -> Path:
     """Build the double with the upstream programs in it, as K3s's release file holds its own; kept by the hash of what goes in."""
-    shipped, arch = paths.shipped("images"), images.architecture()
+    shipped, arch = paths.shipped("images"), architecture()
     parts = [path for name in ("kubernetes", "containerd", "flannel", "cni-plugins")
              for path in components.obtain(table.components[name], paths.cache(), shipped, arch, Silent()).values()]
     rows = [repr(table.components[path.parent.name.rsplit("-v", 1)[0]]) for path in parts]
-    key = hashlib.sha256(" ".join([images.folder_hash(SOURCE), arch, *rows]).encode()).hexdigest()[:12]
+    key = hashlib.sha256(" ".join([builder.folder_hash(SOURCE), arch, *rows]).encode()).hexdigest()[:12]
     program = folder / f"k3s-{key}"
     if not program.exists():
         for old in folder.glob("k3s-*"):
@@ -62,7 +63,7 @@ def _program(folder: Path, table: versions.Versions) -> Path:
         with tempfile.TemporaryDirectory(dir=folder) as place:
             source = Path(shutil.copytree(SOURCE, Path(place) / "src"))
             environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}
-            go = gobuild.find_go(paths.cache())
+            go = go_build.find_go(paths.cache())
             for name, package in (("double", "."), ("pack", "./pack")):
                 argv = [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(Path(place) / name), package]
                 subprocess.run(argv, cwd=source, env=environment, check=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import pytest
 
-from lab import addonneeds, addonrecord, addons, distributions, helm, versions
+from lab import addonneeds, addonrecord, addons, distributions, helm
 from lab.addonrecord import Row
 from lab.addons import Chart, Needs, Site, _prometheus_rules, _prometheus_values, loadbalancer, local_storage, metrics_server
 from lab.base import paths
@@ -20,6 +20,7 @@ from lab.base.errors import InputError
 from lab.base.progress import Silent
 from lab.enable import Enabler, known
 from lab.engine.commands import Result
+from lab.images import versions
 from lab.kube import pki
 from lab.kube.api import ApiError
 from lab.kube.objects import path
@@ -29,7 +30,7 @@ from lab.topology import loader
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lab.images import Builder
+    from lab.images.builder import Builder
     from lab.kube.api import Cluster
     from lab.topology.model import Topology
 

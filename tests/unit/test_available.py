@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from lab import available, components, images, versions
-from lab.available import Offer, Shelf
 from lab.base import paths
 from lab.base.errors import EngineError
 from lab.cli import cli
 from lab.engine import client
-from lab.images import Sources
+from lab.images import available, components, versions
+from lab.images.available import Offer, Shelf
+from lab.images.sources import Sources, tags
 from lab.topology import releases
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def test_what_lies_here_is_listed(world: World, sources: Sources) -> None:
     found = look(world, sources)
     assert listed(found["upstream"]) == {UPSTREAM: "build", "v1.35.4": "cache"}
     assert listed(found["k3s"]) == {K3S: "", "v1.34.6+k3s1": "cache"}
-    world.images.add(images.tags(sources)["upstream"])
+    world.images.add(tags(sources)["upstream"])
     assert listed(look(world, sources)["upstream"])[UPSTREAM] == "image"
 
 
@@ -161,7 +161,7 @@ def test_the_command_needs_no_engine(world: World, monkeypatch: pytest.MonkeyPat
         raise EngineError("no Docker engine answers")
 
     monkeypatch.setattr(client, "connect", nobody)
-    monkeypatch.setattr(images, "architecture", lambda: "amd64")
+    monkeypatch.setattr("lab.cli.versions.architecture", lambda: "amd64")
     world.texts = TEXTS
     result = CliRunner().invoke(cli, ["versions"])
     assert result.exit_code == 0, result.output

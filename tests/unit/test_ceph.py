@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import cephtrial, versions
+from lab import cephtrial
 from lab.addons import _osd_disk as disk
 from lab.addons import _rook
 from lab.addons._ceph import Health
@@ -24,6 +24,7 @@ from lab.base import paths, yaml_files
 from lab.base.errors import InputError, LabError
 from lab.base.wait import Observation
 from lab.cephtrial import CephTrial
+from lab.images import versions
 from lab.topology.scenario_file import CEPH
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from lab.base.errors import EngineError, ImageError, LabError
 from lab.base.progress import Silent
 from lab.cli import images
 from lab.engine import client
-from lab.images import Builder, Sources
+from lab.images.builder import Builder
+from lab.images.sources import Sources
 
 TOPOLOGIES = Path(__file__).parents[2] / "topologies"
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import components, gobuild, versions
 from lab.base import paths
 from lab.base.progress import Silent
-from lab.versions import Component
+from lab.images import components, go_build, versions
+from lab.images.versions import Component
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,8 +50,8 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GoDouble:
     for path in (*module.rglob("*"), module):  # as Go keeps modules
         path.chmod(0o555 if path.is_dir() else 0o444)
     double = GoDouble(module)
-    monkeypatch.setattr(gobuild, "_go", double)
-    monkeypatch.setattr(gobuild, "find_go", lambda _: "go")
+    monkeypatch.setattr(go_build, "_go", double)
+    monkeypatch.setattr(go_build, "find_go", lambda _: "go")
     monkeypatch.setattr(shutil, "which", lambda _: None)  # no C compiler
     yield double
     for path in (module, *module.rglob("*")):

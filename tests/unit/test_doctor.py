@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from lab import components, doctor, doctor_fix, doctor_host, doctor_wire, host, images
+from lab import doctor, doctor_fix, doctor_host, doctor_wire, host
 from lab.base import kernel
 from lab.base.errors import ApplyError, EngineError, InputError, LabError
 from lab.base.kernel import FEATURES
@@ -20,6 +20,8 @@ from lab.doctor import GIB
 from lab.engine import about, client, fitness
 from lab.engine.spec import Observed, ObservedContainer
 from lab.finding import Finding
+from lab.images import components
+from lab.images.sources import sources_for, tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -433,7 +435,7 @@ def test_no_build_tool_is_wanted_where_nothing_is_to_be_built(
     images_here: bool,
     reached: bool,
 ) -> None:
-    known = images.tags(images.sources(machine))  # type: ignore[arg-type]
+    known = tags(sources_for(machine))  # type: ignore[arg-type]
     here = {known[word]: {} for word in ("loadbalancer", "bmc", "upstream")} if images_here else {}
     monkeypatch.setattr(machine, "images", lambda: here)
     monkeypatch.setattr(fitness, "privileged", lambda *_: True)

@@ -19,7 +19,7 @@ from lab.engine import about, fitness
 from lab.engine.client import Engine
 from lab.engine.privileges import MODULES, SOCKET, SOCKET_INSIDE
 from lab.engine.spec import ContainerSpec
-from lab.images import architecture, sources
+from lab.images.sources import architecture, sources_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,11 +165,11 @@ def test_images_are_for_the_engines_architecture(
 ) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     server.info["Architecture"] = "aarch64"
-    assert sources(connected(server)).arch == "arm64"
+    assert sources_for(connected(server)).arch == "arm64"
     assert architecture() == "amd64"
     server.info["Architecture"] = "riscv64"
     with pytest.raises(ImageError, match="riscv64"):
-        sources(connected(server))
+        sources_for(connected(server))
 
 
 def asked_for(server: ServerDouble, version: str) -> str:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from lab import helm, k3s_config, k3s_keys, k3s_release, kubeunits, nodefiles
+from lab import helm, k3s_config, k3s_keys, kubeunits, nodefiles
 from lab.distributions import find
 from lab.distributions.k3s import NODE_FILE
 from lab.engine.commands import Result
+from lab.images import k3s_release
 from lab.kube.pki import new_secrets
 from lab.topology import loader
 

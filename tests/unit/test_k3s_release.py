@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 import pytest
 
-from lab import choose, components, fetch, k3s_image, k3s_release
+from lab import choose
 from lab.base.errors import ImageError, LabError, Unreached
 from lab.base.progress import Silent
+from lab.images import components, download, k3s, k3s_release
 from lab.topology import releases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from lab.images import Builder
+    from lab.images.builder import Builder
 
 VERSION = "v1.36.5+k3s1"
 BINARY, IMAGES = b"binary" * 999, b"images" * 999
@@ -68,7 +69,7 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         lines = [f"{hashlib.sha256(content).hexdigest()}  {file}" for file, content in reversed(files.items())]
         (folder / f"sha256sum-{arch}.txt").write_text("\n".join(lines) + "\n")
     Release.faults = {}
-    monkeypatch.setattr(fetch.time, "sleep", lambda _: None)
+    monkeypatch.setattr(download.time, "sleep", lambda _: None)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Release, directory=str(tmp_path / "releases"))) as running:
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
@@ -97,23 +98,23 @@ def left(tmp_path: Path) -> list[str]:
 @pytest.mark.parametrize("arch", ["amd64", "arm64"])
 def test_binary_and_images_come_by_their_checksums(release: Path, tmp_path: Path, arch: str) -> None:
     found = builder(tmp_path, arch)
-    assert k3s_image.binary(found).read_bytes() == BINARY
+    assert k3s.binary(found).read_bytes() == BINARY
     (tmp_path / "images").mkdir()
-    k3s_image._packaged(found, tmp_path / "images", VERSION)
+    k3s._packaged(found, tmp_path / "images", VERSION)
     assert (tmp_path / "images" / f"k3s-airgap-images-{arch}.tar.zst").read_bytes() == IMAGES
 
 
 def test_a_wrong_checksum_is_refused_and_nothing_stays(release: Path, tmp_path: Path) -> None:
     (release / "k3s").write_bytes(b"another binary")
     with pytest.raises(ImageError, match="wrong checksum"):
-        k3s_image.binary(builder(tmp_path))
+        k3s.binary(builder(tmp_path))
     assert left(tmp_path) == []
 
 
 def test_a_file_that_is_cut_off_is_refused_and_nothing_stays(release: Path, tmp_path: Path) -> None:
     Release.faults = {"k3s": "cut"}
     with pytest.raises(ImageError, match="cut off"):
-        k3s_image.binary(builder(tmp_path))
+        k3s.binary(builder(tmp_path))
     assert left(tmp_path) == []
 
 
@@ -121,21 +122,21 @@ def test_a_file_that_is_cut_off_is_refused_and_nothing_stays(release: Path, tmp_
 def test_a_release_that_is_not_there_names_the_way_out(release: Path, tmp_path: Path, status: int) -> None:
     Release.faults = {"k3s": status}
     with pytest.raises(ImageError, match="cannot be downloaded") as caught:
-        k3s_image.binary(builder(tmp_path))
+        k3s.binary(builder(tmp_path))
     assert "k3s_binary" in caught.value.hint
 
 
 def test_a_missing_checksum_file_is_an_error(release: Path, tmp_path: Path) -> None:
     (release / "sha256sum-amd64.txt").unlink()
     with pytest.raises(ImageError, match="404"):
-        k3s_image.binary(builder(tmp_path))
+        k3s.binary(builder(tmp_path))
     assert left(tmp_path) == []
 
 
 def test_images_that_are_not_published_are_left_to_the_nodes(release: Path, tmp_path: Path) -> None:
     Release.faults = {"k3s-airgap-images-amd64.tar.zst": 404}
     (tmp_path / "images").mkdir()
-    k3s_image._packaged(builder(tmp_path), tmp_path / "images", VERSION)
+    k3s._packaged(builder(tmp_path), tmp_path / "images", VERSION)
     assert list((tmp_path / "images").iterdir()) == []
 
 
@@ -147,7 +148,7 @@ def test_images_that_are_not_reached_are_an_error(
     Release.faults = {"k3s-airgap-images-amd64.tar.zst": status}
     (tmp_path / "images").mkdir()
     with pytest.raises(ImageError, match=f"answers {status}") as caught:
-        k3s_image._packaged(builder(tmp_path), tmp_path / "images", VERSION)
+        k3s._packaged(builder(tmp_path), tmp_path / "images", VERSION)
     assert not isinstance(caught.value, Unreached)  # K3s itself can be had: no reason for another
     assert "k3s_images" in caught.value.hint
 
@@ -235,15 +236,15 @@ def test_since_when_k3s_takes_settings_of_containerd(version: str, *, reads: boo
 def test_an_older_k3s_is_refused_only_where_containers_are_not_privileged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, full: bool
 ) -> None:
-    monkeypatch.setattr(k3s_image, "privileged", lambda *_: full)
+    monkeypatch.setattr(k3s, "privileged", lambda *_: full)
     found = cast("Builder", builder(tmp_path))
     if full:
-        k3s_image.check(found, "v1.34.5+k3s1")
+        k3s.check(found, "v1.34.5+k3s1")
         return
     with pytest.raises(ImageError, match=r"K3s v1\.34\.5\+k3s1 cannot run") as caught:
-        k3s_image.check(found, "v1.34.5+k3s1")
+        k3s.check(found, "v1.34.5+k3s1")
     assert "v1.34.6" in caught.value.hint
-    k3s_image.check(found, "v1.34.6+k3s1")
+    k3s.check(found, "v1.34.6+k3s1")
 
 
 @pytest.mark.parametrize("given", ["", "/home/me/k3s"])
@@ -254,11 +255,11 @@ def test_a_binary_of_another_version_than_the_wished_one_is_refused(
     double.sources.k3s_binary = given
     double.sources.wished = (("k3s", "v1.34.6+k3s1"),)
     found = cast("Builder", double)
-    k3s_image.check(found, "v1.34.6+k3s1")
+    k3s.check(found, "v1.34.6+k3s1")
     name = given or r"the release v1\.34\.6\+k3s1"
     said = rf"^{name} is K3s v1\.36\.5\+k3s1, not v1\.34\.6"
     with pytest.raises(ImageError, match=said) as caught:
-        k3s_image.check(found, VERSION)
+        k3s.check(found, VERSION)
     assert caught.value.hint.endswith(f"`kubernetes: {{k3s: {VERSION}}}`")
 
 
@@ -269,7 +270,7 @@ def test_a_wished_release_that_does_not_exist_is_an_error(release: Path, tmp_pat
     found.sources.wished = (("k3s", VERSION),)
     said = r"^K3s v1\.36\.5\+k3s1 cannot be downloaded: there"
     with pytest.raises(ImageError, match=said) as caught:
-        k3s_image.binary(cast("Builder", found))
+        k3s.binary(cast("Builder", found))
     assert not isinstance(caught.value, Unreached)
     assert "`halab versions`" in caught.value.hint
 
@@ -281,9 +282,9 @@ def test_a_binary_that_is_too_old_is_refused(
     (tmp_path / "old").write_bytes(BINARY)
     found = builder(tmp_path)
     found.sources.folder, found.sources.k3s_binary = tmp_path, str(tmp_path / "old")
-    monkeypatch.setattr(k3s_image, "version", lambda *_: "k3s version v1.30.2+k3s1 (abc)")
+    monkeypatch.setattr(k3s, "version", lambda *_: "k3s version v1.30.2+k3s1 (abc)")
     with pytest.raises(ImageError, match=r"old: K3s v1\.30\.2\+k3s1 is too old") as caught:
-        k3s_image.build(found)
+        k3s.build(found)
     assert caught.value.hint == "take v1.32 or newer"
 
 

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 import yaml
 
-from lab import doctor, doctor_fix, doctor_host, host, images
+from lab import doctor, doctor_fix, doctor_host, host
 from lab.base import locks, paths
 from lab.base.errors import ImageError, InputError, LabError, WaitTimeout
 from lab.base.wait import Observation, until
 from lab.doctor import GIB
-from lab.fetch import fetch
 from lab.finding import Finding
+from lab.images.download import fetch
+from lab.images.sources import Sources, tags
+from lab.images.versions import Component
 from lab.kube import kubeconfig
 from lab.kube.pki import Pair
-from lab.versions import Component
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -212,12 +213,12 @@ def test_tags_follow_what_goes_in(tmp_path: Path) -> None:
     import shutil
 
     folder = Path(shutil.copytree(paths.shipped("images"), tmp_path / "images"))
-    sources = images.Sources(folder=folder, cache=tmp_path, arch="amd64")
-    before = images.tags(sources)
-    assert images.tags(sources) == before
-    assert images.tags(replace(sources, arch="arm64"))["upstream"] != before["upstream"]
+    sources = Sources(folder=folder, cache=tmp_path, arch="amd64")
+    before = tags(sources)
+    assert tags(sources) == before
+    assert tags(replace(sources, arch="arm64"))["upstream"] != before["upstream"]
     (folder / "node" / "files" / "new").write_text("x")
-    after = images.tags(sources)
+    after = tags(sources)
     assert {word for word in before if before[word] != after[word]} == {"node", "upstream", "k3s"}
 
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from lab import distributions, probes, probing, versions
+from lab import distributions, probes, probing
 from lab.analysis.history import events as history
 from lab.analysis.history.events import Event
 from lab.base.errors import EngineError, InputError, LabError, WaitTimeout
+from lab.images import versions
 from lab.journals import lost, suppressed
 from lab.kube.pki import new_secrets
 from lab.listening import Listener, offset, shifted

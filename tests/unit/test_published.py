@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
-from lab import components, fetch, gobuild, gomodules, images, imagework, versions
 from lab.base import paths as data
 from lab.base.errors import ImageError, Unreached
 from lab.base.progress import Silent
+from lab.images import components, download, go_build, go_modules, upstream, versions
+from lab.images.sources import sources_for, tags
 from lab.topology import loader
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 SHIPPED = data.shipped("images")
 TABLE = versions.read(SHIPPED).components["kubernetes"]
-PROGRAMS = (*imagework.KUBERNETES[:-1],)
+PROGRAMS = (*upstream.KUBERNETES[:-1],)
 
 
 class Server(SimpleHTTPRequestHandler):
@@ -53,7 +54,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str,
     folder.mkdir()
     Server.asked = []
     monkeypatch.setattr(components, "_silent", set())
-    monkeypatch.setattr(fetch.time, "sleep", lambda _: None)
+    monkeypatch.setattr(download.time, "sleep", lambda _: None)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Server, directory=str(folder))) as running:
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
@@ -109,7 +110,7 @@ def no_go(monkeypatch: pytest.MonkeyPatch) -> None:
     def build(*_: object) -> None:
         pytest.fail("Go was used")
 
-    monkeypatch.setattr(gobuild, "build", build)
+    monkeypatch.setattr(go_build, "build", build)
 
 
 def test_binaries_are_downloaded_each_by_its_checksum(
@@ -117,7 +118,7 @@ def test_binaries_are_downloaded_each_by_its_checksum(
 ) -> None:
     publish(site[1])
     found = obtain(table(site[0], tmp_path), tmp_path)
-    assert sorted(found) == sorted(imagework.KUBERNETES)
+    assert sorted(found) == sorted(upstream.KUBERNETES)
     for name, path in found.items():
         assert path.read_text() == ("etcd" if name == "etcd" else f"{name} v1.36.3")
         assert path.stat().st_mode & 0o777 == 0o755
@@ -180,7 +181,7 @@ def test_without_one_publisher_all_is_built(
     def build(component: object, home: Path, *_: object) -> None:
         (home / "kube").write_text("built")
 
-    monkeypatch.setattr(gobuild, "build", build)
+    monkeypatch.setattr(go_build, "build", build)
     found = obtain(table(site[0], tmp_path), tmp_path)
     assert list(found) == ["kube"]
     assert components.way(found["kube"].parent) == "built from images/"
@@ -197,7 +198,7 @@ def test_a_wished_version_that_is_not_published_is_an_error(
 
 def test_the_image_gets_files_or_links(tmp_path: Path) -> None:
     """Built, one binary is called by seven names; downloaded, there are seven."""
-    for names in (("kube",), imagework.KUBERNETES):
+    for names in (("kube",), upstream.KUBERNETES):
         place = tmp_path / names[0]
         for folder in ("bin", "context"):
             (place / folder).mkdir(parents=True)
@@ -206,8 +207,8 @@ def test_the_image_gets_files_or_links(tmp_path: Path) -> None:
         paths = {name: place / "bin" / name for name in names}
         found = {"kubernetes": paths}
         builder = SimpleNamespace(obtain=lambda word, found=found: found.get(word, {}))
-        imagework._binaries(builder, place / "context")  # type: ignore[arg-type]
-        for name in imagework.KUBERNETES:
+        upstream._binaries(builder, place / "context")  # type: ignore[arg-type]
+        for name in upstream.KUBERNETES:
             path = place / "context" / "bin" / name
             assert path.read_text() == ("kube" if names == ("kube",) else name)
             assert path.is_symlink() is (names == ("kube",))
@@ -228,8 +229,8 @@ def test_checksums_are_pinned_for_both_architectures() -> None:
 
 def test_etcd_is_the_one_that_go_builds_in() -> None:
     etcd = TABLE.published[1]
-    assert gomodules.pinned("go.etcd.io/etcd/server/v3", SHIPPED / "kubernetes") == etcd.version
-    assert gomodules.pinned("k8s.io/kubernetes", SHIPPED / "kubernetes") == TABLE.version
+    assert go_modules.pinned("go.etcd.io/etcd/server/v3", SHIPPED / "kubernetes") == etcd.version
+    assert go_modules.pinned("k8s.io/kubernetes", SHIPPED / "kubernetes") == TABLE.version
 
 
 def test_programs_say_the_version_that_was_wished() -> None:
@@ -245,13 +246,13 @@ def test_a_wish_changes_its_image_and_no_other(tmp_path: Path) -> None:
     topology = loader.load(file).topology
     chosen = loader.load(file, ("kubernetes.version=v1.35.4",)).topology
     engine = SimpleNamespace(about={"Architecture": "x86_64"})
-    plain = images.sources(engine, topology)  # type: ignore[arg-type]
-    wished = images.sources(engine, chosen)  # type: ignore[arg-type]
-    before, after = images.tags(plain), images.tags(wished)
+    plain = sources_for(engine, topology)  # type: ignore[arg-type]
+    wished = sources_for(engine, chosen)  # type: ignore[arg-type]
+    before, after = tags(plain), tags(wished)
     assert {word for word in before if before[word] != after[word]} == {"upstream"}
     named = loader.load(file, (f"kubernetes.version={TABLE.version}",)).topology
-    same = images.sources(engine, named)  # type: ignore[arg-type]
-    assert images.tags(same) == before
+    same = sources_for(engine, named)  # type: ignore[arg-type]
+    assert tags(same) == before
 
 
 def test_where_a_version_comes_from_does_not_change_an_image() -> None:
@@ -304,7 +305,7 @@ def test_another_version_gets_the_go_mod_that_it_would_have_had(tmp_path: Path) 
         assert argv[:3] == ("mod", "edit", "-json")
         return json.dumps(said[argv[3]])
 
-    gomodules.repin("k8s.io/kubernetes", "v1.35.4", tmp_path, go)
+    go_modules.repin("k8s.io/kubernetes", "v1.35.4", tmp_path, go)
     assert (tmp_path / "go.mod").read_text().splitlines() == [
         "module halab.test/kubernetes",
         "go 1.27.0",
@@ -315,17 +316,17 @@ def test_another_version_gets_the_go_mod_that_it_would_have_had(tmp_path: Path) 
         "replace k8s.io/kubectl => k8s.io/kubectl v0.35.4",
     ]
     assert not (tmp_path / "go.sum").exists()
-    assert gomodules.pinned("k8s.io/kubernetes", tmp_path) == "v1.35.4"
+    assert go_modules.pinned("k8s.io/kubernetes", tmp_path) == "v1.35.4"
 
 
 def test_what_go_cannot_build_is_told_before_it_tries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gobuild, "_go", lambda *_: pytest.fail("Go was used"))
-    monkeypatch.setattr(gobuild, "find_go", lambda _: "go")
+    monkeypatch.setattr(go_build, "_go", lambda *_: pytest.fail("Go was used"))
+    monkeypatch.setattr(go_build, "find_go", lambda _: "go")
     row = versions.read(SHIPPED, {"kubernetes": "v1.33.1"}).components["kubernetes"]
     with pytest.raises(Unreached, match=r"kubernetes v1\.33\.1 cannot be downloaded") as caught:
-        gobuild.build(row, tmp_path, tmp_path, SHIPPED, "amd64")
+        go_build.build(row, tmp_path, tmp_path, SHIPPED, "amd64")
     assert caught.value.hint == "from Go modules it is built from v1.34 on"
 
 
@@ -338,7 +339,7 @@ def test_the_pinned_version_is_built_as_it_is(
         asked.append(argv[1:3])
         return ""
 
-    monkeypatch.setattr(gobuild, "_go", go)
-    monkeypatch.setattr(gobuild, "find_go", lambda _: "go")
-    gobuild.build(TABLE, tmp_path, tmp_path, SHIPPED, "amd64")
+    monkeypatch.setattr(go_build, "_go", go)
+    monkeypatch.setattr(go_build, "find_go", lambda _: "go")
+    go_build.build(TABLE, tmp_path, tmp_path, SHIPPED, "amd64")
     assert asked == [["build", "-trimpath"]]

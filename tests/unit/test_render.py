@@ -12,13 +12,14 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from lab import distributions, nginx, nodefiles, pacemaker, roles, versions
+from lab import distributions, nginx, nodefiles, pacemaker, roles
 from lab.addons import Site, dns_ha
 from lab.addons import find as find_addon
 from lab.base import paths
 from lab.desired import desired
 from lab.distributions import upstream
 from lab.engine.files import File, pack, unpack
+from lab.images import versions
 from lab.kube import pki
 from lab.kube.objects import node_ready, path
 from lab.status import etcd_part, holds_vip

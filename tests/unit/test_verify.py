@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from lab import distributions, verify, versions
+from lab import distributions, verify
 from lab.base import paths
+from lab.images import versions
 from lab.topology import loader
 
 if TYPE_CHECKING:

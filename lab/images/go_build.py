@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from lab import gomodules
 from lab.base.errors import ImageError, Unreached
+from lab.images import go_modules
 from lab.topology import releases
 
 if TYPE_CHECKING:
-    from lab.versions import Component
+    from lab.images.versions import Component
 
 
 def build(component: Component, home: Path, cache: Path, images: Path, arch: str) -> None:
@@ -43,16 +43,16 @@ def build(component: Component, home: Path, cache: Path, images: Path, arch: str
 
 def _repinned(go: str, component: Component, source: Path, environment: dict[str, str]) -> None:
     """Have the copy's go.mod require the version that is wished."""
-    if component.pins and gomodules.pinned(component.pins, source) != component.version:
-        if releases.minor(component.version) < gomodules.OLDEST:
-            oldest = "v" + ".".join(map(str, gomodules.OLDEST))
+    if component.pins and go_modules.pinned(component.pins, source) != component.version:
+        if releases.minor(component.version) < go_modules.OLDEST:
+            oldest = "v" + ".".join(map(str, go_modules.OLDEST))
             message = f"{component.name} {component.version} cannot be downloaded here"
             raise Unreached(message, f"from Go modules it is built from {oldest} on")
 
         def run(*argv: str) -> str:
             return _go([go, *argv], source, environment, component)
 
-        gomodules.repin(component.pins, component.version, source, run)
+        go_modules.repin(component.pins, component.version, source, run)
 
 
 def _from_source(

@@ -8,80 +8,80 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import imagework, k3s_release
 from lab.base.errors import ImageError, Unreached
-from lab.components import answer
 from lab.engine import labels
 from lab.engine.files import File
 from lab.engine.fitness import privileged
-from lab.fetch import fetch
+from lab.images import k3s_release, pods
+from lab.images.components import answer
+from lab.images.download import fetch
 from lab.topology import releases
 
 if TYPE_CHECKING:
-    from lab.images import Builder
+    from lab.images.workbench import Workbench
 
 ASK_TIMEOUT_S = 60
 REMEDY = "give `images: {k3s_binary: PATH}` in the topology"
 ARCHIVE = "try again, or give `images: {k3s_images: PATH}` in the topology"
 
 
-def build(builder: Builder) -> None:
+def build(bench: Workbench) -> None:
     """Make the image: the user's binary, else the release's; the images of its packaged components; halab's own pods' images."""
-    with tempfile.TemporaryDirectory(dir=builder.sources.cache) as folder:
-        context = Path(shutil.copytree(builder.sources.folder / "k3s", Path(folder) / "context"))
-        shutil.copy(binary(builder), context / "k3s")
+    with tempfile.TemporaryDirectory(dir=bench.sources.cache) as folder:
+        context = Path(shutil.copytree(bench.sources.folder / "k3s", Path(folder) / "context"))
+        shutil.copy(binary(bench), context / "k3s")
         (context / "k3s").chmod(0o755)
-        release = version(builder, context / "k3s")
-        builder.reporter.say("k3s", release)
+        release = version(bench, context / "k3s")
+        bench.reporter.say("k3s", release)
         tag = k3s_release.tag(release)
-        check(builder, tag)
-        imagework.pods(builder, context)
-        _packaged(builder, context / "images", tag)
-        builder.docker_build("k3s", context, NODE=builder.tags["node"], RELEASE=release)
+        check(bench, tag)
+        pods.pods(bench, context)
+        _packaged(bench, context / "images", tag)
+        bench.docker_build("k3s", context, NODE=bench.tags["node"], RELEASE=release)
 
 
-def check(builder: Builder, tag: str) -> None:
+def check(bench: Workbench, tag: str) -> None:
     """Raise ImageError where the release that the binary says is not the wished one or too old."""
-    wished = dict(builder.sources.wished).get("k3s", "")
-    given = builder.sources.k3s_binary or f"the release {wished or tag}"
+    wished = dict(bench.sources.wished).get("k3s", "")
+    given = bench.sources.k3s_binary or f"the release {wished or tag}"
     if wished and tag != wished:
         hint = f"give another binary, or name `kubernetes: {{k3s: {tag}}}`"
         raise ImageError(f"{given} is K3s {tag}, not {wished}", hint)
     if releases.too_old("k3s", tag):
         oldest = releases.oldest("k3s")
         raise ImageError(f"{given}: K3s {tag} is too old", f"take {oldest} or newer")
-    if not k3s_release.reads_drop_ins(tag) and not privileged(builder.engine, builder.tags["node"]):
+    if not k3s_release.reads_drop_ins(tag) and not privileged(bench.engine, bench.tags["node"]):
         # Without CAP_SYS_RESOURCE containerd must be told (k3s_config.CONTAINERD), or no pod runs.
         hint = "take v1.34.6, v1.35.3, v1.36.0 or newer, or upstream's Kubernetes"
         raise ImageError(f"{given}: K3s {tag} cannot run where containers are not privileged", hint)
 
 
-def binary(builder: Builder) -> Path:
+def binary(bench: Workbench) -> Path:
     """Give K3s: the user's file, else the release's, downloaded and proven by its checksum. Raises ImageError where neither can be had."""
-    if builder.sources.k3s_binary:
-        return Path(builder.sources.k3s_binary)
-    release = k3s_release.binary(builder.versions.components["k3s"].version, builder.sources.arch)
+    if bench.sources.k3s_binary:
+        return Path(bench.sources.k3s_binary)
+    release = k3s_release.binary(bench.versions.components["k3s"].version, bench.sources.arch)
     found = answer(release.url)
-    if found == HTTPStatus.NOT_FOUND and (wished := dict(builder.sources.wished).get("k3s")):
+    if found == HTTPStatus.NOT_FOUND and (wished := dict(bench.sources.wished).get("k3s")):
         message = f"K3s {wished} cannot be downloaded: there is no {release.url}"
         raise ImageError(message, f"`halab versions` lists what can be had; or {REMEDY}")
     if found not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
         raise Unreached(f"K3s cannot be downloaded here ({release.url} is not reached)", REMEDY)
-    return _download(builder, release, REMEDY)
+    return _download(bench, release, REMEDY)
 
 
-def _download(builder: Builder, asset: k3s_release.Asset, remedy: str) -> Path:
+def _download(bench: Workbench, asset: k3s_release.Asset, remedy: str) -> Path:
     # A folder for each release: another version's file has the same name.
-    target = builder.sources.cache / "download" / asset.folder / asset.name
+    target = bench.sources.cache / "download" / asset.folder / asset.name
     target.parent.mkdir(parents=True, exist_ok=True)
-    builder.reporter.say("k3s", f"downloading {asset.name}")
+    bench.reporter.say("k3s", f"downloading {asset.name}")
     return fetch(asset.url, target, sha256_url=asset.sha256_url, name=asset.name, remedy=remedy)
 
 
-def version(builder: Builder, program: Path) -> str:
+def version(bench: Workbench, program: Path) -> str:
     """Ask the binary, on the node image, what it is: the first line of `k3s --version`. Raises ImageError where it is no K3s for this machine."""
-    engine = builder.engine
-    helper = engine.create_helper(builder.tags["node"], ["/k3s", "--version"], labels.LABEL_HELPER)
+    engine = bench.engine
+    helper = engine.create_helper(bench.tags["node"], ["/k3s", "--version"], labels.LABEL_HELPER)
     try:
         engine.put(helper, [File(path="/k3s", content=program.read_bytes(), mode=0o755)])
         engine.start(helper)
@@ -90,27 +90,27 @@ def version(builder: Builder, program: Path) -> str:
         engine.remove_container(helper)
     first = said.splitlines()[0] if said else ""
     if code != 0 or not first.startswith("k3s version "):
-        hint = f"it must be a k3s program for linux/{builder.sources.arch}"
+        hint = f"it must be a k3s program for linux/{bench.sources.arch}"
         raise ImageError(f"{program}: `k3s --version` ended with {code} and said: {first or 'nothing'}", hint)
     return first
 
 
-def _packaged(builder: Builder, images: Path, tag: str) -> None:
+def _packaged(bench: Workbench, images: Path, tag: str) -> None:
     """Lay the images of K3s's packaged components down, so that no node pulls any.
 
     Six nodes would meet the registry's rate limit. The image's tag promises that they are inside:
     only a release without them (404) is built so. Raises ImageError where they cannot be had.
     """
-    if builder.sources.k3s_images:
-        shutil.copy(builder.sources.k3s_images, images)
+    if bench.sources.k3s_images:
+        shutil.copy(bench.sources.k3s_images, images)
         return
-    asset = k3s_release.images(tag, builder.sources.arch)
+    asset = k3s_release.images(tag, bench.sources.arch)
     found = answer(asset.url)
     if found == HTTPStatus.NOT_FOUND:
         said = f"no images of its packaged components ({asset.url} is not published)"
-        builder.reporter.say("k3s", f"{said}: nodes will pull them")
+        bench.reporter.say("k3s", f"{said}: nodes will pull them")
         return
     if found not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
         seen = f"answers {found}" if found else "is not reached"
         raise ImageError(f"no images of K3s's packaged components ({asset.url} {seen})", ARCHIVE)
-    shutil.copy(_download(builder, asset, ARCHIVE), images)
+    shutil.copy(_download(bench, asset, ARCHIVE), images)

@@ -18,14 +18,14 @@ from urllib.parse import urlsplit
 import requests
 from filelock import FileLock
 
-from lab import gobuild
 from lab.base.errors import ImageError
 from lab.base.hashing import folder_hash
-from lab.fetch import RETRY_STATUS, fetch
+from lab.images import go_build
+from lab.images.download import RETRY_STATUS, fetch
 
 if TYPE_CHECKING:
     from lab.base.progress import Reporter
-    from lab.versions import Component, Published
+    from lab.images.versions import Component, Published
 
 REACH_TIMEOUT_S = 5
 """A source that does not begin to answer in five seconds is not reached: the other way takes minutes, not hours."""
@@ -107,7 +107,7 @@ def _make(component: Component, home: Path, cache: Path, images: Path, arch: str
         _download(component, home, cache, arch, reporter)
         return DOWNLOADED
     reporter.say(component.name, f"building {component.version} from its Go module")
-    gobuild.build(component, home, cache, images, arch)
+    go_build.build(component, home, cache, images, arch)
     return "taken from its Go module" if not component.binaries else "built from its Go module" if component.module else "built from images/"
 
 

@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from lab import components, gobuild, gomodules, images, k3s_release
+from lab.images import components, go_build, go_modules, k3s_release
+from lab.images.sources import table, tags, wish
 from lab.topology import releases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from lab.images import Sources
-    from lab.versions import Component
+    from lab.images.sources import Sources
+    from lab.images.versions import Component
 
 TIMEOUT_S = 3.0
 """Who looks a version up waits no longer; a server that is reached answers within one second."""
@@ -84,7 +85,7 @@ def look(sources: Sources, here: Callable[[str], bool]) -> tuple[Shelf, ...]:
 
 
 def _k3s(sources: Sources, here: Callable[[str], bool]) -> Shelf:
-    row = images.table(sources).components["k3s"]
+    row = table(sources).components["k3s"]
     named = k3s_channels(_get(K3S_CHANNELS))
     files = (sources.cache / "download").glob("k3s-v*/k3s*")
     kept = {path.parent.name.removeprefix("k3s-") for path in files if path.suffix != ".lock"}
@@ -99,7 +100,7 @@ def _k3s(sources: Sources, here: Callable[[str], bool]) -> Shelf:
 
 
 def _upstream(sources: Sources, here: Callable[[str], bool], pool: ThreadPoolExecutor) -> Shelf:
-    row = images.table(sources).components["kubernetes"]
+    row = table(sources).components["kubernetes"]
     first, last = releases.OLDEST["upstream"][1], releases.minor(row.version)[1] + AHEAD
     asked = ["stable", *(f"stable-1.{minor}" for minor in range(first, last + 1))]
     texts = pool.map(_get, [UPSTREAM_CHANNELS.format(channel=name) for name in asked])
@@ -118,7 +119,7 @@ def _upstream(sources: Sources, here: Callable[[str], bool], pool: ThreadPoolExe
             return "cache"
         if reached:
             return "download"
-        return "build" if releases.minor(version) >= gomodules.OLDEST and built.result() else ""
+        return "build" if releases.minor(version) >= go_modules.OLDEST and built.result() else ""
 
     return _shelf("upstream", row.version, named, homes, way)
 
@@ -165,7 +166,7 @@ def _order(version: str) -> tuple[tuple[int, int, int], bool, str]:
 
 
 def _tag(sources: Sources, image: str, version: str) -> str:
-    return images.tags(replace(sources, wished=images.wish(image, version)))[image]
+    return tags(replace(sources, wished=wish(image, version)))[image]
 
 
 def _homes(row: Component, sources: Sources) -> set[str]:
@@ -196,7 +197,7 @@ def k3s_channels(text: str) -> dict[str, str]:
 
 def _module(row: Component) -> bool:
     """Tell whether Go finds the module; where there is no Go, halab would install it first."""
-    go = gobuild.go_here()
+    go = go_build.go_here()
     if go is None:
         return False
     with tempfile.TemporaryDirectory() as folder:

@@ -1,0 +1,96 @@
+"""The steps of image building that are more than a `docker build`: root file system, pods' images, containerd's store."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.base.errors import ImageError
+from lab.engine.files import File
+from lab.engine.fitness import privileged
+from lab.engine.labels import LABEL_HELPER
+from lab.images.pods import pods
+
+if TYPE_CHECKING:
+    from lab.images.workbench import Workbench
+
+IMPORT_TIMEOUT_S = 300
+KUBERNETES = (
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "kubelet",
+    "kubectl",
+    "etcd",
+)
+"""What units call; downloaded they are files of their own."""
+IMPORT = """
+mount -o remount,rw /sys 2>/dev/null; mount --make-rshared /
+containerd >/tmp/containerd.log 2>&1 & pid=$!
+for i in $(seq 100); do ctr version >/dev/null 2>&1 && break; sleep 0.1; done
+for tar in /images/*.tar; do
+  ctr -n k8s.io images import --compress-blobs "$@" "$tar" || { tail /tmp/containerd.log; exit 1; }
+done
+ctr -n k8s.io images ls -q; kill $pid; wait $pid; exit 0
+"""
+
+
+def one_platform(arch: str) -> tuple[str, ...]:
+    """Give the options that make `ctr images import` take one platform of an image and no other.
+
+    Without `--platform` it wants what this machine could also run (386 on amd64, arm/v7 on arm64),
+    where an index names it, and the tar holds one: "content digest … not found" (containerd 6441).
+    `--platform` is for an import by the client itself only (`--local`).
+    """
+    return ("--local", "--platform", f"linux/{arch}")
+
+
+def build_upstream(bench: Workbench) -> None:
+    """Make the node image with upstream Kubernetes: binaries, and containerd's store with the pods' images."""
+    with tempfile.TemporaryDirectory(dir=bench.sources.cache) as folder:
+        context = Path(folder)
+        shutil.copy(bench.sources.folder / "upstream" / "Dockerfile", context)
+        _binaries(bench, context)
+        pods(bench, context)
+        _store(bench, context)
+        bench.docker_build("upstream", context, NODE=bench.tags["node"])
+
+
+def _binaries(bench: Workbench, context: Path) -> None:
+    (context / "bin").mkdir()
+    (context / "cni").mkdir()
+    for name in ("kubernetes", "containerd", "flannel"):
+        for path in bench.obtain(name).values():
+            shutil.copy(path, context / "bin")
+    for path in bench.obtain("cni-plugins").values():
+        shutil.copy(path, context / "cni")
+    if (context / "bin" / "kube").exists():  # built: one for all, by the name it is called by
+        for word in KUBERNETES:
+            (context / "bin" / word).symlink_to("kube")
+
+
+def _store(bench: Workbench, context: Path) -> None:
+    """Let containerd unpack the pods' images in a helper machine and take its store along."""
+    engine = bench.engine
+    bench.reporter.say("upstream", "unpacking the pods' images")
+    # The store on a volume: overlayfs cannot stand on the container's overlayfs.
+    host = engine.machine(privileged=privileged(engine, bench.tags["node"]))
+    host["Mounts"] = [{"Type": "volume", "Target": "/var/lib/containerd"}]
+    command = ["sh", "-c", IMPORT, "sh", *one_platform(bench.sources.arch)]
+    helper = engine.create_helper(bench.tags["node"], command, LABEL_HELPER, host)
+    try:
+        tars = sorted((context / "images").glob("*.tar"))
+        binaries = [context / "bin" / name for name in ("containerd", "ctr", "containerd-shim-runc-v2")]
+        for path, place in [*((tar, "/images") for tar in tars), *((binary, "/usr/local/bin") for binary in binaries)]:
+            engine.put(helper, [File(path=f"{place}/{path.name}", content=path.read_bytes(), mode=0o755)])
+        engine.start(helper)
+        code = engine.wait(helper, IMPORT_TIMEOUT_S)
+        if code != 0:
+            raise ImageError(f"containerd could not unpack the pods' images:\n{engine.logs(helper)}")
+        (context / "containerd.tar").write_bytes(engine.read(helper, "/var/lib/containerd"))
+    finally:
+        engine.remove_container(helper)
+    shutil.rmtree(context / "images")
