@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab import roles, vault
+from lab import vault
 from lab.base.errors import EngineError
 from lab.engine import fitness
+from lab.nodes import roles
 from lab.nodes.handles import handle
 from lab.plan import Action, Plan
 from lab.ready import await_admitting
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from lab.apply import Applier
-    from lab.distributions import Distribution
     from lab.engine.client import Engine
     from lab.engine.files import File
     from lab.engine.node import NodeHandle
     from lab.engine.spec import Desired
     from lab.kube.pki import Secrets
+    from lab.nodes.distributions import Distribution
     from lab.topology.model import Topology
 
 

@@ -13,7 +13,7 @@ from lab import faults, status, targets
 from lab.base.errors import ApplyError, FaultError, HealFailed, InputError, LabError, WaitTimeout
 from lab.base.wait import tried, until
 from lab.faults import Hit, Site, record
-from lab.membership import Settling, quiet_s
+from lab.nodes.ha.membership import Settling, quiet_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab import distributions
 from lab.base.errors import ImageError, InputError, LabError, Unreached
 from lab.images.sources import BESIDE
+from lab.nodes import distributions
 
 if TYPE_CHECKING:
-    from lab.distributions import Distribution
     from lab.images.builder import Builder
+    from lab.nodes.distributions import Distribution
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lab import roles
 from lab.base.hashing import digest
 from lab.engine.labels import (
     LABEL,
@@ -20,10 +19,11 @@ from lab.engine.labels import (
     secrets_volume,
 )
 from lab.engine.spec import ContainerSpec, Desired, NetworkSpec
+from lab.nodes import roles
 from lab.topology.model import to_json
 
 if TYPE_CHECKING:
-    from lab.distributions import Distribution
+    from lab.nodes.distributions import Distribution
     from lab.topology.model import Node, Topology
 
 

@@ -18,7 +18,7 @@ FILE = "cpu.rt_runtime_us"
 PARENTS = {"cgroupfs": "docker", "systemd": "system.slice"}
 """Where the engine puts containers, by its cgroup driver."""
 BUDGET_US = 900_000
-"""Of each second and processor, in all: for nine masters (lab/realtime.py).
+"""Of each second and processor, in all: for nine masters (lab/nodes/ha/realtime.py).
 
 The kernel's own is 950000 (sched_rt_runtime_us), of which the host's other cgroups keep some.
 """

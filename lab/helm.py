@@ -21,8 +21,8 @@ from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:
     from lab.addons import Chart, Site
-    from lab.distributions import HealthCheck
     from lab.engine.node import NodeHandle
+    from lab.nodes.distributions import HealthCheck
 
 HOME = "/var/lib/halab/helm"
 PROGRAM = f"{HOME}/helm"

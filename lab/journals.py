@@ -61,7 +61,7 @@ def collect(engine: Engine, nodes: Iterable[NodeHandle], image: str, wall: float
 def suppressed(found: Iterable[Entry]) -> tuple[str, ...]:
     """Say how many lines of which unit a machine did not keep, for there were too many of them.
 
-    journald says so itself, in the unit's first line after (lab/nodefiles.py, LOG_LIMIT).
+    journald says so itself, in the unit's first line after (lab/nodes/files.py, LOG_LIMIT).
     """
     counts: Counter[tuple[str, str]] = Counter()
     for entry in found:

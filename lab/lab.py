@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab import choose, desired, distributions, host, networks, plan, vault
+from lab import choose, desired, host, networks, plan, vault
 from lab.apply import Applier
 from lab.base import names
 from lab.base.errors import InputError, LabError
@@ -22,6 +22,7 @@ from lab.engine.labels import LABEL_DISTRIBUTION, LABEL_NODE
 from lab.images.builder import Builder
 from lab.images.sources import sources_for, tags
 from lab.kube.api import Cluster
+from lab.nodes import distributions
 from lab.nodes.handles import handle
 from lab.plan import Action, Plan
 from lab.ready import Readiness
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lab.base.progress import Reporter
-    from lab.distributions import Distribution
     from lab.engine.client import Engine
     from lab.engine.node import NodeHandle
     from lab.engine.spec import Desired, Observed
     from lab.kube.pki import Secrets
+    from lab.nodes.distributions import Distribution
 
 START_TIMEOUT_S = 300
 """A 3m3w lab is ready in some 25 s on two cores; ten times that is a machine in trouble, and CI must not hang on it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lab.base.errors import InputError, LabError
-from lab.roles.bmc import command
+from lab.nodes.ha.ipmi import command
 
 if TYPE_CHECKING:
     from lab.lab import Lab

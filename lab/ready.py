@@ -15,10 +15,10 @@ from lab.addonrecord import stamped
 from lab.base.errors import LabError, WaitTimeout
 from lab.base.wait import Observation, tried, until
 from lab.kube.objects import node_ready, reported
-from lab.membership import member, power_on_again, revive
+from lab.nodes.ha.ipmi import command
+from lab.nodes.ha.membership import member, power_on_again, revive
 from lab.nodes.handles import handle
-from lab.roles.bmc import command
-from lab.roles.loadbalancer import CA_FILE
+from lab.nodes.roles.loadbalancer import CA_FILE
 from lab.topology.model import KUBERNETES_PORT, Role
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from lab.base.progress import Reporter
-    from lab.distributions import Distribution
     from lab.engine.client import Engine
     from lab.engine.node import NodeHandle
     from lab.kube.api import Cluster
     from lab.kube.pki import Secrets
+    from lab.nodes.distributions import Distribution
     from lab.topology.model import Topology
 
 ADMIT_TIMEOUT_S = 240

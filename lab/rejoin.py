@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lab import etcd
 from lab.base.errors import LabError, WaitTimeout
 from lab.base.wait import Observation, until
+from lab.nodes import etcd
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable
 
     from lab.base.progress import Reporter
-    from lab.distributions import Distribution
     from lab.engine.node import NodeHandle
-    from lab.etcd import Member
+    from lab.nodes.distributions import Distribution
+    from lab.nodes.etcd import Member
 
 QUORUM_S = 240
 """Until the other masters' etcd agree: machines just powered on take 5 to 15 s, busy hosts more."""

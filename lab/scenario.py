@@ -15,7 +15,7 @@ from lab.base.progress import Silent
 from lab.base.wait import Observation, tried, until
 from lab.cephtrial import CephTrial
 from lab.chaos import Chaos
-from lab.cibaudit import Audit
+from lab.nodes.ha.cib_audit import Audit
 from lab.power import press
 from lab.rehearsal import parse_random
 

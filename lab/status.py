@@ -6,18 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from lab import fencings
 from lab.base.errors import LabError
 from lab.engine.labels import LABEL_RELEASE
 from lab.faults import record
 from lab.kube.objects import node_ready
+from lab.nodes.ha import fencings
 from lab.topology.model import Role
 
 if TYPE_CHECKING:
-    from lab.distributions import HealthCheck
     from lab.engine.spec import Observed
-    from lab.fencings import Fencing
     from lab.lab import Lab
+    from lab.nodes.distributions import HealthCheck
+    from lab.nodes.ha.fencings import Fencing
     from lab.topology.model import Node
 
 UNKNOWN = "-"

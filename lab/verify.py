@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from lab.base.errors import LabError
 from lab.base.wait import Observation, until
-from lab.distributions import find as find_distribution
 from lab.engine.labels import LABEL, LABEL_NODE
-from lab.roles.loadbalancer import CA_FILE
+from lab.nodes.distributions import find as find_distribution
+from lab.nodes.roles.loadbalancer import CA_FILE
 from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:

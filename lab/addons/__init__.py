@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lab.base.wait import Observation
-    from lab.distributions import Distribution
     from lab.engine.node import NodeHandle
     from lab.kube.api import Cluster
     from lab.kube.pki import Secrets
+    from lab.nodes.distributions import Distribution
     from lab.topology.model import Topology
 
 Object = dict[str, Any]

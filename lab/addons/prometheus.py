@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from lab import nginx
 from lab.addons import Addon, Chart, Needs, PodImage
 from lab.addons._objects import meta, workload
 from lab.addons._prometheus_values import CLUSTER_PORT, IMAGES, NGINX_EXPORTER, NGINX_PORT, QUICK, RELEASE, SERVER, SPACE, values
@@ -18,6 +17,7 @@ from lab.base.errors import LabError
 from lab.base.wait import Observation
 from lab.engine.files import File
 from lab.kube.objects import node_ready
+from lab.nodes.ha import nginx
 
 if TYPE_CHECKING:
     from lab.addons import Object, Site

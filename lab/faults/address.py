@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lab.base.errors import FaultError
 from lab.faults import Base, same_life
-from lab.pacemaker import VIP_RESOURCE
+from lab.nodes.ha.cib import VIP_RESOURCE
 
 if TYPE_CHECKING:
     from lab.faults import Hit, Options, Site

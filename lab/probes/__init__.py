@@ -17,8 +17,8 @@ from lab.kube.pki import issue
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lab.distributions import Distribution
     from lab.kube.pki import Secrets
+    from lab.nodes.distributions import Distribution
     from lab.topology.model import Node, Topology
 
 INTERVAL_S = 0.02

@@ -28,10 +28,10 @@ OLDEST = {"upstream": (1, 31), "k3s": (1, 32)}
 
 Upstream 1.31: kubelet's `failCgroupV1` (KEP-4569); without it kubelet does not take its file. All
 else is older: `containerRuntimeEndpoint` in that file (1.27), CRI v1, which containerd 2 speaks
-alone (1.26), the flags of lab/kubeunits.py (1.20), and the objects' APIs (`policy/v1`, 1.21).
-K3s 1.32: it is the first that reads kubelet.conf.d (lab/distributions/k3s.py). Older ones start,
+alone (1.26), the flags of lab/nodes/distributions/upstream/units.py (1.20), and the objects' APIs (`policy/v1`, 1.21).
+K3s 1.32: it is the first that reads kubelet.conf.d (lab/nodes/distributions/k3s/__init__.py). Older ones start,
 and before 1.31 end again and again: their kubelet does not know the flag `fail-cgroupv1`. etcd 3.5
-(K3s before 1.34) overlooks `max-learners` (lab/k3s_config.py).
+(K3s before 1.34) overlooks `max-learners` (lab/nodes/distributions/k3s/config.py).
 """
 
 

@@ -14,8 +14,8 @@ from testcontainers.core.container import DockerContainer
 from lab.engine.labels import LABEL as LABEL_LAB
 from lab.engine.labels import LABEL_NODE
 from lab.kube.pki import new_secrets
-from lab.pacemaker import ipmi_password
-from lab.roles.bmc import ROLE, command
+from lab.nodes.ha.ipmi import command, ipmi_password
+from lab.nodes.roles.bmc import ROLE
 from lab.topology.model import Role
 
 if TYPE_CHECKING:

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import desired, distributions, journals, milestones, nginx, nodefiles, pacemaker, roles
+from lab import desired, journals, milestones
 from lab.base import paths
-from lab.distributions import HealthCheck
 from lab.engine.files import File, unit_links
 from lab.engine.privileges import COMMON, PRIVILEGED, SOCKET_INSIDE
 from lab.images import versions
 from lab.kube.pki import issue, new_secrets
+from lab.nodes import distributions, roles
+from lab.nodes import files as nodefiles
+from lab.nodes.distributions import HealthCheck
+from lab.nodes.ha import cib, nginx
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -199,7 +202,7 @@ def test_masters_form_a_cluster_and_the_address_follows_health_and_quorum(machin
     secrets, topology = new_secrets("test"), replace(ground.topology, ha=replace(ground.topology.ha, fencing=False))
     vip = str(topology.network.vip)
     units = unit_links("/usr/lib/systemd/system/corosync.service", "/usr/lib/systemd/system/pacemaker.service")
-    files = (*pacemaker.files(topology, secrets, HEALTH), *units, *httpd(8080))
+    files = (*cib.files(topology, secrets, HEALTH), *units, *httpd(8080))
     machines = {node.name: machine("node", files=files, network=ground.network, ip=str(node.ip), name=node.name) for node in topology.masters}
     first = machines["m"]
     first.eventually("one master holds the address", lambda: len(holders(machines, vip)) == 1)

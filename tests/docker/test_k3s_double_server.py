@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from the_double import ARCHIVE, CONFIG
 
-from lab import k3s_config
 from lab.engine.files import File
+from lab.nodes.distributions.k3s import config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,7 @@ def server(machine: Callable[..., Machine], double: tuple[bytes, bytes]) -> Serv
     made.run("sh", "-c", "mkdir -p /var/lib/rancher && mount --bind /var/lib/containerd /var/lib/rancher")
     drop_in = f"{DATA}/agent/etc/containerd/config-v3.toml.d"
     made.run("sh", "-c", f"mkdir -p {IMAGES} {drop_in} && mv /opt/{ARCHIVE} {IMAGES}")
-    made.run("sh", "-c", f"cat > {drop_in}/10.toml <<'END'\n{k3s_config.CONTAINERD.decode()}\nEND\n")
+    made.run("sh", "-c", f"cat > {drop_in}/10.toml <<'END'\n{config.CONTAINERD.decode()}\nEND\n")
     return Server(made)
 
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import desired, distributions, host, networks, plan
+from lab import desired, host, networks, plan
 from lab.apply import Applier
 from lab.base.errors import PortTaken, SubnetTaken
 from lab.base.progress import Silent
 from lab.engine.spec import ContainerSpec, NetworkSpec
+from lab.nodes import distributions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from labs import docker
 
-from lab import pacemaker
+from lab.nodes.ha import crm_mon
 
 if TYPE_CHECKING:
     from labs import Cli, Inside
@@ -22,7 +22,7 @@ def state(inside: Inside, node: str) -> str:
 
 
 def members(inside: Inside, node: str) -> frozenset[str]:
-    return pacemaker.view(inside.run(node, *pacemaker.ASK)).members
+    return crm_mon.view(inside.run(node, *crm_mon.ASK)).members
 
 
 def whole(inside: Inside) -> bool:

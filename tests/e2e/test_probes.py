@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import nginx
 from lab.analysis import report
 from lab.analysis.history.events import Event
 from lab.engine import client
 from lab.engine.labels import LABEL_INSTRUMENT
 from lab.lab import find
+from lab.nodes.ha import nginx
 from lab.probes import SPACE
 from lab.probing import Instruments
 from lab.trials import pace_of

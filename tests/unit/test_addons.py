@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import pytest
 
-from lab import addonneeds, addonrecord, addons, distributions, helm
+from lab import addonneeds, addonrecord, addons, helm
 from lab.addonrecord import Row
 from lab.addons import Chart, Needs, Site, _prometheus_rules, _prometheus_values, loadbalancer, local_storage, metrics_server
 from lab.base import paths
@@ -24,6 +24,7 @@ from lab.images import versions
 from lab.kube import pki
 from lab.kube.api import ApiError
 from lab.kube.objects import path
+from lab.nodes import distributions
 from lab.podimages import full_name
 from lab.topology import loader
 

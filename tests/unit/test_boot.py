@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lab import boot as boot_module
-from lab import desired, distributions, etcd, plan, ready, rejoin
+from lab import desired, plan, ready, rejoin
 from lab.apply import Applier
 from lab.base.errors import EngineError, LabError, WaitTimeout
 from lab.base.progress import Silent
 from lab.base.wait import Observation
 from lab.boot import Boot
-from lab.distributions.k3s import NODE_FILE
 from lab.engine.commands import Result
 from lab.engine.labels import LABEL_NODE
 from lab.engine.spec import Observed, ObservedContainer
 from lab.kube.pki import new_secrets
+from lab.nodes import distributions, etcd
+from lab.nodes.distributions.k3s import NODE_FILE
 from lab.plan import Action, Plan, Step
 
 if TYPE_CHECKING:

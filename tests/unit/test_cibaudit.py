@@ -8,9 +8,11 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from lab import distributions, pacemaker
-from lab.cibaudit import Audit
 from lab.engine.commands import Result
+from lab.nodes import distributions
+from lab.nodes.ha import cib as pacemaker
+from lab.nodes.ha import crm_mon
+from lab.nodes.ha.cib_audit import Audit
 from lab.topology import loader
 
 TOPOLOGY = loader.load(Path(__file__).parents[2] / "topologies" / "3m3w.yaml").topology
@@ -83,6 +85,6 @@ def test_the_names_are_those_of_the_cib_that_is_written() -> None:
     root = ET.fromstring(pacemaker.cib(TOPOLOGY, distributions.find("upstream").health, "secret"))  # noqa: S314 (our own text)
     configuration = root.find("configuration")
     assert configuration is not None
-    found = pacemaker.settings(ET.tostring(configuration, encoding="unicode"))
+    found = crm_mon.settings(ET.tostring(configuration, encoding="unicode"))
     assert "value=true" in found[pacemaker.FENCING_OPTION]
     assert {f"{pacemaker.FENCE_PREFIX}{node.name}" for node in TOPOLOGY.masters} <= found.keys()

@@ -10,11 +10,11 @@ import jsonschema
 import pytest
 import yaml
 
-from lab import pacemaker
 from lab.base import paths
 from lab.base.errors import TopologyError
-from lab.distributions import upstream
 from lab.kube.pki import new_secrets
+from lab.nodes.distributions import upstream
+from lab.nodes.ha import cib
 from lab.topology.loader import parse
 from lab.topology.model import from_json, to_json
 from lab.topology.schema import schema
@@ -51,7 +51,7 @@ def written(line: str) -> str:
 
 
 def files(topology: Topology) -> dict[str, str]:
-    made = pacemaker.files(topology, new_secrets(topology.name), upstream.DISTRIBUTION.health)
+    made = cib.files(topology, new_secrets(topology.name), upstream.DISTRIBUTION.health)
     return {file.path: file.content.decode(errors="replace") for file in made}
 
 

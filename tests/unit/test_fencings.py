@@ -9,9 +9,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from lab import fencings, pacemaker
-from lab.distributions import upstream
-from lab.fencings import Fencing, alerts, merged
+from lab.nodes.distributions import upstream
+from lab.nodes.ha import cib, fencings
+from lab.nodes.ha.fencings import Fencing, alerts, merged
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ def test_what_is_no_fencing_that_worked_is_not_noted(tmp_path: Path, kind: str, 
 
 
 def test_pacemaker_calls_the_agent_for_fencings_alone(topology: Topology) -> None:
-    text = pacemaker.cib(topology, upstream.DISTRIBUTION.health, "x")
+    text = cib.cib(topology, upstream.DISTRIBUTION.health, "x")
     root = ET.fromstring(text)  # noqa: S314 (our own text)
     (alert,) = root.iter("alert")
     assert alert.get("path") == fencings.file().path

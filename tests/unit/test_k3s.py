@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from lab import helm, k3s_config, k3s_keys, kubeunits, nodefiles
-from lab.distributions import find
-from lab.distributions.k3s import NODE_FILE
+from lab import helm
 from lab.engine.commands import Result
 from lab.images import k3s_release
 from lab.kube.pki import new_secrets
+from lab.nodes import files as nodefiles
+from lab.nodes.distributions import find
+from lab.nodes.distributions.k3s import NODE_FILE, config
+from lab.nodes.distributions.k3s import keys as k3s_keys
+from lab.nodes.distributions.upstream import units as kubeunits
 from lab.topology import loader
 
 if TYPE_CHECKING:
@@ -54,7 +57,7 @@ def test_agents_write_documented_agent_keys_only(name: str) -> None:
 
 def test_an_undocumented_key_is_a_bug() -> None:
     with pytest.raises(ValueError, match="tls-san"):
-        k3s_config.render_agent({"tls-san": ["x"]})
+        config.render_agent({"tls-san": ["x"]})
 
 
 def test_only_the_first_master_initialises_and_only_others_join() -> None:
@@ -104,7 +107,7 @@ def test_two_joining_masters_may_be_learners_at_once() -> None:
 
 
 def test_the_unit_is_the_installers() -> None:
-    text = k3s_config.unit("agent").decode()
+    text = config.unit("agent").decode()
     for line in ("Type=notify", "KillMode=process", "Delegate=yes", "TimeoutStartSec=0", "RestartSec=5s", "ExecStart=/usr/local/bin/k3s agent"):
         assert line in text.splitlines()
     assert "EnvironmentFile=-/etc/systemd/system/k3s-agent.service.env" in text

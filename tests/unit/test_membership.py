@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from lab import membership, pacemaker
 from lab.base.errors import EngineError
 from lab.engine.commands import Result
-from lab.membership import Settling, quiet_s
-from lab.pacemaker import View
+from lab.nodes.ha import crm_mon, membership
+from lab.nodes.ha.crm_mon import View
+from lab.nodes.ha.membership import Settling, quiet_s
 
 XML = """<pacemaker-result><summary><current_dc present="true" name="m3" with_quorum="{quorum}"/></summary><nodes>
 <node name="m" online="true" pending="false" unclean="false"/><node name="m2" online="{online}" pending="false" unclean="{unclean}"/>
@@ -34,11 +34,11 @@ EVENT = '<fence_event action="off" target="m2" status="{}" completed="2026-11-24
     ],
 )
 def test_a_view_is_read(values: dict[str, str], wanted: View) -> None:
-    assert pacemaker.view(XML.format(**values)) == wanted
+    assert crm_mon.view(XML.format(**values)) == wanted
 
 
 def test_who_does_not_answer_sees_nobody() -> None:
-    assert pacemaker.view("crm_mon: Connection to cluster failed") == View()
+    assert crm_mon.view("crm_mon: Connection to cluster failed") == View()
 
 
 @dataclass

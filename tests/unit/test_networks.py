@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import desired, distributions, host, networks, plan
+from lab import desired, host, networks, plan
 from lab.apply import Applier
 from lab.base.errors import InputError, SubnetTaken, TopologyError
 from lab.base.progress import Silent
 from lab.engine.spec import Observed, ObservedContainer
+from lab.nodes import distributions
 from lab.plan import Action
 from lab.topology.loader import load
 from lab.topology.model import Topology, from_json, management_of, to_json

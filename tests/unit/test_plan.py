@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from lab import desired, distributions, plan
+from lab import desired, plan
 from lab.engine.labels import LABEL_NODE
 from lab.engine.spec import Desired, Observed, ObservedContainer
+from lab.nodes import distributions
 from lab.plan import Action
 from lab.topology.model import HighAvailability, LoadBalancer, Topology
 

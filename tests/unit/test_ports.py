@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import docker.errors
 import pytest
 
-from lab import desired, distributions, host, plan
+from lab import desired, host, plan
 from lab.apply import PORT_TRIES, Applier
 from lab.base.errors import EngineError, PortTaken
 from lab.base.progress import Silent
@@ -16,6 +16,7 @@ from lab.engine.files import File
 from lab.engine.labels import LABEL_RUN
 from lab.engine.power import PowerCalls
 from lab.engine.spec import ContainerSpec, Observed
+from lab.nodes import distributions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

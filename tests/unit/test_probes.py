@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from lab import distributions, probes, probing
+from lab import probes, probing
 from lab.analysis.history import events as history
 from lab.analysis.history.events import Event
 from lab.base.errors import EngineError, InputError, LabError, WaitTimeout
@@ -19,6 +19,7 @@ from lab.journals import lost, suppressed
 from lab.kube.pki import new_secrets
 from lab.listening import Listener, offset, shifted
 from lab.milestones import Entry, entries, events, milestone, timeline
+from lab.nodes import distributions
 from lab.probe_target import agent_ip, remove
 from lab.probes import SPACE, Ground, target, vip
 from lab.probing import Instruments

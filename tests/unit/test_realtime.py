@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import doctor_realtime, pacemaker, realtime
+from lab import doctor_realtime
 from lab.base.errors import LabError
+from lab.nodes.ha import corosync, realtime
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,7 @@ def play(root: Path) -> None:
 
 
 def test_corosync_asks_for_real_time_and_stays_in_its_own_cgroup(topology: Topology) -> None:
-    text = pacemaker.corosync_conf(topology)
+    text = corosync.corosync_conf(topology)
     assert "  sched_rr: yes\n" in text
     assert "  move_to_root_cgroup: no\n" in text
 

@@ -12,16 +12,18 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from lab import distributions, nginx, nodefiles, pacemaker, roles
 from lab.addons import Site, dns_ha
 from lab.addons import find as find_addon
 from lab.base import paths
 from lab.desired import desired
-from lab.distributions import upstream
 from lab.engine.files import File, pack, unpack
 from lab.images import versions
 from lab.kube import pki
 from lab.kube.objects import node_ready, path
+from lab.nodes import distributions, roles
+from lab.nodes import files as nodefiles
+from lab.nodes.distributions import upstream
+from lab.nodes.ha import cib, corosync, nginx
 from lab.status import etcd_part, holds_vip
 from lab.topology.known_names import ADDONS, DISTRIBUTIONS
 
@@ -107,7 +109,7 @@ def test_versions_agree_with_what_is_written() -> None:
 
 
 def test_corosync_lists_all_masters(topology: Topology) -> None:
-    text = pacemaker.corosync_conf(topology)
+    text = corosync.corosync_conf(topology)
     assert re.findall(r"ring0_addr: (\S+)\n    name: (\S+)\n    nodeid: (\d)", text) == [
         ("172.30.0.49", "m", "1"), ("172.30.0.48", "m2", "2"), ("172.30.0.47", "m3", "3")]  # fmt: skip
     assert "token: 1000\n" in text
@@ -115,7 +117,7 @@ def test_corosync_lists_all_masters(topology: Topology) -> None:
 
 
 def test_the_cib_is_consistent(topology: Topology) -> None:
-    root = ET.fromstring(pacemaker.cib(topology, UPSTREAM.health, "secret"))  # noqa: S314 (our own text)
+    root = ET.fromstring(cib.cib(topology, UPSTREAM.health, "secret"))  # noqa: S314 (our own text)
     ids = [item.attrib["id"] for item in root.iter() if "id" in item.attrib]
     assert len(ids) == len(set(ids))
     location = root.find(".//rsc_location")
@@ -129,7 +131,7 @@ def test_the_cib_is_consistent(topology: Topology) -> None:
 
 
 def test_one_slow_answer_of_a_resource_moves_nothing(topology: Topology) -> None:
-    root = ET.fromstring(pacemaker.cib(topology, UPSTREAM.health, "secret"))  # noqa: S314 (our own text)
+    root = ET.fromstring(cib.cib(topology, UPSTREAM.health, "secret"))  # noqa: S314 (our own text)
     values = {item.attrib["id"]: item.attrib["value"] for item in root.iter("nvpair")}
     operations = {item.attrib["id"]: item.attrib for item in root.iter("op")}
     forgotten = int(values["rsc-failure-timeout"].rstrip("s"))
@@ -145,7 +147,7 @@ def test_only_workers_wait_on_a_busy_host(topology: Topology) -> None:
     tags = dict.fromkeys(("upstream", "loadbalancer", "bmc"), "tag")
     found = desired(topology, UPSTREAM, tags, 0).containers
     assert {spec.hostname for spec in found if spec.cpu_shares > 1024} == {"m", "m2", "m3", "lb", "bmc"}
-    files = {file.path: file.content for file in pacemaker.files(topology, SECRETS, UPSTREAM.health)}
+    files = {file.path: file.content for file in cib.files(topology, SECRETS, UPSTREAM.health)}
     assert b"CPUWeight=10000" in files["/etc/systemd/system/corosync.service.d/halab.conf"]
 
 

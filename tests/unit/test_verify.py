@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from lab import distributions, verify
+from lab import verify
 from lab.base import paths
 from lab.images import versions
+from lab.nodes import distributions
 from lab.topology import loader
 
 if TYPE_CHECKING:
-    from lab.distributions import Distribution
     from lab.lab import Lab
+    from lab.nodes.distributions import Distribution
 
 
 def test_the_checks_run_an_image_that_every_node_has() -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Protocol, cast
 from lab.engine.spec import CPU_SHARES
 
 if TYPE_CHECKING:
-    from lab.distributions import Distribution
     from lab.engine.files import File
     from lab.kube.pki import Secrets
+    from lab.nodes.distributions import Distribution
     from lab.topology.model import Node, Role, Topology
 
 

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from lab.base.errors import LabError
 
 if TYPE_CHECKING:
-    from lab.distributions import Client
     from lab.engine.node import NodeHandle
+    from lab.nodes.distributions import Client
 
 PEER_PORT = 2380
 ANSWER_S = 5

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab import pacemaker
 from lab.engine.files import unit_links
-from lab.roles import Traits
+from lab.nodes.ha import cib
+from lab.nodes.roles import Traits
 
 if TYPE_CHECKING:
-    from lab.distributions import Distribution
     from lab.engine.files import File
     from lab.kube.pki import Secrets
+    from lab.nodes.distributions import Distribution
     from lab.topology.model import Node, Topology
 
 
@@ -33,7 +33,7 @@ class Master:
     def files(self, topology: Topology, node: Node, secrets: Secrets, distribution: Distribution) -> tuple[File, ...]:
         """The distribution's, and the cluster stack's; Pacemaker watches the API server but never starts or stops it."""
         stack = unit_links("/usr/lib/systemd/system/corosync.service", "/usr/lib/systemd/system/pacemaker.service")
-        return (*distribution.files(topology, node, secrets), *pacemaker.files(topology, secrets, distribution.health), *stack)
+        return (*distribution.files(topology, node, secrets), *cib.files(topology, secrets, distribution.health), *stack)
 
     def ports(self, topology: Topology) -> dict[int, int]:
         """Masters are reached through the load balancer."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from lab.k3s_keys import AGENT, SERVER
-from lab.nodefiles import LOG_LIMIT, NO_LEADER, OPEN_FILES, PAUSE_IMAGE
+from lab.nodes.distributions.k3s.keys import AGENT, SERVER
+from lab.nodes.files import LOG_LIMIT, NO_LEADER, OPEN_FILES, PAUSE_IMAGE
 from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:

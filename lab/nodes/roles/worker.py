@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lab.engine.spec import CPU_SHARES
-from lab.roles import Traits
+from lab.nodes.roles import Traits
 
 if TYPE_CHECKING:
-    from lab.distributions import Distribution
     from lab.engine.files import File
     from lab.kube.pki import Secrets
+    from lab.nodes.distributions import Distribution
     from lab.topology.model import Node, Topology
 
 

@@ -12,14 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab import pacemaker
 from lab.base.wait import Observation
+from lab.nodes.ha import crm_mon
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lab.engine.node import NodeHandle
-    from lab.pacemaker import View
+    from lab.nodes.ha.crm_mon import View
 
 ASK_TIMEOUT_S = 10
 """For one question; a tenth of a second on a quiet machine."""
@@ -29,7 +29,7 @@ AGREED_S = 1.0
 
 def look(node: NodeHandle) -> View:
     """Give a master's view of the cluster."""
-    return pacemaker.view(node.run(pacemaker.ASK, check=False, timeout_s=ASK_TIMEOUT_S).output)
+    return crm_mon.view(node.run(crm_mon.ASK, check=False, timeout_s=ASK_TIMEOUT_S).output)
 
 
 def power_on_again(node: NodeHandle) -> str:
@@ -52,7 +52,7 @@ def revive(node: NodeHandle) -> str:
     The others' word of a shot waits while Corosync agrees on who is left, and may reach the machine when it runs again. Its Pacemaker then says
     "We were allegedly just fenced", ends with 100 (CRM_EX_FATAL) and is not started again by systemd (to its unit, 100 is SuccessExitStatus).
     """
-    if set(pacemaker.FATAL) <= set(node.run(pacemaker.ASK_UNIT, check=False, timeout_s=ASK_TIMEOUT_S).output.splitlines()):
+    if set(crm_mon.FATAL) <= set(node.run(crm_mon.ASK_UNIT, check=False, timeout_s=ASK_TIMEOUT_S).output.splitlines()):
         node.run(("systemctl", "start", "--no-block", "pacemaker"), timeout_s=ASK_TIMEOUT_S)
         return "its Pacemaker had ended, told late that the machine had been shot; started again"
     return ""

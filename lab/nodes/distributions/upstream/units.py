@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab.nodefiles import LOG_LIMIT, NO_LEADER, OPEN_FILES
+from lab.nodes.files import LOG_LIMIT, NO_LEADER, OPEN_FILES
 from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:

@@ -8,25 +8,13 @@ from typing import TYPE_CHECKING
 
 from lab.engine.files import File
 from lab.engine.labels import container_name
-from lab.pacemaker import IPMI_USER, ipmi_password
-from lab.roles import Traits
+from lab.nodes.ha.ipmi import IPMI_USER, PASSWORD_FILE, ipmi_password
+from lab.nodes.roles import Traits
 
 if TYPE_CHECKING:
-    from lab.distributions import Distribution
     from lab.kube.pki import Secrets
+    from lab.nodes.distributions import Distribution
     from lab.topology.model import Node, Topology
-
-PASSWORD_FILE = "/etc/halab/bmc.password"  # noqa: S105 (a place)
-
-
-def command(topology: Topology, node: str, *words: str) -> list[str]:
-    """Give the command that speaks to a node's controller, as it is run in the controllers' container."""
-    place = ["-H", str(topology.bmc.ip), "-p", str(topology.ipmi_port(node))]
-    # Cipher suite 3 is what the controllers have; ipmitool 1.8.19 would try 17 first (its issue 363).
-    # A controller answers when it is done: starting a machine takes a slow host longer than the five seconds after which ipmitool gives up by
-    # default (seen under emulation); four times five are what a controller waits for the engine.
-    patience = ["-N", "5", "-R", "4"]
-    return ["ipmitool", "-I", "lanplus", "-C", "3", *patience, *place, "-U", IPMI_USER, "-f", PASSWORD_FILE, *words]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab import nginx
-from lab.distributions import HEALTH_USER
 from lab.engine.files import File, unit_links
-from lab.roles import Traits
+from lab.nodes.distributions import HEALTH_USER
+from lab.nodes.ha import nginx
+from lab.nodes.roles import Traits
 from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:
-    from lab.distributions import Distribution
     from lab.kube.pki import Secrets
+    from lab.nodes.distributions import Distribution
     from lab.topology.model import Node, Topology
 
 CA_FILE = "/etc/halab/ca.crt"

@@ -5,19 +5,17 @@ Measured on the development machine: a CIB on disk brings the address 17 s earli
 
 from __future__ import annotations
 
-import hmac
-from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree as ET
 from xml.sax.saxutils import quoteattr
 
-from lab import fencings, realtime
 from lab.engine.files import File
+from lab.nodes.ha import fencings, realtime
+from lab.nodes.ha.corosync import corosync_conf
+from lab.nodes.ha.ipmi import IPMI_USER, ipmi_password
 
 if TYPE_CHECKING:
-    from lab.distributions import HealthCheck
     from lab.kube.pki import Secrets
+    from lab.nodes.distributions import HealthCheck
     from lab.topology.model import Topology
 
 VIP_RESOURCE = "FAILOVER-ADDR"
@@ -28,7 +26,6 @@ FENCE_PREFIX = "fence-"
 """Of the fencing devices' names: this and their master's."""
 FENCING_OPTION = "opt-stonith-enabled"
 """The id of the setting that turns fencing on."""
-IPMI_USER = "halab"
 OPERATION = "40s"
 """What starting, stopping and watching a resource may take, some 50 ms of a core each.
 
@@ -39,48 +36,6 @@ FORGOTTEN = "60s"
 """After so long a failure counts no more: longer than any operation (Pacemaker Explained)."""
 HACLUSTER = 189
 """The uid and gid that images/node gives hacluster, who owns the CIB."""
-
-
-def ipmi_password(secrets: Secrets) -> str:
-    """Give the password of the baseboard controllers' one user: random for each lab, sixteen characters (IPMI 2.0 takes twenty at most)."""
-    return hmac.new(secrets.files["corosync.authkey"], b"bmc", "sha256").hexdigest()[:16]
-
-
-def corosync_conf(topology: Topology) -> str:
-    """Render corosync.conf(5): knet, encrypted, every node with its name, id and address (no name resolution at boot)."""
-    nodes = "\n".join(
-        f"  node {{\n    ring0_addr: {node.ip}\n    name: {node.name}\n    nodeid: {number}\n  }}"
-        for number, node in enumerate(topology.masters, 1)
-    )
-    return f"""totem {{
-  version: 2
-  cluster_name: {topology.name}
-  transport: knet
-  crypto_cipher: aes256
-  crypto_hash: sha256
-  # How long a silent node is believed in. The coefficient would add 650 ms for each node beyond two.
-  token: {topology.ha.token_ms}
-  token_coefficient: 0
-}}
-nodelist {{
-{nodes}
-}}
-quorum {{
-  provider: corosync_votequorum
-}}
-logging {{
-  to_syslog: yes
-  to_stderr: no
-}}
-system {{
-  # Real time where the kernel gives it, niceness -20 elsewhere (lab/realtime.py).
-  # Not by way of the root cgroup: the journal would lose the unit's name.
-  sched_rr: yes
-  move_to_root_cgroup: no
-  # The engine may forbid to force socket buffers; corosync's own are then used.
-  allow_knet_handle_fallback: yes
-}}
-"""
 
 
 def _fencing(topology: Topology, password: str) -> str:
@@ -189,70 +144,6 @@ def _nvpairs(prefix: str, values: dict[str, str]) -> str:
     return "".join(f'<nvpair id="{prefix}-{name}" name="{name}" value={quoteattr(value)}/>' for name, value in values.items())
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """What one master's Pacemaker says of the cluster."""
-
-    members: frozenset[str] = frozenset()
-    """Full members: online, neither joining nor to be fenced."""
-    quorate: bool = False
-    fencing: tuple[str, ...] = ()
-    """Whose power is being cut at this moment."""
-    fenced: tuple[tuple[str, float], ...] = ()
-    """Whose power was cut, and when (POSIX time by that master's clock): as far back as its history goes."""
-
-
-ASK = ("crm_mon", "-1", "--output-as=xml", "--include=none,nodes,dc,fencing")
-ASK_UNIT = ("systemctl", "show", "pacemaker", "--property=ActiveState,ExecMainStatus")
-FATAL = ("ActiveState=inactive", "ExecMainStatus=100")
-"""What that says of a Pacemaker that stays down after a fatal error (CRM_EX_FATAL, "will not respawn": `crm_error --exit 100`)."""
-
-
-def view(xml: str) -> View:
-    """Read the answer to ASK; a master whose cluster stack does not answer yet sees nobody."""
-    root = _root(xml)
-    good = {"online": "true", "pending": "false", "unclean": "false"}
-    members = frozenset(row.get("name", "") for row in root.iterfind("nodes/node") if all(row.get(key) == word for key, word in good.items()))
-    dc = root.find("summary/current_dc")
-    events = list(root.iterfind("fence_history/fence_event"))
-    running = tuple(row.get("target", "") for row in events if row.get("status") == "pending")
-    done = tuple((row.get("target", ""), _moment(row.get("completed", ""))) for row in events if row.get("status") == "success")
-    return View(members, dc is not None and dc.get("with_quorum") == "true", running, done)
-
-
-def settings(xml: str) -> dict[str, str]:
-    """Read a CIB's configuration: id → attributes, of everything that has an id but the nodes, which Pacemaker adds as they join.
-
-    Empty where the cluster stack does not answer.
-    """
-    parts = [part for part in _root(xml) if part.tag != "nodes"]
-    found = {item.get("id", ""): " ".join(f"{key}={value}" for key, value in sorted(item.items())) for part in parts for item in part.iter()}
-    found.pop("", None)
-    return found
-
-
-def idle(xml: str) -> tuple[str, ...]:
-    """Read from `crm_mon --inactive` which resources do not run, or are blocked; Pacemaker itself where it does not answer."""
-    rows = _root(xml).findall(".//resource")
-    wrong = {row.get("id", "") for row in rows if row.get("active") != "true" or row.get("blocked") == "true"}
-    return tuple(sorted(wrong)) if rows else ("Pacemaker",)
-
-
-def _root(xml: str) -> ET.Element:
-    """Read an answer; one of a cluster stack that does not answer says nothing."""
-    try:
-        return ET.fromstring(xml)  # noqa: S314 (said by the lab's own machines)
-    except ET.ParseError:
-        return ET.Element("nothing")
-
-
-def _moment(text: str) -> float:
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return 0.0
-
-
 def files(topology: Topology, secrets: Secrets, health: HealthCheck) -> tuple[File, ...]:
     """Give the files of a master's cluster stack; the units are Debian's own."""
     password = ipmi_password(secrets)
@@ -266,7 +157,7 @@ def files(topology: Topology, secrets: Secrets, health: HealthCheck) -> tuple[Fi
     stack = b"Nice=-10\nCPUWeight=1000\n"
     if topology.ha.reboot:
         # A container boots sooner than the others have told each other that it was shot. Its
-        # Pacemaker then ends for good, with CRM_EX_FATAL (lab/membership.py says why), and nobody
+        # Pacemaker then ends for good, with CRM_EX_FATAL (lab/nodes/ha/membership.py says why), and nobody
         # is there to start it again.
         stack += b"RestartForceExitStatus=100\n"
     return (

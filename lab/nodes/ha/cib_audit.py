@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab import pacemaker
 from lab.base.wait import Observation
+from lab.nodes.ha import cib, crm_mon
 
 if TYPE_CHECKING:
     from lab.engine.node import NodeHandle
@@ -40,13 +40,13 @@ class Audit:
 
     def _needed(self, idle: tuple[str, ...], settings: dict[str, str]) -> tuple[str, ...]:
         """Leave out fencing devices where none can run: a lone master's may not run on itself; with fencing off nobody needs them."""
-        off = "value=false" in settings.get(pacemaker.FENCING_OPTION, "") or len(self.masters) == 1
-        return tuple(name for name in idle if not (off and name.startswith(pacemaker.FENCE_PREFIX)))
+        off = "value=false" in settings.get(cib.FENCING_OPTION, "") or len(self.masters) == 1
+        return tuple(name for name in idle if not (off and name.startswith(cib.FENCE_PREFIX)))
 
 
 def _ask(node: NodeHandle) -> tuple[dict[str, str], tuple[str, ...]]:
     settings, resources = (node.run(argv, check=False, timeout_s=ASK_TIMEOUT_S).output for argv in (CONFIGURATION, RESOURCES))
-    return pacemaker.settings(settings), pacemaker.idle(resources)
+    return crm_mon.settings(settings), crm_mon.idle(resources)
 
 
 def _wrong(name: str, wanted: dict[str, str], settings: dict[str, str], idle: tuple[str, ...]) -> list[str]:

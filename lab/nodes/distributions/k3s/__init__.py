@@ -9,12 +9,13 @@ import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lab import etcd, k3s_config
 from lab.base.wait import Observation
-from lab.distributions import Client, HealthCheck
 from lab.engine.files import File, unit_links
 from lab.kube.pki import ADMIN_GROUP, Pair, issue
-from lab.nodefiles import resolv_conf
+from lab.nodes import etcd
+from lab.nodes.distributions import Client, HealthCheck
+from lab.nodes.distributions.k3s import config as k3s_config
+from lab.nodes.files import resolv_conf
 from lab.topology.model import KUBERNETES_PORT, Role
 
 if TYPE_CHECKING:
