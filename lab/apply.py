@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from lab import host
 from lab.base.errors import PortTaken
 from lab.base.parallel import raise_together
 from lab.engine.labels import LABEL_NODE, LABEL_RUN, container_name
+from lab.host import network as hostnetwork
 from lab.plan import Action, Plan
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Applier:
                 if not left:
                     raise
                 spec, privileged = self._specs[name]
-                ports = {inside: host.free_port(port + 1) for inside, port in spec.ports.items()}
+                ports = {inside: hostnetwork.free_port(port + 1) for inside, port in spec.ports.items()}
                 self._specs[name] = replace(spec, ports=ports), privileged
                 self.engine.remove_container(name)
                 labels = {LABEL_RUN: self.run_id}

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab import choose, desired, host, networks, plan, vault
+from lab import choose, desired, networks, plan, vault
 from lab.apply import Applier
 from lab.base import names
 from lab.base.errors import InputError, LabError
@@ -19,6 +19,7 @@ from lab.boot import Boot
 from lab.enable import Enabler
 from lab.engine import fitness
 from lab.engine.labels import LABEL_DISTRIBUTION, LABEL_NODE
+from lab.host import network
 from lab.images.builder import Builder
 from lab.images.sources import sources_for, tags
 from lab.kube.api import Cluster
@@ -113,8 +114,8 @@ class Lab:
         with exclusive(self.name, self.reporter):
             fitness.require_fit(self.engine)
             observed = self.observe()
-            host.check_subnets(self.topology, self.engine, observed.networks)
-            if few := host.few_watches(len(self.topology.nodes)):
+            network.check_subnets(self.topology, self.engine, observed.networks)
+            if few := network.few_watches(len(self.topology.nodes)):
                 self.reporter.say(self.name, few)
             builder = Builder(self.engine, sources_for(self.engine, self.topology), self.reporter)
             known = self._name_of(observed)
@@ -136,8 +137,8 @@ class Lab:
         return next((item.labels[LABEL_DISTRIBUTION] for item in observed.containers if LABEL_DISTRIBUTION in item.labels), "")
 
     def _desired(self, distribution: Distribution, observed: Observed) -> Desired:
-        self.topology = host.settled(self.topology, self.engine, observed)
-        port = host.port_for(self.topology, self.engine, observed)
+        self.topology = network.settled(self.topology, self.engine, observed)
+        port = network.port_for(self.topology, self.engine, observed)
         known = tags(sources_for(self.engine, self.topology))
         return desired.desired(self.topology, distribution, known, port)
 
@@ -148,7 +149,7 @@ class Lab:
             raise InputError(
                 f"lab {self.name} was made from another topology or other images ({', '.join(different)} would differ); nothing was changed",
                 f"`halab destroy {self.name}` and start again, or start this one beside it"
-                f" with --name X --set network.subnet={host.free_for(self.topology, self.engine)}",
+                f" with --name X --set network.subnet={network.free_for(self.topology, self.engine)}",
             )
         for spec in wanted.containers:
             if self.engine.owner(spec.name) not in {None, self.name}:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab import desired, host
+from lab import desired
 from lab.base.errors import SubnetTaken
 from lab.engine import labels
+from lab.host import network
 from lab.plan import Action
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def make(topology: Topology, distribution: str, steps: Plan, applier: Applier) -
             applier.network(own)
         except SubnetTaken:
             applier.take_back()
-            host.check_subnets(topology, applier.engine, ())  # says who has it, and what is free
+            network.check_subnets(topology, applier.engine, ())  # says who has it, and what is free
             raise
     return topology
 
@@ -51,7 +52,7 @@ def _management(topology: Topology, distribution: str, applier: Applier) -> Topo
             if len(refused) == TRIES or not topology.network.management_open:
                 raise
             observed = applier.engine.observe(topology.name)
-            topology = host.settled(topology, applier.engine, observed, refused)
+            topology = network.settled(topology, applier.engine, observed, refused)
             if topology.network.management in refused:  # the lab has it already: no other will do
                 raise
         else:

@@ -19,14 +19,14 @@ MARKS = {"ok": "✓", "warning": "!", "failed": "✗"}
 @option_output
 def doctor_command(file: str | None, fix: bool, machine: bool, output: str) -> int:
     """Look whether this machine can run a lab (of FILE, if named). Exit code 1 where something fails."""
-    from lab import doctor, doctor_fix
     from lab.cli import output as out
+    from lab.host import doctor, fixes
 
     topology = load_topology(file) if file else None
     of_a_lab = ("subnet", "port") if machine else ()
     findings = [finding for finding in doctor.examine(topology) if finding.name not in of_a_lab]
     if fix:
-        doctor_fix.fix(findings, tell=lambda text: click.echo(text, err=True))
+        fixes.fix(findings, tell=lambda text: click.echo(text, err=True))
         findings = [finding for finding in doctor.examine(topology) if finding.name not in of_a_lab]
     if output == "json":
         out.answer([asdict(finding) for finding in findings])

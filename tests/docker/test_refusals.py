@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import desired, host, networks, plan
+from lab import desired, networks, plan
 from lab.apply import Applier
 from lab.base.errors import PortTaken, SubnetTaken
 from lab.base.progress import Silent
 from lab.engine.spec import ContainerSpec, NetworkSpec
+from lab.host import network as hostnetwork
 from lab.nodes import distributions
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def test_labs_begun_at_once_get_a_management_network_each(
         network = replace(ground.topology.network, subnet=own, gateway=own[1], management_open=True)
         topology = replace(ground.topology, name=f"test-docker-{number}", network=network)
         observed = applier.engine.observe(topology.name)
-        begun.append(host.settled(topology, applier.engine, observed))
+        begun.append(hostnetwork.settled(topology, applier.engine, observed))
     assert len({topology.network.management for topology in begun}) == 1  # they saw the same
     together, got = threading.Barrier(len(begun)), dict[str, IPv4Network]()
 
@@ -68,7 +69,7 @@ def test_labs_begun_at_once_get_a_management_network_each(
     for name, management in got.items():
         assert held[f"halab-{name}-management"] == management
         observed = ground.engine.observe(name)
-        settled = host.settled(begun[0], ground.engine, observed)
+        settled = hostnetwork.settled(begun[0], ground.engine, observed)
         assert settled.network.management == management
 
 

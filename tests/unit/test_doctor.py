@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from lab import doctor, doctor_fix, doctor_host, doctor_wire, host
 from lab.base import kernel
 from lab.base.errors import ApplyError, EngineError, InputError, LabError
 from lab.base.kernel import FEATURES
-from lab.doctor import GIB
 from lab.engine import about, client, fitness
 from lab.engine.spec import Observed, ObservedContainer
-from lab.finding import Finding
+from lab.host import doctor, findings, fixes, limits, network, wire
+from lab.host.findings import GIB, Finding
 from lab.images import components
 from lab.images.sources import sources_for, tags
 
@@ -84,8 +83,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     """A healthy Linux machine without any network but the engine's."""
     made = Machine()
     monkeypatch.setattr(client, "connect", lambda: made)
-    monkeypatch.setattr(host, "routes", dict)
-    monkeypatch.setattr(host, "free_port", lambda wanted: wanted)
+    monkeypatch.setattr(network, "routes", dict)
+    monkeypatch.setattr(network, "free_port", lambda wanted: wanted)
     monkeypatch.setattr(components, "reachable", lambda _: True)
     monkeypatch.setattr(about, "startable", lambda: True)
     monkeypatch.setattr(doctor, "_available", lambda: 12 * GIB)
@@ -104,89 +103,89 @@ def refuse(error: LabError) -> Callable[..., NoReturn]:
 
 
 CASES = {
-    "new engine": (lambda _: doctor.version(INFO), "ok", "Docker 28.0, API 1.48", ""),
-    "oldest engine": (lambda _: doctor.version({**INFO, "ApiVersion": "1.41"}), "ok", "API 1.41", ""),
-    "old engine": (lambda _: doctor.version({**INFO, "ApiVersion": "1.40"}), "failed", "too old", "20.10"),
-    "no engine": (lambda _: doctor.no_engine(NOT_THERE, startable=True), "failed", "no Docker", "start Docker"),
-    "cgroups": (lambda _: doctor.way(INFO)[0], "ok", "version 2, driver systemd", ""),
-    "desktop": (lambda _: doctor.way(DESKTOP)[1], "warning", "not reachable", "published port"),
-    "privileged": (lambda _: doctor.privileges(full=True), "ok", "--privileged starts", ""),
-    "capabilities": (lambda _: doctor.privileges(full=False), "ok", "but CAP_SYS_RESOURCE", ""),
-    "privilege unknown": (lambda _: doctor.privileges(full=None), "warning", "no image", "asked at the first start"),
-    "memory": (lambda t: doctor.memory(16 * GIB, 8 * GIB, t), "ok", "8.0 GiB free, lab 3m3w needs 2.7 GiB", ""),
-    "memory unknown": (lambda t: doctor.memory(8 * GIB, 0, t), "ok", "8.0 GiB free", ""),
-    "memory in use": (lambda t: doctor.memory(16 * GIB, 2 * GIB, t), "warning", "2.0 GiB free", "smaller topology"),
-    "memory too small": (lambda t: doctor.memory(2 * GIB, 2 * GIB, t), "failed", "needs 2.7 GiB", "smaller topology"),
+    "new engine": (lambda _: findings.version(INFO), "ok", "Docker 28.0, API 1.48", ""),
+    "oldest engine": (lambda _: findings.version({**INFO, "ApiVersion": "1.41"}), "ok", "API 1.41", ""),
+    "old engine": (lambda _: findings.version({**INFO, "ApiVersion": "1.40"}), "failed", "too old", "20.10"),
+    "no engine": (lambda _: findings.no_engine(NOT_THERE, startable=True), "failed", "no Docker", "start Docker"),
+    "cgroups": (lambda _: findings.way(INFO)[0], "ok", "version 2, driver systemd", ""),
+    "desktop": (lambda _: findings.way(DESKTOP)[1], "warning", "not reachable", "published port"),
+    "privileged": (lambda _: findings.privileges(full=True), "ok", "--privileged starts", ""),
+    "capabilities": (lambda _: findings.privileges(full=False), "ok", "but CAP_SYS_RESOURCE", ""),
+    "privilege unknown": (lambda _: findings.privileges(full=None), "warning", "no image", "asked at the first start"),
+    "memory": (lambda t: findings.memory(16 * GIB, 8 * GIB, t), "ok", "8.0 GiB free, lab 3m3w needs 2.7 GiB", ""),
+    "memory unknown": (lambda t: findings.memory(8 * GIB, 0, t), "ok", "8.0 GiB free", ""),
+    "memory in use": (lambda t: findings.memory(16 * GIB, 2 * GIB, t), "warning", "2.0 GiB free", "smaller topology"),
+    "memory too small": (lambda t: findings.memory(2 * GIB, 2 * GIB, t), "failed", "needs 2.7 GiB", "smaller topology"),
     "disk": (
-        lambda t: doctor.disk(50 * GIB, t, "upstream", "/d"),
+        lambda t: findings.disk(50 * GIB, t, "upstream", "/d"),
         "ok",
         "50.0 GiB free at /d, 6 nodes with upstream need 3.1 GiB",
         "",
     ),
     "disk for K3s": (
-        lambda t: doctor.disk(50 * GIB, t, "k3s", "/d"),
+        lambda t: findings.disk(50 * GIB, t, "k3s", "/d"),
         "ok",
         "6 nodes with k3s need 10.9 GiB",
         "",
     ),
     "disk for a build": (
-        lambda t: doctor.disk(5 * GIB, t, "upstream", "/d"),
+        lambda t: findings.disk(5 * GIB, t, "upstream", "/d"),
         "warning",
         "a first build 6 GiB more",
         "docker system df",
     ),
     "disk when built": (
-        lambda t: doctor.disk(5 * GIB, t, "upstream", "/d", built=True),
+        lambda t: findings.disk(5 * GIB, t, "upstream", "/d", built=True),
         "ok",
         "5.0 GiB",
         "",
     ),
     "too little disk for K3s": (
-        lambda t: doctor.disk(5 * GIB, t, "k3s", "/d", built=True),
+        lambda t: findings.disk(5 * GIB, t, "k3s", "/d", built=True),
         "failed",
         "5.0 GiB",
         "docker system df",
     ),
-    "port": (lambda _: doctor.port(6443, 6443), "ok", "6443 can be used", ""),
-    "any port": (lambda _: doctor.port(0, 40001), "ok", "any can be used", ""),
-    "port in use": (lambda _: doctor.port(6443, 6444), "warning", "6443 is in use", "6444"),
-    "nothing left over": (lambda _: doctor.leftovers([]), "ok", "none", ""),
-    "left over": (lambda _: doctor.leftovers(["a", "b"]), "warning", "2 helper", "--fix"),
-    "files": (lambda _: doctor_host.open_files(1024, 524288), "ok", "1024, at most 524288", ""),
-    "files without limit": (lambda _: doctor_host.open_files(1024, resource.RLIM_INFINITY), "ok", "any number", ""),
-    "few files": (lambda _: doctor_host.open_files(1024, 4096), "warning", "at most 4096", "limits.conf"),
-    "inotify": (lambda _: doctor_host.inotify("max_user_watches", 524288, 524288), "ok", "524288", ""),
-    "little inotify": (lambda _: doctor_host.inotify("max_user_watches", 8192, 524288), "warning", "8192", "sysctl -w fs.inotify.max"),
-    "reached": (lambda _: doctor.source("downloads", answers=True), "ok", "reached", ""),
-    "no downloads": (lambda _: doctor.source("downloads", answers=False), "warning", "not reached", "Go modules and Debian's"),
-    "no K3s": (lambda _: doctor.source("K3s release", answers=False), "warning", "not reached", "k3s_binary"),
-    "tools": (lambda _: doctor.tools([], apt=True), "ok", "debootstrap and go", ""),
-    "no Go": (lambda _: doctor.tools(["go"], apt=False), "ok", "installed when needed", ""),
+    "port": (lambda _: findings.port(6443, 6443), "ok", "6443 can be used", ""),
+    "any port": (lambda _: findings.port(0, 40001), "ok", "any can be used", ""),
+    "port in use": (lambda _: findings.port(6443, 6444), "warning", "6443 is in use", "6444"),
+    "nothing left over": (lambda _: findings.leftovers([]), "ok", "none", ""),
+    "left over": (lambda _: findings.leftovers(["a", "b"]), "warning", "2 helper", "--fix"),
+    "files": (lambda _: limits.open_files(1024, 524288), "ok", "1024, at most 524288", ""),
+    "files without limit": (lambda _: limits.open_files(1024, resource.RLIM_INFINITY), "ok", "any number", ""),
+    "few files": (lambda _: limits.open_files(1024, 4096), "warning", "at most 4096", "limits.conf"),
+    "inotify": (lambda _: limits.inotify("max_user_watches", 524288, 524288), "ok", "524288", ""),
+    "little inotify": (lambda _: limits.inotify("max_user_watches", 8192, 524288), "warning", "8192", "sysctl -w fs.inotify.max"),
+    "reached": (lambda _: findings.source("downloads", answers=True), "ok", "reached", ""),
+    "no downloads": (lambda _: findings.source("downloads", answers=False), "warning", "not reached", "Go modules and Debian's"),
+    "no K3s": (lambda _: findings.source("K3s release", answers=False), "warning", "not reached", "k3s_binary"),
+    "tools": (lambda _: findings.tools([], apt=True), "ok", "debootstrap and go", ""),
+    "no Go": (lambda _: findings.tools(["go"], apt=False), "ok", "installed when needed", ""),
     "no debootstrap": (
-        lambda _: doctor.tools(["debootstrap", "go"], apt=True),
+        lambda _: findings.tools(["debootstrap", "go"], apt=True),
         "warning",
         "not here: debootstrap;",
         "apt-get install debootstrap",
     ),
     "no debootstrap, no apt": (
-        lambda _: doctor.tools(["debootstrap"], apt=False),
+        lambda _: findings.tools(["debootstrap"], apt=False),
         "warning",
         "not here: debootstrap;",
         "install them",
     ),
     "no debootstrap needed": (
-        lambda _: doctor.tools(["debootstrap"], apt=True, needed=False),
+        lambda _: findings.tools(["debootstrap"], apt=True, needed=False),
         "ok",
         "not needed",
         "",
     ),
-    "kernel": (lambda _: doctor_host.kernel(dict.fromkeys(FEATURES, "there")), "ok", "vxlan", ""),
-    "modules": (lambda _: doctor_host.kernel({"vxlan": "loadable", "br_netfilter": "there"}), "ok", "vxlan", ""),
-    "bridge": (lambda _: doctor_host.bridge("there"), "ok", "bridged packets", ""),
-    "no bridge": (lambda _: doctor_host.bridge("loadable"), "warning", "not loaded", "modprobe br_"),
-    "bridge unknown": (lambda _: doctor_host.bridge("unknown"), "warning", "not loaded", "modules-load"),
-    "kernel unknown": (lambda _: doctor_host.kernel(dict.fromkeys(("veth", "vxlan"), "unknown")), "warning", "veth", "-a veth vxlan"),
-    "kernel lacks": (lambda _: doctor_host.kernel({"vxlan": "lacking", "veth": "unknown"}), "failed", "lacks vxlan", "kernel"),
+    "kernel": (lambda _: limits.kernel(dict.fromkeys(FEATURES, "there")), "ok", "vxlan", ""),
+    "modules": (lambda _: limits.kernel({"vxlan": "loadable", "br_netfilter": "there"}), "ok", "vxlan", ""),
+    "bridge": (lambda _: limits.bridge("there"), "ok", "bridged packets", ""),
+    "no bridge": (lambda _: limits.bridge("loadable"), "warning", "not loaded", "modprobe br_"),
+    "bridge unknown": (lambda _: limits.bridge("unknown"), "warning", "not loaded", "modules-load"),
+    "kernel unknown": (lambda _: limits.kernel(dict.fromkeys(("veth", "vxlan"), "unknown")), "warning", "veth", "-a veth vxlan"),
+    "kernel lacks": (lambda _: limits.kernel({"vxlan": "lacking", "veth": "unknown"}), "failed", "lacks vxlan", "kernel"),
 }
 
 
@@ -205,13 +204,13 @@ STARTS = [(NOT_THERE, True, True), (NOT_THERE, False, False), (REFUSED, True, Fa
 
 @pytest.mark.parametrize(("error", "startable", "fixable"), STARTS)
 def test_an_engine_that_refuses_the_user_is_not_started_again(error: LabError, *, startable: bool, fixable: bool) -> None:
-    assert doctor.no_engine(error, startable=startable).fixable is fixable
+    assert findings.no_engine(error, startable=startable).fixable is fixable
 
 
 def test_a_subnet_in_use_is_told_with_a_free_one() -> None:
     wanted = IPv4Network("172.30.0.0/24")
-    assert doctor.subnet("subnet", wanted, {IPv4Network("172.17.0.0/16"): "Docker network bridge"}).state == "ok"
-    found = doctor.subnet("subnet", wanted, {IPv4Network("172.30.0.0/16"): "the host's route by tun0"})
+    assert findings.subnet("subnet", wanted, {IPv4Network("172.17.0.0/16"): "Docker network bridge"}).state == "ok"
+    found = findings.subnet("subnet", wanted, {IPv4Network("172.30.0.0/16"): "the host's route by tun0"})
     assert (found.state, found.seen) == ("failed", "172.30.0.0/24 meets 172.30.0.0/16 (the host's route by tun0)")
     assert "free is 172.28.0.0/24: --set network.subnet=172.28.0.0/24" in found.remedy
 
@@ -257,7 +256,7 @@ def test_a_healthy_machine_is_examined(machine: Machine) -> None:
 
 def test_a_machine_without_an_engine_is_a_finding(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "connect", refuse(NOT_THERE))
-    monkeypatch.setattr(host, "free_port", refuse(InputError("no free port on 127.0.0.1", "set another")))
+    monkeypatch.setattr(network, "free_port", refuse(InputError("no free port on 127.0.0.1", "set another")))
     found = by_name(doctor.examine())
     assert found["engine"].state == "failed"
     assert "no free port" in found["port"].seen
@@ -298,8 +297,8 @@ def test_an_engine_that_cannot_give_what_nodes_need_fails(machine: Machine) -> N
 def test_a_lab_does_not_collide_with_itself(machine: Machine, monkeypatch: pytest.MonkeyPatch, topology: Topology) -> None:
     own, port = str(topology.network.subnet), topology.loadbalancer.host_port
     machine.networks, machine.port = {own: f"halab-{topology.name}"}, port
-    monkeypatch.setattr(host, "routes", lambda: {topology.network.subnet: "br-1"})
-    monkeypatch.setattr(host, "free_port", lambda wanted: wanted + 1)
+    monkeypatch.setattr(network, "routes", lambda: {topology.network.subnet: "br-1"})
+    monkeypatch.setattr(network, "free_port", lambda wanted: wanted + 1)
     found = by_name(doctor.examine(topology))
     assert (found["subnet"].state, found["port"].state) == ("ok", "ok")
     machine.networks[str(IPv4Network((IPv4Address("172.30.0.128"), 25)))] = "another"
@@ -347,12 +346,12 @@ class Bench:
             "SYSTEMD": self.systemd,
             "MODULES_LOAD": self.load,
         }.items():
-            monkeypatch.setattr(doctor_fix, name, path)
-        monkeypatch.setattr(doctor_fix, "ENGINE_WAIT_S", 0.01)
-        monkeypatch.setattr(doctor_fix, "answers", lambda: self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
-        monkeypatch.setattr(doctor_fix.time, "sleep", lambda _: None)
+            monkeypatch.setattr(fixes, name, path)
+        monkeypatch.setattr(fixes, "ENGINE_WAIT_S", 0.01)
+        monkeypatch.setattr(fixes, "answers", lambda: self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
+        monkeypatch.setattr(fixes.time, "sleep", lambda _: None)
         monkeypatch.setattr(doctor, "there", lambda program, _="": program in self.have)
-        monkeypatch.setattr(doctor_host, "watches", lambda name: Finding(f"fs.inotify.{name}", "ok", "now"))
+        monkeypatch.setattr(limits, "watches", lambda name: Finding(f"fs.inotify.{name}", "ok", "now"))
         monkeypatch.setattr(os, "geteuid", lambda: 0)
 
     def execute(self, argv: list[str]) -> None:
@@ -369,7 +368,7 @@ class Bench:
 
     def fix(self, *names: str) -> list[Finding]:
         findings = [Finding(name, "warning", "before", "do it", fixable=True) for name in names]
-        return doctor_fix.fix([*findings, Finding("disk", "ok", "x")], self.told.append, self.execute, self.detach)
+        return fixes.fix([*findings, Finding("disk", "ok", "x")], self.told.append, self.execute, self.detach)
 
 
 @pytest.fixture
@@ -459,12 +458,12 @@ def test_the_disk_is_judged_for_the_distribution_that_a_lab_would_get(
     topology: Topology, built: tuple[str, ...], name: str, *, k3s: bool
 ) -> None:
     assert topology.kubernetes.distributions == ("k3s", "upstream")
-    assert doctor.likely(topology, built, k3s=k3s) == name
+    assert findings.likely(topology, built, k3s=k3s) == name
 
 
 def test_a_k3s_of_the_users_needs_no_release(topology: Topology) -> None:
     own = replace(topology, images=replace(topology.images, k3s_binary="/k3s"))
-    assert doctor.likely(own, (), k3s=False) == "k3s"
+    assert findings.likely(own, (), k3s=False) == "k3s"
 
 
 def test_fix_sets_limits(bench: Bench) -> None:
@@ -517,19 +516,19 @@ def test_what_fails_does_not_keep_the_rest_from_being_done(bench: Bench) -> None
 
 def test_a_command_that_fails_shows_what_it_printed() -> None:
     with pytest.raises(LabError, match=r"(?s)ended with 3:\nno space"):
-        doctor_fix.run(["sh", "-c", "echo no space; exit 3"])
+        fixes.run(["sh", "-c", "echo no space; exit 3"])
     with pytest.raises(LabError, match="cannot be run"):
-        doctor_fix.run(["/no/such/program"])
+        fixes.run(["/no/such/program"])
 
 
 def test_a_detached_command_writes_its_log_and_tells_its_end(tmp_path: Path) -> None:
-    ended = doctor_fix.detached(["sh", "-c", "echo started; exit 4"], tmp_path / "log")
+    ended = fixes.detached(["sh", "-c", "echo started; exit 4"], tmp_path / "log")
     while (code := ended()) is None:
         pass
     assert code == 4
     assert (tmp_path / "log").read_text() == "started\n"
     with pytest.raises(LabError, match="cannot be run"):
-        doctor_fix.detached(["/no/such/program"], tmp_path / "log")
+        fixes.detached(["/no/such/program"], tmp_path / "log")
 
 
 EGRESS, CLSACT = "CONFIG_NETFILTER_EGRESS=y\n", "CONFIG_NET_SCH_INGRESS=m\nCONFIG_NET_CLS_BPF=m\n"
@@ -547,17 +546,17 @@ EGRESS, CLSACT = "CONFIG_NETFILTER_EGRESS=y\n", "CONFIG_NET_SCH_INGRESS=m\nCONFI
     ],
 )
 def test_how_wires_are_cut_is_told(text: str, release: str, state: str, seen: str) -> None:
-    found = doctor_wire.judged(text, release)
+    found = wire.judged(text, release)
     assert found[0] == state
     assert seen in found[1]
     assert bool(found[2]) == (state == "warning" or "if" in seen)
 
 
 def test_the_kernels_configuration_is_read_where_it_is(tmp_path: Path) -> None:
-    assert doctor_wire.config(tmp_path, "6.1") == ""
+    assert wire.config(tmp_path, "6.1") == ""
     (tmp_path / "boot").mkdir()
     (tmp_path / "boot/config-6.1").write_text(CLSACT)
-    assert doctor_wire.config(tmp_path, "6.1") == CLSACT
+    assert wire.config(tmp_path, "6.1") == CLSACT
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/config.gz").write_bytes(gzip.compress(EGRESS.encode()))
-    assert doctor_wire.config(tmp_path, "6.1") == EGRESS
+    assert wire.config(tmp_path, "6.1") == EGRESS

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import desired, host, networks, plan
+from lab import desired, networks, plan
 from lab.apply import Applier
 from lab.base.errors import InputError, SubnetTaken, TopologyError
 from lab.base.progress import Silent
 from lab.engine.spec import Observed, ObservedContainer
+from lab.host import network
 from lab.nodes import distributions
 from lab.plan import Action
 from lab.topology.loader import load
@@ -73,15 +74,15 @@ class EngineDouble:
 
 @pytest.fixture(autouse=True)
 def _plain_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "routes", dict)
-    monkeypatch.setattr(host, "RESOLVERS", ())
+    monkeypatch.setattr(network, "routes", dict)
+    monkeypatch.setattr(network, "RESOLVERS", ())
 
 
 def begin(engine: Any, topology: Topology) -> Topology:
     """Do what `start` does about networks."""
     observed = engine.observe(topology.name)
-    host.check_subnets(topology, engine, observed.networks)
-    topology = host.settled(topology, engine, observed)
+    network.check_subnets(topology, engine, observed.networks)
+    topology = network.settled(topology, engine, observed)
     wanted = desired.desired(topology, distributions.find("upstream"), TAGS, 0)
     steps = plan.start(wanted, observed)
     return networks.make(topology, "upstream", steps, Applier(engine, Silent(), "run"))
@@ -110,7 +111,7 @@ def test_a_second_start_is_an_empty_plan_with_the_same_fingerprints(topology: To
     first = begin(engine, topology)
     made = desired.desired(first, distributions.find("upstream"), TAGS, 0)
     engine.remove_network("taken")  # what was in the way is gone: the lab keeps what it has
-    again = host.settled(topology, engine, engine.observe("3m3w"))  # type: ignore[arg-type]
+    again = network.settled(topology, engine, engine.observe("3m3w"))  # type: ignore[arg-type]
     assert desired.desired(again, distributions.find("upstream"), TAGS, 0) == made
     assert plan.start(made, engine.observe("3m3w")).of(Action.CREATE_NETWORK) == ()
     kept = from_json(engine.specs["halab-3m3w"].labels["halab.topology"])
@@ -127,7 +128,7 @@ def test_an_older_halabs_lab_keeps_network_and_fingerprints(topology: Topology) 
     seen = Observed(
         lab="3m3w", networks=("halab-3m3w", "halab-3m3w-management"), topology=json.dumps(label)
     )
-    now = host.settled(topology, EngineDouble(), seen)  # type: ignore[arg-type]
+    now = network.settled(topology, EngineDouble(), seen)  # type: ignore[arg-type]
     assert desired.configuration(now) == desired.configuration(from_json(json.dumps(label)))
     assert management(now) == "172.31.0.0/24"
 
@@ -152,9 +153,9 @@ def test_a_stopped_labs_pruned_networks_are_made_again_as_they_were(topology: To
     nodes = [ObservedContainer(id=name, name=name, state="exited", labels={}) for name in names]
     seen = Observed(lab="3m3w", containers=tuple(nodes))
     engine: Any = Pruned()
-    assert management(host.settled(topology, engine, seen)) == "172.31.0.0/24"
+    assert management(network.settled(topology, engine, seen)) == "172.31.0.0/24"
     none = Observed(lab="3m3w", containers=tuple(nodes[:1]))
-    assert management(host.settled(topology, engine, none)) == "172.29.0.0/24"
+    assert management(network.settled(topology, engine, none)) == "172.29.0.0/24"
 
 
 def test_what_the_engine_refused_is_not_tried_again(topology: Topology) -> None:
@@ -202,7 +203,7 @@ def test_labs_begun_at_once_get_one_each(topology: Topology) -> None:
 
 def test_a_subnet_lost_to_another_lab_at_the_last_moment_leaves_nothing(topology: Topology) -> None:
     engine = EngineDouble()
-    settled = host.settled(topology, engine, engine.observe("3m3w"))  # type: ignore[arg-type]
+    settled = network.settled(topology, engine, engine.observe("3m3w"))  # type: ignore[arg-type]
     wanted = desired.desired(settled, distributions.find("upstream"), TAGS, 0)
     engine.made["halab-quick"] = IPv4Network("172.30.0.0/24")
     with pytest.raises(InputError, match="Docker network halab-quick") as caught:
@@ -263,7 +264,7 @@ def test_the_hosts_name_servers_and_awss_network_are_left_alone(
 ) -> None:
     file = tmp_path / "resolv.conf"
     file.write_text("# comment\nsearch x\nnameserver 172.29.0.2\nnameserver fe80::1\nnameserver\n")
-    monkeypatch.setattr(host, "RESOLVERS", (tmp_path / "none", file))
+    monkeypatch.setattr(network, "RESOLVERS", (tmp_path / "none", file))
     chosen = begin(EngineDouble(), topology).network.management
     assert str(chosen) == "172.29.1.0/24"
     file.write_text("nameserver 172.30.0.2")

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 import yaml
 
-from lab import doctor, doctor_fix, doctor_host, host
 from lab.base import locks, paths
 from lab.base.errors import ImageError, InputError, LabError, WaitTimeout
 from lab.base.wait import Observation, until
-from lab.doctor import GIB
-from lab.finding import Finding
+from lab.host import findings, fixes, limits, network
+from lab.host.findings import GIB, Finding
 from lab.images.download import fetch
 from lab.images.sources import Sources, tags
 from lab.images.versions import Component
@@ -153,8 +152,8 @@ def test_a_taken_port_gives_the_next() -> None:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
         port = busy.getsockname()[1]
-        assert host.free_port(port) != port
-    assert host.free_port(0) > 0
+        assert network.free_port(port) != port
+    assert network.free_port(0) > 0
 
 
 class DoubleEngine:
@@ -166,7 +165,7 @@ class DoubleEngine:
 
 def test_a_subnet_in_use_is_refused_with_a_free_one(topology: Topology) -> None:
     with pytest.raises(InputError, match=r"meets 172\.30\.0\.0/16 \(Docker network other\)") as caught:
-        host.check_subnets(topology, DoubleEngine(), ())  # type: ignore[arg-type]
+        network.check_subnets(topology, DoubleEngine(), ())  # type: ignore[arg-type]
     assert "free is 172." in caught.value.hint
 
 
@@ -229,21 +228,21 @@ def test_components_fill_in_version_and_architecture() -> None:
 
 @pytest.mark.parametrize(("total", "free", "state"), [(16, 8, "ok"), (16, 1, "warning"), (1, 1, "failed")])
 def test_memory_is_judged_against_the_topology(topology: Topology, total: int, free: int, state: str) -> None:
-    found = doctor.memory(total * GIB, free * GIB, topology)
+    found = findings.memory(total * GIB, free * GIB, topology)
     assert found.state == state
     assert bool(found.remedy) == (state != "ok")
 
 
 @pytest.mark.parametrize(("api", "state"), [("1.40", "failed"), ("1.41", "ok"), ("1.50", "ok")])
 def test_old_engines_are_refused(api: str, state: str) -> None:
-    assert doctor.version({"ApiVersion": api, "ServerVersion": "x"}).state == state
+    assert findings.version({"ApiVersion": api, "ServerVersion": "x"}).state == state
 
 
 def test_small_inotify_limits_are_told_with_the_command() -> None:
-    found = doctor_host.inotify("max_user_instances", 128, 512)
+    found = limits.inotify("max_user_instances", 128, 512)
     assert found.state == "warning"
     assert "sysctl -w fs.inotify.max_user_instances=512" in found.remedy
-    assert doctor_host.inotify("max_user_instances", 512, 512).state == "ok"
+    assert limits.inotify("max_user_instances", 512, 512).state == "ok"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="fixing limits needs root")
@@ -251,6 +250,6 @@ def test_fix_does_what_was_found_and_nothing_else() -> None:
     commands: list[list[str]] = []
     told: list[str] = []
     findings = [Finding("fs.inotify.max_user_instances", "warning", "128", "x", fixable=True), Finding("disk", "warning", "x")]
-    doctor_fix.fix(findings, told.append, commands.append)
+    fixes.fix(findings, told.append, commands.append)
     assert commands == [["sysctl", "-q", "-w", "fs.inotify.max_user_instances=512"]]
     assert told == ["setting fs.inotify.max_user_instances to 512"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import docker.errors
 import pytest
 
-from lab import desired, host, plan
+from lab import desired, plan
 from lab.apply import PORT_TRIES, Applier
 from lab.base.errors import EngineError, PortTaken
 from lab.base.progress import Silent
@@ -16,6 +16,7 @@ from lab.engine.files import File
 from lab.engine.labels import LABEL_RUN
 from lab.engine.power import PowerCalls
 from lab.engine.spec import ContainerSpec, Observed
+from lab.host import network
 from lab.nodes import distributions
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class EngineDouble:
 
 @pytest.fixture(autouse=True)
 def _all_seem_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "free_port", lambda wanted: wanted)
+    monkeypatch.setattr(network, "free_port", lambda wanted: wanted)
 
 
 def boot(engine: EngineDouble, topology: Topology, nodes: list[str], first: list[str]) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import doctor_realtime
 from lab.base.errors import LabError
+from lab.host import realtime as doctor_realtime
 from lab.nodes.ha import corosync, realtime
 
 if TYPE_CHECKING:

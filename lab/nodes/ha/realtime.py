@@ -4,7 +4,7 @@ Corosync asks for it (`sched_rr`); where it is refused, it says "Could not set S
 on at niceness -20 (its exec/main.c). Most kernels give it to a privileged container
 for the asking. One with CONFIG_RT_GROUP_SCHED gives it, with cgroup v1, to cgroups that have a
 budget. A cgroup begins with none and gets no more than its parent has, so the
-engine's own cgroup needs one first, which only the host's root can give (lab/doctor_realtime.py).
+engine's own cgroup needs one first, which only the host's root can give (lab/host/realtime.py).
 """
 
 from __future__ import annotations

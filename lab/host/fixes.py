@@ -8,15 +8,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import doctor, doctor_host, doctor_realtime
 from lab.base import kernel
 from lab.base.errors import ApplyError, LabError
 from lab.engine import client
+from lab.host import doctor, findings, limits, realtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from lab.finding import Finding
+    from lab.host.findings import Finding
 
     Tell = Callable[[str], None]
     Execute = Callable[[list[str]], None]
@@ -27,8 +27,8 @@ LOG = Path("/var/log/dockerd.log")
 ENGINE_WAIT_S = 60
 MODULES_LOAD = Path("/etc/modules-load.d/halab.conf")
 """What systemd, and OpenRC, load at each boot (modules-load.d(5))."""
-LIMITS = {f"fs.inotify.{name}" for name in doctor_host.INOTIFY}
-AS_ROOT = {"engine", "build tools", "br_netfilter", doctor_realtime.NAME, *LIMITS}
+LIMITS = {f"fs.inotify.{name}" for name in limits.INOTIFY}
+AS_ROOT = {"engine", "build tools", "br_netfilter", realtime.NAME, *LIMITS}
 """Findings that only root can do something about."""
 
 
@@ -90,7 +90,7 @@ def _one(
         along |= _tools() if along and building else {}
         install({"docker.io": _lacks("dockerd"), **along}, tell, execute)
         start_engine(tell, execute, detach)
-        return doctor.version(client.connect().info())
+        return findings.version(client.connect().info())
     if finding.name == "build tools":
         install(_tools(), tell, execute)
         return doctor.build_tools()
@@ -98,12 +98,12 @@ def _one(
         return _remove_helpers(tell)
     if finding.name == "br_netfilter":
         return _bridge(tell, execute)
-    if finding.name == doctor_realtime.NAME:
-        return doctor_realtime.fix(client.connect().info(), tell)
+    if finding.name == realtime.NAME:
+        return realtime.fix(client.connect().info(), tell)
     limit = finding.name.removeprefix("fs.inotify.")
-    tell(f"setting fs.inotify.{limit} to {doctor_host.INOTIFY[limit]}")
-    execute(["sysctl", "-q", "-w", f"fs.inotify.{limit}={doctor_host.INOTIFY[limit]}"])
-    return doctor_host.watches(limit)
+    tell(f"setting fs.inotify.{limit} to {limits.INOTIFY[limit]}")
+    execute(["sysctl", "-q", "-w", f"fs.inotify.{limit}={limits.INOTIFY[limit]}"])
+    return limits.watches(limit)
 
 
 def _bridge(tell: Tell, execute: Execute) -> Finding:
@@ -116,7 +116,7 @@ def _bridge(tell: Tell, execute: Execute) -> Finding:
         MODULES_LOAD.write_text(f"{why}\nbr_netfilter\n")
     except OSError as error:
         raise LabError(f"br_netfilter is loaded, but not for the next boot: {error}") from error
-    return doctor_host.bridge(kernel.feature("br_netfilter"))
+    return limits.bridge(kernel.feature("br_netfilter"))
 
 
 def _lacks(program: str) -> bool:
@@ -180,4 +180,4 @@ def _remove_helpers(tell: Tell) -> Finding:
     for helper in doctor.helpers(connected):
         tell(f"removing helper container {helper[:12]}")
         connected.remove_container(helper)
-    return doctor.leftovers(doctor.helpers(connected))
+    return findings.leftovers(doctor.helpers(connected))

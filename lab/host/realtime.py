@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.base.errors import LabError
-from lab.finding import Finding
+from lab.host.findings import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,10 +6,10 @@ import platform
 import resource
 from pathlib import Path
 
-from lab import doctor_wire
 from lab.base.kernel import FEATURES, Feature, feature
 from lab.engine import fitness
-from lab.finding import Finding
+from lab.host import wire
+from lab.host.findings import Finding
 
 INOTIFY = {"max_user_instances": 512, "max_user_watches": 524288}
 """A node uses some twenty; the whole host's are counted together (kind's known issues)."""
@@ -24,7 +24,7 @@ def look() -> list[Finding]:
         found = [Finding("inotify", "warning", f"could not be looked at: {error!r}")]
     features = {name: feature(name) for name in FEATURES}
     limit = open_files(*resource.getrlimit(resource.RLIMIT_NOFILE))
-    wires = Finding("wires", *doctor_wire.judged(doctor_wire.config(), platform.release()))
+    wires = Finding("wires", *wire.judged(wire.config(), platform.release()))
     return [*found, wires, limit, kernel(features), bridge(features["br_netfilter"])]
 
 
