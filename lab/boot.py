@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab import vault
 from lab.base.errors import EngineError
 from lab.engine import fitness
+from lab.live import secret_volume
 from lab.nodes import roles
 from lab.nodes.handles import handle
 from lab.plan import Action, Plan
@@ -55,7 +55,7 @@ class Boot:
         """Make what is missing on the lab's networks, boot nothing; give the lab's secrets."""
         image = self._image(wanted)
         self.applier.make(Plan(steps.of(Action.CREATE_VOLUME)), wanted, privileged=True)
-        keys = vault.ensure(self.engine, self.topology.name, image)
+        keys = secret_volume.ensure(self.engine, self.topology.name, image)
         able = fitness.privileged(self.engine, image)
         self.applier.make(Plan(steps.of(Action.CREATE)), wanted, privileged=able)
         return keys

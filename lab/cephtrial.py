@@ -11,10 +11,10 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab import enable
-from lab.addons._ceph import CLUSTER_PATH, Ceph
-from lab.addons._rook import REPLICAS, TOOLS
-from lab.addons.ceph import ALLOWED, working
+from lab.addons import manager
+from lab.addons.catalog.ceph import ALLOWED, working
+from lab.addons.catalog.ceph.client import CLUSTER_PATH, Ceph
+from lab.addons.catalog.ceph.rook import REPLICAS, TOOLS
 from lab.base.errors import LabError
 from lab.base.wait import Observation, tried, until
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator
 
-    from lab.lab import Lab
+    from lab.live.lab import Lab
 
 OBJECT_BYTES = 1024 * 1024
 
@@ -128,7 +128,7 @@ class CephTrial:
 
     @contextlib.contextmanager
     def _ceph(self) -> Iterator[Ceph]:
-        with enable.hand(self.lab) as hand:
+        with manager.hand(self.lab) as hand:
             yield Ceph(hand.site)
 
     def _patiently(self, what: str, ask: Callable[[], Observation], timeout_s: float) -> str:

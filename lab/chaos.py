@@ -9,17 +9,20 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lab import faults, status, targets
+from lab import faults, targets
 from lab.base.errors import ApplyError, FaultError, HealFailed, InputError, LabError, WaitTimeout
 from lab.base.wait import tried, until
-from lab.faults import Hit, Site, record
+from lab.faults import Site
+from lab.live import active_faults, status
+from lab.live.active_faults import Hit
 from lab.nodes.ha.membership import Settling, quiet_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from lab.faults import Fault, Options
-    from lab.lab import Lab
+    from lab.faults import Fault
+    from lab.live.active_faults import Options
+    from lab.live.lab import Lab
 
 PROOF_EVERY_S = 0.02
 REJOIN_S = 180
@@ -82,7 +85,7 @@ class Chaos:
 
     def active(self) -> tuple[Hit, ...]:
         """Give the faults that are on, the oldest first."""
-        return record.read(self.lab.engine, [self.lab.node(node.name) for node in self.lab.topology.machines])
+        return active_faults.read(self.lab.engine, [self.lab.node(node.name) for node in self.lab.topology.machines])
 
     def lacking(self) -> dict[str, str]:
         """Say of each fault what the first master and its host lack for it; empty where nothing. A master that does not run lacks all."""
@@ -108,7 +111,7 @@ class Chaos:
         with ThreadPoolExecutor(len(sites)) as pool:
             # All are asked and noted before the first is hit.
             hits = list(pool.map(lambda site: self._prepare(fault, site, options), sites))
-            futures = [pool.submit(record.write, site.node, hit) for site, hit in zip(sites, hits, strict=True)]
+            futures = [pool.submit(active_faults.write, site.node, hit) for site, hit in zip(sites, hits, strict=True)]
             errors = [error for future in futures if (error := future.exception()) is not None]
             if not errors:
                 fired = [pool.submit(self._fire, fault, site, hit) for site, hit in zip(sites, hits, strict=True)]
@@ -205,9 +208,9 @@ class Chaos:
                 errors.append(HealFailed(said, f"the halab that injected it heals it: {again} there" if unknown else f"{again} tries again"))
         try:
             # It may have been shot while the fault was on. Asked of the engine first: reading the records of a node takes ten times as long.
-            if not site.node.running and {hit.id for hit in record.read(site.engine, [site.node])} <= {hit.id for hit in left}:
+            if not site.node.running and {hit.id for hit in active_faults.read(site.engine, [site.node])} <= {hit.id for hit in left}:
                 site.engine.start(site.node.container)
-            record.clear(site.engine, site.node, healed)
+            active_faults.clear(site.engine, site.node, healed)
             left[:] = [hit for hit in left if hit not in healed]
         except LabError as error:
             errors.append(error)
@@ -223,7 +226,7 @@ class Chaos:
         mine = [hit for hit in hits if hit.node in names]
         if mine and self._settle(mine, REJOIN_S, told):
             for name in {hit.node for hit in mine}:
-                record.clear(self.lab.engine, self.lab.node(name), ())  # it may have been off when its records were taken back
+                active_faults.clear(self.lab.engine, self.lab.node(name), ())  # it may have been off when its records were taken back
 
     def _settle(self, hits: list[Hit], timeout_s: float, told: Callable[[str], None] = lambda _: None) -> bool:
         masters = tuple(self.lab.node(node.name) for node in self.lab.topology.masters)

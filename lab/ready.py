@@ -10,8 +10,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab import addons
-from lab.addonrecord import stamped
+from lab.addons import addon, catalog
+from lab.addons.record import stamped
 from lab.base.errors import LabError, WaitTimeout
 from lab.base.wait import Observation, tried, until
 from lab.kube.objects import node_ready, reported
@@ -69,13 +69,13 @@ class Readiness:
         return handle(self.engine, self.topology.name, self.topology.node(name))
 
     @property
-    def site(self) -> addons.Site:
+    def site(self) -> addon.Site:
         """Where add-ons work."""
-        return addons.Site(self.topology, self.distribution, self.cluster, self.handle, self.keys)
+        return addon.Site(self.topology, self.distribution, self.cluster, self.handle, self.keys)
 
     def _core(self) -> list[str]:
-        """The add-ons that the cluster is not whole without; the others follow when it is (lab/enable.py)."""
-        return [name for name in self.topology.addons if addons.find(name).core]
+        """The add-ons that the cluster is not whole without; the others follow when it is (lab/addons/manager.py)."""
+        return [name for name in self.topology.addons if catalog.find(name).core]
 
     def wait(self, timeout_s: float) -> None:
         """Wait for everything. Raises WaitTimeout that names what is missing, what was last seen and the nodes' last words."""
@@ -94,7 +94,7 @@ class Readiness:
         nodes = {node.name: (lambda name=node.name: self._node(name)) for node in self.topology.nodes}
         if self.only is not None:
             return {"API": self._api, **{name: ask for name, ask in nodes.items() if name in self.only}}
-        extra = {name: (lambda name=name: addons.find(name).ready(self.site)) for name in self._core()}
+        extra = {name: (lambda name=name: catalog.find(name).ready(self.site)) for name in self._core()}
         return {"API": self._api, "VIP": self._vip, "BMC": self._bmc, **nodes, **extra}
 
     def _round(self, questions: dict[str, Callable[[], Observation]]) -> None:
@@ -118,7 +118,7 @@ class Readiness:
 
     def _apply(self) -> None:
         if not self.applied:
-            objects = [stamped(name, item) for name in self._core() for item in addons.find(name).manifests(self.site)]
+            objects = [stamped(name, item) for name in self._core() for item in catalog.find(name).manifests(self.site)]
             self.cluster.apply([*self.distribution.manifests(self.topology), *objects])
             self.applied = True
 

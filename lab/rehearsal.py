@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab import enable, targets
+from lab import targets
+from lab.addons import manager
 from lab.base.errors import InputError
 from lab.chaos import find, options_of
 
 if TYPE_CHECKING:
-    from lab.lab import Lab
+    from lab.live.lab import Lab
     from lab.topology.scenario_file import Scenario, Step
 
 
@@ -34,7 +35,7 @@ def _check_step(step: Step, lab: Lab) -> None:
     if step.verb == "heal" and step.value != "all":
         find(step.value)
     if step.verb == "addon":
-        enable.known(step.value)
+        manager.known(step.value)
 
 
 def parse_random(text: str) -> tuple[str, str, dict[str, str]]:

@@ -8,15 +8,18 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lab import __version__, enable, status
+from lab import __version__
+from lab.addons import manager
 from lab.analysis.history.events import Event
 from lab.base.errors import HealFailed, LabError
 from lab.base.progress import Silent
 from lab.base.wait import Observation, tried, until
 from lab.cephtrial import CephTrial
 from lab.chaos import Chaos
+from lab.live import status
+from lab.live.power import press
+from lab.live.steady_state import steady
 from lab.nodes.ha.cib_audit import Audit
-from lab.power import press
 from lab.rehearsal import parse_random
 
 if TYPE_CHECKING:
@@ -26,8 +29,8 @@ if TYPE_CHECKING:
 
     from lab.analysis.history.events import History
     from lab.base.progress import Reporter
-    from lab.faults import Hit
-    from lab.lab import Lab
+    from lab.live.active_faults import Hit
+    from lab.live.lab import Lab
     from lab.probing import Instruments
     from lab.topology.scenario_file import Scenario, Step
 
@@ -37,22 +40,6 @@ TARGET_S = 30.0
 """For a target to mean somebody: an election takes two seconds, the VIP's move three."""
 BEFORE_S = 60.0
 """For a lab to show itself whole before anything is broken."""
-
-
-def steady(lab: Lab) -> Observation:
-    """Tell whether a lab is whole: every machine runs and is Ready, etcd has a leader and followers, one master holds the VIP, no fault is on."""
-    seen = status.look(lab)
-    nodes = [row for row in seen.nodes if row.role != "loadbalancer"]
-    wrong = [f"{row.name} is {row.state}" for row in seen.nodes if row.state != "running"]
-    wrong += [f"{row.name} is {row.kubernetes}" for row in nodes if row.state == "running" and row.kubernetes != "Ready"]
-    wrong += [f"etcd at {row.name}: {row.etcd}" for row in nodes if row.role == "master" and row.etcd not in {"leader", "follower"}]
-    wrong += [f"the API of {row.name} is {row.api}" for row in nodes if row.role == "master" and row.state == "running" and row.api != "ready"]
-    if not seen.etcd_leader:
-        wrong.append("etcd has no leader")
-    if len(seen.vip_holders) != 1:
-        wrong.append(f"the VIP is held by {', '.join(seen.vip_holders) or 'nobody'}")
-    wrong += [f"fault on: {fault}" for fault in seen.faults] + list(seen.problems)
-    return Observation(ok=not wrong, seen="; ".join(wrong)[:300] or "steady")
 
 
 class StepFailed(LabError):
@@ -204,7 +191,7 @@ class Trial:
         return ", ".join(names)
 
     def _do_addon(self, step: Step) -> str:
-        with enable.hand(self.lab) as hand:
+        with manager.hand(self.lab) as hand:
             outcome = hand.enable(step.value)
         return f"{outcome.seen} (after {outcome.seconds:.0f} s)"
 

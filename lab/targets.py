@@ -11,7 +11,7 @@ from lab.base.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lab.status import LabStatus
+    from lab.live.status import LabStatus
     from lab.topology.model import Topology
 
 WORDS = ("@leader", "@vip-holder", "@first-master", "@random-master", "@random-worker", "minority", "majority")

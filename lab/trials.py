@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lab.analysis.report import Report
     from lab.analysis.verdicts import Outcome, Verdict
     from lab.base.progress import Reporter
-    from lab.lab import Lab
+    from lab.live.lab import Lab
     from lab.topology.scenario_file import Scenario
 
 SEEDS = 2**31

@@ -107,7 +107,7 @@ def kubectl_command(lab: str, arguments: tuple[str, ...]) -> None:
 
 def _write_own(found: object) -> dict[str, object]:
     from lab.kube import kubeconfig
-    from lab.lab import Lab
+    from lab.live.lab import Lab
 
     assert isinstance(found, Lab)  # noqa: S101 (for the type checker: `Lab` is imported late)
     keys, chosen = found.secrets(), found.distribution()

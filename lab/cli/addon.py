@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lab.addons import catalog
 from lab.cli import option_output
 from lab.cli.common import complete_lab, find_lab
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from lab.enable import AddonStatus, Outcome
+    from lab.addons.manager import AddonStatus, Outcome
 
 
 def complete_addon(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
     """Complete add-ons' names."""
-    from lab import addons
-
-    return [name for name in addons.names() if name.startswith(incomplete)]
+    return [name for name in catalog.names() if name.startswith(incomplete)]
 
 
 @click.group("addon", epilog="Example: halab addon enable 3m3w metrics-server")
@@ -33,14 +32,14 @@ def addon_command() -> None:
 @option_output
 def list_command(lab: str | None, output: str) -> None:
     """List all add-ons; with a LAB also which of them are on and work."""
-    from lab import addons, enable
+    from lab.addons import manager
     from lab.cli import output as out
 
     if lab:
-        with enable.hand(find_lab(lab)) as hand:
+        with manager.hand(find_lab(lab)) as hand:
             _show(hand.status(), output)
         return
-    rows = [{"name": name, "summary": addons.find(name).summary} for name in addons.names()]
+    rows = [{"name": name, "summary": catalog.find(name).summary} for name in catalog.names()]
     if output == "json":
         out.answer(rows)
     else:
@@ -53,9 +52,9 @@ def list_command(lab: str | None, output: str) -> None:
 @option_output
 def status_command(lab: str, names: tuple[str, ...], output: str) -> None:
     """Show whether add-ons are on, whether they work, and how their images came."""
-    from lab import enable
+    from lab.addons import manager
 
-    with enable.hand(find_lab(lab)) as hand:
+    with manager.hand(find_lab(lab)) as hand:
         _show(hand.status(*names), output)
 
 
@@ -66,13 +65,13 @@ def status_command(lab: str, names: tuple[str, ...], output: str) -> None:
 @option_output
 def enable_command(lab: str, names: tuple[str, ...], chart: str, output: str) -> None:
     """Enable add-ons and wait until they work. One that works already is left as it is."""
-    from lab import enable
+    from lab.addons import manager
     from lab.cli import output as out
 
     options = {"chart": _checked(chart)} if chart else None
     for name in names:
-        enable.known(name)
-    with out.Progress(f"enabling {', '.join(names)}") as progress, enable.hand(find_lab(lab, progress)) as hand:
+        manager.known(name)
+    with out.Progress(f"enabling {', '.join(names)}") as progress, manager.hand(find_lab(lab, progress)) as hand:
         outcomes = [hand.enable(name, options) for name in names]
     _told(outcomes, output)
 
@@ -83,12 +82,12 @@ def enable_command(lab: str, names: tuple[str, ...], chart: str, output: str) ->
 @option_output
 def disable_command(lab: str, names: tuple[str, ...], output: str) -> None:
     """Disable add-ons: remove what they made, and nothing else."""
-    from lab import enable
+    from lab.addons import manager
     from lab.cli import output as out
 
     for name in names:
-        enable.known(name)
-    with out.Progress(f"disabling {', '.join(names)}") as progress, enable.hand(find_lab(lab, progress)) as hand:
+        manager.known(name)
+    with out.Progress(f"disabling {', '.join(names)}") as progress, manager.hand(find_lab(lab, progress)) as hand:
         outcomes = [hand.disable(name) for name in names]
     _told(outcomes, output)
 
@@ -97,7 +96,7 @@ def _checked(chart: str) -> str:
     """Give the chart's source, a path in full: a later start may run in another folder."""
     from pathlib import Path
 
-    from lab import helm
+    from lab.addons import helm
 
     helm.check_source(chart)
     return str(Path(chart).expanduser().resolve()) if helm.is_path(chart) else chart

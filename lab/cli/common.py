@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from lab.base.progress import Reporter
     from lab.engine.client import Engine
-    from lab.lab import Lab
+    from lab.live.lab import Lab
     from lab.topology.loader import Loaded
     from lab.topology.model import Topology
     from lab.topology.scenario_file import Scenario
@@ -79,7 +79,7 @@ def load_scenarios(word: str) -> tuple[Scenario, ...]:
 
 def find_lab(name: str | None, reporter: Reporter | None = None) -> Lab:
     """Give a lab of the engine; without a name the only one."""
-    from lab import lab
+    from lab.live import lab
 
     return lab.find(client.connect(), name or "", reporter)
 

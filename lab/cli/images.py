@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lab.addons import catalog
 from lab.base.errors import EngineError, InputError, LabError
 from lab.cli import option_output
 from lab.engine import client
@@ -62,13 +63,12 @@ def images_command() -> None:
 @option_output
 def build_command(distribution: str | None, version: str, addons: bool, output: str) -> None:
     """Make what is missing: downloaded where that can be reached, else built from Go modules and Debian's packages."""
-    from lab import addons as every
-    from lab import bundles
+    from lab.addons import published
+    from lab.addons.pod_images import PodImages
     from lab.choose import choose
     from lab.cli import output as out
     from lab.engine import fitness
     from lab.images.sources import BESIDE
-    from lab.podimages import PodImages
 
     forced, wished = _wish(version, distribution or "")
     with out.Progress("building images") as progress:
@@ -78,7 +78,7 @@ def build_command(distribution: str | None, version: str, addons: bool, output: 
         words = list(builder.versions.addons) if addons else []
         PodImages(builder).make(words)
         if addons:
-            bundles.obtain(builder, map(every.find, every.names()))
+            published.obtain(builder, map(catalog.find, catalog.names()))
     for reason in choice.why_not:
         click.echo(f"not used: {reason}", err=True)
     name = choice.distribution.image

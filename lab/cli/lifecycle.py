@@ -24,7 +24,7 @@ from lab.engine import client
 
 if TYPE_CHECKING:
     from lab.base.progress import Reporter
-    from lab.lab import Lab
+    from lab.live.lab import Lab
     from lab.plan import Plan
 
 START_EXAMPLES = """
@@ -52,8 +52,8 @@ def _lab(word: str, overrides: tuple[str, ...], name: str, reporter: Reporter | 
     A lab knows what it was made of, its file may say something else by now. Who wants the file's
     says so by a slash, an ending, --set or --name.
     """
-    from lab import lab
     from lab.base.progress import Silent
+    from lab.live import lab
 
     if bare(word) and not overrides and not name:
         connected = client.connect()
@@ -86,7 +86,7 @@ def start_command(
     """Bring a lab up and wait until it works. A second start changes nothing."""
     from lab.cli import output as out
     from lab.kube import kubeconfig
-    from lab.status import look
+    from lab.live.status import look
 
     if dry_run:
         _show_plan(_lab(file, overrides, name), distribution, output)
@@ -141,7 +141,7 @@ def plan_command(file: str, name: str, overrides: tuple[str, ...], distribution:
 def status_command(lab: str | None, output: str) -> None:
     """Show a lab: its machines, who holds the VIP, who leads etcd. LAB may be left out where there is only one."""
     from lab.cli import output as out
-    from lab.status import look
+    from lab.live.status import look
 
     found = look(find_lab(lab))
     if output == "json":

@@ -15,7 +15,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from lab.status import LabStatus
+    from lab.live.status import LabStatus
 
 NARROW = 100
 

@@ -6,7 +6,7 @@ import click
 
 from lab.cli import option_output
 from lab.cli.common import complete_lab, complete_node, find_lab
-from lab.power import VERBS
+from lab.live.power import VERBS
 
 
 @click.command("power", epilog="Examples: halab power 3m3w m off · halab power 3m3w m status -o json")
@@ -20,7 +20,7 @@ def power_command(lab: str, node: str, verb: str, output: str) -> None:
     Waits for nothing but the controller's answer; `halab start LAB NODE` powers on and waits until the node is Ready.
     """
     from lab.cli import output as out
-    from lab.power import press
+    from lab.live.power import press
 
     found = find_lab(lab)
     said = press(found, node, verb)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from lab.base.progress import Reporter
-    from lab.lab import Lab
+    from lab.live.lab import Lab
     from lab.trials import Run
 
 
@@ -115,7 +115,7 @@ def run(lab: str, scenario: str, seed: int | None, repeats: int | None, output: 
 
 def _running(word: str, progress: Reporter) -> Lab:
     """Give the lab that a word means, started where it does not run."""
-    from lab import lab as labs
+    from lab.live import lab as labs
 
     connected = client.connect()
     name = word

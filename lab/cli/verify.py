@@ -23,7 +23,7 @@ def verify_command(lab: str | None, output: str) -> None:
     pod. Exit code 0 when all is well, 4 when something is not.
     """
     from lab.cli import output as out
-    from lab.verify import verify
+    from lab.live.verify import verify
 
     found = find_lab(lab)
     with out.Progress(f"verifying {found.name}") as progress:

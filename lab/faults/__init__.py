@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
@@ -16,23 +16,8 @@ if TYPE_CHECKING:
 
     from lab.engine.client import Engine
     from lab.engine.node import NodeHandle
+    from lab.live.active_faults import Hit, Options
     from lab.topology.model import Topology
-
-Options = dict[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
-    """One fault on one node: what its record says."""
-
-    id: str
-    fault: str
-    node: str
-    options: Options = field(default_factory=dict)
-    since: float = 0.0
-    """Wall clock, seconds since 1970: for people. Order and durations are measured elsewhere."""
-    before: Options = field(default_factory=dict)
-    """What the fault found and healing needs (limits, addresses)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from lab.faults import Base, same_life
 from lab.nodes.ha.cib import VIP_RESOURCE
 
 if TYPE_CHECKING:
-    from lab.faults import Hit, Options, Site
+    from lab.faults import Site
+    from lab.live.active_faults import Hit, Options
 
 
 def held(site: Site) -> bool:

@@ -18,7 +18,8 @@ from lab.faults import Base, helper, same_life
 from lab.faults.service import unit
 
 if TYPE_CHECKING:
-    from lab.faults import Hit, Options, Site
+    from lab.faults import Site
+    from lab.live.active_faults import Hit, Options
 
 PROGRAM = "halab-skew"
 ASK = {

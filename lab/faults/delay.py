@@ -15,7 +15,8 @@ from lab.base.errors import FaultError
 from lab.faults import Base, helper, qdisc, same_life
 
 if TYPE_CHECKING:
-    from lab.faults import Hit, Options, Site
+    from lab.faults import Site
+    from lab.live.active_faults import Hit, Options
 
 PROGRAM = "halab-delay"
 MEANS = ("auto", "netem", "delay")

@@ -19,7 +19,8 @@ from lab.faults import Base, helper, same_life
 from lab.faults.delay import milliseconds
 
 if TYPE_CHECKING:
-    from lab.faults import Hit, Options, Site
+    from lab.faults import Site
+    from lab.live.active_faults import Hit, Options
 
 PROGRAM = "halab-disk"
 PLACES = {"upstream": ("etcd", "/var/lib/etcd/data"), "k3s": ("k3s", "/var/lib/rancher/k3s/server/db/etcd")}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lab.faults import Hit, Site
+    from lab.faults import Site
+    from lab.live.active_faults import Hit
 
 
 def lacks(site: Site, program: str) -> str:

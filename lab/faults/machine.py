@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from lab.faults import STARTED, Base, same_life, wire
 
 if TYPE_CHECKING:
-    from lab.faults import Hit, Options, Site
+    from lab.faults import Site
+    from lab.live.active_faults import Hit, Options
 
 
 def state(site: Site) -> str:

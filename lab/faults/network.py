@@ -19,7 +19,8 @@ from lab.faults.wire import Drop
 
 if TYPE_CHECKING:
     from lab.engine.node import NodeHandle
-    from lab.faults import Hit, Options, Site
+    from lab.faults import Site
+    from lab.live.active_faults import Hit, Options
 
 PORTS = {"corosync": ("udp", (5405,)), "etcd": ("tcp", (2379, 2380)), "api": ("tcp", (6443,))}
 """Corosync's knet; etcd's clients and peers; the API. Both ends of a connection are meant: who asked is not known."""

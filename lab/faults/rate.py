@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from lab.faults import Base, qdisc, same_life
 
 if TYPE_CHECKING:
-    from lab.faults import Hit, Options, Site
+    from lab.faults import Site
+    from lab.live.active_faults import Hit, Options
 
 RATE = "tbf rate {rate} burst 16kb latency 400ms"
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from lab.faults import Base
 
 if TYPE_CHECKING:
-    from lab.faults import Hit, Options, Site
+    from lab.faults import Site
+    from lab.live.active_faults import Hit, Options
 
 MIB = 2**20
 

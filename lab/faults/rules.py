@@ -8,8 +8,9 @@ from lab.faults import Base, same_life, wire
 from lab.faults.qdisc import DEVICE
 
 if TYPE_CHECKING:
-    from lab.faults import Hit, Options, Site
+    from lab.faults import Site
     from lab.faults.wire import Drop
+    from lab.live.active_faults import Hit, Options
 
 
 def table(hit: Hit) -> str:

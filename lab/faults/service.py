@@ -9,7 +9,8 @@ from lab.base.errors import FaultError
 from lab.faults import Base, same_life
 
 if TYPE_CHECKING:
-    from lab.faults import Hit, Options, Site
+    from lab.faults import Site
+    from lab.live.active_faults import Hit, Options
 
 UNITS = {
     "etcd": {"upstream": "etcd", "k3s": "k3s"},

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab import faults
-from lab.faults import Hit, Site, wire
+from lab.faults import Site, wire
+from lab.live.active_faults import Hit
 from lab.nodes.handles import handle
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import browser
 import pytest
 from labs import HALAB, docker
 
-from lab import addons
+from lab.addons import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ def enable(halab: Cli, lab3: str, distribution: Distribution) -> Iterator[Callab
     on: list[str] = []
 
     def do(*names: str) -> Any:
-        packaged = [name for name in names if distribution.name in addons.find(name).packaged]
+        packaged = [name for name in names if distribution.name in catalog.find(name).packaged]
         if distribution.double and packaged:
             pytest.skip(f"the K3s double has no packaged components: {', '.join(packaged)}")
         on.extend(name for name in names if name not in on)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 from labs import TOPOLOGIES, docker
 
-from lab import lab
-from lab.addons import _osd_disk as disk
-from lab.addons.ceph import ALLOWED
+from lab.addons.catalog.ceph import ALLOWED
+from lab.addons.catalog.ceph import osd_disk as disk
 from lab.engine import client
+from lab.live import lab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from lab.analysis import report
 from lab.analysis.history.events import Event
 from lab.engine import client
 from lab.engine.labels import LABEL_INSTRUMENT
-from lab.lab import find
+from lab.live.lab import find
 from lab.nodes.ha import nginx
 from lab.probes import SPACE
 from lab.probing import Instruments

@@ -29,9 +29,9 @@ from typing import TYPE_CHECKING
 
 from foreign import KINDS, SMALLEST, Foreign, Kind, cache, can
 
+from lab.addons.pod_images import PodImages
 from lab.base.errors import LabError
 from lab.cli.images import _builder
-from lab.podimages import PodImages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

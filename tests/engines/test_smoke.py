@@ -10,9 +10,9 @@ import pytest
 import registry
 from labs import Cli, Inside, command, docker
 
-from lab import lab as labs_of_engine
+from lab.addons.pod_images import PodImages
 from lab.engine import client
-from lab.podimages import PodImages
+from lab.live import lab as labs_of_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

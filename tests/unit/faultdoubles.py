@@ -9,7 +9,8 @@ from typing import Any
 from lab import faults
 from lab.base.errors import EngineError
 from lab.engine.commands import Result
-from lab.faults import Hit, Site
+from lab.faults import Site
+from lab.live.active_faults import Hit
 from lab.nodes.handles import handle
 from lab.topology import loader
 

@@ -12,20 +12,24 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import pytest
 
-from lab import addonneeds, addonrecord, addons, helm
-from lab.addonrecord import Row
-from lab.addons import Chart, Needs, Site, _prometheus_rules, _prometheus_values, loadbalancer, local_storage, metrics_server
+from lab.addons import addon, catalog, helm, requirements
+from lab.addons import record as addonrecord
+from lab.addons.addon import Chart, Needs, Site
+from lab.addons.catalog import loadbalancer, local_storage, metrics_server
+from lab.addons.catalog.prometheus import rules as _prometheus_rules
+from lab.addons.catalog.prometheus import values
+from lab.addons.manager import Enabler, known
+from lab.addons.pod_images import full_name
+from lab.addons.record import Row
 from lab.base import paths
 from lab.base.errors import InputError
 from lab.base.progress import Silent
-from lab.enable import Enabler, known
 from lab.engine.commands import Result
 from lab.images import versions
 from lab.kube import pki
 from lab.kube.api import ApiError
 from lab.kube.objects import path
 from lab.nodes import distributions
-from lab.podimages import full_name
 from lab.topology import loader
 
 if TYPE_CHECKING:
@@ -96,9 +100,9 @@ def named_images(value: Any) -> set[str]:
     return set(re.findall(r'"image": "([^"]+)"', json.dumps(value).replace("\\\\", "").replace("\\", "")))
 
 
-@pytest.mark.parametrize("name", [name for name in addons.names() if name != "prometheus"])
+@pytest.mark.parametrize("name", [name for name in catalog.names() if name != "prometheus"])
 def test_every_image_of_the_manifests_is_in_the_table_and_loaded(topology: Topology, name: str) -> None:
-    addon = addons.find(name)
+    addon = catalog.find(name)
     images = named_images(addon.manifests(rendering(topology, name)))
     brought = {TABLE.addons[image.word] for image in addon.images(site(topology))}
     assert images
@@ -107,8 +111,8 @@ def test_every_image_of_the_manifests_is_in_the_table_and_loaded(topology: Topol
 
 
 def test_prometheus_values_name_the_tables_images(topology: Topology) -> None:
-    named = {f"{name}:{tag}" for name, tag in _prometheus_values.IMAGES.values()}
-    assert named == {TABLE.addons[image.word] for image in addons.find("prometheus").images(site(topology))}
+    named = {f"{name}:{tag}" for name, tag in values.IMAGES.values()}
+    assert named == {TABLE.addons[image.word] for image in catalog.find("prometheus").images(site(topology))}
 
 
 def test_constants_are_the_tables() -> None:
@@ -117,9 +121,9 @@ def test_constants_are_the_tables() -> None:
     assert TABLE.addons["metallb-speaker"].endswith(loadbalancer.VERSION)
 
 
-@pytest.mark.parametrize("name", addons.names())
+@pytest.mark.parametrize("name", catalog.names())
 def test_manifests_are_the_same_twice_and_have_paths(topology: Topology, name: str) -> None:
-    addon = addons.find(name)
+    addon = catalog.find(name)
     first = addon.manifests(rendering(topology, name))
     assert first == addon.manifests(rendering(topology, name))
     assert len({path(item) for item in first}) == len(first)
@@ -173,7 +177,7 @@ def test_alerts_have_names_of_the_mixins_and_a_labs_times() -> None:
 
 
 def test_scrape_jobs_do_not_meet_those_of_the_public_chart(topology: Topology) -> None:
-    jobs = _prometheus_values.jobs(topology)
+    jobs = values.jobs(topology)
     names = [job["job_name"] for job in jobs]
     assert len(set(names)) == len(names)
     assert not [name for name in names if name.startswith(("kubernetes-", "prometheus"))]
@@ -221,7 +225,7 @@ def test_an_unknown_addon_is_told_with_the_one_that_was_meant() -> None:
 
 
 def test_no_memory_is_refused_beforehand_with_the_figure(topology: Topology) -> None:
-    class Hungry(addons.Addon):
+    class Hungry(addon.Addon):
         name, summary = "hungry", ""
 
         def needs(self, _: Site) -> Needs:
@@ -232,7 +236,7 @@ def test_no_memory_is_refused_beforehand_with_the_figure(topology: Topology) -> 
 
     here = site(topology, cluster=FakeCluster(), memory="812\n")
     with pytest.raises(InputError, match="needs 5000 MiB of memory, 812 MiB are free on the engine's machine; nothing was changed"):
-        addonneeds.check(Hungry(), here, running=False)
+        requirements.check(Hungry(), here, running=False)
 
 
 @pytest.mark.parametrize(("name", "why"), [("dns-ha", "the cluster was made with it"), ("metrics-server", "k3s brings it itself")])

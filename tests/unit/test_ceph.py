@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lab import cephtrial
-from lab.addons import _osd_disk as disk
-from lab.addons import _rook
-from lab.addons._ceph import Health
-from lab.addons.ceph import ALLOWED, working
-from lab.addons.ceph import _lost as lost
+from lab.addons.catalog.ceph import ALLOWED, working
+from lab.addons.catalog.ceph import _lost as lost
+from lab.addons.catalog.ceph import osd_disk as disk
+from lab.addons.catalog.ceph import rook as _rook
+from lab.addons.catalog.ceph.client import Health
 from lab.base import paths, yaml_files
 from lab.base.errors import InputError, LabError
 from lab.base.wait import Observation

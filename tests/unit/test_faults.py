@@ -14,7 +14,9 @@ from lab.base.errors import HealFailed, InputError
 from lab.chaos import Chaos
 from lab.engine.commands import Result
 from lab.engine.files import File, pack
-from lab.faults import Hit, clock, delay, disk, machine, network, record, resources, wire
+from lab.faults import clock, delay, disk, machine, network, resources, wire
+from lab.live import active_faults
+from lab.live.active_faults import Hit
 from lab.topology import loader
 
 FIVE = loader.load(Path(__file__).parents[2] / "topologies" / "5m2w.yaml").topology
@@ -142,7 +144,7 @@ def test_what_was_powered_on_anew_needs_no_mending() -> None:
 def test_a_record_of_a_node_that_is_off_is_emptied() -> None:
     engine = EngineDouble(state={"Status": "exited"})
     place = site(engine=engine)
-    record.clear(engine, place.node, [hit("crash")])
+    active_faults.clear(engine, place.node, [hit("crash")])
     assert engine.put_files == ["/var/lib/halab/faults/00c0ffee.json"]
 
 
@@ -221,9 +223,9 @@ RECORD = {
 )
 def test_records_of_another_halab_are_read(text: str | bytes, found: Hit) -> None:
     content = text if isinstance(text, bytes) else text.encode()
-    archive = pack([File(path=f"{record.FOLDER}/00c0ffee.json", content=content)])
+    archive = pack([File(path=f"{active_faults.FOLDER}/00c0ffee.json", content=content)])
     engine = EngineDouble(archive=archive)
-    assert record.read(engine, [site(engine=engine).node]) == (found,)
+    assert active_faults.read(engine, [site(engine=engine).node]) == (found,)
 
 
 def test_what_a_record_lacks_for_healing_has_its_default_or_is_said(

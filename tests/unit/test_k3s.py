@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from lab import helm
+from lab.addons import helm
 from lab.engine.commands import Result
 from lab.images import k3s_release
 from lab.kube.pki import new_secrets
@@ -22,7 +22,7 @@ from lab.nodes.distributions.upstream import units as kubeunits
 from lab.topology import loader
 
 if TYPE_CHECKING:
-    from lab.addons import Site
+    from lab.addons.addon import Site
     from lab.engine.files import File
     from lab.engine.node import NodeHandle
 

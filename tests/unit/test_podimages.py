@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab.podimages import PodImages
+from lab.addons.pod_images import PodImages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from lab.addons import Site
+from lab.addons.addon import Site
 from lab.base.errors import TopologyError
 from lab.desired import configuration
 from lab.topology import releases

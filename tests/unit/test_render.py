@@ -12,19 +12,21 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from lab.addons import Site, dns_ha
-from lab.addons import find as find_addon
+from lab.addons import catalog
+from lab.addons.addon import Site
+from lab.addons.catalog import dns_ha
+from lab.addons.catalog import find as find_addon
 from lab.base import paths
 from lab.desired import desired
 from lab.engine.files import File, pack, unpack
 from lab.images import versions
 from lab.kube import pki
 from lab.kube.objects import node_ready, path
+from lab.live.status import etcd_part, holds_vip
 from lab.nodes import distributions, roles
 from lab.nodes import files as nodefiles
 from lab.nodes.distributions import upstream
 from lab.nodes.ha import cib, corosync, nginx
-from lab.status import etcd_part, holds_vip
 from lab.topology.known_names import ADDONS, DISTRIBUTIONS
 
 if TYPE_CHECKING:
@@ -306,6 +308,5 @@ def test_certificates_carry_kubernetes_identities(topology: Topology) -> None:
 
 def test_words_of_files_are_the_folders_lists() -> None:
     assert distributions.names() == DISTRIBUTIONS
-    from lab import addons
 
-    assert addons.names() == ADDONS
+    assert catalog.names() == ADDONS

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import lab
 from lab.base.errors import InputError
 from lab.cli import common, lifecycle
 from lab.engine import client
 from lab.engine.spec import Observed
+from lab.live import lab
 from lab.topology.loader import load
 from lab.topology.model import to_json
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from lab.addons._prometheus_rules import GROUPS
+from lab.addons.catalog.prometheus.rules import GROUPS
 from lab.base.hashing import digest
 from lab.topology.model import KUBERNETES_PORT
 

@@ -1,4 +1,4 @@
-"""Add-ons on a running lab: enabled, disabled, looked at. Which ones are on is told by lab/addonrecord.py."""
+"""Add-ons on a running lab: enabled, disabled, looked at. Which ones are on is told by lab/addons/record.py."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lab import addonrecord, addons, bundles, helm
-from lab.addonneeds import check
-from lab.addonrecord import Record, Row, is_stamped, stamped
+from lab.addons import addon, catalog, helm
+from lab.addons import published as bundles
+from lab.addons import record as addonrecord
+from lab.addons.pod_images import PodImages
+from lab.addons.record import Record, Row, is_stamped, stamped
+from lab.addons.requirements import check
 from lab.base.errors import InputError, LabError, WaitTimeout
 from lab.base.hashing import digest
 from lab.base.locks import exclusive
 from lab.base.wait import Observation, tried, until
 from lab.kube.objects import node_ready, path
-from lab.podimages import PodImages
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterable, Iterator
 
-    from lab.addons import Addon, Chart, Object, PodImage, Site
+    from lab.addons.addon import Addon, Chart, Object, PodImage, Site
     from lab.base.progress import Reporter
     from lab.images.builder import Builder
-    from lab.lab import Lab
+    from lab.live.lab import Lab
 
 API_TIMEOUT_S = 20
 """For the first answer: a failover takes two to five seconds."""
@@ -61,10 +63,10 @@ class Outcome:
 def known(name: str) -> Addon:
     """Give an add-on. Raises InputError with the one that was probably meant."""
     try:
-        return addons.find(name)
+        return catalog.find(name)
     except KeyError:
-        close = difflib.get_close_matches(name, addons.names(), n=1)
-        hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(addons.names())}"
+        close = difflib.get_close_matches(name, catalog.names(), n=1)
+        hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(catalog.names())}"
         raise InputError(f"no add-on `{name}`", hint) from None
 
 
@@ -93,7 +95,7 @@ class Enabler:
         """Look at the named add-ons, or all."""
         rows = self.record.rows()
         on = self.enabled(rows)
-        return tuple(self._look(known(name), name in on, rows.get(name, Row())) for name in names or addons.names())
+        return tuple(self._look(known(name), name in on, rows.get(name, Row())) for name in names or catalog.names())
 
     def _look(self, addon: Addon, enabled: bool, row: Row) -> AddonStatus:  # noqa: FBT001
         site = self._site(row.options)
@@ -111,7 +113,7 @@ class Enabler:
 
     def _site(self, options: dict[str, str]) -> Site:
         here = self.site
-        return addons.Site(here.topology, here.distribution, here.cluster, here.node, here.keys, options)
+        return addon.Site(here.topology, here.distribution, here.cluster, here.node, here.keys, options)
 
     def _ask(self, addon: Addon, site: Site) -> Observation:
         return tried(lambda: addon.ready(site))
@@ -278,5 +280,5 @@ def hand(lab: Lab) -> Iterator[Enabler]:
                 until("API", lambda: Observation(ok=cluster.readyz(), seen="no answer"), timeout_s=API_TIMEOUT_S)
             except WaitTimeout:
                 raise LabError(f"the API of lab {lab.name} does not answer", f"`halab status {lab.name}` shows why") from None
-            site = addons.Site(lab.topology, lab.distribution(), cluster, lab.node, keys)
+            site = addon.Site(lab.topology, lab.distribution(), cluster, lab.node, keys)
             yield Enabler(lab.builder(), site, lab.reporter, lab.cancelled)

@@ -20,7 +20,7 @@ from lab.engine.files import File
 from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:
-    from lab.addons import Chart, Site
+    from lab.addons.addon import Chart, Site
     from lab.engine.node import NodeHandle
     from lab.nodes.distributions import HealthCheck
 

@@ -1,6 +1,6 @@
 """ceph: a Ceph cluster made by Rook in the namespace `rook-ceph`: three monitors, a manager, three OSDs on three nodes.
 
-It can be made while nodes are down: any three Ready nodes are enough. The OSDs' disks are sparse files (lab/addons/_osd_disk.py).
+It can be made while nodes are down: any three Ready nodes are enough. The OSDs' disks are sparse files (lab/addons/catalog/ceph/osd_disk.py).
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ import contextlib
 import secrets
 from typing import TYPE_CHECKING
 
-from lab.addons import Addon, Needs, PodImage, _rook
-from lab.addons import _osd_disk as disk
-from lab.addons._ceph import API, CLUSTER_PATH, Ceph
+from lab.addons.addon import Addon, Needs, PodImage
+from lab.addons.catalog.ceph import osd_disk as disk
+from lab.addons.catalog.ceph import rook
+from lab.addons.catalog.ceph.client import API, CLUSTER_PATH, Ceph
 from lab.base.errors import LabError
 from lab.base.wait import Observation, until
 from lab.kube.objects import node_ready
 
 if TYPE_CHECKING:
-    from lab.addons import Object, Site
+    from lab.addons.addon import Object, Site
     from lab.engine.node import NodeHandle
 
 ALLOWED = {
@@ -40,7 +41,7 @@ def storage_nodes(site: Site) -> tuple[str, ...]:
         return tuple(row["name"] for row in found["spec"]["storage"]["nodes"])
     ready = [name for name, item in site.cluster.nodes().items() if node_ready(item)[0]]
     order = [node.name for node in (*site.topology.workers, *site.topology.masters)]
-    return tuple(name for name in order if name in ready and site.node(name).running)[: _rook.REPLICAS]
+    return tuple(name for name in order if name in ready and site.node(name).running)[: rook.REPLICAS]
 
 
 class CephAddon(Addon):
@@ -54,7 +55,7 @@ class CephAddon(Addon):
     def needs(self, site: Site) -> Needs:
         """Three nodes and the memory that it was measured to take."""
         del site
-        return Needs(memory_mib=MEMORY_MIB, nodes=_rook.REPLICAS)
+        return Needs(memory_mib=MEMORY_MIB, nodes=rook.REPLICAS)
 
     def images(self, site: Site) -> tuple[PodImage, ...]:
         """On masters, too: with two nodes down there are not enough workers for three monitors. Most of the two is the same layers."""
@@ -63,12 +64,12 @@ class CephAddon(Addon):
 
     def bundled(self, item: Object) -> Object | None:
         """Rook's published definitions and rights, without those for CSI."""
-        return _rook.kept(item)
+        return rook.kept(item)
 
     def manifests(self, site: Site) -> tuple[Object, ...]:
         """Settings, operator, tools, and what the operator is asked for."""
-        cluster = _rook.cluster(site.topology, storage_nodes(site))
-        return (*_rook.settings(), _rook.operator(), _rook.tools(), cluster, _rook.pool())
+        cluster = rook.cluster(site.topology, storage_nodes(site))
+        return (*rook.settings(), rook.operator(), rook.tools(), cluster, rook.pool())
 
     def prepare(self, site: Site) -> None:
         """Make the disks. Where no cluster is there, what an earlier one left on nodes goes first."""
@@ -93,17 +94,17 @@ class CephAddon(Addon):
             return Observation(ok=False, seen=f"{_progress(ceph)}; {error.message.splitlines()[0][:120]}{_lost(site)}")
         if not working(health.status, health.codes):
             return Observation(ok=False, seen=health.text() + _lost(site))
-        whole = len(health.quorum) == _rook.REPLICAS and health.mgr and health.osds_up == health.osds_in == _rook.REPLICAS
+        whole = len(health.quorum) == rook.REPLICAS and health.mgr and health.osds_up == health.osds_in == rook.REPLICAS
         if not whole or not health.pgs or health.pgs_clean < health.pgs:
             return Observation(ok=False, seen=health.text() + _lost(site))
-        hosts = ceph.hosts(_rook.TOOLS)
+        hosts = ceph.hosts(rook.TOOLS)
         if len(set(hosts)) < 2 or not _has_pool(ceph):  # noqa: PLR2004 (one writes, another reads)
-            return Observation(ok=False, seen=f"{health.text()}; the pool {_rook.POOL} or the tools are not there yet")
+            return Observation(ok=False, seen=f"{health.text()}; the pool {rook.POOL} or the tools are not there yet")
         return _round_trip(ceph, hosts[0], hosts[-1], health.text())
 
     def retire(self, site: Site) -> None:
         """Let the operator take the cluster down while it is there to do it; what it leaves is released by hand."""
-        pool = f"/apis/ceph.rook.io/v1/namespaces/{_rook.SPACE}/cephblockpools/{_rook.POOL}"
+        pool = f"/apis/ceph.rook.io/v1/namespaces/{rook.SPACE}/cephblockpools/{rook.POOL}"
         for place in (pool, CLUSTER_PATH):
             site.cluster.delete(place)
 
@@ -142,7 +143,7 @@ def _lost(site: Site) -> str:
 
 
 def _has_pool(ceph: Ceph) -> bool:
-    return _rook.POOL in ceph.run(["ceph", "osd", "pool", "ls"]).split()
+    return rook.POOL in ceph.run(["ceph", "osd", "pool", "ls"]).split()
 
 
 def _round_trip(ceph: Ceph, writer: str, reader: str, seen: str) -> Observation:
@@ -160,7 +161,7 @@ def _wipe(site: Site, node: NodeHandle) -> None:
     unit, script = f"/etc/systemd/system/{disk.UNIT}.service", disk.SCRIPT
     link = f"/etc/systemd/system/multi-user.target.wants/{disk.UNIT}.service"
     paths = f"{unit} {link} {script} {disk.image(site.topology, node.name)}"
-    node.run(["sh", "-c", f"systemctl stop {disk.UNIT} 2>/dev/null; rm -f {paths}; rm -rf {_rook.DATA}"])
+    node.run(["sh", "-c", f"systemctl stop {disk.UNIT} 2>/dev/null; rm -f {paths}; rm -rf {rook.DATA}"])
 
 
 def _release(site: Site, place: str) -> None:

@@ -8,7 +8,7 @@ from lab.base.errors import InputError
 from lab.kube.objects import node_ready
 
 if TYPE_CHECKING:
-    from lab.addons import Addon, Site
+    from lab.addons.addon import Addon, Site
 
 
 def check(addon: Addon, site: Site, *, running: bool) -> None:

@@ -9,7 +9,7 @@ from lab.base.yaml_files import documents
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lab.addons import Addon, Object
+    from lab.addons.addon import Addon, Object
     from lab.images.builder import Builder
 
 

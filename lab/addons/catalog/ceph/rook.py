@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lab.addons import _osd_disk as disk
-from lab.addons._objects import MASTERS_TOO, meta, workload
+from lab.addons.catalog.ceph import osd_disk as disk
+from lab.addons.objects import MASTERS_TOO, meta, workload
 from lab.base.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lab.addons import Object
+    from lab.addons.addon import Object
     from lab.topology.model import Topology
 
 SPACE = "rook-ceph"

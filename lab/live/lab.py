@@ -9,20 +9,21 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab import choose, desired, networks, plan, vault
+from lab import choose, desired, networks, plan
+from lab.addons.manager import Enabler
 from lab.apply import Applier
 from lab.base import names
 from lab.base.errors import InputError, LabError
 from lab.base.locks import exclusive
 from lab.base.progress import Silent
 from lab.boot import Boot
-from lab.enable import Enabler
 from lab.engine import fitness
 from lab.engine.labels import LABEL_DISTRIBUTION, LABEL_NODE
 from lab.host import network
 from lab.images.builder import Builder
 from lab.images.sources import sources_for, tags
 from lab.kube.api import Cluster
+from lab.live import secret_volume
 from lab.nodes import distributions
 from lab.nodes.handles import handle
 from lab.plan import Action, Plan
@@ -246,7 +247,7 @@ class Lab:
         image = next((found.image for found in self.observe().containers if found.image), "")
         if not image:
             raise LabError(f"lab {self.name} has no nodes yet", f"run `halab start {self.name}`")
-        return vault.read(self.engine, self.name, image)
+        return secret_volume.read(self.engine, self.name, image)
 
     def port(self) -> int:
         """Give the host's port of the API. Raises LabError while the load balancer has none."""

@@ -13,13 +13,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lab import helm
-from lab.addons._rook import POOL, SPACE, TOOLS
+from lab.addons import helm
+from lab.addons.catalog.ceph.rook import POOL, SPACE, TOOLS
 from lab.base.errors import CommandFailed, LabError
 from lab.kube.objects import node_ready
 
 if TYPE_CHECKING:
-    from lab.addons import Object, Site
+    from lab.addons.addon import Object, Site
     from lab.engine.node import NodeHandle
 
 API = f"/api/v1/namespaces/{SPACE}"

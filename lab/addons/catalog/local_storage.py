@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from lab.addons import Addon, PodImage
-from lab.addons._objects import account, bind, deployed, meta, role, workload
+from lab.addons.addon import Addon, PodImage
+from lab.addons.objects import account, bind, deployed, meta, role, workload
 from lab.base.wait import Observation
 
 if TYPE_CHECKING:
-    from lab.addons import Object, Site
+    from lab.addons.addon import Object, Site
 
 NAME = "local-path-provisioner"
 SPACE = "local-path-storage"

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lab.addons import Addon, PodImage
-from lab.addons._objects import account, bind, deployed, meta, role, workload
+from lab.addons.addon import Addon, PodImage
+from lab.addons.objects import account, bind, deployed, meta, role, workload
 from lab.base.wait import Observation
 from lab.kube.objects import node_ready
 
 if TYPE_CHECKING:
-    from lab.addons import Object, Site
+    from lab.addons.addon import Object, Site
     from lab.topology.model import Topology
 
 GROUP = "metallb.io"

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from lab.addons import Addon, Chart, Needs, PodImage
-from lab.addons._objects import meta, workload
-from lab.addons._prometheus_values import CLUSTER_PORT, IMAGES, NGINX_EXPORTER, NGINX_PORT, QUICK, RELEASE, SERVER, SPACE, values
+from lab.addons.addon import Addon, Chart, Needs, PodImage
+from lab.addons.catalog.prometheus.values import CLUSTER_PORT, IMAGES, NGINX_EXPORTER, NGINX_PORT, QUICK, RELEASE, SERVER, SPACE, values
+from lab.addons.objects import meta, workload
 from lab.base import paths
 from lab.base.errors import LabError
 from lab.base.wait import Observation
@@ -20,7 +20,7 @@ from lab.kube.objects import node_ready
 from lab.nodes.ha import nginx
 
 if TYPE_CHECKING:
-    from lab.addons import Object, Site
+    from lab.addons.addon import Object, Site
     from lab.engine.node import NodeHandle
 
 MEMORY_MIB = 700

@@ -9,7 +9,7 @@ from lab.base.wait import Observation
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lab.addons import Object, Site
+    from lab.addons.addon import Object, Site
 
 RBAC = "rbac.authorization.k8s.io"
 MASTERS_TOO = [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}]

@@ -8,7 +8,7 @@ from lab.base.errors import InputError, LabError
 from lab.nodes.ha.ipmi import command
 
 if TYPE_CHECKING:
-    from lab.lab import Lab
+    from lab.live.lab import Lab
 
 VERBS = ("status", "on", "off", "cycle", "soft")
 

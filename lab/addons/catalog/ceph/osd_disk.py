@@ -62,7 +62,7 @@ def script(topology: Topology, node: str) -> str:
     """Render the program that makes the device and holds it."""
     number = numbers(topology)[node]
     return f"""#!/bin/bash
-# halab: this node's disk for Ceph, /dev/loop{number} over a sparse file. See lab/addons/_osd_disk.py.
+# halab: this node's disk for Ceph, /dev/loop{number} over a sparse file. See lab/addons/catalog/ceph/osd_disk.py.
 set -eu
 device=/dev/loop{number}
 file={image(topology, node)}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lab.addons import Addon, PodImage
-from lab.addons._objects import account, bind, meta, role, workload
+from lab.addons.addon import Addon, PodImage
+from lab.addons.objects import account, bind, meta, role, workload
 from lab.base.wait import Observation
 from lab.kube.objects import node_ready
 
 if TYPE_CHECKING:
-    from lab.addons import Object, Site
+    from lab.addons.addon import Object, Site
 
 NAME = "metrics-server"
 SPACE = "kube-system"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from lab.base.errors import EngineError
 from lab.engine.files import File, unpack
-from lab.faults import Hit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,3 +81,20 @@ def read(engine: Engine, nodes: Iterable[NodeHandle]) -> tuple[Hit, ...]:
     with ThreadPoolExecutor(8) as pool:
         found = [hit for hits in pool.map(ask, nodes) for hit in hits]
     return tuple(sorted(found, key=lambda hit: hit.since))
+
+
+Options = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """One fault on one node: what its record says."""
+
+    id: str
+    fault: str
+    node: str
+    options: Options = field(default_factory=dict)
+    since: float = 0.0
+    """Wall clock, seconds since 1970: for people. Order and durations are measured elsewhere."""
+    before: Options = field(default_factory=dict)
+    """What the fault found and healing needs (limits, addresses)."""

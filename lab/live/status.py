@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from lab.base.errors import LabError
 from lab.engine.labels import LABEL_RELEASE
-from lab.faults import record
 from lab.kube.objects import node_ready
+from lab.live import active_faults
 from lab.nodes.ha import fencings
 from lab.topology.model import Role
 
 if TYPE_CHECKING:
     from lab.engine.spec import Observed
-    from lab.lab import Lab
+    from lab.live.lab import Lab
     from lab.nodes.distributions import HealthCheck
     from lab.nodes.ha.fencings import Fencing
     from lab.topology.model import Node
@@ -148,7 +148,7 @@ def look(lab: Lab) -> LabStatus:
 
 def _faults(lab: Lab, observed: Observed) -> tuple[str, ...]:
     there = [lab.node(node.name) for node in lab.topology.machines if observed.container(node.name)]
-    return tuple(f"{hit.fault} at {hit.node}" for hit in record.read(lab.engine, there))
+    return tuple(f"{hit.fault} at {hit.node}" for hit in active_faults.read(lab.engine, there))
 
 
 def _answer(ask: Any, otherwise: Any, problems: list[str]) -> Any:  # noqa: ANN401 (the type is the caller's)

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lab.addons import Addon
-from lab.addons._objects import workload
+from lab.addons.addon import Addon
+from lab.addons.objects import workload
 from lab.base.errors import LabError
 from lab.base.wait import Observation
 from lab.kube.objects import node_ready
 
 if TYPE_CHECKING:
-    from lab.addons import Site
+    from lab.addons.addon import Site
     from lab.topology.model import Topology
 
 IMAGE = "coredns/coredns:1.14.6"

@@ -1,0 +1,131 @@
+"""What runs on the cluster beyond itself: one file for each add-on, named with _ for -.
+
+An add-on says what it needs and what it is made of; `lab/addons/manager.py` builds and loads its images, applies its objects, installs its
+chart, waits until it works, and takes it away again. Objects are labelled by `enable`, not here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lab.topology import releases
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lab.base.wait import Observation
+    from lab.engine.node import NodeHandle
+    from lab.kube.api import Cluster
+    from lab.kube.pki import Secrets
+    from lab.nodes.distributions import Distribution
+    from lab.topology.model import Topology
+
+Object = dict[str, Any]
+"""A Kubernetes object, as in a manifest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where an add-on works: a lab whose API answers. `options` are the user's (`--chart`), empty where there are none."""
+
+    topology: Topology
+    distribution: Distribution
+    cluster: Cluster
+    node: Callable[[str], NodeHandle]
+    keys: Secrets
+    options: dict[str, str] = field(default_factory=dict)
+
+    def at_least(self, minor: tuple[int, int]) -> bool:
+        """Tell whether the cluster's Kubernetes is of this minor release, (1, 34), or a later one.
+
+        As the API server says it: a K3s binary of the user's may be of any version. For fields that
+        older ones do not know, or refuse. Raise LabError where the API does not answer.
+        """
+        return releases.minor(self.cluster.release()) >= minor
+
+
+@dataclass(frozen=True, slots=True)
+class PodImage:
+    """An image that its pods need: a word of images/versions.yaml, `addons`. `masters`: some of them run on masters, too."""
+
+    word: str
+    masters: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """A Helm release: `source` is a folder or archive of this machine, `oci://…`, or `repository/name` with the repository's URL in `repo`."""
+
+    release: str
+    namespace: str
+    source: str
+    values: Object = field(default_factory=dict)
+    repo: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What must be there before anything is changed: free memory of the engine's machine in MiB, and Ready nodes."""
+
+    memory_mib: int = 0
+    nodes: int = 1
+
+
+class Addon:
+    """An add-on; subclasses say only what is theirs. Everything but `prepare`, `retire` and `clean` is read-only."""
+
+    name: str
+    summary: str
+    core: bool = False
+    """Applied as soon as the API answers, without images of its own; can be named in a topology only, and not be disabled."""
+    packaged: tuple[str, ...] = ()
+    """Distributions that bring it themselves: there it is only waited for, and cannot be disabled."""
+    options: tuple[str, ...] = ()
+    """The options that it takes (`chart`)."""
+    bundles: tuple[str, ...] = ()
+    """Components of images/versions.yaml whose files are published manifests, applied before its own; `bundled` chooses from them."""
+    timeout_s: float = 180
+    """From its objects being applied to working, on a slow machine."""
+
+    def needs(self, site: Site) -> Needs:
+        """Give what is checked beforehand."""
+        del site
+        return Needs()
+
+    def images(self, site: Site) -> tuple[PodImage, ...]:
+        """Give the images of its pods that are not inside the node image."""
+        del site
+        return ()
+
+    def once(self, site: Site) -> tuple[Object, ...]:
+        """Give objects that are made where they are missing and never replaced: certificates, passwords. Asked only where needed."""
+        del site
+        return ()
+
+    def bundled(self, item: Object) -> Object | None:
+        """Give an object of its bundles as it is used, None for one that is not."""
+        return item
+
+    def manifests(self, site: Site) -> tuple[Object, ...]:
+        """Give the objects to apply, in this order; the same for the same site. Removed in the opposite order."""
+        del site
+        return ()
+
+    def chart(self, site: Site) -> Chart | None:
+        """Give the Helm release, if there is one; installed after the manifests."""
+        del site
+        return None
+
+    def prepare(self, site: Site) -> None:
+        """Do on nodes what objects cannot, before they are applied. Idempotent."""
+
+    def ready(self, site: Site) -> Observation:
+        """Tell whether it works, as a user of it would find out."""
+        raise NotImplementedError
+
+    def retire(self, site: Site) -> None:
+        """Do what must be done before the objects are deleted: an operator takes down what it made. Idempotent."""
+
+    def clean(self, site: Site) -> None:
+        """Undo `prepare`, after the objects are gone. Idempotent; nodes may be off."""

@@ -1,0 +1,1 @@
+"""A lab that exists: its handle, its secrets, its state, and what can be asked of it."""
