@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab import targets
 from lab.addons import manager
 from lab.base.errors import InputError
-from lab.chaos import find, options_of
+from lab.chaos import targets
+from lab.chaos.injector import find, options_of
 
 if TYPE_CHECKING:
     from lab.live.lab import Lab

@@ -15,7 +15,7 @@ from lab.base.errors import HealFailed, LabError
 from lab.base.progress import Silent
 from lab.base.wait import Observation, tried, until
 from lab.cephtrial import CephTrial
-from lab.chaos import Chaos
+from lab.chaos.injector import Chaos
 from lab.live import status
 from lab.live.power import press
 from lab.live.steady_state import steady

@@ -17,7 +17,7 @@ from lab.cli.common import complete_lab, find_lab
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from lab.chaos import Chaos, Effect
+    from lab.chaos.injector import Chaos, Effect
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
@@ -32,15 +32,15 @@ def seconds(word: str) -> float:
 
 def complete_fault(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
     """Complete faults' names."""
-    from lab import faults
+    from lab.chaos import faults
 
     return [name for name in faults.names() if name.startswith(incomplete)]
 
 
 def complete_target(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
     """Complete targets: words, and nodes of the lab named before."""
-    from lab import targets
     from lab.base.errors import LabError
+    from lab.chaos import targets
 
     try:
         nodes = [node.name for node in find_lab(ctx.params.get("lab")).topology.machines]
@@ -62,7 +62,7 @@ def list_faults(lab: str | None, output: str) -> None:
 
     Without LAB the one lab that runs is asked; where there is none, the list says what each fault needs.
     """
-    from lab import faults
+    from lab.chaos import faults
     from lab.cli import output as out
 
     chaos = _chaos(lab)
@@ -86,7 +86,7 @@ def list_faults(lab: str | None, output: str) -> None:
 def _chaos(lab: str | None) -> Chaos | None:
     """Give the lab named, or the only one; none where there is none or no engine."""
     from lab.base.errors import LabError
-    from lab.chaos import Chaos
+    from lab.chaos.injector import Chaos
 
     try:
         return Chaos(find_lab(lab))
@@ -110,7 +110,7 @@ def inject(lab: str, fault: str, target: str, given: tuple[str, ...], hold: str,
     TARGET: a node's name, @leader, @vip-holder, @first-master, @random-master, @random-worker, minority, majority, role:master,
     role:loadbalancer, all; several by commas. Two halves: `partition minority --set from=majority`, or `partition m,w1 --set from=rest`.
     """
-    from lab.chaos import Chaos
+    from lab.chaos.injector import Chaos
     from lab.cli import output as out
 
     options = dict(_pair(word) for word in given)
@@ -161,7 +161,7 @@ def _tell(effects: tuple[Effect, ...], more: str) -> None:
 @option_output
 def heal(lab: str | None, which: str | None, output: str) -> None:
     """Heal every fault that is on, whoever injected it; or only the ones of that name or id."""
-    from lab.chaos import Chaos
+    from lab.chaos.injector import Chaos
     from lab.cli import output as out
 
     chaos = Chaos(find_lab(lab))

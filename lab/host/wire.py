@@ -1,4 +1,4 @@
-"""By which means faults cut wires on this host: a question of its kernel (lab/faults/wire.py)."""
+"""By which means faults cut wires on this host: a question of its kernel (lab/chaos/wire.py)."""
 
 from __future__ import annotations
 

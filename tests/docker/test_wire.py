@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import faults
-from lab.faults import Site, wire
+from lab.chaos import faults, wire
+from lab.chaos.fault import Site
 from lab.live.active_faults import Hit
 from lab.nodes.handles import handle
 
@@ -61,7 +61,7 @@ class Trio:
         assert not fault.lacks(self.site)
         assert not fault.check(self.site, given)
         started = self.site.engine.inspect(self.site.node.container)["State"]["StartedAt"]
-        before = {faults.STARTED: started, **fault.prepare(self.site, given)}
+        before = {fault.STARTED: started, **fault.prepare(self.site, given)}
         hit = Hit(id="00c0ffee", fault=name, node="m", options=given, before=before)
         proof = fault.inject(self.site, hit) or fault.proof(self.site, hit)
         assert "packets dropped at m" in (proof or ""), proof
@@ -105,7 +105,7 @@ def test_a_port_one_way_and_a_whole_device(trio: Trio, means: str) -> None:
     fault = faults.find("partition")
     options = {"from": "m2", "port": "api", "way": "in", "means": means}
     given = {**fault.options, **options}
-    asked = {faults.STARTED: "", **fault.prepare(trio.site, given)}
+    asked = {fault.STARTED: "", **fault.prepare(trio.site, given)}
     hit = Hit(id="00c0ffee", fault="partition", node="m", options=given, before=asked)
     fault.inject(trio.site, hit)
     assert not trio.asks(6443)

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab import faults
 from lab.base.errors import EngineError
+from lab.chaos import faults
+from lab.chaos.fault import Site
 from lab.engine.commands import Result
-from lab.faults import Site
 from lab.live.active_faults import Hit
 from lab.nodes.handles import handle
 from lab.topology import loader

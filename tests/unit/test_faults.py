@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from faultdoubles import TOPOLOGY, EngineDouble, hit, site
 
-from lab import chaos, faults, targets
 from lab.base.errors import HealFailed, InputError
-from lab.chaos import Chaos
+from lab.chaos import faults, injector, targets, wire
+from lab.chaos.faults import clock, disk, machine, partition, resources, traffic
+from lab.chaos.injector import Chaos
 from lab.engine.commands import Result
 from lab.engine.files import File, pack
-from lab.faults import clock, delay, disk, machine, network, resources, wire
 from lab.live import active_faults
 from lab.live.active_faults import Hit
 from lab.topology import loader
@@ -40,7 +40,7 @@ def test_a_bad_option_is_said_before_anything_changes(fault: str, options: dict[
 
 def test_peers_by_words() -> None:
     def names(words: str, group: tuple[str, ...] = ("m",)) -> list[str]:
-        return [node.name for node in network.peers(site(group=group), words)]
+        return [node.name for node in partition.peers(site(group=group), words)]
 
     assert names("all") == sorted(node.name for node in TOPOLOGY.machines if node.name != "m")
     assert names("masters,w1") == ["m2", "m3", "w1"]
@@ -52,14 +52,14 @@ def test_peers_by_words() -> None:
 @pytest.mark.parametrize("topology", [TOPOLOGY, FIVE])
 def test_in_a_ring_all_hear_a_majority_and_no_two_the_same(topology: Any) -> None:
     names = [node.name for node in topology.masters]
-    heard = {name: frozenset(names) - set(network.unheard(names, name)) for name in names}
+    heard = {name: frozenset(names) - set(partition.unheard(names, name)) for name in names}
     assert all(name in majority and len(majority) == len(names) // 2 + 1 for name, majority in heard.items())
     assert len(set(heard.values())) == len(names)
 
 
 def test_a_ring_only_closes_ears() -> None:
     place = site("m2")
-    fault = network.Partition()
+    fault = partition.Partition()
     options = {**fault.options, "shape": "ring"}
     assert not fault.check(place, options)
     before = fault.prepare(place, options)
@@ -72,7 +72,7 @@ def test_a_ring_only_closes_ears() -> None:
 
 
 def test_one_way_and_one_port() -> None:
-    place, fault = site(), network.Partition()
+    place, fault = site(), partition.Partition()
     options = {**fault.options, "from": "masters", "way": "out", "port": "etcd"}
     rules = fault.rules(place, hit("partition", fault.prepare(place, options), **options))
     assert "ingress" not in rules
@@ -88,7 +88,7 @@ def test_all_counters_are_added_up() -> None:
 
 def test_a_loss_on_a_quiet_node_is_shown_by_questions_of_its_own() -> None:
     engine = EngineDouble({"nft -f -": Result(0, "counter packets 3 bytes 252 drop")})
-    place, fault, one = site("w1", engine), network.Loss(), hit("loss")
+    place, fault, one = site("w1", engine), partition.Loss(), hit("loss")
     assert "3 packets dropped" in fault.inject(place, one)
     assert "3 packets dropped" in fault.proof(place, one)
     assert all(f"-W 1 {node.ip} " in line for line in engine.asked for node in TOPOLOGY.machines if node.name != "w1")
@@ -96,7 +96,7 @@ def test_a_loss_on_a_quiet_node_is_shown_by_questions_of_its_own() -> None:
 
 @pytest.mark.parametrize(("word", "value"), [("500us", 0.5), ("100ms", 100), ("1.5s", 1500), ("5", None), ("-1s", None), ("1m", None)])
 def test_times_of_tc(word: str, value: float | None) -> None:
-    assert delay.milliseconds(word) == value
+    assert traffic.milliseconds(word) == value
 
 
 def test_latency_takes_the_means_that_are_there_and_must_show_late_pings() -> None:
@@ -191,11 +191,11 @@ def test_several_targets_by_commas_each_once() -> None:
 def test_a_record_of_a_fault_that_is_not_known_is_said_and_the_others_are_healed(monkeypatch: pytest.MonkeyPatch) -> None:
     healed: list[str] = []
     strange = Hit(id="beef", fault="meteor", node="m")
-    monkeypatch.setattr(chaos, "HEAL_AGAIN_S", 0)
+    monkeypatch.setattr(injector, "HEAL_AGAIN_S", 0)
     monkeypatch.setattr(machine.Hang, "heal", lambda _self, _site, hit: healed.append(hit.fault))
-    monkeypatch.setattr(chaos.record, "read", lambda _engine, _nodes: (strange,))
-    monkeypatch.setattr(chaos.record, "clear", lambda _engine, _node, hits: healed.extend(f"cleared {hit.fault}" for hit in hits))
-    monkeypatch.setattr(chaos.Chaos, "site", lambda _self, _node: site())
+    monkeypatch.setattr(injector.record, "read", lambda _engine, _nodes: (strange,))
+    monkeypatch.setattr(injector.record, "clear", lambda _engine, _node, hits: healed.extend(f"cleared {hit.fault}" for hit in hits))
+    monkeypatch.setattr(injector.Chaos, "site", lambda _self, _node: site())
     lab = Chaos(type("LabDouble", (), {"name": "x"})())
     with pytest.raises(HealFailed, match=r"meteor on .* knows no such fault"):
         lab.heal([strange, hit("hang")])
@@ -232,9 +232,9 @@ def test_what_a_record_lacks_for_healing_has_its_default_or_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     engine = EngineDouble({"systemctl show": Result(0, "7")})
-    monkeypatch.setattr(chaos, "HEAL_AGAIN_S", 0)
-    monkeypatch.setattr(chaos.record, "clear", lambda *_: None)
-    monkeypatch.setattr(chaos.Chaos, "site", lambda _self, _node: site(engine=engine))
+    monkeypatch.setattr(injector, "HEAL_AGAIN_S", 0)
+    monkeypatch.setattr(injector.record, "clear", lambda *_: None)
+    monkeypatch.setattr(injector.Chaos, "site", lambda _self, _node: site(engine=engine))
     lab = Chaos(type("LabDouble", (), {"name": "x"})())
     bare = {"id": "00c0ffee", "node": "m"}
     with pytest.raises(HealFailed, match=r"clock-skew on m .* its record lacks .*pid"):
@@ -250,16 +250,16 @@ def test_a_machine_that_was_shot_meanwhile_is_powered_on_unless_another_fault_ke
     engine = EngineDouble(state={"Status": status})
     mine = hit("loss")
     monkeypatch.setattr(type(faults.find("loss")), "heal", lambda *_: None)
-    monkeypatch.setattr(chaos.record, "read", lambda _engine, _nodes: (mine, *(Hit(id="beef", fault=name, node="m") for name in others)))
-    monkeypatch.setattr(chaos.record, "clear", lambda *_: None)
-    monkeypatch.setattr(chaos.Chaos, "site", lambda _self, _node: site(engine=engine))
+    monkeypatch.setattr(injector.record, "read", lambda _engine, _nodes: (mine, *(Hit(id="beef", fault=name, node="m") for name in others)))
+    monkeypatch.setattr(injector.record, "clear", lambda *_: None)
+    monkeypatch.setattr(injector.Chaos, "site", lambda _self, _node: site(engine=engine))
     Chaos(type("LabDouble", (), {"name": "x"})()).heal([mine])
     assert engine.asked == asked
 
 
 def test_healing_one_by_name_or_id(monkeypatch: pytest.MonkeyPatch) -> None:
     both = (hit("hang"), Hit(id="beef", fault="loss", node="w1"))
-    monkeypatch.setattr(chaos.Chaos, "active", lambda _: both)
+    monkeypatch.setattr(injector.Chaos, "active", lambda _: both)
     lab = Chaos(type("LabDouble", (), {"name": "x"})())
     assert lab.chosen("loss") == (both[1],)
     assert lab.chosen("00c0ffee") == (both[0],)

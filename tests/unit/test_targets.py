@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab import chaos, faults, targets
 from lab.base.errors import InputError
+from lab.chaos import faults, injector, targets
 from lab.cli.fault import seconds
 from lab.topology import loader
 
@@ -57,9 +57,9 @@ def test_every_fault_explains_its_options() -> None:
 
 def test_unknown_faults_and_options_are_input_errors() -> None:
     with pytest.raises(InputError, match="crash"):
-        chaos.find("crsh")
+        injector.find("crsh")
     with pytest.raises(InputError, match="percnt"):
-        chaos.options_of(chaos.find("loss"), {"percnt": "5"})
+        injector.options_of(injector.find("loss"), {"percnt": "5"})
 
 
 @pytest.mark.parametrize(("word", "value"), [("500ms", 0.5), ("20s", 20), ("2m", 120), ("1.5s", 1.5)])

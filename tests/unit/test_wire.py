@@ -8,12 +8,13 @@ from ipaddress import IPv4Address
 import pytest
 from faultdoubles import EngineDouble, hit, site
 
-from lab import faults
 from lab.base.errors import CommandFailed
+from lab.chaos import faults, wire
+from lab.chaos.faults import machine
+from lab.chaos.faults import partition as network
+from lab.chaos.wire import GO_ON, SHOT, Drop
 from lab.engine.commands import Result
 from lab.engine.spec import mac_of
-from lab.faults import machine, network, wire
-from lab.faults.wire import GO_ON, SHOT, Drop
 
 OURS, PEER, OTHER, VIP = "172.30.0.49", "172.30.0.48", "172.30.0.41", "172.30.0.50"
 NO_NFT = {"hook egress": Result(1, "Error: Could not process rule: Operation not supported")}

@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab.faults import Base
+from lab.chaos.fault import Base
 
 if TYPE_CHECKING:
-    from lab.faults import Site
+    from lab.chaos.fault import Site
     from lab.live.active_faults import Hit, Options
 
 MIB = 2**20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lab.faults import Site
+    from lab.chaos.fault import Site
     from lab.live.active_faults import Hit
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from lab.faults import STARTED, Base, same_life, wire
+from lab.chaos import wire
+from lab.chaos.fault import STARTED, Base, same_life
 
 if TYPE_CHECKING:
-    from lab.faults import Site
+    from lab.chaos.fault import Site
     from lab.live.active_faults import Hit, Options
 
 
@@ -28,6 +29,7 @@ def seconds(word: str) -> float | None:
 class _Off(Base):
     """Faults after which the machine is off; healing powers it on."""
 
+    heals_first = True
     proof_s = 20.0
     """A machine with many processes takes the engine a second or two to bury when the host is busy."""
 
@@ -116,6 +118,7 @@ class Stop(_Off):
 class Reboot(Base):
     """Off and on again at once."""
 
+    heals_first = True
     name: str = "reboot"
     summary: str = "kill a machine and power it on at once"
 
@@ -140,6 +143,7 @@ class Reboot(Base):
 class Hang(Base):
     """Frozen: its kernel still answers ARP, ping and TCP handshakes, but no process runs."""
 
+    heals_first = True
     name: str = "hang"
     summary: str = "freeze a machine: its addresses still answer, its processes do not"
 

@@ -14,11 +14,12 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from lab.base.errors import FaultError
-from lab.faults import Base, helper, same_life
-from lab.faults.service import unit
+from lab.chaos import node_program
+from lab.chaos.fault import Base, same_life
+from lab.chaos.faults.service import unit
 
 if TYPE_CHECKING:
-    from lab.faults import Site
+    from lab.chaos.fault import Site
     from lab.live.active_faults import Hit, Options
 
 PROGRAM = "halab-skew"
@@ -57,7 +58,7 @@ class ClockSkew(Base):
 
     def lacks(self, site: Site) -> str:
         """Try it on a process made for that."""
-        missing = helper.lacks(site, PROGRAM)
+        missing = node_program.lacks(site, PROGRAM)
         tried = site.node.run([PROGRAM, "--try"], check=False)
         return missing or ("" if tried.code == 0 else tried.output.strip().removeprefix(f"{PROGRAM}: "))
 

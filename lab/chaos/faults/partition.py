@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from ipaddress import ip_interface
 from typing import TYPE_CHECKING
 
+from lab.chaos import wire
+from lab.chaos.nft import Rules, fire, table
+from lab.chaos.qdisc import DEVICE
+from lab.chaos.wire import Drop
 from lab.engine.spec import mac_of
-from lab.faults import wire
-from lab.faults.qdisc import DEVICE
-from lab.faults.rules import Rules, fire, table
-from lab.faults.wire import Drop
 
 if TYPE_CHECKING:
+    from lab.chaos.fault import Site
     from lab.engine.node import NodeHandle
-    from lab.faults import Site
     from lab.live.active_faults import Hit, Options
 
 PORTS = {"corosync": ("udp", (5405,)), "etcd": ("tcp", (2379, 2380)), "api": ("tcp", (6443,))}

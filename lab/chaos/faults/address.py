@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.base.errors import FaultError
-from lab.faults import Base, same_life
+from lab.chaos.fault import Base, same_life
 from lab.nodes.ha.cib import VIP_RESOURCE
 
 if TYPE_CHECKING:
-    from lab.faults import Site
+    from lab.chaos.fault import Site
     from lab.live.active_faults import Hit, Options
 
 

@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lab import faults, targets
 from lab.base.errors import ApplyError, FaultError, HealFailed, InputError, LabError, WaitTimeout
 from lab.base.wait import tried, until
-from lab.faults import Site
+from lab.chaos import faults, targets
+from lab.chaos.fault import STARTED, Site
 from lab.live import active_faults, status
 from lab.live.active_faults import Hit
 from lab.nodes.ha.membership import Settling, quiet_s
@@ -20,7 +20,7 @@ from lab.nodes.ha.membership import Settling, quiet_s
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from lab.faults import Fault
+    from lab.chaos.fault import Fault
     from lab.live.active_faults import Options
     from lab.live.lab import Lab
 
@@ -129,7 +129,7 @@ class Chaos:
         reason = fault.lacks(site) or fault.check(site, options)
         if reason:
             raise FaultError(f"{fault.name} cannot act on {site.node.name}: {reason}", "nothing was changed")
-        before = {faults.STARTED: str(state["StartedAt"]), **fault.prepare(site, options)}
+        before = {STARTED: str(state["StartedAt"]), **fault.prepare(site, options)}
         return Hit(id=secrets.token_hex(4), fault=fault.name, node=site.node.name, options=options, since=time.time(), before=before)
 
     def _fire(self, fault: Fault, site: Site, hit: Hit) -> Effect:
@@ -177,7 +177,7 @@ class Chaos:
     def _heal_node(self, node: str, hits: list[Hit]) -> list[LabError]:
         site = self.site(node)
         # A frozen or dead machine can run no command: what wakes it comes first, whatever was done last.
-        first = {name for name, fault in faults.all_faults().items() if type(fault).__module__ == "lab.faults.machine"}
+        first = {name for name, fault in faults.all_faults().items() if fault.heals_first}
         left = sorted(hits, key=lambda hit: hit.fault not in first)
         errors: list[LabError] = []
         for again in range(HEAL_TRIES):

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lab.base.errors import FaultError
-from lab.faults import Base, helper, same_life
-from lab.faults.delay import milliseconds
+from lab.chaos import node_program
+from lab.chaos.fault import Base, same_life
+from lab.chaos.faults.traffic import milliseconds
 
 if TYPE_CHECKING:
-    from lab.faults import Site
+    from lab.chaos.fault import Site
     from lab.live.active_faults import Hit, Options
 
 PROGRAM = "halab-disk"
@@ -63,7 +64,7 @@ class Disk(Base):
     def lacks(self, site: Site) -> str:
         """FUSE must be in the kernel."""
         there = site.node.run(["grep", "-qw", "fuse", "/proc/filesystems"], check=False).code == 0
-        return helper.lacks(site, PROGRAM) if there else "this kernel lacks FUSE (`modprobe fuse` on the host)"
+        return node_program.lacks(site, PROGRAM) if there else "this kernel lacks FUSE (`modprobe fuse` on the host)"
 
     def check(self, site: Site, options: Options) -> str:
         """A master with etcd, and a time."""
@@ -88,10 +89,10 @@ class Disk(Base):
     def inject(self, site: Site, hit: Hit) -> None:
         """Mount it under etcd, and let it ail once etcd is back."""
         unit, folder = PLACES[site.distribution]
-        start = shlex.join(helper.start_words(hit, PROGRAM, ["--folder", folder, *self.words.format(**hit.options).split()]))
+        start = shlex.join(node_program.start_words(hit, PROGRAM, ["--folder", folder, *self.words.format(**hit.options).split()]))
         make = f"{{ test -e {FUSE} || {DEVICE}; }}"
         back = f"for _ in $(seq 200); do {METRICS} -o /dev/null && break; sleep 0.2; done; {METRICS} -o /dev/null"
-        turn = f"systemctl kill --signal=SIGUSR1 {helper.unit(hit, PROGRAM)}"
+        turn = f"systemctl kill --signal=SIGUSR1 {node_program.unit(hit, PROGRAM)}"
         script = f"{make} && systemctl stop {unit} && {start} && systemctl start --no-block {unit} && {{ {back}; }} && {turn}"
         site.node.run(["sh", "-c", script], timeout_s=90)
 
@@ -112,7 +113,7 @@ class Disk(Base):
             return
         unit, folder = PLACES[site.distribution]
         mounted = f"grep -q '{folder} fuse' /proc/mounts"
-        helping = helper.unit(hit, PROGRAM)
+        helping = node_program.unit(hit, PROGRAM)
         away = f"systemctl kill --signal=SIGUSR2 {helping}; systemctl stop {unit}; systemctl stop {helping}; {mounted} && umount -l {folder}"
         device = f"rm -f {FUSE}" if hit.before["device"] == "made" else "true"
         again = f'case "$was" in active|activating) systemctl start --no-block {unit};; esac'

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lab.base.errors import FaultError
-from lab.faults import Base, helper, qdisc, same_life
+from lab.chaos import node_program, qdisc
+from lab.chaos.fault import Base, same_life
 
 if TYPE_CHECKING:
-    from lab.faults import Site
+    from lab.chaos.fault import Site
     from lab.live.active_faults import Hit, Options
 
 PROGRAM = "halab-delay"
@@ -49,7 +50,7 @@ def queue_lacks(site: Site) -> str:
     rule = QUEUE.format(0)
     table = "iptables -w -t mangle"
     probe = f"try=halab-try-$$; {table} -N $try && {table} -A $try -j {rule}; code=$?; {table} -F $try; {table} -X $try; exit $code"
-    missing = helper.lacks(site, PROGRAM)
+    missing = node_program.lacks(site, PROGRAM)
     tried = site.node.run(["sh", "-c", f"command -v iptables >/dev/null || {{ echo no iptables; exit 1; }}; {probe}"], check=False)
     return missing or ("" if tried.code == 0 else f"no packet queue: {tried.output.strip()}")
 
@@ -114,7 +115,7 @@ class Traffic(Base):
             qdisc.put(site, "netem " + self.netem.format(**words))
             return
         number, name = int(hit.id, 16) % 0xFFFF, f"halab-{hit.id}"
-        start = helper.start_words(hit, PROGRAM, ["--queue", str(number), *self.program.format(**words).split()])
+        start = node_program.start_words(hit, PROGRAM, ["--queue", str(number), *self.program.format(**words).split()])
         table = "iptables -w -t mangle"
         rules = f"{table} -N {name} && {table} -A {name} -j {QUEUE.format(number)} && {table} -A POSTROUTING -o {qdisc.DEVICE} -j {name}"
         site.node.run(["sh", "-c", f"{shlex.join(start)} && {rules}"])
@@ -130,7 +131,7 @@ class Traffic(Base):
         if means == "netem":
             found = qdisc.proof(site)
             return f"netem: {found}" if found else ""
-        count = helper.told(site, hit, PROGRAM).get(self.counts, 0)
+        count = node_program.told(site, hit, PROGRAM).get(self.counts, 0)
         return f"{means}: {count} packets {'corrupted' if self.counts == 'corrupted' else 'sent before their turn'}" if count else ""
 
     def heal(self, site: Site, hit: Hit) -> None:
@@ -142,7 +143,7 @@ class Traffic(Base):
             return
         name, table = f"halab-{hit.id}", "iptables -w -t mangle"
         rules = f"{table} -D POSTROUTING -o {qdisc.DEVICE} -j {name}; {table} -F {name}; {table} -X {name}"
-        script = f"{{ {rules}; systemctl stop {helper.unit(hit, PROGRAM)}; }} >/dev/null 2>&1; {table} -S | grep {name}"
+        script = f"{{ {rules}; systemctl stop {node_program.unit(hit, PROGRAM)}; }} >/dev/null 2>&1; {table} -S | grep {name}"
         left = site.node.run(["sh", "-c", script], check=False).output
         if left:
             raise FaultError(f"rules are left on {site.node.name}: {left}")

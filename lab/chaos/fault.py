@@ -1,15 +1,9 @@
-"""Faults: what halab breaks on purpose. One file for each kind; inject, prove that it acts, heal.
-
-A fault remembers nothing itself: before it acts, its record is laid down on the node it hits (`record.py`), and healing reads it
-there. So any later process can heal, after a kill -9, too; healing twice is healing once.
-"""
+"""What a fault is: how it is checked, injected, proven and healed."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +38,8 @@ class Fault(Protocol):
     needs: str
     """What the host or node must have, for people; empty: nothing special."""
     proof_s: float
+    heals_first: bool
+    """Whether its healing wakes the machine: a frozen or dead one can run no command, so it comes before all others there."""
 
     def lacks(self, site: Site) -> str:
         """Say what this host or node lacks for it, whatever the options; or nothing. Changes nothing."""
@@ -87,6 +83,7 @@ class Base:
     needs = ""
     proof_s = 5.0
     """How long the proof may take: the first packet to be dropped, the first tick to be throttled; a lab is never silent that long."""
+    heals_first = False
 
     def lacks(self, site: Site) -> str:
         """Nothing."""
@@ -107,23 +104,3 @@ class Base:
         """Nothing needs to be remembered."""
         del site, options
         return {}
-
-
-def names() -> tuple[str, ...]:
-    """Give every fault's name."""
-    return tuple(sorted(all_faults()))
-
-
-def all_faults() -> dict[str, Fault]:
-    """The folder is the list: each module's FAULTS, by name."""
-    found: dict[str, Fault] = {}
-    for module in pkgutil.iter_modules(__path__):
-        loaded = importlib.import_module(f"{__name__}.{module.name}")
-        for fault in getattr(loaded, "FAULTS", ()):
-            found[fault.name] = cast("Fault", fault)
-    return found
-
-
-def find(name: str) -> Fault:
-    """Give a fault. Raises KeyError where there is none of that name."""
-    return all_faults()[name]

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lab.base.errors import FaultError
-from lab.faults import Base, same_life
+from lab.chaos.fault import Base, same_life
 
 if TYPE_CHECKING:
-    from lab.faults import Site
+    from lab.chaos.fault import Site
     from lab.live.active_faults import Hit, Options
 
 UNITS = {

@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab.faults import Base, qdisc, same_life
+from lab.chaos import qdisc
+from lab.chaos.fault import Base, same_life
 
 if TYPE_CHECKING:
-    from lab.faults import Site
+    from lab.chaos.fault import Site
     from lab.live.active_faults import Hit, Options
 
 RATE = "tbf rate {rate} burst 16kb latency 400ms"

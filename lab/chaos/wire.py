@@ -16,12 +16,12 @@ from ipaddress import IPv4Address
 from itertools import product
 from typing import TYPE_CHECKING
 
-from lab.faults.qdisc import DEVICE
+from lab.chaos.qdisc import DEVICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lab.faults import Site
+    from lab.chaos.fault import Site
 
 MEANS = ("auto", "nft", "tc")
 WAYS = {"in": "ingress", "out": "egress"}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab.faults import Base, same_life, wire
-from lab.faults.qdisc import DEVICE
+from lab.chaos import wire
+from lab.chaos.fault import Base, same_life
+from lab.chaos.qdisc import DEVICE
 
 if TYPE_CHECKING:
-    from lab.faults import Site
-    from lab.faults.wire import Drop
+    from lab.chaos.fault import Site
+    from lab.chaos.wire import Drop
     from lab.live.active_faults import Hit, Options
 
 

@@ -1,0 +1,1 @@
+"""Faults: broken on purpose, proven to act, and healed. What there is, is in faults/."""
