@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lab.base.progress import Reporter
     from lab.live.active_faults import Hit
     from lab.live.lab import Lab
-    from lab.probing import Instruments
+    from lab.measure.instruments import Instruments
     from lab.topology.scenario_file import Scenario, Step
 
 STEADY_S = 180.0

@@ -15,7 +15,7 @@ from lab.analysis.history import events, run_folders
 from lab.analysis.history.events import Event
 from lab.base import locks, paths
 from lab.base.errors import HealFailed, InputError, LabError
-from lab.probing import Instruments
+from lab.measure.instruments import Instruments
 from lab.scenario import Trial
 from lab.topology import scenario_file
 

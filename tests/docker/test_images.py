@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import desired, journals, milestones
+from lab import desired
 from lab.base import paths
 from lab.engine.files import File, unit_links
 from lab.engine.privileges import COMMON, PRIVILEGED, SOCKET_INSIDE
 from lab.images import versions
 from lab.kube.pki import issue, new_secrets
+from lab.measure import journal_events, journals
 from lab.nodes import distributions, roles
 from lab.nodes import files as nodefiles
 from lab.nodes.distributions import HealthCheck
@@ -183,7 +184,7 @@ def test_a_flood_of_lines_is_cut_and_told(machine: Make) -> None:
     journal = ("journalctl", "-q", "--no-pager", "-o", "json")
 
     def told() -> tuple[str, ...]:
-        return journals.suppressed(milestones.entries("m", node.run(*journal)[1].splitlines()))
+        return journals.suppressed(journal_events.entries("m", node.run(*journal)[1].splitlines()))
 
     node.eventually("journald tells", lambda: bool(told()))
     (said,) = told()

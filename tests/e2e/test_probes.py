@@ -12,9 +12,9 @@ from lab.analysis.history.events import Event
 from lab.engine import client
 from lab.engine.labels import LABEL_INSTRUMENT
 from lab.live.lab import find
+from lab.measure.instruments import Instruments
+from lab.measure.probe import SPACE
 from lab.nodes.ha import nginx
-from lab.probes import SPACE
-from lab.probing import Instruments
 from lab.trials import pace_of
 
 if TYPE_CHECKING:

@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from lab import probes, probing
 from lab.analysis.history import events as history
 from lab.analysis.history.events import Event
 from lab.base.errors import EngineError, InputError, LabError, WaitTimeout
 from lab.images import versions
-from lab.journals import lost, suppressed
 from lab.kube.pki import new_secrets
-from lab.listening import Listener, offset, shifted
-from lab.milestones import Entry, entries, events, milestone, timeline
+from lab.measure import agent_config, manifests, probe, probes
+from lab.measure import instruments as probing
+from lab.measure.instruments import Instruments
+from lab.measure.journal_events import Entry, entries, events, milestone, timeline
+from lab.measure.journals import lost, suppressed
+from lab.measure.listener import Listener, offset, shifted
+from lab.measure.probe import SPACE, ProbeContext
+from lab.measure.probes import vip
+from lab.measure.target_service import agent_ip, remove
 from lab.nodes import distributions
-from lab.probe_target import agent_ip, remove
-from lab.probes import SPACE, Ground, target, vip
-from lab.probing import Instruments
 from lab.topology import loader
 
 if TYPE_CHECKING:
@@ -30,11 +32,11 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 TOPOLOGY = loader.load(ROOT / "topologies" / "3m3w.yaml").topology
-GROUND = Ground(topology=TOPOLOGY, service_ip="10.43.7.7", node_port=30007)
-WITHOUT_WORKERS = Ground(topology=loader.load(ROOT / "topologies" / "3m0w.yaml").topology)
+GROUND = ProbeContext(topology=TOPOLOGY, service_ip="10.43.7.7", node_port=30007)
+WITHOUT_WORKERS = ProbeContext(topology=loader.load(ROOT / "topologies" / "3m0w.yaml").topology)
 
 
-def named(ground: Ground = GROUND) -> dict[str, probes.Row]:
+def named(ground: ProbeContext = GROUND) -> dict[str, probe.ProbeSpec]:
     return {row.name: row for row in probes.rows(ground)}
 
 
@@ -85,9 +87,9 @@ def test_unknown_words_are_told(word: str) -> None:
 @pytest.mark.parametrize("name", ["k3s", "upstream"])
 def test_the_agents_configuration_holds_all_it_needs(name: str) -> None:
     secrets = new_secrets("x")
-    known = probes.identities(secrets, distributions.find(name))
+    known = agent_config.identities(secrets, distributions.find(name))
     rows = [row for row in probes.rows(GROUND) if not row.pod]
-    found = json.loads(json.dumps(probes.configuration(rows, known, attached=True)))
+    found = json.loads(json.dumps(agent_config.configuration(rows, known, attached=True)))
     assert {row["identity"] for row in found["questions"] + found["clients"] if "identity" in row} == set(found["identities"])
     assert all("PRIVATE KEY" in row["key"] and "CERTIFICATE" in row["ca"] for row in found["identities"].values())
     assert len(found["questions"]) + len(found["clients"]) == len(rows)
@@ -96,13 +98,13 @@ def test_the_agents_configuration_holds_all_it_needs(name: str) -> None:
 
 def test_the_agent_knows_every_word_of_its_configuration() -> None:
     source = (ROOT / "images" / "tools" / "probe" / "config.go").read_text()
-    found = probes.configuration(probes.rows(GROUND))
+    found = agent_config.configuration(probes.rows(GROUND))
     words = {*found, *(key for row in found["questions"] + found["clients"] for key in row)}
     assert [word for word in sorted(words) if f'`json:"{word}"`' not in source] == []
 
 
 def test_pods_ask_from_their_node_without_secrets() -> None:
-    config, daemons = target.askers(probes.rows(GROUND), "run1")
+    config, daemons = manifests.askers(probes.rows(GROUND), "run1")
     assert set(config["data"]) == {"w1.json", "w2.json", "w3.json"}
     first = json.loads(config["data"]["w1.json"])
     assert [row["name"] for row in first["questions"]] == ["dns.pod.w1", "service.pod.w1"]
@@ -110,13 +112,13 @@ def test_pods_ask_from_their_node_without_secrets() -> None:
     assert "PRIVATE" not in json.dumps(config)
     spec = daemons["spec"]["template"]["spec"]
     assert spec["automountServiceAccountToken"] is False
-    assert target.askers(probes.rows(GROUND, ["api"]), "run1") == ()
+    assert manifests.askers(probes.rows(GROUND, ["api"]), "run1") == ()
 
 
 def test_the_pods_image_is_the_one_in_the_table() -> None:
-    assert versions.read(ROOT / "images").pods["toolbox"] == target.IMAGE
-    for item in (*target.web(), *target.askers(probes.rows(GROUND), "run1"), *target.registers()):
-        assert item["metadata"]["namespace"] == probes.SPACE
+    assert versions.read(ROOT / "images").pods["toolbox"] == manifests.IMAGE
+    for item in (*manifests.web(), *manifests.askers(probes.rows(GROUND), "run1"), *manifests.registers()):
+        assert item["metadata"]["namespace"] == probe.SPACE
 
 
 def test_the_agents_address_is_nobodys() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lab.probes import API, LABEL, REGISTERS, SPACE, Row
+from lab.measure.probe import API, LABEL, REGISTERS, SPACE, ProbeSpec
 from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:
-    from lab.probes import Ground
+    from lab.measure.probe import ProbeContext
 
 CREATE_S = 0.1
 """Ten creates a second through each way: every one costs each master's disk an fsync, which all nodes of a lab share."""
@@ -25,13 +25,13 @@ class Writes:
 
     summary: str = "writes through VIP and load balancer, and whether they are all there at the end"
 
-    def rows(self, ground: Ground) -> tuple[Row, ...]:
+    def rows(self, ground: ProbeContext) -> tuple[ProbeSpec, ...]:
         """Creates and registers through VIP and load balancer; the last list through the load balancer, which knows all masters."""
         topology = ground.topology
         places = {"vip": str(topology.network.vip), "lb": str(topology.loadbalancer.ip)}
         creates = [_create(word, ip) for word, ip in places.items()]
         registers = [_register(f"register.{word}.{number}", ip) for word, ip in places.items() for number in range(1, CLIENTS + 1)]
-        final = Row(name="final", settings=_settings("list", places["lb"]), client=True)
+        final = ProbeSpec(name="final", settings=_settings("list", places["lb"]), client=True)
         return (*creates, *registers, final)
 
 
@@ -39,16 +39,16 @@ def _settings(kind: str, ip: str, **more: Any) -> dict[str, Any]:  # noqa: ANN40
     return {"kind": kind, "addresses": [f"{ip}:{KUBERNETES_PORT}"], "identity": API, "namespace": SPACE, "label": LABEL, **more}
 
 
-def _create(word: str, ip: str) -> Row:
+def _create(word: str, ip: str) -> ProbeSpec:
     name = f"write.{word}.new"
     text = f"create a ConfigMap through {ip}:{KUBERNETES_PORT} on a new connection each time"
     settings = _settings("create", ip, prefix=f"create-{word}")
-    return Row(name=name, settings=settings, question=text, interval=CREATE_S, connection="new", client=True, probe=name)
+    return ProbeSpec(name=name, settings=settings, question=text, interval=CREATE_S, connection="new", client=True, probe=name)
 
 
-def _register(name: str, ip: str) -> Row:
+def _register(name: str, ip: str) -> ProbeSpec:
     settings = _settings("register", ip, prefix=name.replace(".", "-"), keys=list(REGISTERS))
-    return Row(name=name, settings=settings, interval=REGISTER_S, connection="kept", client=True)
+    return ProbeSpec(name=name, settings=settings, interval=REGISTER_S, connection="kept", client=True)
 
 
 QUESTION = Writes()

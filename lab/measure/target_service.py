@@ -1,4 +1,4 @@
-"""What the instrument has in the cluster: made, awaited, removed. The manifests are lab/probes/target.py's."""
+"""What the instrument has in the cluster: made, awaited, removed. The manifests are lab/measure/manifests.py's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from lab.base.errors import InputError
 from lab.base.wait import Observation, tried, until
-from lab.probes import SPACE, Ground, target
+from lab.measure import manifests
+from lab.measure.probe import SPACE, ProbeContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,19 +23,19 @@ minute."""
 EVERY_S = 0.3
 
 
-def make(cluster: Cluster, topology: Topology, say: Callable[[str], None]) -> Ground:
+def make(cluster: Cluster, topology: Topology, say: Callable[[str], None]) -> ProbeContext:
     """Make the test Service and wait until its pods are ready; gives where it is. Raises WaitTimeout."""
     say("making the test Service")
-    cluster.apply([target.namespace(), *target.registers(), *target.web()])
-    path = f"/apis/apps/v1/namespaces/{SPACE}/deployments/{target.SERVICE}"
-    _await(f"the pods of Service {SPACE}/{target.SERVICE}", lambda: _count(cluster, path, "readyReplicas", target.REPLICAS), READY_S, say)
-    spec = cluster.get(f"/api/v1/namespaces/{SPACE}/services/{target.SERVICE}")["spec"]
-    return Ground(topology=topology, service_ip=spec["clusterIP"], node_port=spec["ports"][0]["nodePort"])
+    cluster.apply([manifests.namespace(), *manifests.registers(), *manifests.web()])
+    path = f"/apis/apps/v1/namespaces/{SPACE}/deployments/{manifests.SERVICE}"
+    _await(f"the pods of Service {SPACE}/{manifests.SERVICE}", lambda: _count(cluster, path, "readyReplicas", manifests.REPLICAS), READY_S, say)
+    spec = cluster.get(f"/api/v1/namespaces/{SPACE}/services/{manifests.SERVICE}")["spec"]
+    return ProbeContext(topology=topology, service_ip=spec["clusterIP"], node_port=spec["ports"][0]["nodePort"])
 
 
 def await_askers(cluster: Cluster, wanted: int, say: Callable[[str], None]) -> None:
     """Wait until so many asking pods run. Raises WaitTimeout."""
-    path = f"/apis/apps/v1/namespaces/{SPACE}/daemonsets/{target.ASKER}"
+    path = f"/apis/apps/v1/namespaces/{SPACE}/daemonsets/{manifests.ASKER}"
     if wanted:
         _await("the asking pods", lambda: _count(cluster, path, "numberReady", wanted), READY_S, say)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.probes import API, INTERVAL_S, Row
+from lab.measure.probe import API, INTERVAL_S, ProbeSpec
 from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:
-    from lab.probes import Ground
+    from lab.measure.probe import ProbeContext
 
 
 SINGLE_S = 0.1
@@ -22,7 +22,7 @@ class Api:
 
     summary: str = "the API server's own word that it can serve, through VIP, load balancer and each master"
 
-    def rows(self, ground: Ground) -> tuple[Row, ...]:
+    def rows(self, ground: ProbeContext) -> tuple[ProbeSpec, ...]:
         """New and kept through VIP and load balancer; new to each master."""
         topology = ground.topology
         places = {"vip": str(topology.network.vip), "lb": str(topology.loadbalancer.ip)}
@@ -30,11 +30,11 @@ class Api:
         return (*shared, *(_row(f"api.{node.name}.new", str(node.ip), "new", SINGLE_S) for node in topology.masters))
 
 
-def _row(name: str, ip: str, connection: str, interval: float = INTERVAL_S) -> Row:
+def _row(name: str, ip: str, connection: str, interval: float = INTERVAL_S) -> ProbeSpec:
     address = f"{ip}:{KUBERNETES_PORT}"
     how = "on a new connection each time" if connection == "new" else "on a kept connection, made anew after a failure"
     settings = {"kind": "https", "addresses": [address], "path": "/readyz", "identity": API, "codes": [200]}
-    return Row(name=name, settings=settings, question=f"GET https://{address}/readyz {how}", interval=interval, connection=connection)
+    return ProbeSpec(name=name, settings=settings, question=f"GET https://{address}/readyz {how}", interval=interval, connection=connection)
 
 
 QUESTION = Api()

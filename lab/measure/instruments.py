@@ -14,7 +14,6 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from lab import journals, probe_target, probes
 from lab.analysis.history import events
 from lab.analysis.history.events import Event, History
 from lab.base.errors import EngineError, LabError
@@ -22,9 +21,10 @@ from lab.base.progress import Silent
 from lab.base.wait import Observation, tried, until
 from lab.engine.files import File, unpack
 from lab.engine.labels import LABEL, LABEL_HELPER, LABEL_INSTRUMENT, network_name
-from lab.listening import Listener, shifted
-from lab.milestones import events as milestones
-from lab.probes import REGISTERS, Ground, Row, target
+from lab.measure import agent_config, journals, manifests, probes, target_service
+from lab.measure.journal_events import events as milestones
+from lab.measure.listener import Listener, shifted
+from lab.measure.probe import REGISTERS, ProbeContext, ProbeSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,7 +59,7 @@ class Instruments:
     _wall: float = field(default_factory=time.time)
     _run: str = field(default_factory=lambda: secrets.token_hex(4))
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _rows: tuple[Row, ...] = ()
+    _rows: tuple[ProbeSpec, ...] = ()
     _agent: str = ""
     _listener: Listener | None = None
     _file: TextIO | None = None
@@ -83,7 +83,7 @@ class Instruments:
 
         Raises InputError for a name that means nothing, WaitTimeout with what is missing. Then, and on ^C, nothing is left behind.
         """
-        probes.rows(Ground(topology=self.lab.topology), names)  # a wrong name is told before anything is made
+        probes.rows(ProbeContext(topology=self.lab.topology), names)  # a wrong name is told before anything is made
         what = f"no other run samples lab {self.lab.name}"
         until(what, lambda: tried(self._alone), timeout_s=ALONE_S, told=self._say)
         try:
@@ -106,21 +106,21 @@ class Instruments:
         with self.lab.cluster() as cluster:
             ground = self._target(cluster)
             self._rows = tuple(replace(row, interval=row.interval * self.pace) for row in probes.rows(ground, names))
-            cluster.apply(target.askers(self._rows, self._run))
+            cluster.apply(manifests.askers(self._rows, self._run))
             now = time.monotonic() - self.begin
             self._write(Event(now, "instrument", row.instrument()) for row in self._rows if row.question)
             self._listen()
-            probe_target.await_askers(cluster, len({row.pod for row in self._rows if row.pod}), self._say)
+            target_service.await_askers(cluster, len({row.pod for row in self._rows if row.pod}), self._say)
         until("the first samples", self._sampled, timeout_s=SAMPLES_S, every_s=0.1, told=self._say)
         self.reporter.done("probes", f"{len(self._rows)} sample")
 
-    def _target(self, cluster: Cluster) -> Ground:
+    def _target(self, cluster: Cluster) -> ProbeContext:
         """Make what is asked in the cluster; what the registers hold at first is a write like others."""
         begin = time.monotonic()
-        ground = probe_target.make(cluster, self.lab.topology, self._say)
+        ground = target_service.make(cluster, self.lab.topology, self._say)
         end = round(time.monotonic() - self.begin, 6)
         made = {"client": "setup", "op": "create", "end": end, "outcome": "ok"}
-        self._write(Event(begin - self.begin, "op", {**made, "key": key, "value": target.initial(key)}) for key in REGISTERS)
+        self._write(Event(begin - self.begin, "op", {**made, "key": key, "value": manifests.initial(key)}) for key in REGISTERS)
         return ground
 
     def _say(self, text: str) -> None:
@@ -129,10 +129,10 @@ class Instruments:
     def _listen(self) -> None:
         """Start the agent and the thread that writes down what it says."""
         lab, engine = self.lab, self.lab.engine
-        known = probes.identities(lab.secrets(), lab.distribution())
-        content = json.dumps(probes.configuration([row for row in self._rows if not row.pod], known, attached=True)).encode()
+        known = agent_config.identities(lab.secrets(), lab.distribution())
+        content = json.dumps(agent_config.configuration([row for row in self._rows if not row.pod], known, attached=True)).encode()
         labels = {LABEL: lab.name, LABEL_INSTRUMENT: self._run, **LABEL_HELPER}
-        command, ip = [target.PROGRAM, CONFIGURATION], probe_target.agent_ip(lab.topology)
+        command, ip = [manifests.PROGRAM, CONFIGURATION], target_service.agent_ip(lab.topology)
         network = network_name(lab.name)
         self._agent = engine.create_agent(self._image(), command, network, ip, labels)
         engine.put(self._agent, [File(path=CONFIGURATION, content=content, mode=0o600)])
@@ -173,7 +173,7 @@ class Instruments:
     def _asked(self, node: str) -> list[dict[str, Any]]:
         """Give what the pod on a node has written so far; its disk is read, whether the node runs or not."""
         try:
-            files = unpack(self.lab.engine.read(self.lab.node(node).container, f"{target.FOLDER}/{self._run}.jsonl"))
+            files = unpack(self.lab.engine.read(self.lab.node(node).container, f"{manifests.FOLDER}/{self._run}.jsonl"))
         except EngineError:
             return []
         return [row for content in files.values() for line in content.splitlines() if (row := _json(line))]
@@ -263,11 +263,11 @@ class Instruments:
                 engine.remove_container(container)
         self._agent = ""
         with self.lab.cluster() as cluster:
-            probe_target.remove(cluster, self._say)
+            target_service.remove(cluster, self._say)
         for node in self.lab.topology.nodes:
             # A node that does not run keeps its files until the next start of an instrument finds it running.
             with contextlib.suppress(EngineError):
-                self.lab.node(node.name).run(["rm", "-rf", target.FOLDER], check=False)
+                self.lab.node(node.name).run(["rm", "-rf", manifests.FOLDER], check=False)
 
 
 @contextlib.contextmanager

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.probes import Row
+from lab.measure.probe import ProbeSpec
 
 if TYPE_CHECKING:
-    from lab.probes import Ground
+    from lab.measure.probe import ProbeContext
 
 NAME = "kubernetes.default.svc.cluster.local"
 
@@ -19,12 +19,12 @@ class Dns:
 
     summary: str = "a name of the cluster, asked by a pod on each node"
 
-    def rows(self, ground: Ground) -> tuple[Row, ...]:
+    def rows(self, ground: ProbeContext) -> tuple[ProbeSpec, ...]:
         """One for each node with pods."""
         server = f"{ground.topology.kubernetes.cluster_dns}:53"
         settings = {"kind": "dns", "addresses": [server], "query": NAME}
         return tuple(
-            Row(name=f"dns.pod.{node.name}", settings=settings, question=f"A {NAME} at {server}, UDP, from a pod on {node.name}", pod=node.name)
+            ProbeSpec(name=f"dns.pod.{node.name}", settings=settings, question=f"A {NAME} at {server}, UDP, from a pod on {node.name}", pod=node.name)
             for node in ground.pods
         )
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.probes import API, LABEL, SPACE, Row
+from lab.measure.probe import API, LABEL, SPACE, ProbeSpec
 from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:
-    from lab.probes import Ground
+    from lab.measure.probe import ProbeContext
 
 SILENCE_S = 2.0
 """The clients write many times a second: a watch that hears nothing for two seconds has lost its server, and connects anew."""
@@ -21,13 +21,13 @@ class Watch:
 
     summary: str = "a watch through VIP and load balancer, resumed after each cut"
 
-    def rows(self, ground: Ground) -> tuple[Row, ...]:
+    def rows(self, ground: ProbeContext) -> tuple[ProbeSpec, ...]:
         """One through the VIP, one through the load balancer."""
         topology = ground.topology
         places = {"vip": topology.network.vip, "lb": topology.loadbalancer.ip}
         shared = {"kind": "watch", "identity": API, "namespace": SPACE, "label": LABEL, "silence": SILENCE_S}
         return tuple(
-            Row(name=name, settings={**shared, "addresses": [f"{ip}:{KUBERNETES_PORT}"]}, client=True, probe=name)
+            ProbeSpec(name=name, settings={**shared, "addresses": [f"{ip}:{KUBERNETES_PORT}"]}, client=True, probe=name)
             for name, ip in ((f"watch.{word}", ip) for word, ip in places.items())
         )
 

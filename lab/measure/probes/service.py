@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.probes import Row
+from lab.measure.probe import ProbeSpec
 
 if TYPE_CHECKING:
-    from lab.probes import Ground
+    from lab.measure.probe import ProbeContext
 
 PORT = 80
 
@@ -19,7 +19,7 @@ class Service:
 
     summary: str = "the test Service, from outside (VIP and node port) and from a pod on each node"
 
-    def rows(self, ground: Ground) -> tuple[Row, ...]:
+    def rows(self, ground: ProbeContext) -> tuple[ProbeSpec, ...]:
         """From outside through the VIP: the one address that outlives every node."""
         outside = f"{ground.topology.network.vip}:{ground.node_port}"
         inside = f"{ground.service_ip}:{PORT}"
@@ -27,9 +27,9 @@ class Service:
         return (_row("service.outside", outside, "from outside, by the node port", ""), *pods)
 
 
-def _row(name: str, address: str, where: str, pod: str) -> Row:
+def _row(name: str, address: str, where: str, pod: str) -> ProbeSpec:
     settings = {"kind": "http", "addresses": [address], "path": "/", "codes": [200]}
-    return Row(name=name, settings=settings, question=f"GET http://{address}/ {where}", connection="new", pod=pod)
+    return ProbeSpec(name=name, settings=settings, question=f"GET http://{address}/ {where}", connection="new", pod=pod)
 
 
 QUESTION = Service()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.probes import ETCD, Row
+from lab.measure.probe import ETCD, ProbeSpec
 
 if TYPE_CHECKING:
-    from lab.probes import Ground
+    from lab.measure.probe import ProbeContext
 
 PORT = 2379
 MEMBER_S = 0.05
@@ -21,10 +21,10 @@ class Etcd:
 
     summary: str = "each etcd member's own state: leader or not, term"
 
-    def rows(self, ground: Ground) -> tuple[Row, ...]:
+    def rows(self, ground: ProbeContext) -> tuple[ProbeSpec, ...]:
         """One for each master."""
         return tuple(
-            Row(
+            ProbeSpec(
                 name=f"etcd.{node.name}",
                 settings={"kind": "etcd", "addresses": [f"{node.ip}:{PORT}"], "identity": ETCD},
                 question=f"etcd's Maintenance.Status at {node.ip}:{PORT}: does it lead, in which term",

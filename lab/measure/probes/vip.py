@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.probes import Row
+from lab.measure.probe import ProbeSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lab.probes import Ground
+    from lab.measure.probe import ProbeContext
 
 NAME = "vip.arp"
 ARP_S = 0.1
@@ -23,11 +23,11 @@ class Vip:
 
     summary: str = "which nodes answer ARP for the VIP"
 
-    def rows(self, ground: Ground) -> tuple[Row, ...]:
+    def rows(self, ground: ProbeContext) -> tuple[ProbeSpec, ...]:
         """One request every tenth of a second."""
         vip = str(ground.topology.network.vip)
         settings = {"kind": "arp", "interface": "eth0", "query": vip}
-        return (Row(name=NAME, settings=settings, question=f"ARP who-has {vip}: the nodes that answer", interval=ARP_S),)
+        return (ProbeSpec(name=NAME, settings=settings, question=f"ARP who-has {vip}: the nodes that answer", interval=ARP_S),)
 
 
 def named(macs: list[str], nodes: Mapping[str, str]) -> list[str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from lab.probes import LABEL, REGISTERS, SPACE, configuration
+from lab.measure.agent_config import configuration
+from lab.measure.probe import LABEL, REGISTERS, SPACE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lab.probes import Row
+    from lab.measure.probe import ProbeSpec
 
 SERVICE = "web"
 ASKER = "asker"
@@ -63,7 +64,7 @@ def web() -> tuple[Manifest, ...]:
 PROGRAM_IN_POD = "/halab-probe"
 
 
-def askers(rows: Sequence[Row], run: str) -> tuple[Manifest, ...]:
+def askers(rows: Sequence[ProbeSpec], run: str) -> tuple[Manifest, ...]:
     """A DaemonSet whose pods ask what is to be asked from their node, into a file of this run; nothing where nothing is to be asked."""
     nodes = sorted({row.pod for row in rows if row.pod})
     if not nodes:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.probes import API, SPACE, Row
-from lab.probes.target import SERVICE
+from lab.measure.manifests import SERVICE
+from lab.measure.probe import API, SPACE, ProbeSpec
 from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:
-    from lab.probes import Ground
+    from lab.measure.probe import ProbeContext
 
 POLL_S = 0.2
 """Kubernetes decides in seconds; a list costs the API server a millisecond and more."""
@@ -22,7 +22,7 @@ class Cluster:
 
     summary: str = "nodes and their readiness, the test Service's endpoints and pods"
 
-    def rows(self, ground: Ground) -> tuple[Row, ...]:
+    def rows(self, ground: ProbeContext) -> tuple[ProbeSpec, ...]:
         """One for each kind of object."""
         addresses = [f"{node.ip}:{KUBERNETES_PORT}" for node in ground.topology.masters]
         shared = {"addresses": addresses, "identity": API, "namespace": SPACE, "service": SERVICE}
@@ -33,7 +33,7 @@ class Cluster:
         }
         more = {"pods": {"path": f"?labelSelector=app%3D{SERVICE}"}}
         return tuple(
-            Row(name=kind, settings={"kind": kind, **shared, **more.get(kind, {})}, question=text, interval=POLL_S, connection="kept")
+            ProbeSpec(name=kind, settings={"kind": kind, **shared, **more.get(kind, {})}, question=text, interval=POLL_S, connection="kept")
             for kind, text in texts.items()
         )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis.history.events import Event
-from lab.probes import vip
+from lab.measure.probes import vip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

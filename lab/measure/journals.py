@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lab.base.errors import EngineError, LabError
 from lab.engine.files import File, unpack
 from lab.engine.labels import LABEL, LABEL_HELPER
-from lab.milestones import FIELDS, Entry, entries, timeline
+from lab.measure.journal_events import FIELDS, Entry, entries, timeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

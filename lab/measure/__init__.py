@@ -1,0 +1,1 @@
+"""The instrument: an agent that asks every 20 ms, what it asks, and the journals read beside it."""
