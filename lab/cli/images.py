@@ -65,10 +65,10 @@ def build_command(distribution: str | None, version: str, addons: bool, output: 
     """Make what is missing: downloaded where that can be reached, else built from Go modules and Debian's packages."""
     from lab.addons import published
     from lab.addons.pod_images import PodImages
-    from lab.choose import choose
     from lab.cli import output as out
     from lab.engine import fitness
     from lab.images.sources import BESIDE
+    from lab.lifecycle.distribution_choice import choose
 
     forced, wished = _wish(version, distribution or "")
     with out.Progress("building images") as progress:

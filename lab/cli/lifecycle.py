@@ -24,8 +24,8 @@ from lab.engine import client
 
 if TYPE_CHECKING:
     from lab.base.progress import Reporter
+    from lab.lifecycle.plan import Plan
     from lab.live.lab import Lab
-    from lab.plan import Plan
 
 START_EXAMPLES = """
 \b
@@ -192,9 +192,9 @@ def stop_command(lab: str | None, nodes: tuple[str, ...], output: str) -> None:
 @option_output
 def destroy_command(lab: str | None, everything: bool, output: str) -> None:
     """Remove a lab: containers, networks, volumes, kubeconfig. Only what bears the lab's label; half-made labs, too."""
-    from lab import removal
     from lab.cli import output as out
     from lab.kube import kubeconfig
+    from lab.lifecycle import removal
 
     connected = client.connect()
     known = list(connected.labs())

@@ -29,9 +29,9 @@ def report_command(run: str | None, compare: tuple[str, str] | None, output: str
 
     RUN is a folder, a run's name or its beginning, or `last`. The reports in the folder are written anew. Exit code 0, 4 or 5, as for the run.
     """
-    from lab import trials
     from lab.analysis import report
     from lab.analysis.history import run_folders
+    from lab.scenarios import run as trials
 
     if compare:
         if run:

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     from lab.base.progress import Reporter
     from lab.live.lab import Lab
-    from lab.trials import Run
+    from lab.scenarios.run import Run
 
 
 def complete_scenario(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
     """Complete scenarios that come with halab, and files."""
-    from lab import trials
+    from lab.scenarios import run as trials
 
     words = [*trials.shipped(), *(str(path) for path in Path().glob("*.y*ml"))]
     return [word for word in words if word.startswith(incomplete)]
@@ -45,8 +45,8 @@ def scenario_command() -> None:
 @option_output
 def list_scenarios(output: str) -> None:
     """List the scenarios that come with halab."""
-    from lab import trials
     from lab.cli import output as out
+    from lab.scenarios import run as trials
 
     found = [trials.find(name) for name in trials.shipped()]
     if output == "json":
@@ -60,8 +60,8 @@ def list_scenarios(output: str) -> None:
 @option_output
 def show(scenario: str, output: str) -> None:
     """Show a scenario as it is written, to begin one's own with."""
-    from lab import trials
     from lab.cli import output as out
+    from lab.scenarios import run as trials
 
     found = trials.find(scenario)
     if output == "json":
@@ -91,8 +91,8 @@ def run(lab: str, scenario: str, seed: int | None, repeats: int | None, output: 
 
     Exit code 0 where all expectations are met, 4 where one is not, 5 where it cannot be said.
     """
-    from lab import trials
     from lab.cli import output as out
+    from lab.scenarios import run as trials
 
     held = bare(lab) and is_lab(lab, client.connect())
     own = () if held or topology_path(lab) is None else load_scenarios(lab)
@@ -130,15 +130,15 @@ def _running(word: str, progress: Reporter) -> Lab:
 
 
 def _run(one: Run) -> dict[str, Any]:
-    from lab import trials
+    from lab.scenarios import run as trials
 
     return {"folder": str(one.folder), "outcome": one.outcome, "error": one.error, "report": trials.load_json(one.folder)}
 
 
 def _tell(done: list[Run]) -> None:
-    from lab import trials
     from lab.analysis import report
     from lab.cli import output as out
+    from lab.scenarios import run as trials
 
     for one in done:
         click.echo(report.text(one.report))

@@ -9,25 +9,25 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab import choose, desired, networks, plan
 from lab.addons.manager import Enabler
-from lab.apply import Applier
 from lab.base import names
 from lab.base.errors import InputError, LabError
 from lab.base.locks import exclusive
 from lab.base.progress import Silent
-from lab.boot import Boot
 from lab.engine import fitness
 from lab.engine.labels import LABEL_DISTRIBUTION, LABEL_NODE
 from lab.host import network
 from lab.images.builder import Builder
 from lab.images.sources import sources_for, tags
 from lab.kube.api import Cluster
+from lab.lifecycle import desired_state, distribution_choice, networks, plan
+from lab.lifecycle.apply import Applier
+from lab.lifecycle.boot import Boot
+from lab.lifecycle.plan import Action, Plan
+from lab.lifecycle.readiness import Readiness
 from lab.live import secret_volume
 from lab.nodes import distributions
 from lab.nodes.handles import handle
-from lab.plan import Action, Plan
-from lab.ready import Readiness
 from lab.topology.model import KUBERNETES_PORT, Topology, from_json
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Lab:
         """Give the plan that `start` would carry out; builds and changes nothing."""
         observed = self.observe()
         builder = Builder(self.engine, sources_for(self.engine, self.topology), self.reporter)
-        likely = choose.likely(self.topology.kubernetes.distributions, builder, forced or self._name_of(observed))
+        likely = distribution_choice.likely(self.topology.kubernetes.distributions, builder, forced or self._name_of(observed))
         wanted = self._desired(likely, observed)
         self._check(wanted, observed)
         return plan.start(wanted, observed)
@@ -123,7 +123,11 @@ class Lab:
             if forced and known and forced != known:
                 raise InputError(f"lab {self.name} runs {known}, not {forced}", f"`halab destroy {self.name}` first")
             whole = all(observed.container(node.name) for node in self.topology.containers)  # then no image is needed
-            choice = choose.settled(known) if known and whole else choose.choose(self.topology.kubernetes.distributions, builder, forced or known)
+            if known and whole:
+                choice = distribution_choice.settled(known)
+            else:
+                preferred = self.topology.kubernetes.distributions
+                choice = distribution_choice.choose(preferred, builder, forced or known)
             self.why_not = choice.why_not
             wanted = self._desired(choice.distribution, observed)
             self._check(wanted, observed)
@@ -141,7 +145,7 @@ class Lab:
         self.topology = network.settled(self.topology, self.engine, observed)
         port = network.port_for(self.topology, self.engine, observed)
         known = tags(sources_for(self.engine, self.topology))
-        return desired.desired(self.topology, distribution, known, port)
+        return desired_state.desired(self.topology, distribution, known, port)
 
     def _check(self, wanted: Desired, observed: Observed) -> None:
         """Refuse what would need a running lab to be rebuilt."""

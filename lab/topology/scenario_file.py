@@ -1,4 +1,4 @@
-"""A scenario: what is broken, in which order, and what is expected of the lab meanwhile. Model and loader; lab/scenario.py carries it out.
+"""A scenario: what is broken, in which order, and what is expected of the lab meanwhile. Model and loader; lab/scenarios/runner.py carries it out.
 
 It stands in a topology's `scenarios:` or in a file of its own. A step is a mapping with one verb: fault, heal, wait, until, exec, power,
 start, stop, addon, ceph, random.
@@ -39,7 +39,7 @@ VERBS: dict[str, tuple[str, ...]] = {
 NEEDS_TARGET = ("fault", "exec", "power")
 UNTIL = ("steady", "ready", "noticed", "vip", "quorum", "no-quorum")
 CEPH = ("absent", "check", "write", "kill", "recover", "reread")
-"""What can be done with Ceph, see lab/cephtrial.py."""
+"""What can be done with Ceph, see lab/scenarios/ceph_steps.py."""
 POWER = ("on", "off", "cycle", "soft")
 TIMES_MS = (1, 3_600_000)
 """Nobody waits for more than an hour in one step."""

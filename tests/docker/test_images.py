@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import desired
 from lab.base import paths
 from lab.engine.files import File, unit_links
 from lab.engine.privileges import COMMON, PRIVILEGED, SOCKET_INSIDE
 from lab.images import versions
 from lab.kube.pki import issue, new_secrets
+from lab.lifecycle import desired_state
 from lab.measure import journal_events, journals
 from lab.nodes import distributions, roles
 from lab.nodes import files as nodefiles
@@ -68,7 +68,7 @@ def test_nothing_is_mounted_or_laid_down_behind_a_symbolic_link(
 ) -> None:
     """Docker 28 refuses to lay files down in a container with a mount behind one."""
     upstream, secrets = distributions.find("upstream"), new_secrets("test")
-    wanted = desired.desired(ground.topology, upstream, ground.tags, 0)
+    wanted = desired_state.desired(ground.topology, upstream, ground.tags, 0)
     spec = next(spec for spec in wanted.containers if spec.hostname == node)
     described = ground.topology.node(node)
     files = roles.find(described.role).files(ground.topology, described, secrets, upstream)

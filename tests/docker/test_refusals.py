@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import desired, networks, plan
-from lab.apply import Applier
 from lab.base.errors import PortTaken, SubnetTaken
 from lab.base.progress import Silent
 from lab.engine.spec import ContainerSpec, NetworkSpec
 from lab.host import network as hostnetwork
+from lab.lifecycle import desired_state, networks, plan
+from lab.lifecycle.apply import Applier
 from lab.nodes import distributions
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def test_labs_begun_at_once_get_a_management_network_each(
 
     def make(topology: Topology, applier: Applier) -> None:
         tags = dict.fromkeys((*ground.tags, "upstream"), "x")
-        wanted = desired.desired(topology, distributions.find("upstream"), tags, 0)
+        wanted = desired_state.desired(topology, distributions.find("upstream"), tags, 0)
         steps = plan.start(wanted, applier.engine.observe(topology.name))
         together.wait(60)
         got[topology.name] = networks.make(topology, "upstream", steps, applier).network.management

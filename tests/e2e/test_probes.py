@@ -15,7 +15,7 @@ from lab.live.lab import find
 from lab.measure.instruments import Instruments
 from lab.measure.probe import SPACE
 from lab.nodes.ha import nginx
-from lab.trials import pace_of
+from lab.scenarios.run import pace_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import boot as boot_module
-from lab import desired, plan, ready, rejoin
-from lab.apply import Applier
 from lab.base.errors import EngineError, LabError, WaitTimeout
 from lab.base.progress import Silent
 from lab.base.wait import Observation
-from lab.boot import Boot
 from lab.engine.commands import Result
 from lab.engine.labels import LABEL_NODE
 from lab.engine.spec import Observed, ObservedContainer
 from lab.kube.pki import new_secrets
+from lab.lifecycle import boot as boot_module
+from lab.lifecycle import desired_state, plan, readiness, rejoin
+from lab.lifecycle.apply import Applier
+from lab.lifecycle.boot import Boot
+from lab.lifecycle.plan import Action, Plan, Step
 from lab.nodes import distributions, etcd
 from lab.nodes.distributions.k3s import NODE_FILE
-from lab.plan import Action, Plan, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -104,7 +104,7 @@ class DoubleEngine:
 
 
 def wanted(topology: Topology, distribution: str) -> Desired:
-    return desired.desired(topology, distributions.find(distribution), TAGS, 6443)
+    return desired_state.desired(topology, distributions.find(distribution), TAGS, 6443)
 
 
 @pytest.fixture
@@ -377,18 +377,18 @@ class DoubleDistribution:
 def test_a_founder_that_is_shot_meanwhile_is_awaited_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading.Event, "wait", lambda *_: False)
     node = Founder()
-    ready.await_admitting(DoubleDistribution(), [node], Silent(), threading.Event())  # type: ignore[arg-type, list-item]
+    readiness.await_admitting(DoubleDistribution(), [node], Silent(), threading.Event())  # type: ignore[arg-type, list-item]
     assert (node.started, node.asked) == (1, 3)
 
 
 def test_and_its_time_out_is_told_though_its_journal_cannot_be_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ready, "ADMIT_TIMEOUT_S", 0)
+    monkeypatch.setattr(readiness, "ADMIT_TIMEOUT_S", 0)
     double = DoubleDistribution()
     double.never = True
     with pytest.raises(WaitTimeout, match="m lets others join its cluster") as caught:
-        ready.await_admitting(double, [Founder()], Silent(), threading.Event())  # type: ignore[arg-type, list-item]
+        readiness.await_admitting(double, [Founder()], Silent(), threading.Event())  # type: ignore[arg-type, list-item]
     assert "journal of m cannot be read" in caught.value.hint
 
 
@@ -414,7 +414,7 @@ def test_who_is_no_voter_yet_is_told(
     """K3s's master is no Node before its promotion, and would say nothing for up to 15 s."""
     engine.running, engine.data = {"m", "m2", "w1"}, {"m"}
     k3s, stop = distributions.find("k3s"), threading.Event()
-    hand = ready.Readiness(
+    hand = readiness.Readiness(
         engine, topology, k3s, NoNodes(), SECRETS, Silent(), stop, booted=booted  # type: ignore[arg-type]
     )
     assert hand._node(name) == Observation(ok=False, seen=seen)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import cephtrial
 from lab.addons.catalog.ceph import ALLOWED, working
 from lab.addons.catalog.ceph import _lost as lost
 from lab.addons.catalog.ceph import osd_disk as disk
@@ -23,8 +22,9 @@ from lab.addons.catalog.ceph.client import Health
 from lab.base import paths, yaml_files
 from lab.base.errors import InputError, LabError
 from lab.base.wait import Observation
-from lab.cephtrial import CephTrial
 from lab.images import versions
+from lab.scenarios import ceph_steps
+from lab.scenarios.ceph_steps import CephTrial
 from lab.topology.scenario_file import CEPH
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def test_a_step_waits_as_long_as_it_says(ceph: DoubleCeph, trial: CephTrial, mon
         given.append(timeout_s)
         return Observation(ok=True, seen="")
 
-    monkeypatch.setattr(cephtrial, "until", until)
+    monkeypatch.setattr(ceph_steps, "until", until)
     trial.run("check", 180)
     trial.run("recover", 300)
     assert given == [300]

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 import pytest
 
-from lab import choose
 from lab.base.errors import ImageError, LabError, Unreached
 from lab.base.progress import Silent
 from lab.images import components, download, k3s, k3s_release
+from lab.lifecycle import distribution_choice
 from lab.topology import releases
 
 if TYPE_CHECKING:
@@ -186,15 +186,15 @@ def chooser(error: LabError | None) -> Builder:
 
 def test_another_distribution_is_taken_only_where_the_first_cannot_be_had() -> None:
     both = ("k3s", "upstream")
-    assert choose.choose(both, chooser(None)).distribution.name == "k3s"
-    found = choose.choose(both, chooser(Unreached("K3s cannot be downloaded here", "x")))
+    assert distribution_choice.choose(both, chooser(None)).distribution.name == "k3s"
+    found = distribution_choice.choose(both, chooser(Unreached("K3s cannot be downloaded here", "x")))
     assert found.distribution.name == "upstream"
     assert found.why_not == ("k3s: K3s cannot be downloaded here",)
     with pytest.raises(ImageError, match="cut off") as caught:
-        choose.choose(both, chooser(ImageError("it is cut off", "try again")))
+        distribution_choice.choose(both, chooser(ImageError("it is cut off", "try again")))
     assert caught.value.hint == "try again; or take `--distribution upstream`"
     with pytest.raises(Unreached) as alone:
-        choose.choose(("k3s",), chooser(Unreached("not here")))
+        distribution_choice.choose(("k3s",), chooser(Unreached("not here")))
     assert alone.value.hint == ""
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from lab import removal
 from lab.base import locks, paths
 from lab.base.errors import InputError, LabError
 from lab.base.locks import Lock, exclusive
@@ -21,6 +20,7 @@ from lab.cli import lifecycle
 from lab.engine import client
 from lab.engine.spec import Observed
 from lab.kube import kubeconfig
+from lab.lifecycle import removal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import desired, networks, plan
-from lab.apply import Applier
 from lab.base.errors import InputError, SubnetTaken, TopologyError
 from lab.base.progress import Silent
 from lab.engine.spec import Observed, ObservedContainer
 from lab.host import network
+from lab.lifecycle import desired_state, networks, plan
+from lab.lifecycle.apply import Applier
+from lab.lifecycle.plan import Action
 from lab.nodes import distributions
-from lab.plan import Action
 from lab.topology.loader import load
 from lab.topology.model import Topology, from_json, management_of, to_json
 
@@ -83,7 +83,7 @@ def begin(engine: Any, topology: Topology) -> Topology:
     observed = engine.observe(topology.name)
     network.check_subnets(topology, engine, observed.networks)
     topology = network.settled(topology, engine, observed)
-    wanted = desired.desired(topology, distributions.find("upstream"), TAGS, 0)
+    wanted = desired_state.desired(topology, distributions.find("upstream"), TAGS, 0)
     steps = plan.start(wanted, observed)
     return networks.make(topology, "upstream", steps, Applier(engine, Silent(), "run"))
 
@@ -109,10 +109,10 @@ def test_two_labs_whose_management_networks_would_meet_run_side_by_side(topology
 def test_a_second_start_is_an_empty_plan_with_the_same_fingerprints(topology: Topology) -> None:
     engine = EngineDouble(taken="172.29.0.0/24")
     first = begin(engine, topology)
-    made = desired.desired(first, distributions.find("upstream"), TAGS, 0)
+    made = desired_state.desired(first, distributions.find("upstream"), TAGS, 0)
     engine.remove_network("taken")  # what was in the way is gone: the lab keeps what it has
     again = network.settled(topology, engine, engine.observe("3m3w"))  # type: ignore[arg-type]
-    assert desired.desired(again, distributions.find("upstream"), TAGS, 0) == made
+    assert desired_state.desired(again, distributions.find("upstream"), TAGS, 0) == made
     assert plan.start(made, engine.observe("3m3w")).of(Action.CREATE_NETWORK) == ()
     kept = from_json(engine.specs["halab-3m3w"].labels["halab.topology"])
     assert kept.network.management == first.network.management
@@ -129,7 +129,7 @@ def test_an_older_halabs_lab_keeps_network_and_fingerprints(topology: Topology) 
         lab="3m3w", networks=("halab-3m3w", "halab-3m3w-management"), topology=json.dumps(label)
     )
     now = network.settled(topology, EngineDouble(), seen)  # type: ignore[arg-type]
-    assert desired.configuration(now) == desired.configuration(from_json(json.dumps(label)))
+    assert desired_state.configuration(now) == desired_state.configuration(from_json(json.dumps(label)))
     assert management(now) == "172.31.0.0/24"
 
 
@@ -204,7 +204,7 @@ def test_labs_begun_at_once_get_one_each(topology: Topology) -> None:
 def test_a_subnet_lost_to_another_lab_at_the_last_moment_leaves_nothing(topology: Topology) -> None:
     engine = EngineDouble()
     settled = network.settled(topology, engine, engine.observe("3m3w"))  # type: ignore[arg-type]
-    wanted = desired.desired(settled, distributions.find("upstream"), TAGS, 0)
+    wanted = desired_state.desired(settled, distributions.find("upstream"), TAGS, 0)
     engine.made["halab-quick"] = IPv4Network("172.30.0.0/24")
     with pytest.raises(InputError, match="Docker network halab-quick") as caught:
         networks.make(

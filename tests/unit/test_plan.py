@@ -4,18 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from lab import desired, plan
 from lab.engine.labels import LABEL_NODE
 from lab.engine.spec import Desired, Observed, ObservedContainer
+from lab.lifecycle import desired_state, plan
+from lab.lifecycle.plan import Action
 from lab.nodes import distributions
-from lab.plan import Action
 from lab.topology.model import HighAvailability, LoadBalancer, Topology
 
 TAGS = {"upstream": "halab/upstream:1", "loadbalancer": "halab/loadbalancer:1", "bmc": "halab/bmc:1"}
 
 
 def wanted(topology: Topology) -> Desired:
-    return desired.desired(topology, distributions.find("upstream"), TAGS, 6443)
+    return desired_state.desired(topology, distributions.find("upstream"), TAGS, 6443)
 
 
 def observed(goal: Desired, state: str = "running", **states: str) -> Observed:

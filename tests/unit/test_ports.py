@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 import docker.errors
 import pytest
 
-from lab import desired, plan
-from lab.apply import PORT_TRIES, Applier
 from lab.base.errors import EngineError, PortTaken
 from lab.base.progress import Silent
 from lab.engine.files import File
@@ -17,6 +15,8 @@ from lab.engine.labels import LABEL_RUN
 from lab.engine.power import PowerCalls
 from lab.engine.spec import ContainerSpec, Observed
 from lab.host import network
+from lab.lifecycle import desired_state, plan
+from lab.lifecycle.apply import PORT_TRIES, Applier
 from lab.nodes import distributions
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _all_seem_free(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def boot(engine: EngineDouble, topology: Topology, nodes: list[str], first: list[str]) -> None:
-    wanted = desired.desired(topology, distributions.find("upstream"), TAGS, 6443)
+    wanted = desired_state.desired(topology, distributions.find("upstream"), TAGS, 6443)
     applier = Applier(engine, Silent(), "run")  # type: ignore[arg-type]
     applier.make(plan.start(wanted, Observed(lab="3m3w")), wanted, privileged=False)
     files = {node: (File(path=f"/{node}"),) for node in first}

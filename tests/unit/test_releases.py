@@ -13,7 +13,7 @@ import yaml
 
 from lab.addons.addon import Site
 from lab.base.errors import TopologyError
-from lab.desired import configuration
+from lab.lifecycle.desired_state import configuration
 from lab.topology import releases
 from lab.topology.loader import load, parse
 from lab.topology.model import from_json, to_json

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from lab import removal
 from lab.base.errors import EngineError, InUse, WaitTimeout
 from lab.base.progress import Silent
 from lab.engine.labels import LABEL_NODE
 from lab.engine.spec import Observed, ObservedContainer
+from lab.lifecycle import removal
 
 CONTAINER = "halab-x-m"
 NETWORK = "halab-x"

@@ -17,11 +17,11 @@ from lab.addons.addon import Site
 from lab.addons.catalog import dns_ha
 from lab.addons.catalog import find as find_addon
 from lab.base import paths
-from lab.desired import desired
 from lab.engine.files import File, pack, unpack
 from lab.images import versions
 from lab.kube import pki
 from lab.kube.objects import node_ready, path
+from lab.lifecycle.desired_state import desired
 from lab.live.status import etcd_part, holds_vip
 from lab.nodes import distributions, roles
 from lab.nodes import files as nodefiles

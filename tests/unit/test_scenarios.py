@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import rehearsal, scenario, trials
 from lab.analysis.history import run_folders
 from lab.analysis.history.events import Event, history
 from lab.base import paths
 from lab.base.errors import FaultError, HealFailed, InputError, TopologyError
 from lab.base.wait import Observation
-from lab.scenario import StepFailed, Trial
+from lab.scenarios import precheck, runner
+from lab.scenarios import run as trials
+from lab.scenarios.runner import StepFailed, Trial
 from lab.topology import loader, scenario_file
 from lab.topology.scenario_file import Scenario, Step
 
@@ -58,7 +59,7 @@ def test_what_comes_with_halab_is_good(name: str, topology: Topology) -> None:
     assert found.name == name
     assert found.summary
     assert found.expect
-    rehearsal.check(found, lab_of(topology))
+    precheck.check(found, lab_of(topology))
 
 
 def test_a_scenario_is_read_as_it_is_written(tmp_path: Path) -> None:
@@ -105,7 +106,7 @@ def test_nonsense_is_told_with_its_line(tmp_path: Path, old: str, new: str, line
 def test_what_the_loader_cannot_know_is_told_before_anything_is_broken(tmp_path: Path, topology: Topology, old: str, new: str, hint: str) -> None:
     found = scenario_file.load(write(tmp_path, GOOD.replace(old, new)))
     with pytest.raises(InputError, match=r"mine\.yaml:\d+") as caught:
-        rehearsal.check(found, lab_of(topology))
+        precheck.check(found, lab_of(topology))
     assert hint in str(caught.value)
 
 
@@ -192,10 +193,10 @@ class DoubleAudit:
 
 @pytest.fixture
 def trial(monkeypatch: pytest.MonkeyPatch, topology: Topology) -> Trial:
-    monkeypatch.setattr(scenario, "Chaos", DoubleChaos)
-    monkeypatch.setattr(scenario, "steady", lambda _: Observation(ok=True, seen="steady"))
+    monkeypatch.setattr(runner, "Chaos", DoubleChaos)
+    monkeypatch.setattr(runner, "steady", lambda _: Observation(ok=True, seen="steady"))
     monkeypatch.setattr(DoubleChaos, "broken", "")
-    monkeypatch.setattr(scenario, "Audit", DoubleAudit)
+    monkeypatch.setattr(runner, "Audit", DoubleAudit)
     steps = (Step(verb="fault", value="crash", target="m", hold_ms=1), Step(verb="wait", value="1ms", for_ms=1))
     wanted = Scenario(name="x", steps=steps, settle_ms=1)
     return Trial(lab_of(topology), wanted, DoubleInstruments(), threading.Event(), 1)  # type: ignore[arg-type]
@@ -239,8 +240,8 @@ def test_an_interrupted_trial_is_healed(trial: Trial) -> None:
 
 def test_a_lab_that_does_not_come_back_is_an_error(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([Observation(ok=True, seen="steady")])
-    monkeypatch.setattr(scenario, "steady", lambda _: next(answers, Observation(ok=False, seen="m is exited")))
-    monkeypatch.setattr(scenario, "STEADY_S", 0.01)
+    monkeypatch.setattr(runner, "steady", lambda _: next(answers, Observation(ok=False, seen="m is exited")))
+    monkeypatch.setattr(runner, "STEADY_S", 0.01)
     trial.lab.start = lambda **_: None  # type: ignore[method-assign]
     with pytest.raises(HealFailed, match="m is exited"):
         trial.carry_out()
@@ -249,7 +250,7 @@ def test_a_lab_that_does_not_come_back_is_an_error(trial: Trial, monkeypatch: py
 
 def test_a_lab_whose_pacemaker_was_changed_did_not_come_back(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DoubleAudit, "wrong", "the CIB of m2 differs in opt-stonith-enabled")
-    monkeypatch.setattr(scenario, "STEADY_S", 0.01)
+    monkeypatch.setattr(runner, "STEADY_S", 0.01)
     with pytest.raises(HealFailed, match="m2 differs"):
         trial.carry_out()
 
@@ -285,7 +286,7 @@ def test_runs_have_folders_of_their_own_and_are_found_by_word() -> None:
 @pytest.mark.parametrize("text", ["", "crash", "crash w1 percent"])
 def test_what_is_no_random_fault(text: str) -> None:
     with pytest.raises(InputError):
-        rehearsal.parse_random(text)
+        precheck.parse_random(text)
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,13 @@ from lab.analysis.history.events import Event
 from lab.base.errors import HealFailed, LabError
 from lab.base.progress import Silent
 from lab.base.wait import Observation, tried, until
-from lab.cephtrial import CephTrial
 from lab.chaos.injector import Chaos
 from lab.live import status
 from lab.live.power import press
 from lab.live.steady_state import steady
 from lab.nodes.ha.cib_audit import Audit
-from lab.rehearsal import parse_random
+from lab.scenarios.ceph_steps import CephTrial
+from lab.scenarios.precheck import parse_random
 
 if TYPE_CHECKING:
     import threading

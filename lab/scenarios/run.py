@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab import rehearsal, scenario
 from lab.analysis import report, verdicts
 from lab.analysis.history import events, run_folders
 from lab.analysis.history.events import Event
 from lab.base import locks, paths
 from lab.base.errors import HealFailed, InputError, LabError
 from lab.measure.instruments import Instruments
-from lab.scenario import Trial
+from lab.scenarios import precheck, runner
+from lab.scenarios.runner import Trial
 from lab.topology import scenario_file
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def run(lab: Lab, wanted: Scenario, seed: int | None, reporter: Reporter, cancel
     Raises LabError where nothing could be measured, or another run goes on in the lab, HealFailed
     where the lab is left broken.
     """
-    rehearsal.check(wanted, lab)
+    precheck.check(wanted, lab)
     with locks.alone(lab.name, f"scenario {wanted.name}"):
         return _run(lab, wanted, seed, reporter, cancelled)
 
@@ -94,17 +94,17 @@ def _run(
     seed = next((value for value in (seed, wanted.seed) if value is not None), None)
     seed = random.randrange(SEEDS) if seed is None else seed  # noqa: S311 (a dice)
     folder = run_folders.new(lab.name, wanted.name)
-    scenario.write_topology(folder, lab)
+    runner.write_topology(folder, lab)
     pace = pace_of(lab)
     if pace > 1:
         reporter.say("probes", f"few processors: asked {pace:.0f} times more seldom, so that the lab does not feel its own measurement")
     instruments = Instruments(lab, folder, reporter, pace)
-    instruments.note(Event(0.0, "run", scenario.about(lab, wanted, seed)))
+    instruments.note(Event(0.0, "run", runner.about(lab, wanted, seed)))
     trial = Trial(lab, wanted, instruments, cancelled, seed, reporter)
     error = ""
     try:
         trial.carry_out()
-    except (scenario.StepFailed, KeyboardInterrupt) as failed:  # what was measured until then is worth a report
+    except (runner.StepFailed, KeyboardInterrupt) as failed:  # what was measured until then is worth a report
         error = str(failed) or "interrupted"
     except HealFailed:
         if (folder / run_folders.HISTORY).exists():

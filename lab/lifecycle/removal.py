@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from lab import plan
-from lab.apply import Applier
 from lab.base import paths
 from lab.base.errors import ApplyError, InUse, LabError, WaitTimeout
 from lab.base.locks import Lock, exclusive
 from lab.base.wait import Observation, until
+from lab.lifecycle import plan
+from lab.lifecycle.apply import Applier
 
 if TYPE_CHECKING:
     from lab.base.progress import Reporter
     from lab.engine.client import Engine
     from lab.engine.spec import Observed
-    from lab.plan import Plan
+    from lab.lifecycle.plan import Plan
 
 LATE_S, LATE_EVERY_S = 60.0, 0.5
 """The engine goes on making a container whose maker was killed; only then is it listed.

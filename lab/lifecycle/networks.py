@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab import desired
 from lab.base.errors import SubnetTaken
 from lab.engine import labels
 from lab.host import network
-from lab.plan import Action
+from lab.lifecycle import desired_state
+from lab.lifecycle.plan import Action
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Network
 
-    from lab.apply import Applier
-    from lab.plan import Plan
+    from lab.lifecycle.apply import Applier
+    from lab.lifecycle.plan import Plan
     from lab.topology.model import Topology
 
 TRIES = 10
@@ -30,7 +30,7 @@ def make(topology: Topology, distribution: str, steps: Plan, applier: Applier) -
     missing = steps.subjects(Action.CREATE_NETWORK)
     if labels.management_name(topology.name) in missing:
         topology = _management(topology, distribution, applier)
-    own, _ = desired.networks(topology, distribution)
+    own, _ = desired_state.networks(topology, distribution)
     if own.name in missing:
         try:
             applier.network(own)
@@ -44,7 +44,7 @@ def make(topology: Topology, distribution: str, steps: Plan, applier: Applier) -
 def _management(topology: Topology, distribution: str, applier: Applier) -> Topology:
     refused: list[IPv4Network] = []
     while True:
-        _, spec = desired.networks(topology, distribution)
+        _, spec = desired_state.networks(topology, distribution)
         try:
             applier.network(spec)
         except SubnetTaken:

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 
 from lab.base.errors import EngineError
 from lab.engine import fitness
+from lab.lifecycle.plan import Action, Plan
+from lab.lifecycle.readiness import await_admitting
+from lab.lifecycle.rejoin import Rejoin
 from lab.live import secret_volume
 from lab.nodes import roles
 from lab.nodes.handles import handle
-from lab.plan import Action, Plan
-from lab.ready import await_admitting
-from lab.rejoin import Rejoin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from lab.apply import Applier
     from lab.engine.client import Engine
     from lab.engine.files import File
     from lab.engine.node import NodeHandle
     from lab.engine.spec import Desired
     from lab.kube.pki import Secrets
+    from lab.lifecycle.apply import Applier
     from lab.nodes.distributions import Distribution
     from lab.topology.model import Topology
 

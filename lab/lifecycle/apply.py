@@ -11,7 +11,7 @@ from lab.base.errors import PortTaken
 from lab.base.parallel import raise_together
 from lab.engine.labels import LABEL_NODE, LABEL_RUN, container_name
 from lab.host import network as hostnetwork
-from lab.plan import Action, Plan
+from lab.lifecycle.plan import Action, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -1,0 +1,1 @@
+"""Scenarios: found, checked, carried out step by step, judged."""
