@@ -26,6 +26,7 @@ images: engine ## build the images that labs are made of
 
 check: $(READY) ## style, types and unit tests; no Docker
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/pytest -q tests/unit
 

@@ -34,7 +34,11 @@ REPOSITORIES = {"prometheus-community": "https://prometheus-community.github.io/
 
 def is_path(source: str) -> bool:
     """Tell whether a chart's source is a folder or archive of this machine."""
-    return not source.startswith("oci://") and (source.startswith((".", "/", "~")) or source.endswith((".tgz", ".tar.gz")) or Path(source).exists())
+    return not source.startswith("oci://") and (
+        source.startswith((".", "/", "~"))
+        or source.endswith((".tgz", ".tar.gz"))
+        or Path(source).exists()
+    )
 
 
 def check_source(source: str) -> None:
@@ -44,7 +48,10 @@ def check_source(source: str) -> None:
     if is_path(source):
         path = Path(source).expanduser()
         if not path.exists() or (path.is_dir() and not (path / "Chart.yaml").is_file()):
-            raise InputError(f"no chart at {source}", "a folder with Chart.yaml, or an archive that `helm package` or `helm pull` wrote")
+            raise InputError(
+                f"no chart at {source}",
+                "a folder with Chart.yaml, or an archive that `helm package` or `helm pull` wrote",
+            )
         return
     if source.partition("/")[0] not in REPOSITORIES:
         known = ", ".join(f"{name}/…" for name in REPOSITORIES)
@@ -56,7 +63,11 @@ def fingerprint(chart: Chart) -> str:
     path = Path(chart.source).expanduser()
     content = chart.source
     if is_path(chart.source):
-        content = folder_hash(path) if path.is_dir() else digest(base64.b64encode(path.read_bytes()).decode())
+        content = (
+            folder_hash(path)
+            if path.is_dir()
+            else digest(base64.b64encode(path.read_bytes()).decode())
+        )
     return digest(f"{content} {json.dumps(chart.values, sort_keys=True)}")
 
 
@@ -71,7 +82,10 @@ class Helm:
         """Put the program there, once for each version, and a kubeconfig."""
         content = program.read_bytes()
         marked = f"{HOME}/helm-{digest(f'{len(content)} {program.parent.name}')}"
-        files = [File(path=f"{HOME}/config", content=self._kubeconfig(), mode=0o600), File(path=PROGRAM, link=marked)]
+        files = [
+            File(path=f"{HOME}/config", content=self._kubeconfig(), mode=0o600),
+            File(path=PROGRAM, link=marked),
+        ]
         if self.master.run(["test", "-x", marked], check=False).code != 0:
             files.append(File(path=marked, content=content, mode=0o755))
         self.master.run(["mkdir", "-p", HOME])
@@ -83,12 +97,27 @@ class Helm:
 
         keys, distribution = self.site.keys, self.site.distribution
         admin = distribution.admin(keys)
-        cluster = {"server": f"https://127.0.0.1:{KUBERNETES_PORT}", "certificate-authority-data": b64(distribution.server_authority(keys))}
-        user = {"client-certificate-data": b64(admin.certificate), "client-key-data": b64(admin.key)}
+        cluster = {
+            "server": f"https://127.0.0.1:{KUBERNETES_PORT}",
+            "certificate-authority-data": b64(distribution.server_authority(keys)),
+        }
+        user = {
+            "client-certificate-data": b64(admin.certificate),
+            "client-key-data": b64(admin.key),
+        }
         context = {"cluster": "lab", "user": "me"}
-        named = {"clusters": ("cluster", cluster), "users": ("user", user), "contexts": ("context", context)}
-        lists = {key: [{"name": "me" if key == "users" else "lab", word: value}] for key, (word, value) in named.items()}
-        return json.dumps({"apiVersion": "v1", "kind": "Config", **lists, "current-context": "lab"}).encode()
+        named = {
+            "clusters": ("cluster", cluster),
+            "users": ("user", user),
+            "contexts": ("context", context),
+        }
+        lists = {
+            key: [{"name": "me" if key == "users" else "lab", word: value}]
+            for key, (word, value) in named.items()
+        }
+        return json.dumps(
+            {"apiVersion": "v1", "kind": "Config", **lists, "current-context": "lab"}
+        ).encode()
 
     def run(self, *words: str, timeout_s: float = 60) -> str:
         """Run helm. Raises CommandFailed with what it printed."""
@@ -98,7 +127,9 @@ class Helm:
     def state(self, chart: Chart) -> str:
         """Give the state of the chart's release, in Helm's word; empty where there is none."""
         try:
-            found: dict[str, Any] = json.loads(self.run("status", chart.release, "-n", chart.namespace, "-o", "json"))
+            found: dict[str, Any] = json.loads(
+                self.run("status", chart.release, "-n", chart.namespace, "-o", "json")
+            )
         except CommandFailed as error:
             if "not found" in error.output:
                 return ""
@@ -112,20 +143,38 @@ class Helm:
         values = f"{HOME}/{chart.release}.values.json"
         self.master.put([File(path=values, content=json.dumps(chart.values).encode(), mode=0o600)])
         where = ["-n", chart.namespace, "--create-namespace", "-f", values]
-        self.run("upgrade", "--install", chart.release, *source, *where, "--timeout", f"{timeout_s:.0f}s", timeout_s=timeout_s + 10)
+        self.run(
+            "upgrade",
+            "--install",
+            chart.release,
+            *source,
+            *where,
+            "--timeout",
+            f"{timeout_s:.0f}s",
+            timeout_s=timeout_s + 10,
+        )
 
     def repair(self, chart: Chart) -> str:
         """Take a release out of a state that Helm itself refuses to go on from; gives the state it was in."""
         state = self.state(chart)
         if state in {"pending-install", "uninstalling"}:
-            self.run("uninstall", chart.release, "-n", chart.namespace, "--no-hooks", "--ignore-not-found")
+            self.run(
+                "uninstall",
+                chart.release,
+                "-n",
+                chart.namespace,
+                "--no-hooks",
+                "--ignore-not-found",
+            )
         elif state in PENDING:
             self.run("rollback", chart.release, "-n", chart.namespace, "--no-hooks")
         return state
 
     def uninstall(self, chart: Chart) -> None:
         """Remove the release and its objects; none is fine."""
-        self.run("uninstall", chart.release, "-n", chart.namespace, "--ignore-not-found", timeout_s=120)
+        self.run(
+            "uninstall", chart.release, "-n", chart.namespace, "--ignore-not-found", timeout_s=120
+        )
 
     def _bring(self, chart: Chart) -> list[str]:
         """Give Helm's words for the chart, laid down first where it is a file of this machine."""
@@ -136,7 +185,9 @@ class Helm:
             return [name, "--repo", REPOSITORIES[repository]]
         path = Path(chart.source).expanduser()
         place = f"{HOME}/{chart.release}.tgz"
-        self.master.put([File(path=place, content=path.read_bytes() if path.is_file() else packed(path))])
+        self.master.put(
+            [File(path=place, content=path.read_bytes() if path.is_file() else packed(path))]
+        )
         return [place]
 
 
@@ -163,4 +214,7 @@ def on_a_master(site: Site) -> Helm:
         with contextlib.suppress(LabError):
             if master.run(_ready(site.distribution.health), check=False, timeout_s=5).code == 0:
                 return Helm(site, master)
-    raise LabError("no master's API server answers: Helm cannot run", f"`halab status {site.topology.name}` shows the masters")
+    raise LabError(
+        "no master's API server answers: Helm cannot run",
+        f"`halab status {site.topology.name}` shows the masters",
+    )

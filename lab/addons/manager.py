@@ -87,7 +87,9 @@ class Enabler:
 
     def enabled(self, rows: dict[str, Row] | None = None) -> tuple[str, ...]:
         """Give the names of the add-ons that are on."""
-        return addonrecord.enabled(self.site.topology.addons, self.record.rows() if rows is None else rows)
+        return addonrecord.enabled(
+            self.site.topology.addons, self.record.rows() if rows is None else rows
+        )
 
     # --- look ---
 
@@ -95,11 +97,16 @@ class Enabler:
         """Look at the named add-ons, or all."""
         rows = self.record.rows()
         on = self.enabled(rows)
-        return tuple(self._look(known(name), name in on, rows.get(name, Row())) for name in names or catalog.names())
+        return tuple(
+            self._look(known(name), name in on, rows.get(name, Row()))
+            for name in names or catalog.names()
+        )
 
     def _look(self, addon: Addon, enabled: bool, row: Row) -> AddonStatus:  # noqa: FBT001
         site = self._site(row.options)
-        observation = self._ask(addon, site) if enabled else Observation(ok=False, seen="not enabled")
+        observation = (
+            self._ask(addon, site) if enabled else Observation(ok=False, seen="not enabled")
+        )
         images = PodImages(self.builder)
         return AddonStatus(
             name=addon.name,
@@ -113,7 +120,9 @@ class Enabler:
 
     def _site(self, options: dict[str, str]) -> Site:
         here = self.site
-        return addon.Site(here.topology, here.distribution, here.cluster, here.node, here.keys, options)
+        return addon.Site(
+            here.topology, here.distribution, here.cluster, here.node, here.keys, options
+        )
 
     def _ask(self, addon: Addon, site: Site) -> Observation:
         return tried(lambda: addon.ready(site))
@@ -147,7 +156,9 @@ class Enabler:
         check(addon, site, running=row.enabled)
         PodImages(self.builder).make(image.word for image in self._images(addon, site))
         loaded = PodImages(self.builder, set()).load(self._wanted(addon, site), self._nodes())
-        observation = self._ask(addon, site) if row.digest == wanted else Observation(ok=False, seen="")
+        observation = (
+            self._ask(addon, site) if row.digest == wanted else Observation(ok=False, seen="")
+        )
         if observation.ok:
             self.reporter.done(name, observation.seen)
             return Outcome(name, bool(loaded), time.monotonic() - begin, observation.seen)
@@ -166,7 +177,11 @@ class Enabler:
         return () if self._packaged(addon) else addon.images(site)
 
     def _objects(self, addon: Addon, site: Site) -> tuple[Object, ...]:
-        return () if self._packaged(addon) else (*bundles.read(self.builder, addon, self.published), *addon.manifests(site))
+        return (
+            ()
+            if self._packaged(addon)
+            else (*bundles.read(self.builder, addon, self.published), *addon.manifests(site))
+        )
 
     def _chart(self, addon: Addon, site: Site) -> Chart | None:
         return None if self._packaged(addon) else addon.chart(site)
@@ -178,12 +193,21 @@ class Enabler:
         topology = self.site.topology
         workers = [node.name for node in topology.workers]
         everywhere = [node.name for node in topology.nodes]
-        return {image.word: everywhere if image.masters or not workers else workers for image in self._images(addon, site)}
+        return {
+            image.word: everywhere if image.masters or not workers else workers
+            for image in self._images(addon, site)
+        }
 
     def _fingerprint(self, addon: Addon, site: Site) -> str:
         tags = [self.builder.tags[f"pods/{image.word}"] for image in self._images(addon, site)]
         chart = self._chart(addon, site)
-        return digest(json.dumps([self._objects(addon, site), tags, helm.fingerprint(chart) if chart else ""], sort_keys=True, default=str))
+        return digest(
+            json.dumps(
+                [self._objects(addon, site), tags, helm.fingerprint(chart) if chart else ""],
+                sort_keys=True,
+                default=str,
+            )
+        )
 
     def _apply(self, addon: Addon, site: Site) -> None:
         self.reporter.say(addon.name, "applying")
@@ -227,9 +251,14 @@ class Enabler:
         """Remove what the add-on made; one that is off stays off. Raises InputError for a core one, WaitTimeout for what does not go."""
         begin, addon, rows = time.monotonic(), known(name), self.record.rows()
         if addon.core:
-            raise InputError(f"add-on {name} cannot be disabled: the cluster was made with it", "start a lab from a topology without it")
+            raise InputError(
+                f"add-on {name} cannot be disabled: the cluster was made with it",
+                "start a lab from a topology without it",
+            )
         if self._packaged(addon):
-            raise InputError(f"add-on {name} cannot be disabled: {self.site.distribution.name} brings it itself")
+            raise InputError(
+                f"add-on {name} cannot be disabled: {self.site.distribution.name} brings it itself"
+            )
         if name not in self.enabled(rows):
             return Outcome(name, changed=False, seconds=0, seen="was not enabled")
         site = self._site(rows.get(name, Row()).options)
@@ -251,7 +280,9 @@ class Enabler:
     def _remove(self, addon: Addon, site: Site) -> str:
         """Delete the add-on's objects, last first, and wait until they are gone; those with a dead node's pods go when it returns."""
         paths = [path(item) for item in (*addon.once(site), *self._objects(addon, site))]
-        mine = [place for place in reversed(paths) if is_stamped(addon.name, site.cluster.find(place))]
+        mine = [
+            place for place in reversed(paths) if is_stamped(addon.name, site.cluster.find(place))
+        ]
         for place in mine:
             site.cluster.delete(place)
 
@@ -260,11 +291,21 @@ class Enabler:
             return Observation(ok=not left, seen=f"still there: {', '.join(left[:3])}")
 
         try:
-            until(f"add-on {addon.name} is gone", gone, timeout_s=GONE_TIMEOUT_S, cancelled=self.cancelled)
+            until(
+                f"add-on {addon.name} is gone",
+                gone,
+                timeout_s=GONE_TIMEOUT_S,
+                cancelled=self.cancelled,
+            )
         except WaitTimeout as error:
             dead = [name for name, item in site.cluster.nodes().items() if not node_ready(item)[0]]
             if not dead:
-                raise WaitTimeout(error.what, error.seconds, error.last, "`halab addon disable` again goes on from here") from error
+                raise WaitTimeout(
+                    error.what,
+                    error.seconds,
+                    error.last,
+                    "`halab addon disable` again goes on from here",
+                ) from error
             return f"; {error.last} (waits for {', '.join(dead)}, not Ready)"
         return ""
 
@@ -277,8 +318,15 @@ def hand(lab: Lab) -> Iterator[Enabler]:
         with lab.cluster(keys) as cluster:
             # A master may just have died, and the load balancer not know it yet.
             try:
-                until("API", lambda: Observation(ok=cluster.readyz(), seen="no answer"), timeout_s=API_TIMEOUT_S)
+                until(
+                    "API",
+                    lambda: Observation(ok=cluster.readyz(), seen="no answer"),
+                    timeout_s=API_TIMEOUT_S,
+                )
             except WaitTimeout:
-                raise LabError(f"the API of lab {lab.name} does not answer", f"`halab status {lab.name}` shows why") from None
+                raise LabError(
+                    f"the API of lab {lab.name} does not answer",
+                    f"`halab status {lab.name}` shows why",
+                ) from None
             site = addon.Site(lab.topology, lab.distribution(), cluster, lab.node, keys)
             yield Enabler(lab.builder(), site, lab.reporter, lab.cancelled)

@@ -18,7 +18,11 @@ MASTERS_TOO = [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exi
 
 def meta(name: str, space: str = "", **labels: str) -> dict[str, Any]:
     """Give an object's metadata."""
-    return {"name": name, **({"namespace": space} if space else {}), **({"labels": labels} if labels else {})}
+    return {
+        "name": name,
+        **({"namespace": space} if space else {}),
+        **({"labels": labels} if labels else {}),
+    }
 
 
 def account(name: str, space: str) -> Object:
@@ -26,7 +30,9 @@ def account(name: str, space: str) -> Object:
     return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta(name, space)}
 
 
-def role(name: str, rules: Sequence[tuple[str, str, str]], space: str = "", **labels: str) -> Object:
+def role(
+    name: str, rules: Sequence[tuple[str, str, str]], space: str = "", **labels: str
+) -> Object:
     """Give a ClusterRole, or a Role of a namespace. A rule is (group, resources, verbs), words apart by spaces; group `-` is the core's.
 
     Resources that begin with / are paths of the API server.
@@ -36,18 +42,35 @@ def role(name: str, rules: Sequence[tuple[str, str, str]], space: str = "", **la
         if resources.startswith("/"):
             rows.append({"nonResourceURLs": resources.split(), "verbs": verbs.split()})
         else:
-            rows.append({"apiGroups": ["" if group == "-" else group], "resources": resources.split(), "verbs": verbs.split()})
+            rows.append(
+                {
+                    "apiGroups": ["" if group == "-" else group],
+                    "resources": resources.split(),
+                    "verbs": verbs.split(),
+                }
+            )
     kind = "Role" if space else "ClusterRole"
-    return {"apiVersion": f"{RBAC}/v1", "kind": kind, "metadata": meta(name, space, **labels), "rules": rows}
+    return {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": kind,
+        "metadata": meta(name, space, **labels),
+        "rules": rows,
+    }
 
 
-def bind(name: str, to: str, account: str, space: str, *, within: str = "", cluster_role: bool = True) -> Object:
+def bind(
+    name: str, to: str, account: str, space: str, *, within: str = "", cluster_role: bool = True
+) -> Object:
     """Bind a role to a service account: in the whole cluster, or `within` a namespace."""
     return {
         "apiVersion": f"{RBAC}/v1",
         "kind": "RoleBinding" if within else "ClusterRoleBinding",
         "metadata": meta(name, within),
-        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole" if cluster_role else "Role", "name": to},
+        "roleRef": {
+            "apiGroup": RBAC,
+            "kind": "ClusterRole" if cluster_role else "Role",
+            "name": to,
+        },
         "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": space}],
     }
 

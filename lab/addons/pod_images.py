@@ -67,7 +67,9 @@ class PodImages:
                 if word in STANDS_ON:
                     self.make([STANDS_ON[word]])
                 pods.build_pod(self.builder, word, self.tag(word))
-            self.builder.reporter.done(word, f"{self.builder.versions.public(word)}, {self.way(word)}")
+            self.builder.reporter.done(
+                word, f"{self.builder.versions.public(word)}, {self.way(word)}"
+            )
 
     def _pull(self, word: str) -> bool:
         name = self.builder.versions.public(word)
@@ -83,7 +85,9 @@ class PodImages:
             return False
         return True
 
-    def load(self, wanted: Mapping[str, Sequence[str]], nodes: Iterable[NodeHandle]) -> tuple[str, ...]:
+    def load(
+        self, wanted: Mapping[str, Sequence[str]], nodes: Iterable[NodeHandle]
+    ) -> tuple[str, ...]:
         """Bring images (word → names of the nodes that need it) to those of the given nodes that lack them; gives who got some.
 
         A node that stops meanwhile is left out: it gets them when it is started. Raises LabError for one that runs and cannot take them.
@@ -92,7 +96,9 @@ class PodImages:
         for node in nodes:
             words = [word for word, names in wanted.items() if node.name in names]
             here = self._names(node) if words else frozenset()
-            if here is not None and (missing := tuple(word for word in words if full_name(self.tag(word)) not in here)):
+            if here is not None and (
+                missing := tuple(word for word in words if full_name(self.tag(word)) not in here)
+            ):
                 lacking.setdefault(missing, []).append(node)
         return tuple(name for words, group in lacking.items() for name in self._load(words, group))
 
@@ -126,7 +132,9 @@ class PodImages:
             node.run(argv, stdin=_chunks(tar), timeout_s=IMPORT_TIMEOUT_S)
             for word in words:
                 public = self.builder.versions.public(word)
-                node.run([*CTR, "images", "tag", "--force", full_name(self.tag(word)), full_name(public)])
+                node.run(
+                    [*CTR, "images", "tag", "--force", full_name(self.tag(word)), full_name(public)]
+                )
         except (CommandFailed, EngineError):
             if node.running:
                 raise

@@ -19,7 +19,9 @@ def obtain(builder: Builder, chosen: Iterable[Addon]) -> None:
         builder.obtain(word)
 
 
-def read(builder: Builder, addon: Addon, known: dict[str, tuple[Object, ...]]) -> tuple[Object, ...]:
+def read(
+    builder: Builder, addon: Addon, known: dict[str, tuple[Object, ...]]
+) -> tuple[Object, ...]:
     """Give an add-on's published objects. `known` keeps them by add-on: a megabyte of YAML takes a second. Raises ImageError."""
     if addon.name not in known:
         files = [path for word in addon.bundles for path in builder.obtain(word).values()]

@@ -60,10 +60,23 @@ class Record:
         """Remember an add-on, or forget it (None)."""
         if self.cluster.find(f"{FOLDER}/{NAME}") is None:
             metadata = {"name": NAME, "namespace": SPACE, "labels": {LABEL_MANAGED: MANAGER}}
-            self.cluster.request("POST", FOLDER, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
-        values = {} if row is None else {"enabled": row.enabled, "disabled": row.disabled, "digest": row.digest, "options": row.options}
+            self.cluster.request(
+                "POST", FOLDER, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+            )
+        values = (
+            {}
+            if row is None
+            else {
+                "enabled": row.enabled,
+                "disabled": row.disabled,
+                "digest": row.digest,
+                "options": row.options,
+            }
+        )
         data = {name: json.dumps(values, sort_keys=True) if row else None}
-        self.cluster.request("PATCH", f"{FOLDER}/{NAME}", {"data": data}, kind="application/merge-patch+json")
+        self.cluster.request(
+            "PATCH", f"{FOLDER}/{NAME}", {"data": data}, kind="application/merge-patch+json"
+        )
 
 
 def enabled(named: tuple[str, ...], rows: dict[str, Row]) -> tuple[str, ...]:

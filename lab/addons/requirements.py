@@ -22,7 +22,9 @@ def check(addon: Addon, site: Site, *, running: bool) -> None:
         )
     if needs.memory_mib and not running:
         # In a node /proc/meminfo is that of the engine's machine, which may be another than this one (Docker Desktop).
-        asked = site.node(ready[0]).run(["awk", "/^MemAvailable/ {print int($2 / 1024)}", "/proc/meminfo"])
+        asked = site.node(ready[0]).run(
+            ["awk", "/^MemAvailable/ {print int($2 / 1024)}", "/proc/meminfo"]
+        )
         free = int(asked.output)
         if free < needs.memory_mib:
             raise InputError(

@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-
     from lab.analysis.verdicts import Figure
 
 
@@ -18,7 +17,13 @@ def seconds(value: float) -> str:
     """Write a time for people: milliseconds below one second."""
     if math.isinf(value):
         return "never ended"
-    return f"{value * 1000:.0f} ms" if abs(value) < 1 else f"{value:.3f} s" if abs(value) < TEN else f"{value:.2f} s"
+    return (
+        f"{value * 1000:.0f} ms"
+        if abs(value) < 1
+        else f"{value:.3f} s"
+        if abs(value) < TEN
+        else f"{value:.2f} s"
+    )
 
 
 def shown(figure: Figure) -> str:

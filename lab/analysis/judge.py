@@ -62,7 +62,9 @@ def _doubted(figure: Figure, doubt: str) -> Figure:
     return replace(figure, worst=math.inf, note=note) if doubt else figure
 
 
-def _judge(history: History, wanted: Expectation, known: dict[str, Verdict], measured: dict[str, Outages]) -> Verdict:
+def _judge(
+    history: History, wanted: Expectation, known: dict[str, Verdict], measured: dict[str, Outages]
+) -> Verdict:
     if not wanted.sign:
         found = known[wanted.checker]
         outcome = _OPPOSITE[found.outcome] if wanted.negated else found.outcome
@@ -71,25 +73,46 @@ def _judge(history: History, wanted: Expectation, known: dict[str, Verdict], mea
     if wanted.checker in {"outage", "failover"}:  # the others' were doubted with their verdict
         figure = _doubted(figure, cut(history))
     outcome = decide(wanted, figure)
-    more = known[wanted.checker].reasons if wanted.checker in known and figure.value is not None else ()
+    more = (
+        known[wanted.checker].reasons
+        if wanted.checker in known and figure.value is not None
+        else ()
+    )
     return Verdict(wanted.text, outcome, (*_reasons(figure, outcome), *more), (figure,))
 
 
-def _figure(history: History, wanted: Expectation, known: dict[str, Verdict], measured: dict[str, Outages]) -> Figure:
+def _figure(
+    history: History, wanted: Expectation, known: dict[str, Verdict], measured: dict[str, Outages]
+) -> Figure:
     if wanted.checker == "failover":
         return failover.figure(history, wanted.argument)
     if wanted.checker == "outage":
         rows = [row for name, row in measured.items() if under(name, wanted.argument)]
         found = {figure.name: figure for figure in outage.figures(wanted.argument, rows)}
-        return found[wanted.figure] if rows else Figure(wanted.figure, None, note=_nobody(sorted(measured), wanted.argument))
+        return (
+            found[wanted.figure]
+            if rows
+            else Figure(wanted.figure, None, note=_nobody(sorted(measured), wanted.argument))
+        )
     verdict = known[wanted.checker]
-    return next((figure for figure in verdict.figures if figure.name == wanted.figure), Figure(wanted.figure, None, note="; ".join(verdict.reasons)))
+    return next(
+        (figure for figure in verdict.figures if figure.name == wanted.figure),
+        Figure(wanted.figure, None, note="; ".join(verdict.reasons)),
+    )
 
 
 def _nobody(names: Sequence[str], argument: str) -> str:
-    prefixes = sorted({".".join(name.split(".")[:count]) for name in names for count in range(1, len(name.split(".")) + 1)})
+    prefixes = sorted(
+        {
+            ".".join(name.split(".")[:count])
+            for name in names
+            for count in range(1, len(name.split(".")) + 1)
+        }
+    )
     close = difflib.get_close_matches(argument, prefixes, n=1)
-    proposal = f"; did you mean `{close[0]}`?" if close else f"; this run has {', '.join(names) or 'none'}"
+    proposal = (
+        f"; did you mean `{close[0]}`?" if close else f"; this run has {', '.join(names) or 'none'}"
+    )
     return f"no probe `{argument}` in this run{proposal}"
 
 
@@ -110,5 +133,9 @@ def _reasons(figure: Figure, outcome: Outcome) -> tuple[str, ...]:
     """Say what was measured, and what has to be known of it."""
     if figure.value is None:
         return (f"not measured: {figure.note}" if figure.note else "not measured",)
-    doubt = " or more, for it was not seen all the time" if outcome == "unknown" and figure.highest > figure.value else ""
+    doubt = (
+        " or more, for it was not seen all the time"
+        if outcome == "unknown" and figure.highest > figure.value
+        else ""
+    )
     return (f"measured: {shown(figure)}{doubt}", *filter(None, [figure.note]))

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-
 Outcome = Literal["pass", "fail", "unknown"]
 _ORDER: tuple[Outcome, ...] = ("pass", "unknown", "fail")
 EXIT_CODES: dict[Outcome, int] = {"pass": 0, "fail": 4, "unknown": 5}
@@ -55,8 +54,16 @@ def worst(verdicts: Iterable[Verdict]) -> Outcome:
     return max((verdict.outcome for verdict in verdicts), key=_ORDER.index, default="unknown")
 
 
-def verdict(name: str, bad: Iterable[str], unsure: Iterable[str], good: Iterable[str] = (), figures: Iterable[Figure] = ()) -> Verdict:
+def verdict(
+    name: str,
+    bad: Iterable[str],
+    unsure: Iterable[str],
+    good: Iterable[str] = (),
+    figures: Iterable[Figure] = (),
+) -> Verdict:
     """Make a verdict of what speaks against, of what could not be seen, and of what to say when all is well."""
     against, unseen = tuple(bad), tuple(unsure)
     outcome: Outcome = "fail" if against else "unknown" if unseen else "pass"
-    return Verdict(name, outcome, (*against, *unseen) if against or unseen else tuple(good), tuple(figures))
+    return Verdict(
+        name, outcome, (*against, *unseen) if against or unseen else tuple(good), tuple(figures)
+    )

@@ -95,7 +95,9 @@ class CommandFailed(LabError):
         """Keep node, argv, exit code and output; the message shows the output's tail."""
         self.node, self.argv, self.code, self.output = node, argv, code, output
         tail = "\n".join(output.strip().splitlines()[-20:])
-        super().__init__(f"on {node}: `{' '.join(argv)}` ended with {code}" + (f":\n{tail}" if tail else ""))
+        super().__init__(
+            f"on {node}: `{' '.join(argv)}` ended with {code}" + (f":\n{tail}" if tail else "")
+        )
 
 
 class WaitTimeout(LabError):

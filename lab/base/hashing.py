@@ -17,7 +17,9 @@ def folder_hash(folder: Path) -> str:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             mode = "x" if path.stat().st_mode & 0o100 else "-"
-            parts.append(f"{path.relative_to(folder)} {mode} {hashlib.sha256(path.read_bytes()).hexdigest()}")
+            parts.append(
+                f"{path.relative_to(folder)} {mode} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+            )
     return digest("\n".join(parts))
 
 

@@ -17,7 +17,9 @@ def check_label(word: str) -> None:
     """Refuse what is no RFC 1123 label of at most 30 characters, and what a resolver takes for an address."""
     if not _LABEL.fullmatch(word):
         lower = re.sub(r"[^a-z0-9]+", "-", word.lower())[:MAX_NAME].strip("-")
-        hint = "use a-z, 0-9 and -, beginning and ending with a letter or digit" + (f": `{lower}`" if lower else "")
+        hint = "use a-z, 0-9 and -, beginning and ending with a letter or digit" + (
+            f": `{lower}`" if lower else ""
+        )
         raise WrongError(f"`{shown(word)}` is not a hostname (RFC 1123)", hint)
     if len(word) > MAX_NAME:
         raise WrongError(f"`{shown(word)}` has {len(word)} characters", f"at most {MAX_NAME}")
@@ -29,7 +31,9 @@ def check_node_name(word: str) -> None:
     """Refuse also what inet_aton(3) takes for an address: `ping 1` asks 0.0.0.1."""
     check_label(word)
     if _NUMBER_ADDRESS.fullmatch(word):
-        raise WrongError(f"`{word}` is a number, which programs take for an IP address", f"for example `w{word}`")
+        raise WrongError(
+            f"`{word}` is a number, which programs take for an IP address", f"for example `w{word}`"
+        )
 
 
 def is_name(word: str) -> bool:
@@ -46,4 +50,6 @@ def check_name(lab: str) -> None:
     try:
         check_label(lab)
     except WrongError as wrong:
-        raise InputError(f"no lab has such a name: {wrong.message}", "`halab list` names labs") from None
+        raise InputError(
+            f"no lab has such a name: {wrong.message}", "`halab list` names labs"
+        ) from None

@@ -70,28 +70,42 @@ def compose(text: str, path: str, problems: Problems | None = None) -> Value:
 
 def _document(text: str, path: str) -> yaml.Node:
     if len(text.encode(errors="replace")) > MAX_BYTES:
-        raise TopologyError(path, (Problem(0, "the file is larger than 64 KiB", "a topology has a few kilobytes"),))
+        raise TopologyError(
+            path, (Problem(0, "the file is larger than 64 KiB", "a topology has a few kilobytes"),)
+        )
     try:
         _limits(text)
         documents: list[yaml.Node] = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
     except yaml.YAMLError as error:
         raise TopologyError(path, (_invalid(text, error),)) from None
     if not documents:
-        raise TopologyError(path, (Problem(0, "the file is empty", "`halab init` writes a file to begin with"),))
+        raise TopologyError(
+            path, (Problem(0, "the file is empty", "`halab init` writes a file to begin with"),)
+        )
     return documents[0]
 
 
 def _invalid(text: str, error: yaml.YAMLError) -> Problem:
     if isinstance(error, yaml.reader.ReaderError):
         line, code = text.count("\n", 0, int(error.position)) + 1, int(error.character)
-        return Problem(line, f"the character U+{code:04X} is not allowed in YAML", "write the file as plain UTF-8 text")
+        return Problem(
+            line,
+            f"the character U+{code:04X} is not allowed in YAML",
+            "write the file as plain UTF-8 text",
+        )
     mark = getattr(error, "problem_mark", None)
-    what = str(getattr(error, "problem", None) or next(iter(str(error).splitlines()), type(error).__name__))
+    what = str(
+        getattr(error, "problem", None) or next(iter(str(error).splitlines()), type(error).__name__)
+    )
     line = mark.line + 1 if mark else 0
     if isinstance(error, _RefusedError):
         return Problem(line, what, error.note or "")
     begin = getattr(error, "context_mark", None)
-    hint = f"look at this line and at line {begin.line + 1}" if begin else "look at this line and the one above it"
+    hint = (
+        f"look at this line and at line {begin.line + 1}"
+        if begin
+        else "look at this line and the one above it"
+    )
     hint = "indent with spaces, not with tabs" if r"'\t'" in what else hint
     return Problem(line, f"not valid YAML: {shown(what)}", hint)
 
@@ -108,22 +122,32 @@ def _events(text: str) -> Iterator[yaml.Event]:
     # PyYAML lets what chr() and int() say to an absurd escape or directive through as it is.
     except (ValueError, OverflowError):
         hint = r"escapes such as \U0010FFFF end there"
-        raise _RefusedError(problem="an escape or number is out of range", problem_mark=loader.get_mark(), note=hint) from None
+        raise _RefusedError(
+            problem="an escape or number is out of range", problem_mark=loader.get_mark(), note=hint
+        ) from None
 
 
 def _limits(text: str) -> None:
     """Refuse aliases, tags and depth before anything is built from them: ten lines of aliases can stand for a gigabyte."""
     depth = documents = 0
     for event in _events(text):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
+            event, yaml.CollectionEndEvent
+        )
         tag, problem, note = getattr(event, "tag", None), "", ""
         documents += isinstance(event, yaml.DocumentStartEvent)
         if documents > 1:
             problem, note = "a second document (`---`)", "one file, one topology"
         elif isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            problem, note = "anchors and aliases (`&`, `*`) are not used here", "write the value out, or put it in quotes"
+            problem, note = (
+                "anchors and aliases (`&`, `*`) are not used here",
+                "write the value out, or put it in quotes",
+            )
         elif tag is not None:
-            problem, note = f"tags (`{shown(str(tag))}`) are not used here", "leave the tag away, or put the value in quotes"
+            problem, note = (
+                f"tags (`{shown(str(tag))}`) are not used here",
+                "leave the tag away, or put the value in quotes",
+            )
         elif depth > MAX_DEPTH:
             problem, note = "nested too deeply", "a topology is at most four levels deep"
         if problem:
@@ -146,14 +170,22 @@ def _pairs(node: yaml.MappingNode, problems: Problems) -> Iterator[tuple[str, Va
     for key, item in node.value:
         line = key.start_mark.line + 1
         if not isinstance(key, yaml.ScalarNode):
-            problems.add(line, "a key must be a word", "a value with `{` or `[` in it belongs behind a key and a colon")
+            problems.add(
+                line,
+                "a key must be a word",
+                "a value with `{` or `[` in it belongs behind a key and a colon",
+            )
             continue
         name, plain_key = str(key.value), key.style is None
         if plain_key and name.lower() in BOOLEANS:
             hint = f'write it in quotes: "{name}", or choose another name'
             problems.add(line, f"`{name}` as a key means true or false in YAML 1.1", hint)
         if name in seen:
-            problems.add(line, f"`{shown(name)}` stands here a second time", f"first in line {seen[name]}; keep one of them")
+            problems.add(
+                line,
+                f"`{shown(name)}` stands here a second time",
+                f"first in line {seen[name]}; keep one of them",
+            )
             continue
         seen[name] = line
         value = _convert(item, problems)
@@ -170,7 +202,11 @@ def plain(text: str, path: str) -> Any:  # noqa: ANN401 (whatever the file holds
             return {key: strip(item) for key, item in value.data.items()}
         if isinstance(value.data, list):
             return [strip(item) for item in value.data]
-        return value.data if value.quoted or value.data not in {"true", "false"} else value.data == "true"
+        return (
+            value.data
+            if value.quoted or value.data not in {"true", "false"}
+            else value.data == "true"
+        )
 
     return strip(compose(text, path))
 
@@ -192,12 +228,18 @@ def override(root: Value, setting: str, problems: Problems) -> None:
     key, separator, text = setting.partition("=")
     origin = f"--set {shown(key)}"
     if not separator or not re.fullmatch(r"[^.=\s]+(\.[^.=\s]+)*", key):
-        problems.add(0, f"--set {shown(setting)}: not of the form key.path=value", "for example --set ha.token=400ms")
+        problems.add(
+            0,
+            f"--set {shown(setting)}: not of the form key.path=value",
+            "for example --set ha.token=400ms",
+        )
         return
     try:
         parsed = compose(text, origin) if text.strip() else Value(None, 0)
     except TopologyError as error:
-        problems.found.extend(Problem(0, f"{origin}: {problem.message}", problem.hint) for problem in error.problems)
+        problems.found.extend(
+            Problem(0, f"{origin}: {problem.message}", problem.hint) for problem in error.problems
+        )
         return
     _mark(parsed, origin)
     place = root
@@ -210,12 +252,22 @@ def override(root: Value, setting: str, problems: Problems) -> None:
         place.data[last] = parsed
     else:
         section = shown(".".join(sections))
-        problems.add(0, f"{origin}: `{section}` is not a section, it has no keys", "`halab schema` tells the keys")
+        problems.add(
+            0,
+            f"{origin}: `{section}` is not a section, it has no keys",
+            "`halab schema` tells the keys",
+        )
 
 
 def _mark(value: Value, origin: str) -> None:
     value.origin = origin
-    children = value.data.values() if isinstance(value.data, dict) else value.data if isinstance(value.data, list) else ()
+    children = (
+        value.data.values()
+        if isinstance(value.data, dict)
+        else value.data
+        if isinstance(value.data, list)
+        else ()
+    )
     for child in children:
         _mark(child, origin)
 
@@ -231,4 +283,6 @@ def foreign(text: str, path: str) -> Any:  # noqa: ANN401 (whatever the file hol
         return yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         what = str(error).splitlines()[0]
-        raise TopologyError(path, (Problem(0, f"not valid YAML ({what}); it was not changed"),)) from None
+        raise TopologyError(
+            path, (Problem(0, f"not valid YAML ({what}); it was not changed"),)
+        ) from None

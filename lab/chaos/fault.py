@@ -73,7 +73,10 @@ def same_life(site: Site, hit: Hit) -> bool:
     Else rules, mounts, processes and addresses are gone with the machine's last life: there is nothing to mend.
     """
     state = site.engine.inspect(site.node.container)["State"]
-    return bool(state["Status"] == "running" and state["StartedAt"] == hit.before.get(STARTED, state["StartedAt"]))
+    return bool(
+        state["Status"] == "running"
+        and state["StartedAt"] == hit.before.get(STARTED, state["StartedAt"])
+    )
 
 
 class Base:

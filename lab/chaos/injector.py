@@ -53,7 +53,9 @@ def options_of(fault: Fault, given: dict[str, str]) -> Options:
     unknown = sorted(set(given) - set(fault.options))
     if unknown:
         known = ", ".join(fault.options) or "none"
-        raise InputError(f"fault {fault.name} has no option {', '.join(unknown)}", f"its options: {known}")
+        raise InputError(
+            f"fault {fault.name} has no option {', '.join(unknown)}", f"its options: {known}"
+        )
     return {**fault.options, **given}
 
 
@@ -65,7 +67,10 @@ def find(name: str) -> Fault:
         return faults.find(name)
     except KeyError as error:
         close = difflib.get_close_matches(name, faults.names(), n=1)
-        raise InputError(f"no fault `{name}`", f"did you mean `{close[0]}`?" if close else "`halab fault list` lists them") from error
+        raise InputError(
+            f"no fault `{name}`",
+            f"did you mean `{close[0]}`?" if close else "`halab fault list` lists them",
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,19 @@ class Chaos:
 
     def site(self, name: str, group: tuple[str, ...] = ()) -> Site:
         """Give the place of a node, which is hit together with a group of nodes."""
-        others = {node.name: self.lab.node(node.name) for node in self.lab.topology.machines if node.name != name}
-        return Site(self.lab.engine, self.lab.topology, self.lab.distribution().name, self.lab.node(name), others, group)
+        others = {
+            node.name: self.lab.node(node.name)
+            for node in self.lab.topology.machines
+            if node.name != name
+        }
+        return Site(
+            self.lab.engine,
+            self.lab.topology,
+            self.lab.distribution().name,
+            self.lab.node(name),
+            others,
+            group,
+        )
 
     def targets(self, word: str, seed: int) -> tuple[str, ...]:
         """Give the nodes that a word means now."""
@@ -85,7 +101,9 @@ class Chaos:
 
     def active(self) -> tuple[Hit, ...]:
         """Give the faults that are on, the oldest first."""
-        return active_faults.read(self.lab.engine, [self.lab.node(node.name) for node in self.lab.topology.machines])
+        return active_faults.read(
+            self.lab.engine, [self.lab.node(node.name) for node in self.lab.topology.machines]
+        )
 
     def lacking(self) -> dict[str, str]:
         """Say of each fault what the first master and its host lack for it; empty where nothing. A master that does not run lacks all."""
@@ -111,10 +129,16 @@ class Chaos:
         with ThreadPoolExecutor(len(sites)) as pool:
             # All are asked and noted before the first is hit.
             hits = list(pool.map(lambda site: self._prepare(fault, site, options), sites))
-            futures = [pool.submit(active_faults.write, site.node, hit) for site, hit in zip(sites, hits, strict=True)]
+            futures = [
+                pool.submit(active_faults.write, site.node, hit)
+                for site, hit in zip(sites, hits, strict=True)
+            ]
             errors = [error for future in futures if (error := future.exception()) is not None]
             if not errors:
-                fired = [pool.submit(self._fire, fault, site, hit) for site, hit in zip(sites, hits, strict=True)]
+                fired = [
+                    pool.submit(self._fire, fault, site, hit)
+                    for site, hit in zip(sites, hits, strict=True)
+                ]
                 errors = [error for future in fired if (error := future.exception()) is not None]
         if errors:
             self.heal(hits)
@@ -125,24 +149,42 @@ class Chaos:
         state = site.engine.inspect(site.node.container)["State"]
         if state["Status"] != "running":
             hint = f"`halab start {self.lab.name} {site.node.name}`"
-            raise FaultError(f"{site.node.name} is {state['Status']}: {fault.name} needs a node that runs", hint)
+            raise FaultError(
+                f"{site.node.name} is {state['Status']}: {fault.name} needs a node that runs", hint
+            )
         reason = fault.lacks(site) or fault.check(site, options)
         if reason:
-            raise FaultError(f"{fault.name} cannot act on {site.node.name}: {reason}", "nothing was changed")
+            raise FaultError(
+                f"{fault.name} cannot act on {site.node.name}: {reason}", "nothing was changed"
+            )
         before = {STARTED: str(state["StartedAt"]), **fault.prepare(site, options)}
-        return Hit(id=secrets.token_hex(4), fault=fault.name, node=site.node.name, options=options, since=time.time(), before=before)
+        return Hit(
+            id=secrets.token_hex(4),
+            fault=fault.name,
+            node=site.node.name,
+            options=options,
+            since=time.time(),
+            before=before,
+        )
 
     def _fire(self, fault: Fault, site: Site, hit: Hit) -> Effect:
         begin, wall = time.monotonic(), time.time()
         proof = fault.inject(site, hit)
         while not (proof := proof or fault.proof(site, hit)):
             if time.monotonic() - begin > fault.proof_s:
-                raise FaultError(f"{fault.name} on {site.node.name} shows no effect after {fault.proof_s:.0f} s; it was healed")
+                raise FaultError(
+                    f"{fault.name} on {site.node.name} shows no effect after {fault.proof_s:.0f} s; it was healed"
+                )
             time.sleep(PROOF_EVERY_S)
         seconds = time.monotonic() - begin
         moment = (fault.moment(site, hit) or 0) - wall
         # The engine may live on another machine, with a clock of its own: then what we saw counts.
-        return Effect(hit=hit, proof=proof, seconds=round(moment if 0 < moment < seconds else seconds, 3), fired=begin)
+        return Effect(
+            hit=hit,
+            proof=proof,
+            seconds=round(moment if 0 < moment < seconds else seconds, 3),
+            fired=begin,
+        )
 
     def chosen(self, word: str) -> tuple[Hit, ...]:
         """Give the active faults of that name or id. Raises InputError where none is."""
@@ -160,7 +202,9 @@ class Chaos:
         errors = self._heal_all([hit for hit in chosen if hit not in last])
         if last:
             # Who is silent when fencing is turned on is shot, also if it has just been woken.
-            with suppress(WaitTimeout):  # turned on all the same; whoever is shot then is seen by `rejoin`
+            with suppress(
+                WaitTimeout
+            ):  # turned on all the same; whoever is shot then is seen by `rejoin`
                 self._settle(last, ALIVE_S)
             errors += self._heal_all(last)
         if errors:
@@ -172,7 +216,11 @@ class Chaos:
         for hit in sorted(hits, key=lambda hit: -hit.since):
             by_node.setdefault(hit.node, []).append(hit)
         with ThreadPoolExecutor(max(1, len(by_node))) as pool:
-            return [error for errors in pool.map(self._heal_node, by_node, by_node.values()) for error in errors]
+            return [
+                error
+                for errors in pool.map(self._heal_node, by_node, by_node.values())
+                for error in errors
+            ]
 
     def _heal_node(self, node: str, hits: list[Hit]) -> list[LabError]:
         site = self.site(node)
@@ -205,10 +253,19 @@ class Chaos:
                     why = f"its record lacks what healing needs ({error})"
                 said = f"{hit.fault} on {site.node.name} could not be healed: {why}"
                 again = f"`halab fault heal {self.lab.name}`"
-                errors.append(HealFailed(said, f"the halab that injected it heals it: {again} there" if unknown else f"{again} tries again"))
+                errors.append(
+                    HealFailed(
+                        said,
+                        f"the halab that injected it heals it: {again} there"
+                        if unknown
+                        else f"{again} tries again",
+                    )
+                )
         try:
             # It may have been shot while the fault was on. Asked of the engine first: reading the records of a node takes ten times as long.
-            if not site.node.running and {hit.id for hit in active_faults.read(site.engine, [site.node])} <= {hit.id for hit in left}:
+            if not site.node.running and {
+                hit.id for hit in active_faults.read(site.engine, [site.node])
+            } <= {hit.id for hit in left}:
                 site.engine.start(site.node.container)
             active_faults.clear(site.engine, site.node, healed)
             left[:] = [hit for hit in left if hit not in healed]
@@ -226,19 +283,37 @@ class Chaos:
         mine = [hit for hit in hits if hit.node in names]
         if mine and self._settle(mine, REJOIN_S, told):
             for name in {hit.node for hit in mine}:
-                active_faults.clear(self.lab.engine, self.lab.node(name), ())  # it may have been off when its records were taken back
+                active_faults.clear(
+                    self.lab.engine, self.lab.node(name), ()
+                )  # it may have been off when its records were taken back
 
-    def _settle(self, hits: list[Hit], timeout_s: float, told: Callable[[str], None] = lambda _: None) -> bool:
+    def _settle(
+        self, hits: list[Hit], timeout_s: float, told: Callable[[str], None] = lambda _: None
+    ) -> bool:
         masters = tuple(self.lab.node(node.name) for node in self.lab.topology.masters)
-        others = [hit for hit in self.active() if hit.node in {node.name for node in masters} and hit.fault != FENCING_OFF]
+        others = [
+            hit
+            for hit in self.active()
+            if hit.node in {node.name for node in masters} and hit.fault != FENCING_OFF
+        ]
         # The machine that fencing was turned off by need not be the one that must be back.
         wanted = {hit.node for hit in hits if hit.fault != FENCING_OFF}
         # Those that were hit may be off at this moment, all of them: shot since they were healed.
-        if others or len(wanted | {node.name for node in masters if node.running}) <= len(masters) // 2:
+        if (
+            others
+            or len(wanted | {node.name for node in masters if node.running}) <= len(masters) // 2
+        ):
             return False
-        settling = Settling(masters, quiet_s(self.lab.topology.ha.token_ms), min(hit.since for hit in hits), wanted)
+        settling = Settling(
+            masters, quiet_s(self.lab.topology.ha.token_ms), min(hit.since for hit in hits), wanted
+        )
         try:
-            until("the masters are one cluster again", lambda: tried(settling.observe), timeout_s=timeout_s, told=told)
+            until(
+                "the masters are one cluster again",
+                lambda: tried(settling.observe),
+                timeout_s=timeout_s,
+                told=told,
+            )
         except WaitTimeout as error:
             hint = f"`halab status {self.lab.name}` shows more; `halab start {self.lab.name}` powers on what is off"
             raise WaitTimeout(error.what, error.seconds, error.last, hint) from error

@@ -30,6 +30,8 @@ def start_words(hit: Hit, program: str, words: list[str]) -> list[str]:
 
 def told(site: Site, hit: Hit, program: str) -> dict[str, int]:
     """Give what the program says that it did: word → number; nothing where it does not run."""
-    text = site.node.run(["systemctl", "show", "-P", "StatusText", unit(hit, program)], check=False).output.strip()
+    text = site.node.run(
+        ["systemctl", "show", "-P", "StatusText", unit(hit, program)], check=False
+    ).output.strip()
     pairs = (part.rsplit(" ", 1) for part in text.split(", ") if " " in part)
     return {word: int(number) for word, number in pairs}

@@ -33,7 +33,11 @@ def shown(site: Site) -> str:
 
 def taken(site: Site) -> str:
     """Say so where a fault's discipline is there already: there is room for one."""
-    return f"{site.node.name} has such a fault already: heal that first" if HANDLE in shown(site) else ""
+    return (
+        f"{site.node.name} has such a fault already: heal that first"
+        if HANDLE in shown(site)
+        else ""
+    )
 
 
 def put(site: Site, words: str) -> None:
@@ -45,7 +49,11 @@ def proof(site: Site) -> str:
     """Packets went through it."""
     text = shown(site)
     sent = re.search(r"Sent (\d+) bytes", text)
-    return f"{text.splitlines()[0].strip()}: {sent[1]} bytes went through" if HANDLE in text and sent and sent[1] != "0" else ""
+    return (
+        f"{text.splitlines()[0].strip()}: {sent[1]} bytes went through"
+        if HANDLE in text and sent and sent[1] != "0"
+        else ""
+    )
 
 
 def remove(site: Site) -> None:

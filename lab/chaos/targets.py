@@ -14,26 +14,58 @@ if TYPE_CHECKING:
     from lab.live.status import LabStatus
     from lab.topology.model import Topology
 
-WORDS = ("@leader", "@vip-holder", "@first-master", "@random-master", "@random-worker", "minority", "majority")
-HELP = "a node's name, " + ", ".join(WORDS) + ", role:master, role:worker, role:loadbalancer, all; several by commas"
+WORDS = (
+    "@leader",
+    "@vip-holder",
+    "@first-master",
+    "@random-master",
+    "@random-worker",
+    "minority",
+    "majority",
+)
+HELP = (
+    "a node's name, "
+    + ", ".join(WORDS)
+    + ", role:master, role:worker, role:loadbalancer, all; several by commas"
+)
 
 
-def resolve(words: str, topology: Topology, status: Callable[[], LabStatus], seed: int) -> tuple[str, ...]:
+def resolve(
+    words: str, topology: Topology, status: Callable[[], LabStatus], seed: int
+) -> tuple[str, ...]:
     """Give the nodes that words mean now, each once; several are parted by commas. See `resolve_one`."""
-    return tuple(dict.fromkeys(name for word in words.split(",") for name in resolve_one(word, topology, status, seed)))
+    return tuple(
+        dict.fromkeys(
+            name for word in words.split(",") for name in resolve_one(word, topology, status, seed)
+        )
+    )
 
 
-def resolve_one(word: str, topology: Topology, status: Callable[[], LabStatus], seed: int) -> tuple[str, ...]:
+def resolve_one(
+    word: str, topology: Topology, status: Callable[[], LabStatus], seed: int
+) -> tuple[str, ...]:
     """Give the nodes that a word means now. `seed` decides the random ones: the same seed, the same node.
 
     minority and majority are of the masters, and hold the first master's side last: the minority is the first master's end of the file.
     Raises InputError for an unknown word, or one that means nobody now.
     """
     check(word, topology)
-    masters, workers = [node.name for node in topology.masters], [node.name for node in topology.workers]
+    masters, workers = (
+        [node.name for node in topology.masters],
+        [node.name for node in topology.workers],
+    )
     minority, majority = map(list, topology.halves)
-    fixed = {"@first-master": masters[:1], "minority": minority, "majority": majority, "role:master": masters, "role:worker": workers}
-    fixed |= {"all": [node.name for node in topology.nodes], "role:loadbalancer": [topology.loadbalancer.name]}
+    fixed = {
+        "@first-master": masters[:1],
+        "minority": minority,
+        "majority": majority,
+        "role:master": masters,
+        "role:worker": workers,
+    }
+    fixed |= {
+        "all": [node.name for node in topology.nodes],
+        "role:loadbalancer": [topology.loadbalancer.name],
+    }
     if word in _names(topology):
         return (word,)
     if word in fixed:
@@ -42,7 +74,12 @@ def resolve_one(word: str, topology: Topology, status: Callable[[], LabStatus], 
         pool = _some(word, workers if word == "@random-worker" else masters)
         return (random.Random(seed).choice(pool),)  # noqa: S311 (a dice, not a secret)
     seen = status()
-    return _some(word, [seen.etcd_leader] if word == "@leader" and seen.etcd_leader else list(seen.vip_holders if word == "@vip-holder" else ()))
+    return _some(
+        word,
+        [seen.etcd_leader]
+        if word == "@leader" and seen.etcd_leader
+        else list(seen.vip_holders if word == "@vip-holder" else ()),
+    )
 
 
 def check(word: str, topology: Topology) -> None:
@@ -51,7 +88,9 @@ def check(word: str, topology: Topology) -> None:
     for one in word.split(","):
         if one not in known:
             close = difflib.get_close_matches(one, known, n=1)
-            raise InputError(f"no node and no target `{one}`", f"did you mean `{close[0]}`?" if close else HELP)
+            raise InputError(
+                f"no node and no target `{one}`", f"did you mean `{close[0]}`?" if close else HELP
+            )
 
 
 def _names(topology: Topology) -> list[str]:

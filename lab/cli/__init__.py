@@ -45,13 +45,18 @@ class Lazy(click.Group):
         command = getattr(module, f"{cmd_name}_command")
         return command if isinstance(command, click.Command) else None
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """Say which command was probably meant."""
         if args and args[0] not in COMMANDS:
             import difflib
 
             close = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            ctx.fail(f"no command `{args[0]}`." + (f" Did you mean `{close[0]}`?" if close else " `halab --help` lists them."))
+            ctx.fail(
+                f"no command `{args[0]}`."
+                + (f" Did you mean `{close[0]}`?" if close else " `halab --help` lists them.")
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -89,7 +94,11 @@ SUMMARIES = {
 }
 
 
-@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]}, epilog="Begin with: halab start 3m3w")
+@click.group(
+    cls=Lazy,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Begin with: halab start 3m3w",
+)
 @click.version_option(__version__, prog_name="halab")
 def cli() -> None:
     """A high-availability Kubernetes lab in containers: start it, break it, measure it."""
@@ -124,11 +133,19 @@ def _bug(error: Exception) -> None:
     with os.fdopen(handle, "w") as file:
         file.write(f"halab {__version__}, Python {sys.version}\n{sys.argv}\n\n")
         traceback.print_exception(error, file=file)
-    click.echo(f"halab: a bug: {type(error).__name__}: {error}\n  → please report it with {Path(path)}", err=True)
+    click.echo(
+        f"halab: a bug: {type(error).__name__}: {error}\n  → please report it with {Path(path)}",
+        err=True,
+    )
 
 
 def option_output(function: Any) -> Any:  # noqa: ANN401 (a decorator)
     """Add `-o text|json`: the answer on standard output, stable in JSON."""
-    return click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Form of the answer.")(
-        function
-    )
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="Form of the answer.",
+    )(function)

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from lab.addons.manager import AddonStatus, Outcome
 
 
-def complete_addon(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
+def complete_addon(
+    _: click.Context, __: click.Parameter, incomplete: str
+) -> list[CompletionItem | str]:
     """Complete add-ons' names."""
     return [name for name in catalog.names() if name.startswith(incomplete)]
 
@@ -58,10 +60,17 @@ def status_command(lab: str, names: tuple[str, ...], output: str) -> None:
         _show(hand.status(*names), output)
 
 
-@addon_command.command("enable", epilog="Example: halab addon enable 3m3w prometheus --chart ./prometheus-29.27.0.tgz")
+@addon_command.command(
+    "enable", epilog="Example: halab addon enable 3m3w prometheus --chart ./prometheus-29.27.0.tgz"
+)
 @click.argument("lab", shell_complete=complete_lab)
 @click.argument("names", nargs=-1, required=True, metavar="ADDON...", shell_complete=complete_addon)
-@click.option("--chart", default="", metavar="CHART", help="Another Helm chart than halab's: a folder, an archive, oci://…, or repository/name.")
+@click.option(
+    "--chart",
+    default="",
+    metavar="CHART",
+    help="Another Helm chart than halab's: a folder, an archive, oci://…, or repository/name.",
+)
 @option_output
 def enable_command(lab: str, names: tuple[str, ...], chart: str, output: str) -> None:
     """Enable add-ons and wait until they work. One that works already is left as it is."""
@@ -71,7 +80,10 @@ def enable_command(lab: str, names: tuple[str, ...], chart: str, output: str) ->
     options = {"chart": _checked(chart)} if chart else None
     for name in names:
         manager.known(name)
-    with out.Progress(f"enabling {', '.join(names)}") as progress, manager.hand(find_lab(lab, progress)) as hand:
+    with (
+        out.Progress(f"enabling {', '.join(names)}") as progress,
+        manager.hand(find_lab(lab, progress)) as hand,
+    ):
         outcomes = [hand.enable(name, options) for name in names]
     _told(outcomes, output)
 
@@ -87,7 +99,10 @@ def disable_command(lab: str, names: tuple[str, ...], output: str) -> None:
 
     for name in names:
         manager.known(name)
-    with out.Progress(f"disabling {', '.join(names)}") as progress, manager.hand(find_lab(lab, progress)) as hand:
+    with (
+        out.Progress(f"disabling {', '.join(names)}") as progress,
+        manager.hand(find_lab(lab, progress)) as hand,
+    ):
         outcomes = [hand.disable(name) for name in names]
     _told(outcomes, output)
 
@@ -112,7 +127,15 @@ def _show(rows: tuple[AddonStatus, ...], output: str) -> None:
     for row in rows:
         state = ("works" if row.working else "does not work") if row.enabled else "off"
         images = ", ".join(f"{word} {way}" for word, way in row.images.items())
-        table.append([row.name, state, "topology" if row.named else "", row.seen if row.enabled else row.summary, images])
+        table.append(
+            [
+                row.name,
+                state,
+                "topology" if row.named else "",
+                row.seen if row.enabled else row.summary,
+                images,
+            ]
+        )
     out.table(["ADD-ON", "STATE", "NAMED IN", "SEEN", "IMAGES"], table)
 
 

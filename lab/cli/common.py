@@ -62,7 +62,10 @@ def load_file(word: str, overrides: tuple[str, ...] = (), name: str = "") -> Loa
 
     path = topology_path(word)
     if path is None:
-        raise InputError(f"no file and no lab `{word}`", f"shipped topologies: {', '.join(shipped_topologies())}; `halab init` writes one")
+        raise InputError(
+            f"no file and no lab `{word}`",
+            f"shipped topologies: {', '.join(shipped_topologies())}; `halab init` writes one",
+        )
     loaded = loader.load(path, overrides, name)
     for warning in loaded.warnings:
         click.echo(f"warning: {warning.text(str(path))}", err=True)
@@ -84,23 +87,28 @@ def find_lab(name: str | None, reporter: Reporter | None = None) -> Lab:
     return lab.find(client.connect(), name or "", reporter)
 
 
-def complete_lab(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
+def complete_lab(
+    _: click.Context, __: click.Parameter, incomplete: str
+) -> list[CompletionItem | str]:
     """Complete the names of labs; silent where no engine answers."""
     try:
-
         return [name for name in client.connect().labs() if name.startswith(incomplete)]
     except LabError:
         return []
 
 
-def complete_topology(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
+def complete_topology(
+    _: click.Context, __: click.Parameter, incomplete: str
+) -> list[CompletionItem | str]:
     """Complete shipped topologies, files and labs."""
     words = [*shipped_topologies(), *(str(path) for path in Path().glob("*.y*ml"))]
     found = [word for word in words if word.startswith(incomplete)]
     return [*found, *(word for word in complete_lab(_, __, incomplete) if word not in found)]
 
 
-def complete_node(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
+def complete_node(
+    ctx: click.Context, _: click.Parameter, incomplete: str
+) -> list[CompletionItem | str]:
     """Complete the nodes of the lab named before."""
     try:
         lab = find_lab(ctx.params.get("lab"))

@@ -14,8 +14,16 @@ MARKS = {"ok": "✓", "warning": "!", "failed": "✗"}
 
 @click.command("doctor", epilog="Examples: halab doctor · halab doctor 3m3w --fix")
 @click.argument("file", required=False, shell_complete=complete_topology)
-@click.option("--fix", is_flag=True, help="Do what can be done: install and start Docker, set limits, remove left-overs.")
-@click.option("--machine", is_flag=True, help="The machine alone: no look at the subnet and port that the topology wants.")
+@click.option(
+    "--fix",
+    is_flag=True,
+    help="Do what can be done: install and start Docker, set limits, remove left-overs.",
+)
+@click.option(
+    "--machine",
+    is_flag=True,
+    help="The machine alone: no look at the subnet and port that the topology wants.",
+)
 @option_output
 def doctor_command(file: str | None, fix: bool, machine: bool, output: str) -> int:
     """Look whether this machine can run a lab (of FILE, if named). Exit code 1 where something fails."""
@@ -32,5 +40,8 @@ def doctor_command(file: str | None, fix: bool, machine: bool, output: str) -> i
         out.answer([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            click.echo(f"{MARKS[finding.state]} {finding.name}: {finding.seen}" + (f"\n    → {finding.remedy}" if finding.remedy else ""))
+            click.echo(
+                f"{MARKS[finding.state]} {finding.name}: {finding.seen}"
+                + (f"\n    → {finding.remedy}" if finding.remedy else "")
+            )
     raise SystemExit(1 if any(finding.state == "failed" for finding in findings) else 0)

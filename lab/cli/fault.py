@@ -30,14 +30,18 @@ def seconds(word: str) -> float:
     return float(found[1]) * UNITS[found[2]]
 
 
-def complete_fault(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
+def complete_fault(
+    _: click.Context, __: click.Parameter, incomplete: str
+) -> list[CompletionItem | str]:
     """Complete faults' names."""
     from lab.chaos import faults
 
     return [name for name in faults.names() if name.startswith(incomplete)]
 
 
-def complete_target(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
+def complete_target(
+    ctx: click.Context, _: click.Parameter, incomplete: str
+) -> list[CompletionItem | str]:
     """Complete targets: words, and nodes of the lab named before."""
     from lab.base.errors import LabError
     from lab.chaos import targets
@@ -46,7 +50,11 @@ def complete_target(ctx: click.Context, _: click.Parameter, incomplete: str) -> 
         nodes = [node.name for node in find_lab(ctx.params.get("lab")).topology.machines]
     except LabError:
         nodes = []
-    return [word for word in (*nodes, *targets.WORDS, "role:master", "role:worker", "all") if word.startswith(incomplete)]
+    return [
+        word
+        for word in (*nodes, *targets.WORDS, "role:master", "role:worker", "all")
+        if word.startswith(incomplete)
+    ]
 
 
 @click.group("fault", epilog="Example: halab fault inject 3m3w hang @vip-holder --for 20s")
@@ -77,10 +85,20 @@ def list_faults(lab: str | None, output: str) -> None:
         ]  # fmt: skip
         out.answer({"faults": rows, "active": [asdict(hit) for hit in active]})
         return
-    table = [[n, f.summary, f.needs or "-", "?" if chaos is None else f"no: {lacking[n]}" if lacking[n] else "yes"] for n, f in known]
+    table = [
+        [
+            n,
+            f.summary,
+            f.needs or "-",
+            "?" if chaos is None else f"no: {lacking[n]}" if lacking[n] else "yes",
+        ]
+        for n, f in known
+    ]
     out.table(["FAULT", "WHAT IT DOES", "NEEDS", "HERE"], table)
     for hit in active:
-        click.echo(f"on: {hit.fault} at {hit.node} since {time.strftime('%H:%M:%S', time.localtime(hit.since))} ({hit.id})")
+        click.echo(
+            f"on: {hit.fault} at {hit.node} since {time.strftime('%H:%M:%S', time.localtime(hit.since))} ({hit.id})"
+        )
 
 
 def _chaos(lab: str | None) -> Chaos | None:
@@ -96,15 +114,40 @@ def _chaos(lab: str | None) -> Chaos | None:
         return None
 
 
-@fault_command.command("inject", epilog="Example: halab fault inject 3m3w partition minority --set from=masters --for 30s")
+@fault_command.command(
+    "inject",
+    epilog="Example: halab fault inject 3m3w partition minority --set from=masters --for 30s",
+)
 @click.argument("lab", shell_complete=complete_lab)
 @click.argument("fault", shell_complete=complete_fault)
 @click.argument("target", shell_complete=complete_target)
-@click.option("--set", "given", multiple=True, metavar="OPTION=VALUE", help="An option of the fault; `halab fault list` shows them.")
-@click.option("--for", "hold", default="", metavar="TIME", help="Heal by itself after 500ms, 20s, 2m; without it the fault stays until healed.")
-@click.option("--seed", type=int, default=None, help="For random targets: the same seed, the same node.")
+@click.option(
+    "--set",
+    "given",
+    multiple=True,
+    metavar="OPTION=VALUE",
+    help="An option of the fault; `halab fault list` shows them.",
+)
+@click.option(
+    "--for",
+    "hold",
+    default="",
+    metavar="TIME",
+    help="Heal by itself after 500ms, 20s, 2m; without it the fault stays until healed.",
+)
+@click.option(
+    "--seed", type=int, default=None, help="For random targets: the same seed, the same node."
+)
 @option_output
-def inject(lab: str, fault: str, target: str, given: tuple[str, ...], hold: str, seed: int | None, output: str) -> None:
+def inject(
+    lab: str,
+    fault: str,
+    target: str,
+    given: tuple[str, ...],
+    hold: str,
+    seed: int | None,
+    output: str,
+) -> None:
     """Inject FAULT at TARGET and prove that it acts.
 
     TARGET: a node's name, @leader, @vip-holder, @first-master, @random-master, @random-worker, minority, majority, role:master,
@@ -135,7 +178,12 @@ def inject(lab: str, fault: str, target: str, given: tuple[str, ...], hold: str,
     elif output == "text":
         click.echo(f"it stays until `halab fault heal {chaos.lab.name}`", err=True)
     if output == "json":
-        answer = {"seed": seed, "healed": bool(duration), "heal_seconds": round(healing, 3), "effects": [asdict(effect) for effect in effects]}
+        answer = {
+            "seed": seed,
+            "healed": bool(duration),
+            "heal_seconds": round(healing, 3),
+            "effects": [asdict(effect) for effect in effects],
+        }
         out.answer(answer)
 
 
@@ -152,7 +200,9 @@ def _pair(word: str) -> tuple[str, str]:
 
 def _tell(effects: tuple[Effect, ...], more: str) -> None:
     for effect in effects:
-        click.echo(f"{effect.hit.fault} at {effect.hit.node}: {effect.proof} (after {effect.seconds * 1000:.0f} ms{more})")
+        click.echo(
+            f"{effect.hit.fault} at {effect.hit.node}: {effect.proof} (after {effect.seconds * 1000:.0f} ms{more})"
+        )
 
 
 @fault_command.command("heal", epilog="Example: halab fault heal 3m3w partition")
@@ -170,4 +220,6 @@ def heal(lab: str | None, which: str | None, output: str) -> None:
     if output == "json":
         out.answer({"healed": [asdict(hit) for hit in healed]})
     else:
-        click.echo("\n".join(f"healed {hit.fault} at {hit.node}" for hit in healed) or "no fault is on")
+        click.echo(
+            "\n".join(f"healed {hit.fault} at {hit.node}" for hit in healed) or "no fault is on"
+        )

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 @click.command("validate", epilog="Example: halab validate topologies/3m3w.yaml")
 @click.argument("file", shell_complete=complete_topology)
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one value of the file.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one value of the file."
+)
 @option_output
 def validate_command(file: str, overrides: tuple[str, ...], output: str) -> None:
     """Check a topology file; all problems are told at once, by line. Exit code 2 where one is.
@@ -35,9 +37,18 @@ def validate_command(file: str, overrides: tuple[str, ...], output: str) -> None
     if output == "json":
         from lab.cli import output as out
 
-        out.answer({"name": topology.name, "masters": len(topology.masters), "workers": len(topology.workers), "valid": True})
+        out.answer(
+            {
+                "name": topology.name,
+                "masters": len(topology.masters),
+                "workers": len(topology.workers),
+                "valid": True,
+            }
+        )
     else:
-        click.echo(f"{file}: fine: lab {topology.name}, {len(topology.masters)} masters, {len(topology.workers)} workers")
+        click.echo(
+            f"{file}: fine: lab {topology.name}, {len(topology.masters)} masters, {len(topology.workers)} workers"
+        )
 
 
 def _foreign(loaded: Loaded) -> list[str]:
@@ -62,7 +73,14 @@ def schema_command() -> None:
 
 @click.command("init", epilog="Example: halab init my.yaml --from 1m1w")
 @click.argument("file", default="lab.yaml", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--from", "source", default="3m3w", show_default=True, type=click.Choice(shipped_topologies()), help="The shipped topology to copy.")
+@click.option(
+    "--from",
+    "source",
+    default="3m3w",
+    show_default=True,
+    type=click.Choice(shipped_topologies()),
+    help="The shipped topology to copy.",
+)
 def init_command(file: Path, source: str) -> None:
     """Write a copy of a shipped topology to edit. An existing file is never overwritten."""
     if file.exists():

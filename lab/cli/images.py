@@ -55,11 +55,20 @@ def images_command() -> None:
 
 
 @images_command.command("build", epilog="Example: halab images build --distribution upstream")
-@click.option("--distribution", type=DISTRIBUTIONS, default=None, help="Build for this one; else for the first that can be had.")
+@click.option(
+    "--distribution",
+    type=DISTRIBUTIONS,
+    default=None,
+    help="Build for this one; else for the first that can be had.",
+)
 @click.option(
     "--version", default="", metavar="V", help="Build this one, as a topology names it: v1.35.4."
 )
-@click.option("--addons", is_flag=True, help="Also all that add-ons want: their pods' images, Helm; else made when one is first enabled.")
+@click.option(
+    "--addons",
+    is_flag=True,
+    help="Also all that add-ons want: their pods' images, Helm; else made when one is first enabled.",
+)
 @option_output
 def build_command(distribution: str | None, version: str, addons: bool, output: str) -> None:
     """Make what is missing: downloaded where that can be reached, else built from Go modules and Debian's packages."""
@@ -82,7 +91,9 @@ def build_command(distribution: str | None, version: str, addons: bool, output: 
     for reason in choice.why_not:
         click.echo(f"not used: {reason}", err=True)
     name = choice.distribution.image
-    tags = {word: builder.tags[word] for word in (*BESIDE, name, *(f"pods/{word}" for word in words))}
+    tags = {
+        word: builder.tags[word] for word in (*BESIDE, name, *(f"pods/{word}" for word in words))
+    }
     if output == "json":
         out.answer(tags)
     else:
@@ -97,11 +108,21 @@ def list_command(output: str) -> None:
 
     builder = _builder()
     here = builder.engine.images()
-    rows = [{"image": word, "tag": tag, "here": tag in here, "size": here.get(tag, {}).get("Size", 0)} for word, tag in builder.tags.items()]
+    rows = [
+        {"image": word, "tag": tag, "here": tag in here, "size": here.get(tag, {}).get("Size", 0)}
+        for word, tag in builder.tags.items()
+    ]
     if output == "json":
         out.answer(rows)
     else:
-        cells = [[row["image"], row["tag"], f"{row['size'] / 1e6:.0f} MB" if row["here"] else "not built"] for row in rows]
+        cells = [
+            [
+                row["image"],
+                row["tag"],
+                f"{row['size'] / 1e6:.0f} MB" if row["here"] else "not built",
+            ]
+            for row in rows
+        ]
         out.table(["IMAGE", "TAG", "SIZE"], [[str(cell) for cell in row] for row in cells])
 
 
@@ -112,7 +133,11 @@ def save_command(file: Path) -> None:
     from lab.images.sources import BESIDE
 
     builder = _builder()
-    words = [word for word in builder.tags if word in {*BESIDE, "upstream", "k3s"} or word.startswith("pods/")]
+    words = [
+        word
+        for word in builder.tags
+        if word in {*BESIDE, "upstream", "k3s"} or word.startswith("pods/")
+    ]
     wanted = [builder.tags[word] for word in words if builder.engine.has_image(builder.tags[word])]
     if not wanted:
         raise LabError("no images are here", "`halab images build` makes them")
@@ -126,7 +151,9 @@ def save_command(file: Path) -> None:
         raise LabError(f"cannot write {file}: {error.strerror}") from error
     finally:
         part.unlink(missing_ok=True)
-    click.echo(f"saved {', '.join(wanted)} to {file} ({file.stat().st_size / 1e6:.0f} MB)", err=True)
+    click.echo(
+        f"saved {', '.join(wanted)} to {file} ({file.stat().st_size / 1e6:.0f} MB)", err=True
+    )
 
 
 def _chunks(file: Path) -> Iterator[bytes]:
@@ -149,7 +176,10 @@ def load_command(file: Path) -> None:
             click.echo(line, err=True)
     here = [word for word in ("upstream", "k3s") if not builder.missing(*BESIDE, word)]
     if not here:
-        raise LabError(f"{file} holds no images of this halab", "they were saved by another version, or for another architecture")
+        raise LabError(
+            f"{file} holds no images of this halab",
+            "they were saved by another version, or for another architecture",
+        )
 
 
 @images_command.command("remove", epilog="Example: halab images remove")

@@ -43,7 +43,10 @@ def _plan_text(plan: Plan) -> None:
     if plan.empty:
         click.echo("nothing to do")
         return
-    output.table(["STEP", "SUBJECT", "REASON"], [[step.action.value, step.subject, step.reason] for step in plan.steps])
+    output.table(
+        ["STEP", "SUBJECT", "REASON"],
+        [[step.action.value, step.subject, step.reason] for step in plan.steps],
+    )
 
 
 def _lab(word: str, overrides: tuple[str, ...], name: str, reporter: Reporter | None = None) -> Lab:
@@ -65,7 +68,10 @@ def _lab(word: str, overrides: tuple[str, ...], name: str, reporter: Reporter | 
     connected = client.connect()
     if word in connected.labs():
         if overrides or name:
-            raise InputError("--set and --name go with a topology file, not with a lab that exists", f"`halab start {word}`")
+            raise InputError(
+                "--set and --name go with a topology file, not with a lab that exists",
+                f"`halab start {word}`",
+            )
         return lab.find(connected, word, reporter)
     load_topology(word)  # raises, and says what there is
     raise AssertionError(word)
@@ -75,13 +81,33 @@ def _lab(word: str, overrides: tuple[str, ...], name: str, reporter: Reporter | 
 @click.argument("file", metavar="FILE|LAB", shell_complete=complete_topology)
 @click.argument("node", required=False, default="", shell_complete=complete_node)
 @click.option("--name", default="", help="Another name for the lab than the file's.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one value of the file, e.g. ha.token=400ms.")
-@click.option("--distribution", default="", metavar="D", help="Use this distribution: k3s or upstream.")
-@click.option("--timeout", default=300.0, show_default=True, help="Seconds to wait for the lab once it has booted.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one value of the file, e.g. ha.token=400ms.",
+)
+@click.option(
+    "--distribution", default="", metavar="D", help="Use this distribution: k3s or upstream."
+)
+@click.option(
+    "--timeout",
+    default=300.0,
+    show_default=True,
+    help="Seconds to wait for the lab once it has booted.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the plan and change nothing.")
 @option_output
 def start_command(
-    file: str, node: str, name: str, overrides: tuple[str, ...], distribution: str, timeout: float, dry_run: bool, output: str
+    file: str,
+    node: str,
+    name: str,
+    overrides: tuple[str, ...],
+    distribution: str,
+    timeout: float,
+    dry_run: bool,
+    output: str,
 ) -> None:
     """Bring a lab up and wait until it works. A second start changes nothing."""
     from lab.cli import output as out
@@ -98,11 +124,23 @@ def start_command(
         click.echo(f"not used: {reason}", err=True)
     keys = lab.secrets()
     chosen = lab.distribution()
-    config = kubeconfig.build(lab.name, f"https://127.0.0.1:{lab.port()}", chosen.server_authority(keys), chosen.admin(keys))
+    config = kubeconfig.build(
+        lab.name,
+        f"https://127.0.0.1:{lab.port()}",
+        chosen.server_authority(keys),
+        chosen.admin(keys),
+    )
     kubeconfig.write(kubeconfig.own_path(lab.name), config)
     found = look(lab)
     if output == "json":
-        out.answer({**found.to_dict(), "changed": not plan.empty, "why_not": lab.why_not, "kubeconfig": str(kubeconfig.own_path(lab.name))})
+        out.answer(
+            {
+                **found.to_dict(),
+                "changed": not plan.empty,
+                "why_not": lab.why_not,
+                "kubeconfig": str(kubeconfig.own_path(lab.name)),
+            }
+        )
         return
     if plan.empty:
         click.echo(f"lab {lab.name} runs already; no machine was changed", err=True)
@@ -127,10 +165,14 @@ def _show_plan(lab: Lab, distribution: str, output: str) -> None:
 @click.command("plan", epilog="Example: halab plan topologies/3m3w.yaml")
 @click.argument("file", metavar="FILE|LAB", shell_complete=complete_topology)
 @click.option("--name", default="", help="Another name for the lab than the file's.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one value of the file.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one value of the file."
+)
 @click.option("--distribution", default="", metavar="D", help="Plan for this distribution.")
 @option_output
-def plan_command(file: str, name: str, overrides: tuple[str, ...], distribution: str, output: str) -> None:
+def plan_command(
+    file: str, name: str, overrides: tuple[str, ...], distribution: str, output: str
+) -> None:
     """Show what `start` would do. Changes nothing."""
     _show_plan(_lab(file, overrides, name), distribution, output)
 
@@ -160,12 +202,29 @@ def list_command(output: str) -> None:
     rows = []
     for name, observed in client.connect().labs().items():
         nodes = [found for found in observed.containers if "halab.node" in found.labels]
-        distribution = next((found.labels[LABEL_DISTRIBUTION] for found in nodes if LABEL_DISTRIBUTION in found.labels), "")
-        rows.append({"name": name, "distribution": distribution, "nodes": len(nodes), "running": sum(found.running for found in nodes)})
+        distribution = next(
+            (
+                found.labels[LABEL_DISTRIBUTION]
+                for found in nodes
+                if LABEL_DISTRIBUTION in found.labels
+            ),
+            "",
+        )
+        rows.append(
+            {
+                "name": name,
+                "distribution": distribution,
+                "nodes": len(nodes),
+                "running": sum(found.running for found in nodes),
+            }
+        )
     if output == "json":
         out.answer(rows)
     elif rows:
-        out.table(["LAB", "DISTRIBUTION", "NODES", "RUNNING"], [[str(value) for value in row.values()] for row in rows])
+        out.table(
+            ["LAB", "DISTRIBUTION", "NODES", "RUNNING"],
+            [[str(value) for value in row.values()] for row in rows],
+        )
     else:
         click.echo("no labs; `halab start 3m3w` makes one", err=True)
 
@@ -199,7 +258,9 @@ def destroy_command(lab: str | None, everything: bool, output: str) -> None:
     connected = client.connect()
     known = list(connected.labs())
     if not everything and lab is None and len(known) != 1:
-        raise InputError("name the lab to destroy, or say --all", f"labs here: {', '.join(known) or 'none'}")
+        raise InputError(
+            "name the lab to destroy, or say --all", f"labs here: {', '.join(known) or 'none'}"
+        )
     names = known if everything else [lab or known[0]]
     removed = {}
     foreign = [name for name in names if everything and not is_name(name)]
@@ -208,7 +269,12 @@ def destroy_command(lab: str | None, everything: bool, output: str) -> None:
             plan = removal.destroy(connected, name, progress)
             kubeconfig.unmerge(kubeconfig.user_path(), name)
             removed[name] = len(plan.steps)
-            progress.done(name, f"removed {len(plan.steps)} containers, volumes and networks" if plan.steps else "there was nothing")
+            progress.done(
+                name,
+                f"removed {len(plan.steps)} containers, volumes and networks"
+                if plan.steps
+                else "there was nothing",
+            )
     if output == "json":
         out.answer({"removed": removed})
     if foreign:

@@ -30,7 +30,11 @@ class Progress:
         self._rows: dict[str, tuple[str, str, float]] = {}
         self._lock = threading.Lock()
         self._title = title
-        self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=4) if self._console.is_terminal else None
+        self._live = (
+            Live(get_renderable=self._table, console=self._console, refresh_per_second=4)
+            if self._console.is_terminal
+            else None
+        )
 
     def __enter__(self) -> Self:
         """Begin to show."""
@@ -38,7 +42,12 @@ class Progress:
             self._live.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Leave the last state on the screen."""
         if self._live:
             self._live.__exit__(kind, error, trace)
@@ -67,7 +76,11 @@ class Progress:
         with self._lock:
             for subject, (mark, text, at) in self._rows.items():
                 colour = "green" if mark == "✓" else "yellow"
-                table.add_row(f"[{colour}]{mark}[/{colour}]", subject, f"{_escape(text)[:NARROW]}  [dim]{at:.0f} s[/dim]")
+                table.add_row(
+                    f"[{colour}]{mark}[/{colour}]",
+                    subject,
+                    f"{_escape(text)[:NARROW]}  [dim]{at:.0f} s[/dim]",
+                )
         return table
 
 
@@ -84,7 +97,9 @@ def table(columns: list[str], rows: list[list[str]]) -> None:
     """Print the answer as a table, as wide as it needs to be: a pipe must not cut it."""
     widths = [max(len(row[index]) for row in [columns, *rows]) for index in range(len(columns))]
     for row in [columns, *rows]:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        click.echo(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
 
 
 def status(found: LabStatus) -> None:
@@ -92,16 +107,33 @@ def status(found: LabStatus) -> None:
     holder = ", ".join(found.vip_holders) or "nobody"
     leader = found.etcd_leader or "none"
     kind = f"{found.distribution}: {found.release}" if found.release else found.distribution
-    click.echo(f"lab {found.name} ({kind})   API {found.api}   VIP {found.vip} held by {holder}   etcd leader {leader}")
+    click.echo(
+        f"lab {found.name} ({kind})   API {found.api}   VIP {found.vip} held by {holder}   etcd leader {leader}"
+    )
     if not found.fencing:
         off = "fencing is off (`ha: {fencing: none}`)"
         click.echo(f"{off}: a lost master's address is taken over on a guess")
     elif found.bmc != "running":
-        click.echo(f"nobody can be fenced: the baseboard controllers are {found.bmc} (`halab start {found.name} bmc`)")
+        click.echo(
+            f"nobody can be fenced: the baseboard controllers are {found.bmc} (`halab start {found.name} bmc`)"
+        )
     columns = ["NODE", "ROLE", "ADDRESS", "MACHINE", "KUBERNETES", "VERSION", "ETCD", "API", "VIP"]
     table(
         columns,
-        [[n.name, n.role, n.ip, n.state, n.kubernetes, n.version, n.etcd, n.api, "VIP" if n.vip else ""] for n in found.nodes],
+        [
+            [
+                n.name,
+                n.role,
+                n.ip,
+                n.state,
+                n.kubernetes,
+                n.version,
+                n.etcd,
+                n.api,
+                "VIP" if n.vip else "",
+            ]
+            for n in found.nodes
+        ],
     )
     for fencing in found.fencings:
         click.echo(fencing.told())

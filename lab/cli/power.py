@@ -9,7 +9,9 @@ from lab.cli.common import complete_lab, complete_node, find_lab
 from lab.live.power import VERBS
 
 
-@click.command("power", epilog="Examples: halab power 3m3w m off · halab power 3m3w m status -o json")
+@click.command(
+    "power", epilog="Examples: halab power 3m3w m off · halab power 3m3w m status -o json"
+)
 @click.argument("lab", shell_complete=complete_lab)
 @click.argument("node", shell_complete=complete_node)
 @click.argument("verb", type=click.Choice(VERBS), default="status")
@@ -25,6 +27,14 @@ def power_command(lab: str, node: str, verb: str, output: str) -> None:
     found = find_lab(lab)
     said = press(found, node, verb)
     if output == "json":
-        out.answer({"lab": found.name, "node": node, "verb": verb, "answer": said, "power": press(found, node, "status").rsplit(" ", 1)[-1]})
+        out.answer(
+            {
+                "lab": found.name,
+                "node": node,
+                "verb": verb,
+                "answer": said,
+                "power": press(found, node, "status").rsplit(" ", 1)[-1],
+            }
+        )
     else:
         click.echo(f"{node}: {said}")

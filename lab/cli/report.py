@@ -13,17 +13,33 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
-def complete_run(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
+def complete_run(
+    _: click.Context, __: click.Parameter, incomplete: str
+) -> list[CompletionItem | str]:
     """Complete runs' names."""
     from lab.analysis.history import run_folders
 
-    return [name for name in ("last", *(run.name for run in run_folders.all_runs())) if name.startswith(incomplete)]
+    return [
+        name
+        for name in ("last", *(run.name for run in run_folders.all_runs()))
+        if name.startswith(incomplete)
+    ]
 
 
-@click.command("report", epilog="Examples: halab report last · halab report --compare RUN RUN · halab report last -o html > r.html")
+@click.command(
+    "report",
+    epilog="Examples: halab report last · halab report --compare RUN RUN · halab report last -o html > r.html",
+)
 @click.argument("run", required=False, shell_complete=complete_run)
 @click.option("--compare", nargs=2, metavar="RUN RUN", help="Two runs side by side.")
-@click.option("-o", "--output", type=click.Choice(["text", "json", "junit", "html"]), default="text", show_default=True, help="Form of the answer.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "json", "junit", "html"]),
+    default="text",
+    show_default=True,
+    help="Form of the answer.",
+)
 def report_command(run: str | None, compare: tuple[str, str] | None, output: str) -> None:
     """Judge a RUN from its history and show its report; without RUN, list the runs.
 
@@ -37,7 +53,11 @@ def report_command(run: str | None, compare: tuple[str, str] | None, output: str
         if run:
             raise InputError("--compare names both runs", "leave the other one out")
         both = report.compare(*(trials.judge(run_folders.find(word)) for word in compare))
-        forms = {"text": report.comparison_text, "json": report.comparison_json, "html": report.comparison_html}
+        forms = {
+            "text": report.comparison_text,
+            "json": report.comparison_json,
+            "html": report.comparison_html,
+        }
         if output not in forms:
             raise InputError(f"two runs cannot be told as {output}", "text, json or html")
         click.echo(forms[output](both), nl=False)
@@ -47,7 +67,12 @@ def report_command(run: str | None, compare: tuple[str, str] | None, output: str
         return
     folder = run_folders.find(run)
     built = trials.judge(folder)
-    forms_one = {"text": report.text, "json": report.json_text, "junit": report.junit, "html": report.html}
+    forms_one = {
+        "text": report.text,
+        "json": report.json_text,
+        "junit": report.junit,
+        "html": report.html,
+    }
     click.echo(forms_one[output](built))
     if output == "text":
         click.echo(f"everything is in {folder} (report.html for a browser)")

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from lab.scenarios.run import Run
 
 
-def complete_scenario(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
+def complete_scenario(
+    _: click.Context, __: click.Parameter, incomplete: str
+) -> list[CompletionItem | str]:
     """Complete scenarios that come with halab, and files."""
     from lab.scenarios import run as trials
 
@@ -55,7 +57,9 @@ def list_scenarios(output: str) -> None:
         out.table(["SCENARIO", "WHAT HAPPENS"], [[item.name, item.summary] for item in found])
 
 
-@scenario_command.command("show", epilog="Example: halab scenario show crash-vip-holder > mine.yaml")
+@scenario_command.command(
+    "show", epilog="Example: halab scenario show crash-vip-holder > mine.yaml"
+)
 @click.argument("scenario", shell_complete=complete_scenario)
 @option_output
 def show(scenario: str, output: str) -> None:
@@ -80,11 +84,24 @@ def _plain(item: Any) -> dict[str, Any]:  # noqa: ANN401 (a Scenario)
     }
 
 
-@scenario_command.command("run", epilog="Examples: halab scenario run 3m3w crash-vip-holder · halab scenario run lab.yaml mine.yaml --repeats 10")
+@scenario_command.command(
+    "run",
+    epilog="Examples: halab scenario run 3m3w crash-vip-holder · halab scenario run lab.yaml mine.yaml --repeats 10",
+)
 @click.argument("lab", metavar="LAB|FILE", shell_complete=complete_topology)
 @click.argument("scenario", shell_complete=complete_scenario)
-@click.option("--seed", type=int, default=None, help="Decides every random choice; the report names the one that was used.")
-@click.option("--repeats", type=click.IntRange(1, 100), default=None, help="Run it so often; every run has its own folder.")
+@click.option(
+    "--seed",
+    type=int,
+    default=None,
+    help="Decides every random choice; the report names the one that was used.",
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(1, 100),
+    default=None,
+    help="Run it so often; every run has its own folder.",
+)
 @option_output
 def run(lab: str, scenario: str, seed: int | None, repeats: int | None, output: str) -> None:
     """Run SCENARIO on a lab; one that does not run yet is started from its FILE.
@@ -132,7 +149,12 @@ def _running(word: str, progress: Reporter) -> Lab:
 def _run(one: Run) -> dict[str, Any]:
     from lab.scenarios import run as trials
 
-    return {"folder": str(one.folder), "outcome": one.outcome, "error": one.error, "report": trials.load_json(one.folder)}
+    return {
+        "folder": str(one.folder),
+        "outcome": one.outcome,
+        "error": one.error,
+        "report": trials.load_json(one.folder),
+    }
 
 
 def _tell(done: list[Run]) -> None:
@@ -146,5 +168,8 @@ def _tell(done: list[Run]) -> None:
             click.echo(f"it did not end as written: {one.error}")
         click.echo(f"everything is in {one.folder} (report.html for a browser)")
     if len(done) > 1:
-        rows = [[row["figure"], f"{row['median']:.3f}", f"{row['worst']:.3f}", str(len(row["runs"]))] for row in trials.summary(done)]
+        rows = [
+            [row["figure"], f"{row['median']:.3f}", f"{row['worst']:.3f}", str(len(row["runs"]))]
+            for row in trials.summary(done)
+        ]
         out.table(["FIGURE", "MEDIAN", "WORST", "RUNS"], rows)

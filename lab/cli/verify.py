@@ -27,13 +27,26 @@ def verify_command(lab: str | None, output: str) -> None:
 
     found = find_lab(lab)
     with out.Progress(f"verifying {found.name}") as progress:
-        outcomes = verify(found, lambda subject, text: progress.say("now", f"{subject}: {text}"[:100]))
+        outcomes = verify(
+            found, lambda subject, text: progress.say("now", f"{subject}: {text}"[:100])
+        )
     wrong = [outcome for outcome in outcomes if not outcome.ok]
     if output == "json":
-        out.answer({"lab": found.name, "verdict": "fail" if wrong else "pass", "checks": [asdict(outcome) for outcome in outcomes]})
+        out.answer(
+            {
+                "lab": found.name,
+                "verdict": "fail" if wrong else "pass",
+                "checks": [asdict(outcome) for outcome in outcomes],
+            }
+        )
     else:
-        out.table(["", "CHECK", "ON", "FOUND"], [["✓" if row.ok else "✗", row.name, row.node, row.detail] for row in outcomes])
+        out.table(
+            ["", "CHECK", "ON", "FOUND"],
+            [["✓" if row.ok else "✗", row.name, row.node, row.detail] for row in outcomes],
+        )
         click.echo("\nWhat a person would type (halab shell LAB NODE):")
-        out.table(["CHECK", "ON", "COMMAND"], [[row.name, row.node, row.command] for row in outcomes])
+        out.table(
+            ["CHECK", "ON", "COMMAND"], [[row.name, row.node, row.command] for row in outcomes]
+        )
         click.echo(f"\n{len(outcomes) - len(wrong)} of {len(outcomes)} checks passed")
     raise SystemExit(EXIT_FAIL if wrong else 0)

@@ -65,9 +65,7 @@ def _place() -> tuple[Sources, Callable[[str], bool]]:
         found = connected.images()
     except LabError as error:
         click.echo(f"no engine answers, so no images are seen: {error.message}", err=True)
-        own = Sources(
-            folder=paths.shipped("images"), cache=paths.cache(), arch=architecture()
-        )
+        own = Sources(folder=paths.shipped("images"), cache=paths.cache(), arch=architecture())
         return own, lambda _: False
     return sources_for(connected), found.__contains__
 

@@ -31,10 +31,14 @@ class AgentCalls:
 
     _api: Any
 
-    def create_agent(self, image: str, command: Sequence[str], network: str, ip: str, labels: dict[str, str]) -> str:
+    def create_agent(
+        self, image: str, command: Sequence[str], network: str, ip: str, labels: dict[str, str]
+    ) -> str:
         """Make an agent's container on a network, not started; gives its id. SIGTERM ends it, and so does the end of its standard input."""
         host = self._api.create_host_config(**UNTRUSTED, network_mode=network)
-        endpoint = self._api.create_networking_config({network: EndpointConfig(self._api.api_version, ipv4_address=ip)})
+        endpoint = self._api.create_networking_config(
+            {network: EndpointConfig(self._api.api_version, ipv4_address=ip)}
+        )
         with engine_errors(f"making an agent's container of {image}"):
             # `stdin_open` means StdinOnce, too: when the one who is attached goes away, even by a kill, the agent's input ends.
             made = self._api.create_container(
@@ -46,7 +50,9 @@ class AgentCalls:
     def converse(self, container: str) -> Conversation:
         """Attach to an agent, before it is started, so that not a line is missed."""
         with engine_errors(f"attaching to {container}"):
-            sock = self._api.attach_socket(container, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
+            sock = self._api.attach_socket(
+                container, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            )
         return Conversation(sock)
 
 

@@ -60,15 +60,15 @@ def connect() -> Engine:
         text = str(error)
         if "Permission denied" in text or "PermissionError" in text:
             hint = "your user may not use Docker: `sudo usermod -aG docker $USER`, log in again; or run halab with sudo"
-            raise EngineError("Docker refuses this user (permission denied on its socket)", hint) from error
+            raise EngineError(
+                "Docker refuses this user (permission denied on its socket)", hint
+            ) from error
         hint = "start Docker (`sudo systemctl start docker`, or Docker Desktop), or let `halab doctor --fix` do it"
         raise EngineError(f"no Docker engine answers at {address()}", hint) from error
     return Engine(client)
 
 
-class Engine(
-    AgentCalls, FileCalls, ImageCalls, AboutCalls, NetworkCalls, PowerCalls, RunCalls
-):
+class Engine(AgentCalls, FileCalls, ImageCalls, AboutCalls, NetworkCalls, PowerCalls, RunCalls):
     """Docker's API in the words of a lab."""
 
     def __init__(self, client: docker.DockerClient) -> None:
@@ -97,7 +97,11 @@ class Engine(
         """Give the IPv4 subnets of all the engine's networks, subnet → network name."""
         with engine_errors("listing networks"):
             networks = self._api.networks()
-        pools = ((pool.get("Subnet", ""), net["Name"]) for net in networks for pool in (net["IPAM"].get("Config") or []))
+        pools = (
+            (pool.get("Subnet", ""), net["Name"])
+            for net in networks
+            for pool in (net["IPAM"].get("Config") or [])
+        )
         return {subnet: name for subnet, name in pools if subnet and ":" not in subnet}
 
     def owner(self, container: str) -> str | None:
@@ -120,11 +124,20 @@ class Engine(
         with engine_errors(f"making volume {name}"):
             self._api.create_volume(name, labels=labels)
 
-    def create_container(self, spec: ContainerSpec, labels: dict[str, str], *, privileged: bool) -> None:
+    def create_container(
+        self, spec: ContainerSpec, labels: dict[str, str], *, privileged: bool
+    ) -> None:
         """Make a node's container, not started."""
-        ports = {f"{inside}/tcp": ("127.0.0.1", outside or None) for inside, outside in spec.ports.items()}
+        ports = {
+            f"{inside}/tcp": ("127.0.0.1", outside or None)
+            for inside, outside in spec.ports.items()
+        }
         binds = {volume: {"bind": path, "mode": "rw"} for volume, path in spec.volumes.items()}
-        more: dict[str, Any] = {"port_bindings": ports, "network_mode": spec.network, "cpu_shares": spec.cpu_shares}
+        more: dict[str, Any] = {
+            "port_bindings": ports,
+            "network_mode": spec.network,
+            "cpu_shares": spec.cpu_shares,
+        }
         if spec.machine:
             host = self.machine(privileged=privileged, binds=binds, sysctls=spec.sysctls, **more)
         else:
@@ -132,7 +145,11 @@ class Engine(
         # The alias lets nodes call each other by name, through the engine's resolver.
         place = placed(self._api.api_version, spec.ip)
         endpoint = EndpointConfig(self._api.api_version, aliases=[spec.hostname], **place)
-        hint = "a container of that name that is not this lab's is never touched: remove or rename it" if self.owner(spec.name) == "" else ""
+        hint = (
+            "a container of that name that is not this lab's is never touched: remove or rename it"
+            if self.owner(spec.name) == ""
+            else ""
+        )
         with engine_errors(f"making container {spec.name}", hint):
             self._create(
                 spec.image,
@@ -150,7 +167,9 @@ class Engine(
 
     def machine(self, *, privileged: bool, **more: Any) -> dict[str, Any]:  # noqa: ANN401 (docker's own options)
         """Give the host configuration of a container that is a machine."""
-        host = self._api.create_host_config(**COMMON, **(PRIVILEGED if privileged else CAPABILITIES), **more)
+        host = self._api.create_host_config(
+            **COMMON, **(PRIVILEGED if privileged else CAPABILITIES), **more
+        )
         # Docker hides and write-protects parts of /proc (`systempaths`); kubelet and kube-proxy write /proc/sys.
         return {**host, "MaskedPaths": [], "ReadonlyPaths": []}
 
@@ -192,7 +211,10 @@ class Engine(
                     self._api.remove_container(container, v=True, force=True)
                 except docker.errors.APIError as error:
                     # "already in progress", "failed to remove root filesystem": two removals at once, of ^C and of `destroy`.
-                    if not left or not any(word in str(error.explanation) for word in ("in progress", "failed to remove")):
+                    if not left or not any(
+                        word in str(error.explanation)
+                        for word in ("in progress", "failed to remove")
+                    ):
                         raise
                 else:
                     break
@@ -202,7 +224,10 @@ class Engine(
         """Remove a volume; one that is gone is fine. Raise InUse where a container has it."""
         what = f"removing volume {volume}"
         # "remove NAME: volume is in use - [ID]" (moby volume/service/store.go).
-        with engine_errors(what, kinds={"in use": InUse}), contextlib.suppress(docker.errors.NotFound):
+        with (
+            engine_errors(what, kinds={"in use": InUse}),
+            contextlib.suppress(docker.errors.NotFound),
+        ):
             self._api.remove_volume(volume, force=True)
 
     def remove_network(self, network: str) -> None:
@@ -216,12 +241,23 @@ class Engine(
     def labelled(self, label: str) -> tuple[list[str], list[str], list[str]]:
         """Give the ids or names of containers, volumes and networks that bear a label (`key=value`)."""
         with engine_errors(f"listing what bears {label}"):
-            containers = [str(item["Id"]) for item in self._api.containers(all=True, filters={"label": label})]
-            volumes = [str(item["Name"]) for item in self._api.volumes(filters={"label": label})["Volumes"] or []]
+            containers = [
+                str(item["Id"]) for item in self._api.containers(all=True, filters={"label": label})
+            ]
+            volumes = [
+                str(item["Name"])
+                for item in self._api.volumes(filters={"label": label})["Volumes"] or []
+            ]
             networks = [str(item["Id"]) for item in self._api.networks(filters={"label": label})]
         return containers, volumes, networks
 
-    def create_helper(self, image: str, command: Sequence[str], labels: dict[str, str], host: dict[str, Any] | None = None) -> str:
+    def create_helper(
+        self,
+        image: str,
+        command: Sequence[str],
+        labels: dict[str, str],
+        host: dict[str, Any] | None = None,
+    ) -> str:
         """Make a short-lived container of ours, without a network, not started; gives its id. The caller removes it."""
         with engine_errors(f"making a helper container of {image}"):
             config = host or self._api.create_host_config()
@@ -235,8 +271,13 @@ class Engine(
 
 
 def _observed(lab: str, found: dict[str, list[dict[str, Any]]]) -> Observed:
-    mine = {kind: [item for item in items if item["Labels"][LABEL] == lab] for kind, items in found.items()}
-    topology = next((text for item in mine["networks"] if (text := item["Labels"].get(LABEL_TOPOLOGY))), "")
+    mine = {
+        kind: [item for item in items if item["Labels"][LABEL] == lab]
+        for kind, items in found.items()
+    }
+    topology = next(
+        (text for item in mine["networks"] if (text := item["Labels"].get(LABEL_TOPOLOGY))), ""
+    )
     return Observed(
         lab=lab,
         networks=tuple(sorted(item["Name"] for item in mine["networks"])),
@@ -247,7 +288,11 @@ def _observed(lab: str, found: dict[str, list[dict[str, Any]]]) -> Observed:
 
 
 def _container(item: dict[str, Any]) -> ObservedContainer:
-    ports = {port["PrivatePort"]: port["PublicPort"] for port in item.get("Ports") or [] if port.get("PublicPort")}
+    ports = {
+        port["PrivatePort"]: port["PublicPort"]
+        for port in item.get("Ports") or []
+        if port.get("PublicPort")
+    }
     return ObservedContainer(
         id=item["Id"],
         name=item["Names"][0].lstrip("/"),

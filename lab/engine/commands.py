@@ -33,7 +33,14 @@ class RunCalls:
 
     _api: Any
 
-    def run(self, container: str, argv: Sequence[str], *, stdin: bytes | Iterable[bytes] | None = None, timeout_s: float = 30) -> Result:
+    def run(
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        stdin: bytes | Iterable[bytes] | None = None,
+        timeout_s: float = 30,
+    ) -> Result:
         """Run a command in a running container, with `stdin` as its input (chunks are sent as they come).
 
         After `timeout_s` seconds it is ended there and the code is 124 (timeout(1)). Raises
@@ -45,7 +52,9 @@ class RunCalls:
             made = self._api.exec_create(container, bounded, stdin=stdin is not None)
             chunks = [stdin] if isinstance(stdin, bytes) else stdin
             try:
-                within = timeout_s + SLACK_S if timeout_s else None  # 0: no limit, to timeout(1), too
+                within = (
+                    timeout_s + SLACK_S if timeout_s else None
+                )  # 0: no limit, to timeout(1), too
                 output = self._converse(made["Id"], chunks, within)
             except TimeoutError:
                 waited = f"no answer for {timeout_s + SLACK_S:.0f} s"
@@ -55,7 +64,9 @@ class RunCalls:
             code = self._api.exec_inspect(made["Id"])["ExitCode"]
         return Result(-1 if code is None else int(code), output.decode(errors="replace"))
 
-    def _converse(self, exec_id: str, chunks: Iterable[bytes] | None, within_s: float | None) -> bytes:
+    def _converse(
+        self, exec_id: str, chunks: Iterable[bytes] | None, within_s: float | None
+    ) -> bytes:
         """Start a command; where there are chunks, write them to its standard input and close it.
 
         Gives what it prints. Raises TimeoutError where it has not ended after so many seconds.
@@ -93,7 +104,9 @@ def _feed(sock: socket.socket, chunks: Iterable[bytes]) -> None:
                 return
     except BaseException:
         with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)  # the command must not take the rest for the whole; who reads is let go
+            sock.shutdown(
+                socket.SHUT_RDWR
+            )  # the command must not take the rest for the whole; who reads is let go
         raise
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_WR)

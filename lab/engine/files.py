@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-
 def pack(files: Iterable[File]) -> bytes:
     """Pack files for `put`: parents are made by the engine, owners and modes are ours."""
     buffer = io.BytesIO()
@@ -95,7 +94,9 @@ class FileCalls:
             where = self._api._url("/containers/{0}/archive", container)  # noqa: SLF001
             answer = self._api.head(where, params={"path": path}, timeout=LOOK_TIMEOUT_S)
             if answer.status_code == NOT_FOUND:
-                self._api.inspect_container(container)  # raises where the container is what is missing
+                self._api.inspect_container(
+                    container
+                )  # raises where the container is what is missing
                 return False
             answer.raise_for_status()
             return True

@@ -25,8 +25,7 @@ _SIGNS = " ".join(f"/{sign}" for sign in kernel.BRIDGED)
 LOAD = f"ls -d {_SIGNS} 2>/dev/null | grep -q . || modprobe -q br_netfilter"
 """modprobe ends with 0 where the module is loaded."""
 BRIDGE_REMEDY = (
-    "sudo modprobe br_netfilter"
-    " && echo br_netfilter | sudo tee /etc/modules-load.d/halab.conf"
+    "sudo modprobe br_netfilter && echo br_netfilter | sudo tee /etc/modules-load.d/halab.conf"
 )
 LACKS = "nodes would lack what kubelet needs of the kernel"
 

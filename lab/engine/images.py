@@ -41,11 +41,21 @@ class ImageCalls:
             return False
         return True
 
-    def build(self, context: str, tag: str, arguments: dict[str, str], labels: dict[str, str]) -> Iterator[str]:
+    def build(
+        self, context: str, tag: str, arguments: dict[str, str], labels: dict[str, str]
+    ) -> Iterator[str]:
         """Build an image and yield the build's lines. Raises EngineError with the engine's message where a step fails."""
         with engine_errors(f"building {tag}"):
             # Host network: package sources are then reached as the host reaches them, proxies and resolvers included.
-            stream = self._api.build(path=context, tag=tag, buildargs=arguments, labels=labels, rm=True, network_mode="host", decode=True)
+            stream = self._api.build(
+                path=context,
+                tag=tag,
+                buildargs=arguments,
+                labels=labels,
+                rm=True,
+                network_mode="host",
+                decode=True,
+            )
             for event in stream:
                 if "error" in event:
                     raise EngineError(f"building {tag}: {event['error'].strip()}")
@@ -99,5 +109,8 @@ class ImageCalls:
 
     def remove_image(self, tag: str) -> None:
         """Remove an image's tag, and its layers where nothing else needs them."""
-        with engine_errors(f"removing image {tag}"), contextlib.suppress(docker.errors.ImageNotFound):
+        with (
+            engine_errors(f"removing image {tag}"),
+            contextlib.suppress(docker.errors.ImageNotFound),
+        ):
             self._api.remove_image(tag)

@@ -22,7 +22,9 @@ class NetworkCalls:
     def create_network(self, spec: NetworkSpec, labels: dict[str, str]) -> None:
         """Make a bridge. The nodes' own is not internal: no address outside is needed, but users' pods may want one."""
         kept = {f"reserved-{number}": address for number, address in enumerate(spec.reserved)}
-        pool = IPAMPool(subnet=spec.subnet, gateway=spec.gateway or None, aux_addresses=kept or None)
+        pool = IPAMPool(
+            subnet=spec.subnet, gateway=spec.gateway or None, aux_addresses=kept or None
+        )
         what = f"making network {spec.name} ({spec.subnet})"
         # "Pool overlaps with other one on this address space", "networks have overlapping IPv4"
         with engine_errors(what, "see `halab doctor` for subnets in use", {"overlap": SubnetTaken}):

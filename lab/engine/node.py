@@ -46,7 +46,14 @@ class NodeHandle:
         """Whether its container is there."""
         return self.engine.owner(self.container) is not None
 
-    def run(self, argv: Sequence[str], *, timeout_s: float = 30, check: bool = True, stdin: bytes | Iterable[bytes] | None = None) -> Result:
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float = 30,
+        check: bool = True,
+        stdin: bytes | Iterable[bytes] | None = None,
+    ) -> Result:
         """Run a command. Raises CommandFailed where `check` is set and it ends with another code than 0 (124: out of time)."""
         result = self.engine.run(self.container, argv, stdin=stdin, timeout_s=timeout_s)
         if check and result.code != 0:
@@ -63,5 +70,13 @@ class NodeHandle:
 
     def journal(self, lines: int = 15, unit: str = "") -> str:
         """Give the last lines of the node's journal (of one unit, if named)."""
-        argv = ["journalctl", "--no-pager", "-o", "short-monotonic", "-n", str(lines), *(["-u", unit] if unit else [])]
+        argv = [
+            "journalctl",
+            "--no-pager",
+            "-o",
+            "short-monotonic",
+            "-n",
+            str(lines),
+            *(["-u", unit] if unit else []),
+        ]
         return self.run(argv, check=False).output

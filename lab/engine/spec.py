@@ -108,7 +108,9 @@ class Observed:
 
     def container(self, node: str) -> ObservedContainer | None:
         """Give the container of a node, if there is one."""
-        return next((found for found in self.containers if found.labels.get(LABEL_NODE) == node), None)
+        return next(
+            (found for found in self.containers if found.labels.get(LABEL_NODE) == node), None
+        )
 
     @property
     def empty(self) -> bool:

@@ -58,7 +58,9 @@ def hang_up(sock: Any) -> None:  # noqa: ANN401 (as above)
     """
     with contextlib.suppress(OSError):
         plain(sock).shutdown(socket.SHUT_RDWR)
-    response = getattr(sock, "_response", None)  # where docker keeps it, so that it is not collected earlier
+    response = getattr(
+        sock, "_response", None
+    )  # where docker keeps it, so that it is not collected earlier
     if response is not None:
         response.close()
     sock.close()

@@ -14,7 +14,22 @@ from lab.base.errors import LabError
 from lab.engine import about, client, fitness, labels
 from lab.engine.spec import Observed
 from lab.host import limits, network, realtime
-from lab.host.findings import Finding, disk, leftovers, likely, memory, no_engine, port, privileges, source, subnet, tools, unfit, version, way
+from lab.host.findings import (
+    Finding,
+    disk,
+    leftovers,
+    likely,
+    memory,
+    no_engine,
+    port,
+    privileges,
+    source,
+    subnet,
+    tools,
+    unfit,
+    version,
+    way,
+)
 from lab.images import components, k3s_release, sources, versions
 from lab.images.sources import architecture, sources_for, tags
 from lab.topology import loader
@@ -28,7 +43,9 @@ if TYPE_CHECKING:
 DOWNLOADS, RELEASE = "downloads", "K3s release"
 # Where PATH may not lead.
 TOOLS = {"debootstrap": "/usr/sbin/debootstrap", "go": "/usr/local/go/bin/go"}
-HELPER_AGE = timedelta(minutes=10)  # a younger one may belong to a halab that works right now: none lives longer than 300 s
+HELPER_AGE = timedelta(
+    minutes=10
+)  # a younger one may belong to a halab that works right now: none lives longer than 300 s
 
 
 def examine(topology: Topology | None = None) -> tuple[Finding, ...]:
@@ -36,7 +53,9 @@ def examine(topology: Topology | None = None) -> tuple[Finding, ...]:
     wanted = topology or loader.load(paths.shipped("topologies") / "3m3w.yaml").topology
     built: tuple[str, ...] = ()
     with ThreadPoolExecutor(1) as pool:
-        sources = pool.submit(_guarded, "sources", _sources)  # beside all else: what is not reached takes its whole time-out
+        sources = pool.submit(
+            _guarded, "sources", _sources
+        )  # beside all else: what is not reached takes its whole time-out
         try:
             connected = client.connect()
             info = connected.info()
@@ -73,7 +92,9 @@ def _guarded(name: str, look: Callable[[], list[Finding]]) -> list[Finding]:
     try:
         return look()
     except (LabError, OSError, ValueError, KeyError) as error:
-        seen, remedy = (error.message, error.hint) if isinstance(error, LabError) else (repr(error), "")
+        seen, remedy = (
+            (error.message, error.hint) if isinstance(error, LabError) else (repr(error), "")
+        )
         return [Finding(name, "warning", f"could not be looked at: {seen}", remedy)]
 
 
@@ -86,8 +107,12 @@ def _engine(connected: Engine, info: dict[str, Any], topology: Topology) -> list
     near, ours = connected.local, connected.images()
     looks: dict[str, Callable[[], list[Finding]]] = {
         "engine": lambda: [version(info), *unfit(info), *way(info)],
-        "privilege": lambda: [privileges(full=fitness.privileged(connected, min(ours)) if ours else None)],
-        "memory": lambda: [memory(int(info.get("MemTotal", 0)), _available() if near else 0, topology)],
+        "privilege": lambda: [
+            privileges(full=fitness.privileged(connected, min(ours)) if ours else None)
+        ],
+        "memory": lambda: [
+            memory(int(info.get("MemTotal", 0)), _available() if near else 0, topology)
+        ],
         "subnet": lambda: _subnet(connected, topology),
         "port": lambda: _port(topology, connected.observe(topology.name)),
         "left-overs": lambda: [leftovers(helpers(connected))],
@@ -111,21 +136,31 @@ def _disk(
 
 
 def _subnet(connected: Engine, topology: Topology) -> list[Finding]:
-    used = network.taken(connected, {labels.network_name(topology.name), labels.management_name(topology.name)})
+    used = network.taken(
+        connected, {labels.network_name(topology.name), labels.management_name(topology.name)}
+    )
     chosen = network.management(topology, used)
     return [subnet("subnet", topology.network.subnet, used), subnet("management", chosen, used)]
 
 
 def _port(topology: Topology, observed: Observed) -> list[Finding]:
     wanted = topology.loadbalancer.host_port
-    own = wanted in {number for container in observed.containers for number in container.ports.values()}
+    own = wanted in {
+        number for container in observed.containers for number in container.ports.values()
+    }
     return _guarded("port", lambda: [port(wanted, wanted if own else network.free_port(wanted))])
 
 
 def helpers(connected: Engine) -> list[str]:
     """Give the helper containers that no running halab can still need."""
-    limit = (datetime.now(UTC) - HELPER_AGE).isoformat()  # the engine's times are UTC in this form: they compare as texts
-    return [helper for helper in connected.labelled("halab.helper=1")[0] if connected.inspect(helper)["Created"] < limit]
+    limit = (
+        datetime.now(UTC) - HELPER_AGE
+    ).isoformat()  # the engine's times are UTC in this form: they compare as texts
+    return [
+        helper
+        for helper in connected.labelled("halab.helper=1")[0]
+        if connected.inspect(helper)["Created"] < limit
+    ]
 
 
 def _sources() -> list[Finding]:

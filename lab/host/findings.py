@@ -28,7 +28,11 @@ class Finding:
 
 
 MIB, GIB = 1024**2, 1024**3
-MASTER_BYTES, WORKER_BYTES, SPARE_BYTES = 600 * MIB, 150 * MIB, 512 * MIB  # an idle lab: up to 570 a master, 110 a worker
+MASTER_BYTES, WORKER_BYTES, SPARE_BYTES = (
+    600 * MIB,
+    150 * MIB,
+    512 * MIB,
+)  # an idle lab: up to 570 a master, 110 a worker
 MIN_API = (1, 41)  # Docker 20.10: the first with private cgroup namespaces
 BUILD_BYTES = 6 * GIB
 # What a node writes, volumes and all. K3s's holds its unpacked programs (250 MB) and the archive of
@@ -40,7 +44,13 @@ BESIDE_BYTES = 64 * MIB  # a balancer's or a controller's journal and files
 
 def no_engine(error: LabError, *, startable: bool) -> Finding:
     """Judge an engine that gives no answer. One that refuses this user runs already: there is nothing to start."""
-    return Finding("engine", "failed", error.message, error.hint, fixable=startable and "permission denied" not in error.message)
+    return Finding(
+        "engine",
+        "failed",
+        error.message,
+        error.hint,
+        fixable=startable and "permission denied" not in error.message,
+    )
 
 
 def version(info: dict[str, Any]) -> Finding:
@@ -60,18 +70,38 @@ def unfit(info: dict[str, Any]) -> list[Finding]:
 
 def way(info: dict[str, Any]) -> list[Finding]:
     """Tell the cgroup version (both work), and what is different where the engine runs in a machine of its own."""
-    found = [Finding("cgroups", "ok", f"version {info.get('CgroupVersion', '?')}, driver {info.get('CgroupDriver', '?')}")]
+    found = [
+        Finding(
+            "cgroups",
+            "ok",
+            f"version {info.get('CgroupVersion', '?')}, driver {info.get('CgroupDriver', '?')}",
+        )
+    ]
     if "Docker Desktop" in str(info.get("OperatingSystem", "")):
         hint = "use the published port: kubeconfigs point there; the VIP answers inside the lab (`halab shell`)"
-        found.append(Finding("addresses", "warning", "Docker Desktop: containers' addresses are not reachable from here", hint))
+        found.append(
+            Finding(
+                "addresses",
+                "warning",
+                "Docker Desktop: containers' addresses are not reachable from here",
+                hint,
+            )
+        )
     return found
 
 
 def privileges(*, full: bool | None) -> Finding:
     """Tell which way nodes get their privileges (both work); None: not known."""
     if full is None:
-        return Finding("privilege", "warning", "not known: no image is here yet", "nothing to do: asked at the first start")
-    other = "--privileged does not start here; nodes get all capabilities but CAP_SYS_RESOURCE instead"
+        return Finding(
+            "privilege",
+            "warning",
+            "not known: no image is here yet",
+            "nothing to do: asked at the first start",
+        )
+    other = (
+        "--privileged does not start here; nodes get all capabilities but CAP_SYS_RESOURCE instead"
+    )
     return Finding("privilege", "ok", "--privileged starts" if full else other)
 
 
@@ -81,9 +111,13 @@ def memory(total: int, available: int, topology: Topology) -> Finding:
     free = min(total, available) if available else total
     seen = f"{free / GIB:.1f} GiB free, lab {topology.name} needs {need / GIB:.1f} GiB"
     if total < need:
-        return Finding("memory", "failed", seen, "take a smaller topology (1m1w), or give Docker more memory")
+        return Finding(
+            "memory", "failed", seen, "take a smaller topology (1m1w), or give Docker more memory"
+        )
     if free < need:
-        return Finding("memory", "warning", seen, "end something, or take a smaller topology (1m1w)")
+        return Finding(
+            "memory", "warning", seen, "end something, or take a smaller topology (1m1w)"
+        )
     return Finding("memory", "ok", seen)
 
 
@@ -103,15 +137,24 @@ def disk(
     here = f"{free / GIB:.1f} GiB free at {place}"
     seen = f"{here}, {nodes} nodes with {distribution} need {need / GIB:.1f} GiB"
     if free < need:
-        return Finding("disk", "failed", seen, "free some: `docker system df`, `halab images remove`")
+        return Finding(
+            "disk", "failed", seen, "free some: `docker system df`, `halab images remove`"
+        )
     if free < need + room:
-        return Finding("disk", "warning", f"{seen}, a first build {room / GIB:.0f} GiB more", "free some: `docker system df`")
+        return Finding(
+            "disk",
+            "warning",
+            f"{seen}, a first build {room / GIB:.0f} GiB more",
+            "free some: `docker system df`",
+        )
     return Finding("disk", "ok", seen)
 
 
 def subnet(key: str, wanted: IPv4Network, used: dict[IPv4Network, str]) -> Finding:
     """Judge one of the lab's networks (its key in the file) against those that others use."""
-    met = next((f"{network} ({what})" for network, what in used.items() if network.overlaps(wanted)), "")
+    met = next(
+        (f"{network} ({what})" for network, what in used.items() if network.overlaps(wanted)), ""
+    )
     if not met:
         return Finding(key, "ok", f"{wanted} meets no other network")
     free = free_network(used, wanted.prefixlen)
@@ -122,7 +165,12 @@ def subnet(key: str, wanted: IPv4Network, used: dict[IPv4Network, str]) -> Findi
 def port(wanted: int, free: int) -> Finding:
     """Judge the API's port on the host: `free` is the one that a lab would take (its own, if it holds it already)."""
     if wanted and free != wanted:
-        return Finding("port", "warning", f"{wanted} is in use here", f"a lab takes {free}, or set loadbalancer.host_port")
+        return Finding(
+            "port",
+            "warning",
+            f"{wanted} is in use here",
+            f"a lab takes {free}, or set loadbalancer.host_port",
+        )
     return Finding("port", "ok", f"{wanted or 'any'} can be used")
 
 
@@ -130,14 +178,28 @@ def leftovers(found: Collection[str]) -> Finding:
     """Judge helper containers that a killed run left."""
     if not found:
         return Finding("left-overs", "ok", "none")
-    return Finding("left-overs", "warning", f"{len(found)} helper containers", "`halab doctor --fix` removes them", fixable=True)
+    return Finding(
+        "left-overs",
+        "warning",
+        f"{len(found)} helper containers",
+        "`halab doctor --fix` removes them",
+        fixable=True,
+    )
 
 
 def source(name: str, *, answers: bool) -> Finding:
     """Judge a source; there is another way for each."""
     k3s = "give `images: {k3s_binary: PATH}` for K3s; else upstream Kubernetes is used"
-    otherwise = k3s if "K3s" in name else "nothing to do: built from Go modules and Debian's packages instead"
-    return Finding(name, "ok", "reached") if answers else Finding(name, "warning", "not reached", otherwise)
+    otherwise = (
+        k3s
+        if "K3s" in name
+        else "nothing to do: built from Go modules and Debian's packages instead"
+    )
+    return (
+        Finding(name, "ok", "reached")
+        if answers
+        else Finding(name, "warning", "not reached", otherwise)
+    )
 
 
 def tools(missing: Collection[str], *, apt: bool, needed: bool = True) -> Finding:
@@ -150,5 +212,15 @@ def tools(missing: Collection[str], *, apt: bool, needed: bool = True) -> Findin
         return Finding("build tools", "ok", f"debootstrap and go{later}")
     if not needed:
         return Finding("build tools", "ok", f"not here: {names}; not needed")
-    remedy = f"`halab doctor --fix` as root, or: sudo apt-get install {names}" if apt else "install them if your system has them"
-    return Finding("build tools", "warning", f"not here: {names}; needed where nothing can be downloaded", remedy, fixable=apt)
+    remedy = (
+        f"`halab doctor --fix` as root, or: sudo apt-get install {names}"
+        if apt
+        else "install them if your system has them"
+    )
+    return Finding(
+        "build tools",
+        "warning",
+        f"not here: {names}; needed where nothing can be downloaded",
+        remedy,
+        fixable=apt,
+    )

@@ -40,20 +40,26 @@ def run(argv: list[str]) -> None:
     except OSError as error:
         raise LabError(f"`{' '.join(argv)}` cannot be run: {error}") from error
     if result.returncode != 0:
-        raise LabError(f"`{' '.join(argv)}` ended with {result.returncode}:\n{(result.stdout + result.stderr)[-1500:]}")
+        raise LabError(
+            f"`{' '.join(argv)}` ended with {result.returncode}:\n{(result.stdout + result.stderr)[-1500:]}"
+        )
 
 
 def detached(argv: list[str], log: Path) -> Callable[[], int | None]:
     """Start a command that outlives this process and its terminal; gives what asks for its exit code (None: it runs)."""
     try:
         with log.open("ab") as output:
-            process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
+            process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            )
     except OSError as error:
         raise LabError(f"`{' '.join(argv)}` cannot be run: {error}") from error
     return process.poll
 
 
-def fix(findings: Iterable[Finding], tell: Tell, execute: Execute = run, detach: Detach = detached) -> list[Finding]:
+def fix(
+    findings: Iterable[Finding], tell: Tell, execute: Execute = run, detach: Detach = detached
+) -> list[Finding]:
     """Do what can be done about the fixable findings and give all as they are then. Raises LabError where a step fails.
 
     A step that fails does not keep the others from being done.
@@ -134,7 +140,10 @@ def install(packages: dict[str, bool], tell: Tell, execute: Execute) -> None:
     if not missing:
         return
     if not doctor.there("apt-get"):
-        raise LabError(f"missing: {', '.join(missing)}", "halab installs on Debian and Ubuntu only: install them yourself")
+        raise LabError(
+            f"missing: {', '.join(missing)}",
+            "halab installs on Debian and Ubuntu only: install them yourself",
+        )
     tell(f"installing {', '.join(missing)}")
     execute(["apt-get", "update", "-qq"])
     execute(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing])
@@ -160,7 +169,11 @@ def await_engine(ended: Callable[[], int | None], hint: str, log: Path | None = 
     while not answers():
         code, waited = ended(), time.monotonic() - begin
         if code is not None or waited > ENGINE_WAIT_S:
-            what = f"Docker does not answer after {waited:.0f} s" if code is None else f"dockerd ended with {code}"
+            what = (
+                f"Docker does not answer after {waited:.0f} s"
+                if code is None
+                else f"dockerd ended with {code}"
+            )
             tail = log.read_text(errors="replace")[-1500:] if log and log.exists() else ""
             raise LabError(f"{what}:\n{tail}" if tail else what, hint)
         time.sleep(0.5)

@@ -72,7 +72,9 @@ def taken(engine: Engine, own: Container[str]) -> dict[IPv4Network, str]:
     that took their network would leave the host without names.
     """
     subnets = {IPv4Network(subnet, strict=False): name for subnet, name in engine.subnets().items()}
-    networks = {subnet: f"Docker network {name}" for subnet, name in subnets.items() if name not in own}
+    networks = {
+        subnet: f"Docker network {name}" for subnet, name in subnets.items() if name not in own
+    }
     for network, device in routes().items():
         if network not in subnets:  # an engine's network is a route, too
             networks[network] = f"the host's route by {device}"
@@ -206,7 +208,10 @@ def free_port(wanted: int) -> int:
             except OSError:
                 continue
             return int(probe.getsockname()[1])
-    raise InputError(f"no free port on 127.0.0.1 from {wanted} on", "set loadbalancer.host_port to another one, or 0 for any")
+    raise InputError(
+        f"no free port on 127.0.0.1 from {wanted} on",
+        "set loadbalancer.host_port to another one, or 0 for any",
+    )
 
 
 def port_for(topology: Topology, engine: Engine, observed: Observed) -> int:

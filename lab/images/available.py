@@ -175,9 +175,7 @@ def _homes(row: Component, sources: Sources) -> set[str]:
     before, after = home.name.split(row.version)
     found = home.parent.glob(f"{before}v*{after}")
     return {
-        path.name.removeprefix(before).removesuffix(after)
-        for path in found
-        if components.way(path)
+        path.name.removeprefix(before).removesuffix(after) for path in found if components.way(path)
     }
 
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-
 class Builder(Workbench):
     """Builds what is missing, independent parts side by side."""
 

@@ -51,7 +51,7 @@ def answer(url: str) -> int:
     Not HEAD: some proxies refuse it, and storage that is signed for GET does.
     """
     host, found = urlsplit(url).netloc, 0
-    for pause in ((0.0,) if host in _silent else (0.0, *REACH_PAUSES_S)):
+    for pause in (0.0,) if host in _silent else (0.0, *REACH_PAUSES_S):
         time.sleep(pause)
         found = ask(url)
         if found and found not in RETRY_STATUS:
@@ -102,13 +102,21 @@ def obtain(
     return {name: home / name for name in names}
 
 
-def _make(component: Component, home: Path, cache: Path, images: Path, arch: str, reporter: Reporter) -> str:
+def _make(
+    component: Component, home: Path, cache: Path, images: Path, arch: str, reporter: Reporter
+) -> str:
     if can_download(component, arch):
         _download(component, home, cache, arch, reporter)
         return DOWNLOADED
     reporter.say(component.name, f"building {component.version} from its Go module")
     go_build.build(component, home, cache, images, arch)
-    return "taken from its Go module" if not component.binaries else "built from its Go module" if component.module else "built from images/"
+    return (
+        "taken from its Go module"
+        if not component.binaries
+        else "built from its Go module"
+        if component.module
+        else "built from images/"
+    )
 
 
 def can_download(component: Component, arch: str) -> bool:
@@ -148,9 +156,7 @@ def _jobs(component: Component, folder: Path, arch: str) -> list[_Job]:
     return found
 
 
-def _download(
-    component: Component, home: Path, cache: Path, arch: str, reporter: Reporter
-) -> None:
+def _download(component: Component, home: Path, cache: Path, arch: str, reporter: Reporter) -> None:
     """Fetch what is published, check it, lay the binaries down. What came stays for a retry."""
     folder = cache / "download"
     folder.mkdir(exist_ok=True)
@@ -182,7 +188,9 @@ def _unpack(archive: Path, url: str, binaries: tuple[str, ...], home: Path) -> N
         for name in binaries:
             content = tar.extractfile(members[name]) if name in members else None
             if content is None:
-                raise ImageError(f"{url} holds no `{name}`", "its layout has changed: see images/versions.yaml")
+                raise ImageError(
+                    f"{url} holds no `{name}`", "its layout has changed: see images/versions.yaml"
+                )
             with (home / name).open("wb") as target:
                 shutil.copyfileobj(content, target)
             (home / name).chmod(0o755)

@@ -42,7 +42,11 @@ def fetch(
     """
     pause = pause or time.sleep
     with FileLock(f"{dest}.lock"):
-        expected = sha256 or (_listed(_get(sha256_url, remedy, pause).text, name or dest.name, sha256_url) if sha256_url else "")
+        expected = sha256 or (
+            _listed(_get(sha256_url, remedy, pause).text, name or dest.name, sha256_url)
+            if sha256_url
+            else ""
+        )
         if dest.exists() and expected and _sha256(dest) == expected:
             return dest
         handle, part = tempfile.mkstemp(dir=dest.parent, prefix=f".{dest.name}.")
@@ -51,7 +55,10 @@ def fetch(
             _stream(url, Path(part), remedy, pause)
             found = _sha256(Path(part))
             if expected and found != expected:
-                raise ImageError(f"{url}: wrong checksum: {found}, published is {expected}", remedy or "try again; if it stays, do not use it")
+                raise ImageError(
+                    f"{url}: wrong checksum: {found}, published is {expected}",
+                    remedy or "try again; if it stays, do not use it",
+                )
             Path(part).chmod(0o644)
             Path(part).replace(dest)
         finally:
@@ -74,7 +81,9 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _get(url: str, remedy: str, pause: Callable[[float], None], *, stream: bool = False) -> requests.Response:
+def _get(
+    url: str, remedy: str, pause: Callable[[float], None], *, stream: bool = False
+) -> requests.Response:
     problem = ""
     for attempt in range(TRIES):
         try:
@@ -106,6 +115,13 @@ def _stream(url: str, part: Path, remedy: str, pause: Callable[[float], None]) -
         except requests.RequestException:
             continue
         length = response.headers.get("Content-Length")
-        if length is None or response.headers.get("Content-Encoding") or part.stat().st_size == int(length):
+        if (
+            length is None
+            or response.headers.get("Content-Encoding")
+            or part.stat().st_size == int(length)
+        ):
             return
-    raise ImageError(f"{url}: the connection is cut off each time before the file's end", remedy or "try again later")
+    raise ImageError(
+        f"{url}: the connection is cut off each time before the file's end",
+        remedy or "try again later",
+    )

@@ -91,7 +91,9 @@ def version(bench: Workbench, program: Path) -> str:
     first = said.splitlines()[0] if said else ""
     if code != 0 or not first.startswith("k3s version "):
         hint = f"it must be a k3s program for linux/{bench.sources.arch}"
-        raise ImageError(f"{program}: `k3s --version` ended with {code} and said: {first or 'nothing'}", hint)
+        raise ImageError(
+            f"{program}: `k3s --version` ended with {code} and said: {first or 'nothing'}", hint
+        )
     return first
 
 

@@ -24,7 +24,9 @@ def make_rootfs(bench: Workbench) -> None:
         bench.engine.pull(reference, tag)
         bench.reporter.say("rootfs", "downloaded by digest")
     except EngineError as error:
-        bench.reporter.say("rootfs", "no image registry reached; debootstrap from Debian's packages")
+        bench.reporter.say(
+            "rootfs", "no image registry reached; debootstrap from Debian's packages"
+        )
         _debootstrap(bench, tag, str(error))
 
 
@@ -35,12 +37,29 @@ def _debootstrap(bench: Workbench, tag: str, reason: str) -> None:
         raise ImageError(f"no Debian to build on: {reason}", hint)
     with tempfile.TemporaryDirectory(dir=bench.sources.cache) as folder:
         root = Path(folder) / "root"
-        argv = [tool, f"--arch={bench.sources.arch}", "--variant=minbase", bench.versions.release, str(root)]
+        argv = [
+            tool,
+            f"--arch={bench.sources.arch}",
+            "--variant=minbase",
+            bench.versions.release,
+            str(root),
+        ]
         result = subprocess.run(argv, capture_output=True, text=True, check=False)
         if result.returncode != 0:
-            raise ImageError(f"debootstrap failed:\n{result.stdout[-1500:]}", "see whether Debian's packages can be reached")
-        for waste in ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale"):
+            raise ImageError(
+                f"debootstrap failed:\n{result.stdout[-1500:]}",
+                "see whether Debian's packages can be reached",
+            )
+        for waste in (
+            "var/cache/apt/archives",
+            "var/lib/apt/lists",
+            "usr/share/doc",
+            "usr/share/man",
+            "usr/share/locale",
+        ):
             shutil.rmtree(root / waste, ignore_errors=True)
         tar = Path(folder) / "rootfs.tar"
-        subprocess.run(["tar", "--numeric-owner", "-C", str(root), "-cf", str(tar), "."], check=True)
+        subprocess.run(
+            ["tar", "--numeric-owner", "-C", str(root), "-cf", str(tar), "."], check=True
+        )
         bench.engine.import_rootfs(str(tar), tag)

@@ -48,7 +48,9 @@ def architecture(word: str = "") -> str:
     words = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
     machine = (word or platform.machine()).lower()
     if machine not in words:
-        raise ImageError(f"no images for the architecture {machine}", "halab runs on amd64 and arm64")
+        raise ImageError(
+            f"no images for the architecture {machine}", "halab runs on amd64 and arm64"
+        )
     return words[machine]
 
 
@@ -97,12 +99,16 @@ def tags(sources: Sources) -> dict[str, str]:
 
     found = {"rootfs": tag("rootfs", known.release, known.digest)}
     found["base"] = tag("base", folder("base"), found["rootfs"])
-    found["loadbalancer"] = tag("loadbalancer", folder("loadbalancer"), folder("tools"), found["base"])
+    found["loadbalancer"] = tag(
+        "loadbalancer", folder("loadbalancer"), folder("tools"), found["base"]
+    )
     found["bmc"] = tag("bmc", folder("bmc"), found["base"])
     found["node"] = tag("node", folder("node"), folder("tools"), found["base"])
     parts = [repr(known.components[name]) for name in UPSTREAM_PARTS]
     inside = [part for word, name in known.pods.items() for part in (name, folder(f"pods/{word}"))]
-    found["upstream"] = tag("upstream", folder("upstream"), found["node"], *parts, *inside, folder("kubernetes"))
+    found["upstream"] = tag(
+        "upstream", folder("upstream"), found["node"], *parts, *inside, folder("kubernetes")
+    )
     files = [hashing.file_hash(path) for path in (sources.k3s_binary, sources.k3s_images) if path]
     own = [repr(known.components[name]) for name in ("k3s", *POD_PARTS)]
     found["k3s"] = tag("k3s", folder("k3s"), found["node"], *own, *inside, *files)
@@ -110,5 +116,7 @@ def tags(sources: Sources) -> dict[str, str]:
         row = known.components.get(word)
         made_of = [folder(row.directory)] if row and row.directory else []
         under = found[f"pods/{STANDS_ON[word]}"] if word in STANDS_ON else found["base"]
-        found[f"pods/{word}"] = tag(f"pod-{word}", name, repr(row), folder(f"pods/{word}"), under, *made_of)
+        found[f"pods/{word}"] = tag(
+            f"pod-{word}", name, repr(row), folder(f"pods/{word}"), under, *made_of
+        )
     return found

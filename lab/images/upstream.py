@@ -83,13 +83,22 @@ def _store(bench: Workbench, context: Path) -> None:
     helper = engine.create_helper(bench.tags["node"], command, LABEL_HELPER, host)
     try:
         tars = sorted((context / "images").glob("*.tar"))
-        binaries = [context / "bin" / name for name in ("containerd", "ctr", "containerd-shim-runc-v2")]
-        for path, place in [*((tar, "/images") for tar in tars), *((binary, "/usr/local/bin") for binary in binaries)]:
-            engine.put(helper, [File(path=f"{place}/{path.name}", content=path.read_bytes(), mode=0o755)])
+        binaries = [
+            context / "bin" / name for name in ("containerd", "ctr", "containerd-shim-runc-v2")
+        ]
+        for path, place in [
+            *((tar, "/images") for tar in tars),
+            *((binary, "/usr/local/bin") for binary in binaries),
+        ]:
+            engine.put(
+                helper, [File(path=f"{place}/{path.name}", content=path.read_bytes(), mode=0o755)]
+            )
         engine.start(helper)
         code = engine.wait(helper, IMPORT_TIMEOUT_S)
         if code != 0:
-            raise ImageError(f"containerd could not unpack the pods' images:\n{engine.logs(helper)}")
+            raise ImageError(
+                f"containerd could not unpack the pods' images:\n{engine.logs(helper)}"
+            )
         (context / "containerd.tar").write_bytes(engine.read(helper, "/var/lib/containerd"))
     finally:
         engine.remove_container(helper)

@@ -61,7 +61,11 @@ class Component:
 
     def expand(self, text: str, arch: str) -> str:
         """Fill in {version}, {plain} and {arch}."""
-        return text.replace("{version}", self.version).replace("{plain}", self.version.lstrip("v")).replace("{arch}", arch)
+        return (
+            text.replace("{version}", self.version)
+            .replace("{plain}", self.version.lstrip("v"))
+            .replace("{arch}", arch)
+        )
 
     def address(self, published: Published, text: str, arch: str, binary: str = "") -> str:
         """Fill in an address of what is published, {binary} too."""
@@ -122,4 +126,6 @@ def read(folder: Path, wished: Mapping[str, str] | None = None) -> Versions:
         name: _component(name, dict(row), names.get(name, ""))
         for name, row in data["components"].items()
     }
-    return Versions(**data["debian"], components=components, pods=data["pods"], addons=data["addons"])
+    return Versions(
+        **data["debian"], components=components, pods=data["pods"], addons=data["addons"]
+    )

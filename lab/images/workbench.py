@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 def proxies() -> dict[str, str]:
     """Give the proxy settings of this process as build arguments; `docker build` predefines these names."""
     words = ("http_proxy", "https_proxy", "no_proxy")
-    return {word: value for word in (*words, *map(str.upper, words)) if (value := os.environ.get(word))}
+    return {
+        word: value for word in (*words, *map(str.upper, words)) if (value := os.environ.get(word))
+    }
 
 
 class Workbench:
@@ -40,18 +42,25 @@ class Workbench:
     def obtain(self, name: str) -> dict[str, Path]:
         """Give a component's binaries."""
         row = self.versions.components[name]
-        return components.obtain(row, self.sources.cache, self.sources.folder, self.sources.arch, self.reporter)
+        return components.obtain(
+            row, self.sources.cache, self.sources.folder, self.sources.arch, self.reporter
+        )
 
     def stands_on(self, word: str) -> str:
         """Give the word of the image that a pod's image is built on; empty for Debian."""
         return STANDS_ON.get(word, "")
 
-    def docker_build(self, word: str, context: Path | None = None, tag: str = "", **arguments: str) -> None:
+    def docker_build(
+        self, word: str, context: Path | None = None, tag: str = "", **arguments: str
+    ) -> None:
         """Run `docker build` on images/<word> (or a context made from it). On failure the error shows the log's tail."""
         log: list[str] = []
         try:
             for line in self.engine.build(
-                str(context or self.sources.folder / word), tag or self.tags[word], {**proxies(), **arguments}, {LABEL_IMAGE: word}
+                str(context or self.sources.folder / word),
+                tag or self.tags[word],
+                {**proxies(), **arguments},
+                {LABEL_IMAGE: word},
             ):
                 log.append(line)
                 if line.startswith("Step "):
@@ -60,7 +69,10 @@ class Workbench:
             kept = self.sources.cache / f"build-{word.replace('/', '-')}.log"
             kept.write_text("\n".join(log))
             tail = "\n".join(line for line in log if line.strip()).splitlines()[-15:]
-            raise ImageError(f"{error}\n" + "\n".join(tail), f"the whole log is in {kept}; a retry goes on where it stopped") from error
+            raise ImageError(
+                f"{error}\n" + "\n".join(tail),
+                f"the whole log is in {kept}; a retry goes on where it stopped",
+            ) from error
 
 
 def build_with_tools(bench: Workbench, word: str) -> None:

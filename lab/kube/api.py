@@ -70,12 +70,28 @@ class Cluster:
         self._client.rest_client.pool_manager.clear()
         self._folder.cleanup()
 
-    def request(self, method: str, path: str, body: Any = None, *, kind: str = "application/json", timeout_s: float = TIMEOUT_S) -> Any:  # noqa: ANN401
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,  # noqa: ANN401 (any JSON value)
+        *,
+        kind: str = "application/json",
+        timeout_s: float = TIMEOUT_S,
+    ) -> Any:  # noqa: ANN401 (any JSON value)
         """Send one request; gives the decoded JSON, or the text where the answer is none. Raises LabError with the API's own words."""
         headers = {"Accept": "application/json, */*", "Content-Type": kind}
         url = self.server + path
         text = json.dumps(body) if body is not None else None
-        send = partial(self._client.rest_client.pool_manager.request, method, url, body=text, headers=headers, timeout=timeout_s, retries=False)
+        send = partial(
+            self._client.rest_client.pool_manager.request,
+            method,
+            url,
+            body=text,
+            headers=headers,
+            timeout=timeout_s,
+            retries=False,
+        )
         try:
             try:
                 answer = send()
@@ -85,7 +101,9 @@ class Cluster:
                     raise
                 answer = send()
         except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise LabError(f"the API at {self.server} does not answer: {type(error).__name__}: {error}") from error
+            raise LabError(
+                f"the API at {self.server} does not answer: {type(error).__name__}: {error}"
+            ) from error
         data = answer.data.decode(errors="replace")
         with contextlib.suppress(ValueError):
             data = json.loads(data)
@@ -109,7 +127,13 @@ class Cluster:
         """Apply objects on the server's side: made when missing, changed where they differ, ours win."""
         for item in objects:
             query = f"?fieldManager={FIELD_MANAGER}&force=true"
-            self.request("PATCH", path(item) + query, item, kind="application/apply-patch+yaml", timeout_s=WRITE_TIMEOUT_S)
+            self.request(
+                "PATCH",
+                path(item) + query,
+                item,
+                kind="application/apply-patch+yaml",
+                timeout_s=WRITE_TIMEOUT_S,
+            )
 
     def apply_patiently(self, item: dict[str, Any]) -> None:
         """Apply one object; where the API does not know its kind yet or a webhook of its kind is not up, ask again. Raises WaitTimeout."""
@@ -123,7 +147,9 @@ class Cluster:
                 return Observation(ok=False, seen=error.message)
             return Observation(ok=True, seen="applied")
 
-        until(f"{item['kind']} {item['metadata']['name']} is applied", tried, timeout_s=CRD_TIMEOUT_S)
+        until(
+            f"{item['kind']} {item['metadata']['name']} is applied", tried, timeout_s=CRD_TIMEOUT_S
+        )
 
     def find(self, path: str) -> dict[str, Any] | None:
         """Get an object, or None where there is none (or its kind is unknown)."""
@@ -137,7 +163,9 @@ class Cluster:
     def delete(self, path: str) -> bool:
         """Delete an object, its dependents afterwards; False where there is none."""
         try:
-            self.request("DELETE", path, {"propagationPolicy": "Background"}, timeout_s=WRITE_TIMEOUT_S)
+            self.request(
+                "DELETE", path, {"propagationPolicy": "Background"}, timeout_s=WRITE_TIMEOUT_S
+            )
         except ApiError as error:
             if error.status == NOT_FOUND:
                 return False
@@ -154,4 +182,9 @@ class Cluster:
 
     def label_node(self, name: str, labels: dict[str, str]) -> None:
         """Set labels on a node."""
-        self.request("PATCH", f"/api/v1/nodes/{name}", {"metadata": {"labels": labels}}, kind="application/merge-patch+json")
+        self.request(
+            "PATCH",
+            f"/api/v1/nodes/{name}",
+            {"metadata": {"labels": labels}},
+            kind="application/merge-patch+json",
+        )

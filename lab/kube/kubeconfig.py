@@ -39,8 +39,21 @@ def build(lab: str, server: str, authority: bytes, admin: Pair) -> dict[str, Any
     return {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": name, "cluster": {"server": server, "certificate-authority-data": b64(authority)}}],
-        "users": [{"name": name, "user": {"client-certificate-data": b64(admin.certificate), "client-key-data": b64(admin.key)}}],
+        "clusters": [
+            {
+                "name": name,
+                "cluster": {"server": server, "certificate-authority-data": b64(authority)},
+            }
+        ],
+        "users": [
+            {
+                "name": name,
+                "user": {
+                    "client-certificate-data": b64(admin.certificate),
+                    "client-key-data": b64(admin.key),
+                },
+            }
+        ],
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
         "current-context": name,
     }
@@ -80,7 +93,10 @@ def _locked(path: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise LabError(f"{path}.lock is held by somebody", "if no kubectl runs, its owner died: remove that file") from None
+        raise LabError(
+            f"{path}.lock is held by somebody",
+            "if no kubectl runs, its owner died: remove that file",
+        ) from None
     except OSError as error:
         raise LabError(f"cannot write beside {path}: {error.strerror}") from None
     try:
@@ -96,7 +112,9 @@ def merge(path: Path, added: dict[str, Any]) -> None:
     def change(whole: dict[str, Any]) -> None:
         for kind in LISTS:
             names = {row["name"] for row in added[kind]}
-            whole[kind] = [row for row in whole.get(kind) or [] if row.get("name") not in names] + added[kind]
+            whole[kind] = [
+                row for row in whole.get(kind) or [] if row.get("name") not in names
+            ] + added[kind]
         whole["current-context"] = added["current-context"]
 
     _edit(path, change)
@@ -130,7 +148,14 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.exists() or not path.stat().st_size:
         return {}
     whole = yaml_files.foreign(path.read_text(), str(path))
-    rows = [row for kind in LISTS for row in (whole.get(kind) or [] if isinstance(whole, dict) else [None])]
+    rows = [
+        row
+        for kind in LISTS
+        for row in (whole.get(kind) or [] if isinstance(whole, dict) else [None])
+    ]
     if not isinstance(whole, dict) or not all(isinstance(row, dict) for row in rows):
-        raise InputError(f"{path} is not a kubeconfig; it was not changed", "repair it, or point $KUBECONFIG at another file")
+        raise InputError(
+            f"{path} is not a kubeconfig; it was not changed",
+            "repair it, or point $KUBECONFIG at another file",
+        )
     return whole

@@ -35,7 +35,11 @@ def reported(item: dict[str, Any]) -> float:
 
     Not its lease: a kubelet renews that before its first look at the machine, while the conditions are still those of an earlier life.
     """
-    times = [row.get("lastHeartbeatTime") for row in item.get("status", {}).get("conditions", []) if row["type"] == "Ready"]
+    times = [
+        row.get("lastHeartbeatTime")
+        for row in item.get("status", {}).get("conditions", [])
+        if row["type"] == "Ready"
+    ]
     return max((datetime.fromisoformat(time).timestamp() for time in times if time), default=0.0)
 
 
@@ -45,4 +49,6 @@ def node_ready(item: dict[str, Any]) -> tuple[bool, str]:
     ready = conditions.get("Ready")
     if ready is None:
         return False, "registered, has not reported yet"
-    return ready["status"] == "True", "Ready" if ready["status"] == "True" else str(ready.get("message", "NotReady"))[:120]
+    return ready["status"] == "True", "Ready" if ready["status"] == "True" else str(
+        ready.get("message", "NotReady")
+    )[:120]

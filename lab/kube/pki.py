@@ -49,7 +49,9 @@ class Secrets:
     @property
     def complete(self) -> bool:
         """Whether every secret is there: a volume filled half-way is filled anew."""
-        return all(name in self.files for name in ("corosync.authkey", "admin.crt", "token", "agent-token"))
+        return all(
+            name in self.files for name in ("corosync.authkey", "admin.crt", "token", "agent-token")
+        )
 
 
 def _key_pem(key: ec.EllipticCurvePrivateKey, form: serialization.PrivateFormat) -> bytes:
@@ -61,7 +63,9 @@ def _name(common: str, organisations: tuple[str, ...] = ()) -> x509.Name:
     return x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, common)])
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
@@ -97,10 +101,15 @@ def new_authority(common: str) -> Pair:
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(_usage(authority=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False
+        )
         .sign(key, hashes.SHA256())
     )
-    return Pair(_key_pem(key, serialization.PrivateFormat.TraditionalOpenSSL), certificate.public_bytes(serialization.Encoding.PEM))
+    return Pair(
+        _key_pem(key, serialization.PrivateFormat.TraditionalOpenSSL),
+        certificate.public_bytes(serialization.Encoding.PEM),
+    )
 
 
 def _alternative(text: str) -> x509.GeneralName:
@@ -110,7 +119,13 @@ def _alternative(text: str) -> x509.GeneralName:
         return x509.DNSName(text)
 
 
-def issue(authority: Pair, common: str, *, organisations: tuple[str, ...] = (), names: tuple[str, ...] = ()) -> Pair:
+def issue(
+    authority: Pair,
+    common: str,
+    *,
+    organisations: tuple[str, ...] = (),
+    names: tuple[str, ...] = (),
+) -> Pair:
     """Issue a certificate for clients and servers alike; `names` are its DNS names and addresses, in any order, repeats allowed."""
     issuer = x509.load_pem_x509_certificate(authority.certificate)
     issuer_key = serialization.load_pem_private_key(authority.key, None)
@@ -122,14 +137,25 @@ def issue(authority: Pair, common: str, *, organisations: tuple[str, ...] = (), 
         _builder(_name(common, organisations), issuer.subject, key)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(authority=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+        .add_extension(
+            x509.ExtendedKeyUsage(
+                [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
+            ),
+            critical=False,
+        )
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
+            critical=False,
+        )
     )
     if names:
         alternatives = [_alternative(text) for text in dict.fromkeys(names)]
         builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
     certificate = builder.sign(issuer_key, hashes.SHA256())
-    return Pair(_key_pem(key, serialization.PrivateFormat.TraditionalOpenSSL), certificate.public_bytes(serialization.Encoding.PEM))
+    return Pair(
+        _key_pem(key, serialization.PrivateFormat.TraditionalOpenSSL),
+        certificate.public_bytes(serialization.Encoding.PEM),
+    )
 
 
 def new_secrets(lab: str) -> Secrets:
@@ -148,6 +174,8 @@ def new_secrets(lab: str) -> Secrets:
     # 256 bytes: what corosync-keygen writes by default (corosync-keygen(8)).
     files["corosync.authkey"] = random.token_bytes(256)
     # Last, for `complete`: the administrator's certificate, the same at every look.
-    admin = issue(Pair(files["ca.key"], files["ca.crt"]), "halab-admin", organisations=(ADMIN_GROUP,))
+    admin = issue(
+        Pair(files["ca.key"], files["ca.crt"]), "halab-admin", organisations=(ADMIN_GROUP,)
+    )
     files["admin.key"], files["admin.crt"] = admin.key, admin.certificate
     return Secrets(files)

@@ -64,10 +64,12 @@ class Applier:
         specs = {spec.labels[LABEL_NODE]: spec for spec in desired.containers}
         self._specs = {spec.name: (spec, privileged) for spec in desired.containers}
         self.together(
-            lambda name: self.engine.create_volume(name, {**desired.volumes[name], **labels}), plan.subjects(Action.CREATE_VOLUME)
+            lambda name: self.engine.create_volume(name, {**desired.volumes[name], **labels}),
+            plan.subjects(Action.CREATE_VOLUME),
         )
         self.together(
-            lambda node: self.engine.create_container(specs[node], labels, privileged=privileged), plan.subjects(Action.CREATE)
+            lambda node: self.engine.create_container(specs[node], labels, privileged=privileged),
+            plan.subjects(Action.CREATE),
         )
 
     def boot(
@@ -102,7 +104,9 @@ class Applier:
                 if not left:
                     raise
                 spec, privileged = self._specs[name]
-                ports = {inside: hostnetwork.free_port(port + 1) for inside, port in spec.ports.items()}
+                ports = {
+                    inside: hostnetwork.free_port(port + 1) for inside, port in spec.ports.items()
+                }
                 self._specs[name] = replace(spec, ports=ports), privileged
                 self.engine.remove_container(name)
                 labels = {LABEL_RUN: self.run_id}

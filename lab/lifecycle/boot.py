@@ -76,9 +76,7 @@ class Boot:
 
     def _lost(self, first: Iterable[str], made: Iterable[str]) -> dict[str, NodeHandle]:
         masters = tuple(self.handle(node.name) for node in self.topology.masters)
-        hand = Rejoin(
-            self.distribution, masters, self.applier.reporter, self.applier.cancelled
-        )
+        hand = Rejoin(self.distribution, masters, self.applier.reporter, self.applier.cancelled)
         return hand.prepare(first, made)
 
     def _files(
@@ -91,7 +89,9 @@ class Boot:
             found = roles.find(node.role).files(self.topology, node, keys, self.distribution)
             if keeper is None:
                 return found
-            other = self.distribution.rejoining(self.topology, node, self.topology.node(keeper.name))
+            other = self.distribution.rejoining(
+                self.topology, node, self.topology.node(keeper.name)
+            )
             return tuple({file.path: file for file in (*found, *other)}.values())
 
         return files

@@ -30,11 +30,18 @@ if TYPE_CHECKING:
 def configuration(topology: Topology) -> str:
     """Hash of all that nodes are configured with: not the host's port, which the balancer's container alone has, nor what add-ons use."""
     network = replace(topology.network, pool=None)
-    plain = replace(topology, addons=(), network=network, loadbalancer=replace(topology.loadbalancer, host_port=0))
+    plain = replace(
+        topology,
+        addons=(),
+        network=network,
+        loadbalancer=replace(topology.loadbalancer, host_port=0),
+    )
     return digest(to_json(plain))
 
 
-def desired(topology: Topology, distribution: Distribution, tags: dict[str, str], host_port: int) -> Desired:
+def desired(
+    topology: Topology, distribution: Distribution, tags: dict[str, str], host_port: int
+) -> Desired:
     """Give the lab as the engine should hold it. `host_port` is the one that was free (0: the engine picks one)."""
     lab = topology.name
     volumes = {secrets_volume(lab): {LABEL: lab}}
@@ -58,11 +65,18 @@ def networks(topology: Topology, distribution: str) -> tuple[NetworkSpec, Networ
         labels={LABEL: lab, LABEL_TOPOLOGY: to_json(topology), LABEL_DISTRIBUTION: distribution},
     )
     # Internal: from a baseboard controller no packet ever leaves the machine.
-    management = NetworkSpec(name=management_name(lab), subnet=str(topology.network.management), internal=True, labels={LABEL: lab})
+    management = NetworkSpec(
+        name=management_name(lab),
+        subnet=str(topology.network.management),
+        internal=True,
+        labels={LABEL: lab},
+    )
     return network, management
 
 
-def _container(topology: Topology, node: Node, distribution: Distribution, tags: dict[str, str], host_port: int) -> ContainerSpec:
+def _container(
+    topology: Topology, node: Node, distribution: Distribution, tags: dict[str, str], host_port: int
+) -> ContainerSpec:
     role, lab = roles.find(node.role), topology.name
     traits, name = role.traits, container_name(lab, node.name)
     addresses = {network_name(lab): str(node.ip)} if traits.cluster else {}
@@ -80,8 +94,15 @@ def _container(topology: Topology, node: Node, distribution: Distribution, tags:
         engine_socket=traits.engine_socket,
         cpu_shares=traits.cpu_shares,
         sysctls=traits.sysctls,
-        labels={LABEL: lab, LABEL_NODE: node.name, LABEL_ROLE: node.role.value, LABEL_DISTRIBUTION: distribution.name},
-        volumes={f"{name}-{purpose}": path for purpose, path in role.volumes(node, distribution).items()},
+        labels={
+            LABEL: lab,
+            LABEL_NODE: node.name,
+            LABEL_ROLE: node.role.value,
+            LABEL_DISTRIBUTION: distribution.name,
+        },
+        volumes={
+            f"{name}-{purpose}": path for purpose, path in role.volumes(node, distribution).items()
+        },
     )
     marked = {**spec.labels, LABEL_SPEC: digest(spec.fingerprint() + configuration(topology))}
     return replace(spec, labels=marked, ports=dict.fromkeys(role.ports(topology), host_port))

@@ -36,7 +36,9 @@ def likely(preferred: tuple[str, ...], builder: Builder, forced: str = "") -> Di
 
 def _names(preferred: tuple[str, ...], forced: str) -> tuple[str, ...]:
     if forced and forced not in distributions.names():
-        raise InputError(f"no distribution `{forced}`", f"known: {', '.join(distributions.names())}")
+        raise InputError(
+            f"no distribution `{forced}`", f"known: {', '.join(distributions.names())}"
+        )
     return (forced,) if forced else preferred
 
 
@@ -51,7 +53,10 @@ def choose(preferred: tuple[str, ...], builder: Builder, forced: str = "") -> Ch
     why_not: list[str] = []
     if built:
         skipped = names[: names.index(built[0])]
-        why_not = [f"{name}: its image is not built here (`halab images build --distribution {name}`)" for name in skipped]
+        why_not = [
+            f"{name}: its image is not built here (`halab images build --distribution {name}`)"
+            for name in skipped
+        ]
         return Choice(distributions.find(built[0]), tuple(why_not))
     for name in names:
         try:

@@ -62,14 +62,20 @@ def start(desired: Desired, observed: Observed) -> Plan:
     """
     steps: list[Step] = []
     absent = [spec.name for spec in desired.networks if spec.name not in observed.networks]
-    steps.extend(Step(action=Action.CREATE_NETWORK, subject=name, reason="missing") for name in absent)
+    steps.extend(
+        Step(action=Action.CREATE_NETWORK, subject=name, reason="missing") for name in absent
+    )
     missing = [name for name in desired.volumes if name not in observed.volumes]
-    steps.extend(Step(action=Action.CREATE_VOLUME, subject=name, reason="missing") for name in missing)
+    steps.extend(
+        Step(action=Action.CREATE_VOLUME, subject=name, reason="missing") for name in missing
+    )
     for spec in desired.containers:
         node = spec.labels[LABEL_NODE]
         found = observed.container(node)
         if found is None:
-            steps.append(Step(action=Action.CREATE, subject=node, reason="the node has no container"))
+            steps.append(
+                Step(action=Action.CREATE, subject=node, reason="the node has no container")
+            )
             steps.append(Step(action=Action.BOOT, subject=node, reason="first boot"))
         elif found.state == "created":
             steps.append(Step(action=Action.BOOT, subject=node, reason="made, but never booted"))
@@ -98,7 +104,8 @@ def changed(desired: Desired, observed: Observed) -> tuple[str, ...]:
     return tuple(
         node
         for found in observed.containers
-        if (node := found.labels.get(LABEL_NODE, "")) and wanted.get(node) != found.labels.get(LABEL_SPEC)
+        if (node := found.labels.get(LABEL_NODE, ""))
+        and wanted.get(node) != found.labels.get(LABEL_SPEC)
     )
 
 
@@ -107,12 +114,27 @@ def stop(observed: Observed, nodes: tuple[str, ...] = ()) -> Plan:
     # What bears no node's name is a helper of a run that goes on: no machine to be shut down.
     running = [found for found in observed.containers if found.state in {"running", "paused"}]
     names = [found.labels[LABEL_NODE] for found in running if LABEL_NODE in found.labels]
-    return Plan(tuple(Step(action=Action.STOP, subject=name, reason="runs") for name in names if not nodes or name in nodes))
+    return Plan(
+        tuple(
+            Step(action=Action.STOP, subject=name, reason="runs")
+            for name in names
+            if not nodes or name in nodes
+        )
+    )
 
 
 def destroy(observed: Observed) -> Plan:
     """Give the steps that leave nothing of a lab."""
-    steps = [Step(action=Action.REMOVE, subject=found.name, reason="bears the lab's label") for found in observed.containers]
-    steps += [Step(action=Action.REMOVE_VOLUME, subject=name, reason="bears the lab's label") for name in observed.volumes]
-    steps += [Step(action=Action.REMOVE_NETWORK, subject=name, reason="bears the lab's label") for name in observed.networks]
+    steps = [
+        Step(action=Action.REMOVE, subject=found.name, reason="bears the lab's label")
+        for found in observed.containers
+    ]
+    steps += [
+        Step(action=Action.REMOVE_VOLUME, subject=name, reason="bears the lab's label")
+        for name in observed.volumes
+    ]
+    steps += [
+        Step(action=Action.REMOVE_NETWORK, subject=name, reason="bears the lab's label")
+        for name in observed.networks
+    ]
     return Plan(tuple(steps))

@@ -38,7 +38,10 @@ ADMIT_TIMEOUT_S = 240
 EVERY_S = 0.4
 """Between rounds of questions: each costs some milliseconds of the two cores that the nodes boot on."""
 ROLE_LABELS = {
-    Role.MASTER: {"node-role.kubernetes.io/control-plane": "true", "node-role.kubernetes.io/etcd": "true"},
+    Role.MASTER: {
+        "node-role.kubernetes.io/control-plane": "true",
+        "node-role.kubernetes.io/etcd": "true",
+    },
     Role.WORKER: {"node-role.kubernetes.io/worker": "true"},
 }
 """kubelets may not give themselves these; kubeadm and K3s set them from outside, too."""
@@ -87,14 +90,23 @@ class Readiness:
                 return
             waited = time.monotonic() - begin
             if waited > timeout_s:
-                raise self._timeout(waited, [name for name in questions if name not in self.finished])
+                raise self._timeout(
+                    waited, [name for name in questions if name not in self.finished]
+                )
             self.cancelled.wait(EVERY_S)
 
     def _questions(self) -> dict[str, Callable[[], Observation]]:
-        nodes = {node.name: (lambda name=node.name: self._node(name)) for node in self.topology.nodes}
+        nodes = {
+            node.name: (lambda name=node.name: self._node(name)) for node in self.topology.nodes
+        }
         if self.only is not None:
-            return {"API": self._api, **{name: ask for name, ask in nodes.items() if name in self.only}}
-        extra = {name: (lambda name=name: catalog.find(name).ready(self.site)) for name in self._core()}
+            return {
+                "API": self._api,
+                **{name: ask for name, ask in nodes.items() if name in self.only},
+            }
+        extra = {
+            name: (lambda name=name: catalog.find(name).ready(self.site)) for name in self._core()
+        }
         return {"API": self._api, "VIP": self._vip, "BMC": self._bmc, **nodes, **extra}
 
     def _round(self, questions: dict[str, Callable[[], Observation]]) -> None:
@@ -114,11 +126,17 @@ class Readiness:
         if not self.cluster.readyz():
             return Observation(ok=False, seen="no API server is ready behind the load balancer yet")
         self._apply()
-        return Observation(ok=True, seen=f"answers through the load balancer ({self.cluster.server})")
+        return Observation(
+            ok=True, seen=f"answers through the load balancer ({self.cluster.server})"
+        )
 
     def _apply(self) -> None:
         if not self.applied:
-            objects = [stamped(name, item) for name in self._core() for item in catalog.find(name).manifests(self.site)]
+            objects = [
+                stamped(name, item)
+                for name in self._core()
+                for item in catalog.find(name).manifests(self.site)
+            ]
             self.cluster.apply([*self.distribution.manifests(self.topology), *objects])
             self.applied = True
 
@@ -127,7 +145,19 @@ class Readiness:
         balancer = self.handle(self.topology.loadbalancer.name)
         url = f"https://{vip}:{KUBERNETES_PORT}/readyz"
         # 401 is an answer, too: K3s lets nobody ask without a certificate. What counts is TLS with the lab's authority, on this address.
-        argv = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "1", "--cacert", CA_FILE, url]
+        argv = [
+            "curl",
+            "-s",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            "--max-time",
+            "1",
+            "--cacert",
+            CA_FILE,
+            url,
+        ]
         code = balancer.run(argv, check=False).output.strip()
         ok = code in {"200", "401"}
         return Observation(ok=ok, seen=f"{vip} answers" if ok else f"{vip} does not answer yet")
@@ -135,10 +165,17 @@ class Readiness:
     def _bmc(self) -> Observation:
         """Ask for a node's power by IPMI, as fencing will. One stands for all: they are one program."""
         node = self.topology.masters[0].name
-        result = self.handle(self.topology.bmc.name).run(command(self.topology, node, "power", "status"), check=False)
+        result = self.handle(self.topology.bmc.name).run(
+            command(self.topology, node, "power", "status"), check=False
+        )
         words = result.output.strip().splitlines()[-1:] or ["no answer"]
         ok = result.code == 0 and words == ["Chassis Power is on"]
-        return Observation(ok=ok, seen=f"answers by IPMI for {len(self.topology.nodes)} machines" if ok else words[0][:100])
+        return Observation(
+            ok=ok,
+            seen=f"answers by IPMI for {len(self.topology.nodes)} machines"
+            if ok
+            else words[0][:100],
+        )
 
     def _node(self, name: str) -> Observation:
         handle, booted = self.handle(name), name in self.booted
@@ -162,8 +199,12 @@ class Readiness:
             return Observation(ok=False, seen=ended)
         # Reports carry whole seconds, and no kubelet reports within the second in which its machine was powered on.
         if ready and booted and reported(item) <= int(self.since):
-            return Observation(ok=False, seen="its kubelet has not reported since the machine was powered on")
-        return member(handle) if ready and booted and clustered else Observation(ok=ready, seen=seen)
+            return Observation(
+                ok=False, seen="its kubelet has not reported since the machine was powered on"
+            )
+        return (
+            member(handle) if ready and booted and clustered else Observation(ok=ready, seen=seen)
+        )
 
     def _timeout(self, waited: float, missing: list[str]) -> WaitTimeout:
         lab = self.topology.name
@@ -171,7 +212,10 @@ class Readiness:
         last = "; ".join(f"{name}: {self.seen.get(name, 'waits for the API')}" for name in missing)
         asked = [name for name in missing if name in names][:3] or [self.topology.masters[0].name]
         words = [_last_words(self.handle(name)) for name in asked]
-        hint = f"`halab logs {lab} {next((n for n in missing if n in names), '')}` shows more; the lab is left as it is\n" + "\n".join(words)
+        hint = (
+            f"`halab logs {lab} {next((n for n in missing if n in names), '')}` shows more; the lab is left as it is\n"
+            + "\n".join(words)
+        )
         return WaitTimeout(f"lab {lab}: {', '.join(missing)} not ready", waited, last, hint)
 
 

@@ -34,7 +34,15 @@ def clear(engine: Engine, node: NodeHandle, hits: Iterable[Hit]) -> None:
     """Take records back. A node that does not run keeps empty ones, for the engine can write its files, but not remove them; the next call does."""
     paths = [_path(hit) for hit in hits]
     try:
-        node.run(["sh", "-c", f'rm -f "$@"; ! test -d {FOLDER} || find {FOLDER} -name "*.json" -empty -delete', "clear", *paths])
+        node.run(
+            [
+                "sh",
+                "-c",
+                f'rm -f "$@"; ! test -d {FOLDER} || find {FOLDER} -name "*.json" -empty -delete',
+                "clear",
+                *paths,
+            ]
+        )
     except EngineError:
         engine.put(node.container, [File(path=path, content=b"", mode=0o600) for path in paths])
 

@@ -51,7 +51,9 @@ def find(engine: Engine, name: str = "", reporter: Reporter | None = None) -> La
         name = next(iter(labs))
     if name not in labs or not labs[name].topology:
         known = ", ".join(labs) or "none"
-        what = f"there is no lab `{name}`" if name else "no lab is named, and there is not exactly one"
+        what = (
+            f"there is no lab `{name}`" if name else "no lab is named, and there is not exactly one"
+        )
         if name in labs:
             what = f"lab `{name}` is only half there (its network is missing)"
             known += f"; `halab destroy {name}` removes the rest"
@@ -87,7 +89,9 @@ class Lab:
             return handle(self.engine, self.topology.name, self.topology.node(name))
         except KeyError:
             known = ", ".join(node.name for node in self.topology.containers)
-            raise InputError(f"lab {self.name} has no node `{name}`", f"its nodes: {known}") from None
+            raise InputError(
+                f"lab {self.name} has no node `{name}`", f"its nodes: {known}"
+            ) from None
 
     def distribution(self, observed: Observed | None = None) -> Distribution:
         """Give the distribution that the lab's nodes were made with."""
@@ -102,7 +106,9 @@ class Lab:
         """Give the plan that `start` would carry out; builds and changes nothing."""
         observed = self.observe()
         builder = Builder(self.engine, sources_for(self.engine, self.topology), self.reporter)
-        likely = distribution_choice.likely(self.topology.kubernetes.distributions, builder, forced or self._name_of(observed))
+        likely = distribution_choice.likely(
+            self.topology.kubernetes.distributions, builder, forced or self._name_of(observed)
+        )
         wanted = self._desired(likely, observed)
         self._check(wanted, observed)
         return plan.start(wanted, observed)
@@ -121,8 +127,13 @@ class Lab:
             builder = Builder(self.engine, sources_for(self.engine, self.topology), self.reporter)
             known = self._name_of(observed)
             if forced and known and forced != known:
-                raise InputError(f"lab {self.name} runs {known}, not {forced}", f"`halab destroy {self.name}` first")
-            whole = all(observed.container(node.name) for node in self.topology.containers)  # then no image is needed
+                raise InputError(
+                    f"lab {self.name} runs {known}, not {forced}",
+                    f"`halab destroy {self.name}` first",
+                )
+            whole = all(
+                observed.container(node.name) for node in self.topology.containers
+            )  # then no image is needed
             if known and whole:
                 choice = distribution_choice.settled(known)
             else:
@@ -139,7 +150,14 @@ class Lab:
             return steps
 
     def _name_of(self, observed: Observed) -> str:
-        return next((item.labels[LABEL_DISTRIBUTION] for item in observed.containers if LABEL_DISTRIBUTION in item.labels), "")
+        return next(
+            (
+                item.labels[LABEL_DISTRIBUTION]
+                for item in observed.containers
+                if LABEL_DISTRIBUTION in item.labels
+            ),
+            "",
+        )
 
     def _desired(self, distribution: Distribution, observed: Observed) -> Desired:
         self.topology = network.settled(self.topology, self.engine, observed)
@@ -158,7 +176,10 @@ class Lab:
             )
         for spec in wanted.containers:
             if self.engine.owner(spec.name) not in {None, self.name}:
-                raise InputError(f"a container named {spec.name} exists that is not this lab's", "rename or remove it, or use --name")
+                raise InputError(
+                    f"a container named {spec.name} exists that is not this lab's",
+                    "rename or remove it, or use --name",
+                )
 
     @contextlib.contextmanager
     def _taking_back(self, applier: Applier) -> Iterator[None]:
@@ -168,7 +189,10 @@ class Lab:
             self.cancelled.set()
             self.reporter.say(self.name, "interrupted: taking back what this run made")
             count = applier.take_back()
-            self.reporter.done(self.name, f"took back {count} containers, volumes and networks; nothing else was touched")
+            self.reporter.done(
+                self.name,
+                f"took back {count} containers, volumes and networks; nothing else was touched",
+            )
             raise
 
     def _networks(self, steps: Plan, wanted: Desired, chosen: Distribution, by: Applier) -> Desired:
@@ -185,13 +209,30 @@ class Lab:
             wanted = self._desired(chosen, self.observe())
         return wanted
 
-    def _carry_out(self, steps: Plan, wanted: Desired, distribution: Distribution, applier: Applier, timeout_s: float) -> None:
+    def _carry_out(
+        self,
+        steps: Plan,
+        wanted: Desired,
+        distribution: Distribution,
+        applier: Applier,
+        timeout_s: float,
+    ) -> None:
         boot = Boot(self.engine, self.topology, distribution, applier)
         keys, since = boot.make(steps, wanted), time.time()
         boot.boot(steps, wanted, keys)
         booted = steps.subjects(Action.BOOT, Action.START)
         with self.cluster(keys) as cluster:
-            ready = Readiness(self.engine, self.topology, distribution, cluster, keys, self.reporter, self.cancelled, booted=booted, since=since)
+            ready = Readiness(
+                self.engine,
+                self.topology,
+                distribution,
+                cluster,
+                keys,
+                self.reporter,
+                self.cancelled,
+                booted=booted,
+                since=since,
+            )
             ready.wait(timeout_s)
             Enabler(self.builder(), ready.site, self.reporter, self.cancelled).ensure()
 
@@ -213,9 +254,13 @@ class Lab:
                     self._await_node(name, distribution, keys, since)
             return steps
 
-    def _await_node(self, name: str, distribution: Distribution, keys: Secrets, since: float) -> None:
+    def _await_node(
+        self, name: str, distribution: Distribution, keys: Secrets, since: float
+    ) -> None:
         """Wait until a node that was powered on is Ready, if there is a cluster to be Ready in."""
-        running = {found.labels.get(LABEL_NODE) for found in self.observe().containers if found.running}
+        running = {
+            found.labels.get(LABEL_NODE) for found in self.observe().containers if found.running
+        }
         masters = [node.name for node in self.topology.masters]
         quorum = len([node for node in masters if node in running]) > len(masters) // 2
         if not quorum or self.topology.loadbalancer.name not in running:
@@ -224,7 +269,18 @@ class Lab:
             return
         with self.cluster(keys) as cluster:
             only = (name,) if name in [node.name for node in self.topology.nodes] else ()
-            ready = Readiness(self.engine, self.topology, distribution, cluster, keys, self.reporter, self.cancelled, only, only, since)
+            ready = Readiness(
+                self.engine,
+                self.topology,
+                distribution,
+                cluster,
+                keys,
+                self.reporter,
+                self.cancelled,
+                only,
+                only,
+                since,
+            )
             ready.wait(START_TIMEOUT_S)
             Enabler(self.builder(), ready.site, self.reporter, self.cancelled).images(*only)
 
@@ -258,7 +314,10 @@ class Lab:
         found = self.observe().container(self.topology.loadbalancer.name)
         port = found.ports.get(KUBERNETES_PORT) if found else None
         if not port:
-            raise LabError(f"the load balancer of lab {self.name} does not run", f"`halab start {self.name}` starts it")
+            raise LabError(
+                f"the load balancer of lab {self.name} does not run",
+                f"`halab start {self.name}` starts it",
+            )
         return port
 
     @contextlib.contextmanager
@@ -266,7 +325,11 @@ class Lab:
         """Lend the cluster's API, through the load balancer's port."""
         keys = keys or self.secrets()
         distribution = self.distribution()
-        cluster = Cluster(f"https://127.0.0.1:{self.port()}", distribution.server_authority(keys), distribution.admin(keys))
+        cluster = Cluster(
+            f"https://127.0.0.1:{self.port()}",
+            distribution.server_authority(keys),
+            distribution.admin(keys),
+        )
         try:
             yield cluster
         finally:

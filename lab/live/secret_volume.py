@@ -23,7 +23,10 @@ def read(engine: Engine, lab: str, image: str) -> Secrets:
         secrets = Secrets(unpack(engine.read(helper, FOLDER)))
         if secrets.complete:
             return secrets
-    raise LabError(f"the secrets of lab {lab} are incomplete", f"run `halab start {lab}` again, or `halab destroy {lab}`")
+    raise LabError(
+        f"the secrets of lab {lab} are incomplete",
+        f"run `halab start {lab}` again, or `halab destroy {lab}`",
+    )
 
 
 def ensure(engine: Engine, lab: str, image: str) -> Secrets:
@@ -32,13 +35,22 @@ def ensure(engine: Engine, lab: str, image: str) -> Secrets:
         secrets = Secrets(unpack(engine.read(helper, FOLDER)))
         if not secrets.complete:
             secrets = new_secrets(lab)
-            engine.put(helper, [File(path=f"{FOLDER}/{name}", content=content, mode=0o600) for name, content in secrets.files.items()])
+            engine.put(
+                helper,
+                [
+                    File(path=f"{FOLDER}/{name}", content=content, mode=0o600)
+                    for name, content in secrets.files.items()
+                ],
+            )
     return secrets
 
 
 def _helper(engine: Engine, lab: str, image: str) -> Iterator[str]:
     """Lend a container that is never started: files go into a volume and come out of it through one."""
-    host = {"Mounts": [{"Type": "volume", "Source": secrets_volume(lab), "Target": FOLDER}], "NetworkMode": "none"}
+    host = {
+        "Mounts": [{"Type": "volume", "Source": secrets_volume(lab), "Target": FOLDER}],
+        "NetworkMode": "none",
+    }
     helper = engine.create_helper(image, ["true"], {LABEL: lab, **LABEL_HELPER}, host)
     try:
         yield helper

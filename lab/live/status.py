@@ -72,7 +72,14 @@ class LabStatus:
 
 def release(observed: Observed) -> str:
     """Give what the nodes' image says of its distribution's program."""
-    return next((found.labels[LABEL_RELEASE] for found in observed.containers if LABEL_RELEASE in found.labels), "")
+    return next(
+        (
+            found.labels[LABEL_RELEASE]
+            for found in observed.containers
+            if LABEL_RELEASE in found.labels
+        ),
+        "",
+    )
 
 
 def holds_vip(output: str, vip: str) -> bool:
@@ -82,7 +89,9 @@ def holds_vip(output: str, vip: str) -> bool:
 
 def etcd_part(metrics: str) -> str:
     """Read etcd's metrics: leader, follower, or no leader known."""
-    values = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if line.startswith("etcd_server_"))
+    values = dict(
+        line.rsplit(" ", 1) for line in metrics.splitlines() if line.startswith("etcd_server_")
+    )
     if values.get("etcd_server_has_leader") != "1":
         return "no leader" if values else UNKNOWN
     return "leader" if values.get("etcd_server_is_leader") == "1" else "follower"
@@ -120,13 +129,25 @@ def look(lab: Lab) -> LabStatus:
     """Look at everything. Raises EngineError only; a lab in pieces is described, not complained about."""
     observed = lab.observe()
     problems: list[str] = []
-    running = [node for node in lab.topology.masters if (found := observed.container(node.name)) and found.running]
+    running = [
+        node
+        for node in lab.topology.masters
+        if (found := observed.container(node.name)) and found.running
+    ]
     with ThreadPoolExecutor(8) as pool:
-        asked = {node.name: pool.submit(_master, lab, node, lab.distribution(observed).health) for node in running}
+        asked = {
+            node.name: pool.submit(_master, lab, node, lab.distribution(observed).health)
+            for node in running
+        }
         nodes_asked = pool.submit(_kubernetes, lab)
-        masters = {name: _answer(future.result, Master(), problems) for name, future in asked.items()}
+        masters = {
+            name: _answer(future.result, Master(), problems) for name, future in asked.items()
+        }
         kubernetes: dict[str, dict[str, Any]] = _answer(nodes_asked.result, {}, problems)
-    rows = tuple(_row(node, observed, kubernetes, masters.get(node.name, Master())) for node in lab.topology.machines)
+    rows = tuple(
+        _row(node, observed, kubernetes, masters.get(node.name, Master()))
+        for node in lab.topology.machines
+    )
     return LabStatus(
         name=lab.name,
         distribution=_answer(lambda: lab.distribution(observed).name, UNKNOWN, problems),
@@ -159,7 +180,9 @@ def _answer(ask: Any, otherwise: Any, problems: list[str]) -> Any:  # noqa: ANN4
         return otherwise
 
 
-def _row(node: Node, observed: Observed, kubernetes: dict[str, dict[str, Any]], master: Master) -> NodeStatus:
+def _row(
+    node: Node, observed: Observed, kubernetes: dict[str, dict[str, Any]], master: Master
+) -> NodeStatus:
     found = observed.container(node.name)
     item = kubernetes.get(node.name)
     ready = UNKNOWN

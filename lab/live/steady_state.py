@@ -8,7 +8,6 @@ from lab.base.wait import Observation
 from lab.live import status
 
 if TYPE_CHECKING:
-
     from lab.live.lab import Lab
 
 
@@ -17,9 +16,21 @@ def steady(lab: Lab) -> Observation:
     seen = status.look(lab)
     nodes = [row for row in seen.nodes if row.role != "loadbalancer"]
     wrong = [f"{row.name} is {row.state}" for row in seen.nodes if row.state != "running"]
-    wrong += [f"{row.name} is {row.kubernetes}" for row in nodes if row.state == "running" and row.kubernetes != "Ready"]
-    wrong += [f"etcd at {row.name}: {row.etcd}" for row in nodes if row.role == "master" and row.etcd not in {"leader", "follower"}]
-    wrong += [f"the API of {row.name} is {row.api}" for row in nodes if row.role == "master" and row.state == "running" and row.api != "ready"]
+    wrong += [
+        f"{row.name} is {row.kubernetes}"
+        for row in nodes
+        if row.state == "running" and row.kubernetes != "Ready"
+    ]
+    wrong += [
+        f"etcd at {row.name}: {row.etcd}"
+        for row in nodes
+        if row.role == "master" and row.etcd not in {"leader", "follower"}
+    ]
+    wrong += [
+        f"the API of {row.name} is {row.api}"
+        for row in nodes
+        if row.role == "master" and row.state == "running" and row.api != "ready"
+    ]
     if not seen.etcd_leader:
         wrong.append("etcd has no leader")
     if len(seen.vip_holders) != 1:

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 from lab.base.errors import LabError
 from lab.base.wait import Observation, until
 from lab.engine.labels import LABEL, LABEL_NODE
-from lab.live.verify_judges import Terms, _runs, _shorten, judge_answer, judge_members, judge_nodes, judge_pods, judge_quorum, judge_words
+from lab.live.verify_judges import (
+    Terms,
+    _runs,
+    _shorten,
+    judge_answer,
+    judge_members,
+    judge_nodes,
+    judge_pods,
+    judge_quorum,
+    judge_words,
+)
 from lab.nodes.distributions import find as find_distribution
 from lab.nodes.roles.loadbalancer import CA_FILE
 from lab.topology.model import KUBERNETES_PORT
@@ -61,11 +71,23 @@ class Verifier:
         """Run everything; what cannot be asked is a check that failed. Raises LabError where no master runs."""
         found = [self._machines(), *(self._ask(check) for check in self._cluster())]
         running = self._running()
-        workers = [node.name for node in self.lab.topology.workers or self.lab.topology.masters if node.name in running]
+        workers = [
+            node.name
+            for node in self.lab.topology.workers or self.lab.topology.masters
+            if node.name in running
+        ]
         try:
             addresses = self._pods(workers)
         except LabError as error:
-            found.append(Outcome(name="pods on workers", node=self._master(), command="kubectl run …", ok=False, detail=error.message))
+            found.append(
+                Outcome(
+                    name="pods on workers",
+                    node=self._master(),
+                    command="kubectl run …",
+                    ok=False,
+                    detail=error.message,
+                )
+            )
             addresses = {}
         try:
             found += [self._ask(check) for check in self._inside(addresses)]
@@ -79,33 +101,56 @@ class Verifier:
         gone = [name for name in wanted if name not in running]
         command = f"docker ps --filter label={LABEL}={self.lab.name}"
         detail = f"not running: {', '.join(gone)}" if gone else f"{len(wanted)} run"
-        return Outcome(name="machines", node="the host", command=command, ok=not gone, detail=detail)
+        return Outcome(
+            name="machines", node="the host", command=command, ok=not gone, detail=detail
+        )
 
     def _running(self) -> set[str]:
-        return {item.labels.get(LABEL_NODE, "") for item in self.lab.observe().containers if item.running}
+        return {
+            item.labels.get(LABEL_NODE, "")
+            for item in self.lab.observe().containers
+            if item.running
+        }
 
     def _master(self) -> str:
         names = [node.name for node in self.lab.topology.masters if node.name in self._running()]
         if not names:
-            raise LabError(f"no master of lab {self.lab.name} runs", f"`halab start {self.lab.name}`")
+            raise LabError(
+                f"no master of lab {self.lab.name} runs", f"`halab start {self.lab.name}`"
+            )
         return names[0]
 
     def _kubectl(self, *words: str, stdin: bytes | None = None) -> str:
-        return self.lab.node(self._master()).run(["kubectl", *words], timeout_s=60, stdin=stdin).output
+        return (
+            self.lab.node(self._master()).run(["kubectl", *words], timeout_s=60, stdin=stdin).output
+        )
 
     def _ask(self, check: Check) -> Outcome:
         self.told(check.name, check.command)
         try:
-            result = self.lab.node(check.node).run(["sh", "-c", check.command], check=False, timeout_s=30)
+            result = self.lab.node(check.node).run(
+                ["sh", "-c", check.command], check=False, timeout_s=30
+            )
         except LabError as error:
-            return Outcome(name=check.name, node=check.node, command=check.command, ok=False, detail=error.message)
+            return Outcome(
+                name=check.name,
+                node=check.node,
+                command=check.command,
+                ok=False,
+                detail=error.message,
+            )
         ended = Observation(ok=False, seen=f"ended with {result.code}: {_shorten(result.output)}")
         found = check.judge(result.output) if result.code == 0 else ended
-        return Outcome(name=check.name, node=check.node, command=check.command, ok=found.ok, detail=found.seen)
+        return Outcome(
+            name=check.name, node=check.node, command=check.command, ok=found.ok, detail=found.seen
+        )
 
     def _cluster(self) -> Iterator[Check]:
         topology, master = self.lab.topology, self._master()
-        names, addresses = [node.name for node in topology.nodes], [str(node.ip) for node in topology.masters]
+        names, addresses = (
+            [node.name for node in topology.nodes],
+            [str(node.ip) for node in topology.masters],
+        )
         dns = [str(topology.kubernetes.cluster_dns)]
         rows: dict[str, tuple[str, Judge]] = {
             "nodes": ("kubectl get nodes --no-headers", lambda text: judge_nodes(text, names)),
@@ -114,9 +159,18 @@ class Verifier:
                 "kubectl get endpointslices kubernetes -o jsonpath='{.endpoints[*].addresses[*]}'",
                 lambda text: judge_words(text, addresses),
             ),
-            "DNS service": ("kubectl -n kube-system get service kube-dns -o jsonpath='{.spec.clusterIP}'", lambda text: judge_words(text, dns)),
-            "services": ("kubectl get services -A --no-headers", lambda text: Observation(bool(text.strip()), f"{len(text.splitlines())} services")),
-            "cluster-info": ("kubectl cluster-info", lambda text: Observation("is running at" in text, _shorten(text.split("\n", 1)[0]))),
+            "DNS service": (
+                "kubectl -n kube-system get service kube-dns -o jsonpath='{.spec.clusterIP}'",
+                lambda text: judge_words(text, dns),
+            ),
+            "services": (
+                "kubectl get services -A --no-headers",
+                lambda text: Observation(bool(text.strip()), f"{len(text.splitlines())} services"),
+            ),
+            "cluster-info": (
+                "kubectl cluster-info",
+                lambda text: Observation("is running at" in text, _shorten(text.split("\n", 1)[0])),
+            ),
         }
         for name, (command, judge) in rows.items():
             yield Check(name=name, node=master, command=command, judge=judge)
@@ -131,16 +185,31 @@ class Verifier:
         curl = f"curl -s --max-time 5 {identity} -d '{{}}' https://127.0.0.1:{tls.port}/v3"
         names = [node.name for node in topology.masters]
         command = f"{curl}/cluster/member/list"
-        yield Check(name="etcd members", node=master, command=command, judge=lambda text: judge_members(text, names))
+        yield Check(
+            name="etcd members",
+            node=master,
+            command=command,
+            judge=lambda text: judge_members(text, names),
+        )
         terms = Terms()
         for name in names:
-            yield Check(name=f"raft term of {name}", node=name, command=f"{curl}/maintenance/status", judge=terms.judge)
+            yield Check(
+                name=f"raft term of {name}",
+                node=name,
+                command=f"{curl}/maintenance/status",
+                judge=terms.judge,
+            )
 
     def _stack(self, master: str) -> Iterator[Check]:
         online = f"Online: [ {' '.join(sorted(node.name for node in self.lab.topology.masters))} ]"
         rows: dict[str, tuple[str, Judge]] = {
             "quorum": ("corosync-quorumtool -s", judge_quorum),
-            "Pacemaker": ("crm_mon -1", lambda text: Observation(online in text, online if online in text else f"not `{online}`")),
+            "Pacemaker": (
+                "crm_mon -1",
+                lambda text: Observation(
+                    online in text, online if online in text else f"not `{online}`"
+                ),
+            ),
             "VIP": ("crm_resource --resource FAILOVER-ADDR --locate --quiet", self._judge_vip),
         }
         for name, (command, judge) in rows.items():
@@ -150,29 +219,58 @@ class Verifier:
         """Pacemaker names one holder, and that one alone has the address."""
         vip = str(self.lab.topology.network.vip)
         masters = [node.name for node in self.lab.topology.masters if node.name in self._running()]
-        shown = {name: self.lab.node(name).run(["ip", "-4", "-o", "addr", "show", "dev", "eth0"], check=False).output for name in masters}
+        shown = {
+            name: self.lab.node(name)
+            .run(["ip", "-4", "-o", "addr", "show", "dev", "eth0"], check=False)
+            .output
+            for name in masters
+        }
         holders = [name for name in masters if f" {vip}/" in shown[name]]
         said = [word for word in text.split() if word in masters]
         ok = len(holders) == 1 and said == holders
-        return Observation(ok, f"{vip} on {holders[0]}" if ok else f"Pacemaker says {said or 'nobody'}, {holders or 'nobody'} has it")
+        return Observation(
+            ok,
+            f"{vip} on {holders[0]}"
+            if ok
+            else f"Pacemaker says {said or 'nobody'}, {holders or 'nobody'} has it",
+        )
 
     def _ways(self) -> Iterator[Check]:
         topology = self.lab.topology
-        ways = {"the VIP": topology.network.vip, "the load balancer": topology.loadbalancer.ip, **{node.name: node.ip for node in topology.masters}}
+        ways = {
+            "the VIP": topology.network.vip,
+            "the load balancer": topology.loadbalancer.ip,
+            **{node.name: node.ip for node in topology.masters},
+        }
         for name, address in ways.items():
             url = f"https://{address}:{KUBERNETES_PORT}/readyz"
-            command = f"curl -s -o /dev/null -w '%{{http_code}}' --max-time 3 --cacert {CA_FILE} {url}"
-            yield Check(name=f"API by {name}", node=topology.loadbalancer.name, command=command, judge=judge_answer)
+            command = (
+                f"curl -s -o /dev/null -w '%{{http_code}}' --max-time 3 --cacert {CA_FILE} {url}"
+            )
+            yield Check(
+                name=f"API by {name}",
+                node=topology.loadbalancer.name,
+                command=command,
+                judge=judge_answer,
+            )
 
     def _pods(self, workers: list[str]) -> dict[str, str]:
         """Run a pod on each worker; gives their addresses."""
-        objects = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.space}}, *(self._pod(name) for name in workers)]
+        objects = [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.space}},
+            *(self._pod(name) for name in workers),
+        ]
         self._kubectl("apply", "-f", "-", stdin="\n---\n".join(map(json.dumps, objects)).encode())
 
         def ask() -> Observation:
-            items = json.loads(self._kubectl("-n", self.space, "get", "pods", "-o", "json"))["items"]
+            items = json.loads(self._kubectl("-n", self.space, "get", "pods", "-o", "json"))[
+                "items"
+            ]
             self.told("pods on workers", f"{sum(map(_runs, items))} of {len(workers)} run")
-            return Observation(ok=len(items) == len(workers) and all(map(_runs, items)), seen=f"{sum(map(_runs, items))} of {len(workers)} run")
+            return Observation(
+                ok=len(items) == len(workers) and all(map(_runs, items)),
+                seen=f"{sum(map(_runs, items))} of {len(workers)} run",
+            )
 
         until("a pod on each worker", ask, timeout_s=PODS_S)
         items = json.loads(self._kubectl("-n", self.space, "get", "pods", "-o", "json"))["items"]
@@ -180,9 +278,24 @@ class Verifier:
 
     def _pod(self, worker: str) -> dict[str, Any]:
         command = "mkdir -p /tmp/www && hostname > /tmp/www/index.html && exec httpd -f -p 8080 -h /tmp/www"
-        container = {"name": "web", "image": IMAGE, "imagePullPolicy": "Never", "command": ["sh", "-c", command]}
-        spec = {"nodeName": worker, "terminationGracePeriodSeconds": 0, "tolerations": [{"operator": "Exists"}], "containers": [container]}
-        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": worker, "namespace": self.space}, "spec": spec}
+        container = {
+            "name": "web",
+            "image": IMAGE,
+            "imagePullPolicy": "Never",
+            "command": ["sh", "-c", command],
+        }
+        spec = {
+            "nodeName": worker,
+            "terminationGracePeriodSeconds": 0,
+            "tolerations": [{"operator": "Exists"}],
+            "containers": [container],
+        }
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": worker, "namespace": self.space},
+            "spec": spec,
+        }
 
     def _inside(self, addresses: dict[str, str]) -> Iterator[Check]:
         master = self._master() if addresses else ""
@@ -190,12 +303,19 @@ class Verifier:
         for name in addresses:
             inside = f"kubectl -n {self.space} exec {name} --"
             command = f"{inside} nslookup kubernetes.default.svc.cluster.local"
-            yield Check(name=f"DNS from a pod on {name}", node=master, command=command, judge=lambda text: judge_words(text, service))
+            yield Check(
+                name=f"DNS from a pod on {name}",
+                node=master,
+                command=command,
+                judge=lambda text: judge_words(text, service),
+            )
             others = {other: address for other, address in addresses.items() if other != name}
             if others:
                 command = f"{inside} sh -c '{' && '.join(f'wget -qO- -T 5 http://{address}:8080/' for address in others.values())}'"
                 judge = lambda text, others=tuple(others): judge_words(text, others)  # noqa: E731 (one expression)
-                yield Check(name=f"pod to pod from {name}", node=master, command=command, judge=judge)
+                yield Check(
+                    name=f"pod to pod from {name}", node=master, command=command, judge=judge
+                )
 
 
 def verify(lab: Lab, told: Callable[[str, str], None] = lambda *_: None) -> tuple[Outcome, ...]:

@@ -11,7 +11,6 @@ from lab.base.wait import Observation
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-
     Judge = Callable[[str], Observation]
 
 
@@ -46,7 +45,11 @@ def judge_quorum(text: str) -> Observation:
 def judge_nodes(text: str, names: Iterable[str]) -> Observation:
     """Every node of `kubectl get nodes --no-headers` is Ready, and all are there."""
     rows = {row.split()[0]: row.split()[1] for row in text.splitlines() if len(row.split()) > 1}
-    wrong = [f"{name} is {rows.get(name, 'not registered')}" for name in names if rows.get(name) != "Ready"]
+    wrong = [
+        f"{name} is {rows.get(name, 'not registered')}"
+        for name in names
+        if rows.get(name) != "Ready"
+    ]
     return Observation(not wrong, ", ".join(wrong) or f"{len(rows)} nodes Ready")
 
 
@@ -71,8 +74,14 @@ def judge_members(text: str, names: Iterable[str]) -> Observation:
     except (ValueError, KeyError, TypeError):
         return Observation(ok=False, seen=f"no answer: {_shorten(text)}")
     voters = [member.get("name", "") for member in members if not member.get("isLearner")]
-    gone = [name for name in names if not any(name in {voter, voter.rpartition("-")[0]} for voter in voters)]
-    return Observation(not gone, f"no voter: {', '.join(gone)}" if gone else f"{len(voters)} voters")
+    gone = [
+        name
+        for name in names
+        if not any(name in {voter, voter.rpartition("-")[0]} for voter in voters)
+    ]
+    return Observation(
+        not gone, f"no voter: {', '.join(gone)}" if gone else f"{len(voters)} voters"
+    )
 
 
 @dataclass(slots=True)
@@ -93,5 +102,7 @@ class Terms:
         self.first = self.first or (term, leader)
         if self.first != (term, leader):
             other = f"term {self.first[0]}, leader {int(self.first[1]):x}"
-            return Observation(ok=False, seen=f"term {term}, leader {int(leader):x}; another member says {other}")
+            return Observation(
+                ok=False, seen=f"term {term}, leader {int(leader):x}; another member says {other}"
+            )
         return Observation(ok=True, seen=f"term {term}, leader {int(leader):x}")

@@ -26,13 +26,29 @@ def identities(secrets: Secrets, distribution: Distribution) -> Identities:
     """Give the administrator's identity for the API, and a client's of etcd's authority: both distributions ask for certificates."""
     admin = distribution.admin(secrets)
     member = issue(secrets.authority("etcd-ca"), "halab-probe")
-    trust = {API: (distribution.server_authority(secrets), admin), ETCD: (secrets.files["etcd-ca.crt"], member)}
+    trust = {
+        API: (distribution.server_authority(secrets), admin),
+        ETCD: (secrets.files["etcd-ca.crt"], member),
+    }
     return Identities(
-        {name: {"ca": ca.decode(), "certificate": own.certificate.decode(), "key": own.key.decode()} for name, (ca, own) in trust.items()}
+        {
+            name: {
+                "ca": ca.decode(),
+                "certificate": own.certificate.decode(),
+                "key": own.key.decode(),
+            }
+            for name, (ca, own) in trust.items()
+        }
     )
 
 
-def configuration(chosen: Iterable[ProbeSpec], known: Identities | None = None, *, attached: bool = False, output: str = "") -> dict[str, Any]:
+def configuration(
+    chosen: Iterable[ProbeSpec],
+    known: Identities | None = None,
+    *,
+    attached: bool = False,
+    output: str = "",
+) -> dict[str, Any]:
     """Give the agent's configuration for these rows."""
     asked = list(chosen)
     return {

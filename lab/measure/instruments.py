@@ -83,7 +83,9 @@ class Instruments:
 
         Raises InputError for a name that means nothing, WaitTimeout with what is missing. Then, and on ^C, nothing is left behind.
         """
-        probes.rows(ProbeContext(topology=self.lab.topology), names)  # a wrong name is told before anything is made
+        probes.rows(
+            ProbeContext(topology=self.lab.topology), names
+        )  # a wrong name is told before anything is made
         what = f"no other run samples lab {self.lab.name}"
         until(what, lambda: tried(self._alone), timeout_s=ALONE_S, told=self._say)
         try:
@@ -105,12 +107,19 @@ class Instruments:
     def _start(self, names: Iterable[str] | None) -> None:
         with self.lab.cluster() as cluster:
             ground = self._target(cluster)
-            self._rows = tuple(replace(row, interval=row.interval * self.pace) for row in probes.rows(ground, names))
+            self._rows = tuple(
+                replace(row, interval=row.interval * self.pace)
+                for row in probes.rows(ground, names)
+            )
             cluster.apply(manifests.askers(self._rows, self._run))
             now = time.monotonic() - self.begin
-            self._write(Event(now, "instrument", row.instrument()) for row in self._rows if row.question)
+            self._write(
+                Event(now, "instrument", row.instrument()) for row in self._rows if row.question
+            )
             self._listen()
-            target_service.await_askers(cluster, len({row.pod for row in self._rows if row.pod}), self._say)
+            target_service.await_askers(
+                cluster, len({row.pod for row in self._rows if row.pod}), self._say
+            )
         until("the first samples", self._sampled, timeout_s=SAMPLES_S, every_s=0.1, told=self._say)
         self.reporter.done("probes", f"{len(self._rows)} sample")
 
@@ -120,7 +129,10 @@ class Instruments:
         ground = target_service.make(cluster, self.lab.topology, self._say)
         end = round(time.monotonic() - self.begin, 6)
         made = {"client": "setup", "op": "create", "end": end, "outcome": "ok"}
-        self._write(Event(begin - self.begin, "op", {**made, "key": key, "value": manifests.initial(key)}) for key in REGISTERS)
+        self._write(
+            Event(begin - self.begin, "op", {**made, "key": key, "value": manifests.initial(key)})
+            for key in REGISTERS
+        )
         return ground
 
     def _say(self, text: str) -> None:
@@ -130,7 +142,11 @@ class Instruments:
         """Start the agent and the thread that writes down what it says."""
         lab, engine = self.lab, self.lab.engine
         known = agent_config.identities(lab.secrets(), lab.distribution())
-        content = json.dumps(agent_config.configuration([row for row in self._rows if not row.pod], known, attached=True)).encode()
+        content = json.dumps(
+            agent_config.configuration(
+                [row for row in self._rows if not row.pod], known, attached=True
+            )
+        ).encode()
         labels = {LABEL: lab.name, LABEL_INSTRUMENT: self._run, **LABEL_HELPER}
         command, ip = [manifests.PROGRAM, CONFIGURATION], target_service.agent_ip(lab.topology)
         network = network_name(lab.name)
@@ -145,7 +161,10 @@ class Instruments:
         """Give the image of the lab's own load balancer: the lab may be older than this halab. It has the agent and journalctl."""
         found = self.lab.observe().container(self.lab.topology.loadbalancer.name)
         if found is None:
-            raise LabError(f"lab {self.lab.name} has no load balancer", f"`halab start {self.lab.name}` makes it")
+            raise LabError(
+                f"lab {self.lab.name} has no load balancer",
+                f"`halab start {self.lab.name}` makes it",
+            )
         return str(found.image)
 
     def _macs(self) -> dict[str, str]:
@@ -153,7 +172,9 @@ class Instruments:
         found = {}
         for node in self.lab.topology.machines:
             with contextlib.suppress(EngineError):
-                networks = self.lab.engine.inspect(self.lab.node(node.name).container)["NetworkSettings"]["Networks"]
+                networks = self.lab.engine.inspect(self.lab.node(node.name).container)[
+                    "NetworkSettings"
+                ]["Networks"]
                 found[networks[network_name(self.lab.name)]["MacAddress"]] = node.name
         return found
 
@@ -164,19 +185,37 @@ class Instruments:
             raise LabError("the instrument was not started")
         if not listener.alive:
             raise LabError(f"the agent ended: {listener.complaints or 'without a word'}")
-        wanted = {row.probe or row.name for row in self._rows if not row.pod and row.settings["kind"] != "list"}
+        wanted = {
+            row.probe or row.name
+            for row in self._rows
+            if not row.pod and row.settings["kind"] != "list"
+        }
         missing = wanted - listener.heard
         for name in sorted({row.pod for row in self._rows if row.pod}) if not missing else ():
-            missing |= {row.name for row in self._rows if row.pod == name} - {row.get("probe") for row in self._asked(name)}
-        return Observation(ok=not missing, seen=f"nothing yet from {', '.join(sorted(missing)[:5])}" if missing else "all sample")
+            missing |= {row.name for row in self._rows if row.pod == name} - {
+                row.get("probe") for row in self._asked(name)
+            }
+        return Observation(
+            ok=not missing,
+            seen=f"nothing yet from {', '.join(sorted(missing)[:5])}" if missing else "all sample",
+        )
 
     def _asked(self, node: str) -> list[dict[str, Any]]:
         """Give what the pod on a node has written so far; its disk is read, whether the node runs or not."""
         try:
-            files = unpack(self.lab.engine.read(self.lab.node(node).container, f"{manifests.FOLDER}/{self._run}.jsonl"))
+            files = unpack(
+                self.lab.engine.read(
+                    self.lab.node(node).container, f"{manifests.FOLDER}/{self._run}.jsonl"
+                )
+            )
         except EngineError:
             return []
-        return [row for content in files.values() for line in content.splitlines() if (row := _json(line))]
+        return [
+            row
+            for content in files.values()
+            for line in content.splitlines()
+            if (row := _json(line))
+        ]
 
     # --- stop ---
 
@@ -193,7 +232,11 @@ class Instruments:
             # Pods ask on until they are removed; after the agent's last question nobody else looked.
             last = (self._listener.last if self._listener else 0.0) or float("inf")
             for name in sorted({row.pod for row in self._rows if row.pod}):
-                samples = (row for row in self._asked(name) if row.get("kind") == "probe" and row["t"] <= last)
+                samples = (
+                    row
+                    for row in self._asked(name)
+                    if row.get("kind") == "probe" and row["t"] <= last
+                )
                 self._write(shifted(row, clock - self.begin) for row in samples)
             with _kept(problems):
                 problems += self._journals(clock)
@@ -215,7 +258,9 @@ class Instruments:
         self._say("reading back what was written")
         self.lab.engine.stop(self._agent, int(FINISH_S))
         self._listener.join(FINISH_S)
-        (self.folder / "instruments.json").write_text(json.dumps(self._listener.statistics, indent=1) + "\n", encoding="utf-8")
+        (self.folder / "instruments.json").write_text(
+            json.dumps(self._listener.statistics, indent=1) + "\n", encoding="utf-8"
+        )
         self._note_end(self._listener)
         if self._listener.error is not None:
             raise LabError(f"reading what the agent said failed: {self._listener.error}")
@@ -241,7 +286,13 @@ class Instruments:
         self._say("collecting the machines' journals")
         nodes = [self.lab.node(node.name) for node in self.lab.topology.machines]
         begin = self.begin - clock  # on the machines' clock
-        found = journals.collect(self.lab.engine, nodes, self._image(), self._wall - JOURNAL_MARGIN_S, begin - JOURNAL_MARGIN_S)
+        found = journals.collect(
+            self.lab.engine,
+            nodes,
+            self._image(),
+            self._wall - JOURNAL_MARGIN_S,
+            begin - JOURNAL_MARGIN_S,
+        )
         found.save(self.folder / "logs", begin)
         self._write(milestones(found.entries, begin))
         return found.problems

@@ -21,8 +21,16 @@ RULES = (
     ("fenced", "pacemaker-fenced", r"Operation '?(off|reboot)'? .*targeting \S+ .*: (OK|complete)"),
     ("fenced", "pacemaker-controld", r"Peer \S+ was terminated \((off|reboot)\) .*: OK"),
     ("vip-start", "IPaddr2", r"Adding inet address"),
-    ("vip-start", "pacemaker-controld", r"Result of start operation for FAILOVER-ADDR on \S+: (OK|ok)"),
-    ("vip-stop", "pacemaker-controld", r"Result of stop operation for FAILOVER-ADDR on \S+: (OK|ok)"),
+    (
+        "vip-start",
+        "pacemaker-controld",
+        r"Result of start operation for FAILOVER-ADDR on \S+: (OK|ok)",
+    ),
+    (
+        "vip-stop",
+        "pacemaker-controld",
+        r"Result of stop operation for FAILOVER-ADDR on \S+: (OK|ok)",
+    ),
     ("dc-idle", "pacemaker-controld", r"State transition S_\w+ -> S_IDLE"),
     ("leader", "etcd", r"(became leader at term|elected leader|lost leader)"),
 )
@@ -50,19 +58,25 @@ def entries(node: str, lines: Iterable[str]) -> Iterator[Entry]:
         except (ValueError, KeyError, TypeError):
             continue
         who = row.get("SYSLOG_IDENTIFIER") or row.get("_COMM") or ""
-        yield Entry(at, node, str(who), str(row.get("_SYSTEMD_UNIT") or ""), _text(row.get("MESSAGE")))
+        yield Entry(
+            at, node, str(who), str(row.get("_SYSTEMD_UNIT") or ""), _text(row.get("MESSAGE"))
+        )
 
 
 def _text(message: Any) -> str:  # noqa: ANN401 (the journal's own: text, or bytes as numbers)
     if isinstance(message, list):
-        return bytes(value & 0xFF for value in message if isinstance(value, int)).decode(errors="replace")
+        return bytes(value & 0xFF for value in message if isinstance(value, int)).decode(
+            errors="replace"
+        )
     return str(message or "")
 
 
 def milestone(entry: Entry) -> str:
     """Give what an entry tells, or nothing."""
     spoken = f"{entry.who} {entry.unit}"
-    return next((what for what, who, pattern in _RULES if who in spoken and pattern.search(entry.text)), "")
+    return next(
+        (what for what, who, pattern in _RULES if who in spoken and pattern.search(entry.text)), ""
+    )
 
 
 def events(found: Iterable[Entry], begin: float) -> Iterator[Event]:
@@ -70,13 +84,25 @@ def events(found: Iterable[Entry], begin: float) -> Iterator[Event]:
     for entry in found:
         what = milestone(entry)
         if what and entry.t >= begin:
-            yield Event(entry.t - begin, "log", {"node": entry.node, "unit": entry.who, "what": what, "text": entry.text.strip()[:300]})
+            yield Event(
+                entry.t - begin,
+                "log",
+                {
+                    "node": entry.node,
+                    "unit": entry.who,
+                    "what": what,
+                    "text": entry.text.strip()[:300],
+                },
+            )
 
 
 def timeline(found: Iterable[Entry], begin: float) -> str:
     """Render entries in the order of their times, one a line: seconds since the run began, node, who, what was said."""
     rows = sorted(found, key=lambda entry: entry.t)
-    return "".join(f"{entry.t - begin:12.6f} {entry.node:<6} {entry.who}: {_one_line(entry.text)}\n" for entry in rows)
+    return "".join(
+        f"{entry.t - begin:12.6f} {entry.node:<6} {entry.who}: {_one_line(entry.text)}\n"
+        for entry in rows
+    )
 
 
 def _one_line(text: str) -> str:

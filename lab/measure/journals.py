@@ -41,11 +41,16 @@ class Journals:
         """Write one file for each machine and one of all, on the run's time-line (`begin`: the run's, on the machines' clock)."""
         folder.mkdir(exist_ok=True)
         for node in sorted({entry.node for entry in self.entries}):
-            (folder / f"{node}.log").write_text(timeline((entry for entry in self.entries if entry.node == node), begin), encoding="utf-8")
+            (folder / f"{node}.log").write_text(
+                timeline((entry for entry in self.entries if entry.node == node), begin),
+                encoding="utf-8",
+            )
         (folder / "all.log").write_text(timeline(self.entries, begin), encoding="utf-8")
 
 
-def collect(engine: Engine, nodes: Iterable[NodeHandle], image: str, wall: float, begin: float) -> Journals:
+def collect(
+    engine: Engine, nodes: Iterable[NodeHandle], image: str, wall: float, begin: float
+) -> Journals:
     """Read what the machines wrote since `begin` (their monotonic clock; `wall`: the same moment in seconds since 1970, or earlier).
 
     `image` has journalctl: in a helper of it the journals of machines that do not run are read.
@@ -53,8 +58,15 @@ def collect(engine: Engine, nodes: Iterable[NodeHandle], image: str, wall: float
     rows = list(nodes)
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda node: _one(engine, node, image, wall), rows))
-    kept = tuple(entry for text, node in zip(found, rows, strict=True) for entry in entries(node.name, text[0][1:]) if entry.t >= begin)
-    problems = (text[1] or lost(node.name, text[0], begin) for text, node in zip(found, rows, strict=True))
+    kept = tuple(
+        entry
+        for text, node in zip(found, rows, strict=True)
+        for entry in entries(node.name, text[0][1:])
+        if entry.t >= begin
+    )
+    problems = (
+        text[1] or lost(node.name, text[0], begin) for text, node in zip(found, rows, strict=True)
+    )
     return Journals(kept, (*filter(None, problems), *suppressed(kept)))
 
 
@@ -84,7 +96,11 @@ def lost(name: str, lines: Sequence[str], begin: float) -> str:
 def _ask(since: float, files: str = "") -> list[str]:
     """Ask for the oldest entry that there is, and then for all of them from `since` on."""
     journal = f"journalctl --no-pager --quiet -o json {files}"
-    return ["sh", "-c", f"{journal} --output-fields=MESSAGE | head -n 1; {journal} --output-fields={FIELDS} --since=@{int(since)}"]
+    return [
+        "sh",
+        "-c",
+        f"{journal} --output-fields=MESSAGE | head -n 1; {journal} --output-fields={FIELDS} --since=@{int(since)}",
+    ]
 
 
 def _one(engine: Engine, node: NodeHandle, image: str, wall: float) -> tuple[list[str], str]:
@@ -103,13 +119,22 @@ def _elsewhere(engine: Engine, node: NodeHandle, image: str, wall: float) -> lis
     """Read the journal of a machine that is off or frozen from its disk. What it had in /run is lost with it."""
     files = unpack(engine.read(node.container, FOLDER))
     host = {"NetworkMode": "none"}
-    helper = engine.create_helper(image, ["sleep", str(int(READ_S) * 2)], {LABEL: node.lab, **LABEL_HELPER}, host)
+    helper = engine.create_helper(
+        image, ["sleep", str(int(READ_S) * 2)], {LABEL: node.lab, **LABEL_HELPER}, host
+    )
     try:
-        engine.put(helper, [File(path=f"/journal/{name}", content=content) for name, content in files.items()])
+        engine.put(
+            helper,
+            [File(path=f"/journal/{name}", content=content) for name, content in files.items()],
+        )
         engine.start(helper)
-        result = engine.run(helper, _ask(wall, '$(printf -- "--file=%s " /journal/*)'), timeout_s=READ_S)
+        result = engine.run(
+            helper, _ask(wall, '$(printf -- "--file=%s " /journal/*)'), timeout_s=READ_S
+        )
     finally:
         engine.remove_container(helper)
     if result.code != 0:
-        raise EngineError(f"the journal on the disk of {node.name} cannot be read: {result.output[:200]}")
+        raise EngineError(
+            f"the journal on the disk of {node.name} cannot be read: {result.output[:200]}"
+        )
     return result.output.splitlines()

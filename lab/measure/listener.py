@@ -50,7 +50,11 @@ class Listener:
     """A thread that reads a conversation to its end and writes events."""
 
     def __init__(
-        self, conversation: Conversation, begin: float, write: Callable[[Iterable[Event]], None], macs: Callable[[], dict[str, str]]
+        self,
+        conversation: Conversation,
+        begin: float,
+        write: Callable[[Iterable[Event]], None],
+        macs: Callable[[], dict[str, str]],
     ) -> None:
         """Begin to listen. `begin`: when the run began, `macs`: gives the machines' MAC addresses, MAC → node."""
         self.offset = 0.0
@@ -88,7 +92,9 @@ class Listener:
                 if output:
                     self._write(list(self._events(lines)))
                 else:
-                    self._complaints = (self._complaints + b"\n".join(lines).decode(errors="replace") + "\n")[-COMPLAINTS:]
+                    self._complaints = (
+                        self._complaints + b"\n".join(lines).decode(errors="replace") + "\n"
+                    )[-COMPLAINTS:]
         except Exception as error:  # noqa: BLE001 (a thread's error must reach the one who waits for it)
             self.error = error
 
@@ -113,7 +119,10 @@ class Listener:
     def _name(self, row: dict[str, Any]) -> None:
         """Put nodes for their addresses: who answered, and who announced itself."""
         words = str(row.get("detail", "")).split(" ")
-        answered, announced = row.get("value") or [], [word for word in words if MAC.fullmatch(word)]
+        answered, announced = (
+            row.get("value") or [],
+            [word for word in words if MAC.fullmatch(word)],
+        )
         known = self._known([*answered, *announced])
         if answered:
             row["value"] = vip.named(answered, known)

@@ -41,7 +41,12 @@ def registers() -> tuple[Manifest, ...]:
     """The ConfigMaps that several clients rewrite."""
     key, value = LABEL.split("=")
     return tuple(
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**_meta(name), "labels": {key: value}}, "data": {"value": initial(name)}}
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {**_meta(name), "labels": {key: value}},
+            "data": {"value": initial(name)},
+        }
         for name in REGISTERS
     )
 
@@ -49,15 +54,33 @@ def registers() -> tuple[Manifest, ...]:
 def web() -> tuple[Manifest, ...]:
     """The Service and its pods: a Deployment, because pods of a dead node must be replaced elsewhere to be seen coming back."""
     labels = {"app": SERVICE}
-    spread = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": {"matchLabels": labels}}
+    spread = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": labels},
+    }
     answering = _container("web", [PROGRAM_IN_POD, "serve", f":{PORT}"])
     ready = {"httpGet": {"path": "/", "port": PORT}, "periodSeconds": 1, "timeoutSeconds": 2}
     pod = {**_pod({**answering, "readinessProbe": ready}), "topologySpreadConstraints": [spread]}
-    service = {"type": "NodePort", "selector": labels, "ports": [{"port": 80, "targetPort": PORT, "protocol": "TCP"}]}
-    deployment = {"replicas": REPLICAS, "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}}
+    service = {
+        "type": "NodePort",
+        "selector": labels,
+        "ports": [{"port": 80, "targetPort": PORT, "protocol": "TCP"}],
+    }
+    deployment = {
+        "replicas": REPLICAS,
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": pod},
+    }
     return (
         {"apiVersion": "v1", "kind": "Service", "metadata": _meta(SERVICE), "spec": service},
-        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": _meta(SERVICE), "spec": deployment},
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": _meta(SERVICE),
+            "spec": deployment,
+        },
     )
 
 
@@ -70,19 +93,36 @@ def askers(rows: Sequence[ProbeSpec], run: str) -> tuple[Manifest, ...]:
     if not nodes:
         return ()
     place = f"{FOLDER}/{run}.jsonl"
-    data = {f"{node}.json": json.dumps(configuration([row for row in rows if row.pod == node], output=place)) for node in nodes}
+    data = {
+        f"{node}.json": json.dumps(
+            configuration([row for row in rows if row.pod == node], output=place)
+        )
+        for node in nodes
+    }
     labels = {"app": ASKER}
     asking = _container("asker", [PROGRAM_IN_POD, "/configuration/$(NODE).json"])
     asking["env"] = [{"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]
-    asking["volumeMounts"] += [{"name": "configuration", "mountPath": "/configuration", "readOnly": True}, {"name": "samples", "mountPath": FOLDER}]
+    asking["volumeMounts"] += [
+        {"name": "configuration", "mountPath": "/configuration", "readOnly": True},
+        {"name": "samples", "mountPath": FOLDER},
+    ]
     pod = _pod(asking)
     pod["volumes"] += [
         {"name": "configuration", "configMap": {"name": ASKER}},
         {"name": "samples", "hostPath": {"path": FOLDER, "type": "DirectoryOrCreate"}},
     ]
     apart = {"key": "kubernetes.io/hostname", "operator": "In", "values": nodes}
-    pod["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [apart]}]}}}
-    spec = {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}}
+    pod["affinity"] = {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [{"matchExpressions": [apart]}]
+            }
+        }
+    }
+    spec = {
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": pod},
+    }
     return (
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _meta(ASKER), "data": data},
         {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": _meta(ASKER), "spec": spec},

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-
     from lab.topology.model import Node, Topology
 
 
@@ -44,11 +43,23 @@ class ProbeSpec:
     def agent(self) -> dict[str, Any]:
         """Give it as the agent reads it."""
         more = {"probe": self.probe} if self.probe else {}
-        return {"name": self.name, "interval": self.interval, "timeout": self.timeout, "connection": self.connection, **more, **self.settings}
+        return {
+            "name": self.name,
+            "interval": self.interval,
+            "timeout": self.timeout,
+            "connection": self.connection,
+            **more,
+            **self.settings,
+        }
 
     def instrument(self) -> dict[str, Any]:
         """Give the data of its `instrument` event."""
-        words = {"question": self.question, "interval": self.interval, "timeout": self.timeout, "connection": self.connection}
+        words = {
+            "question": self.question,
+            "interval": self.interval,
+            "timeout": self.timeout,
+            "connection": self.connection,
+        }
         return {"probe": self.probe or self.name, **words}
 
 

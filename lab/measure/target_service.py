@@ -28,46 +28,69 @@ def make(cluster: Cluster, topology: Topology, say: Callable[[str], None]) -> Pr
     say("making the test Service")
     cluster.apply([manifests.namespace(), *manifests.registers(), *manifests.web()])
     path = f"/apis/apps/v1/namespaces/{SPACE}/deployments/{manifests.SERVICE}"
-    _await(f"the pods of Service {SPACE}/{manifests.SERVICE}", lambda: _count(cluster, path, "readyReplicas", manifests.REPLICAS), READY_S, say)
+    _await(
+        f"the pods of Service {SPACE}/{manifests.SERVICE}",
+        lambda: _count(cluster, path, "readyReplicas", manifests.REPLICAS),
+        READY_S,
+        say,
+    )
     spec = cluster.get(f"/api/v1/namespaces/{SPACE}/services/{manifests.SERVICE}")["spec"]
-    return ProbeContext(topology=topology, service_ip=spec["clusterIP"], node_port=spec["ports"][0]["nodePort"])
+    return ProbeContext(
+        topology=topology, service_ip=spec["clusterIP"], node_port=spec["ports"][0]["nodePort"]
+    )
 
 
 def await_askers(cluster: Cluster, wanted: int, say: Callable[[str], None]) -> None:
     """Wait until so many asking pods run. Raises WaitTimeout."""
     path = f"/apis/apps/v1/namespaces/{SPACE}/daemonsets/{manifests.ASKER}"
     if wanted:
-        _await("the asking pods", lambda: _count(cluster, path, "numberReady", wanted), READY_S, say)
+        _await(
+            "the asking pods", lambda: _count(cluster, path, "numberReady", wanted), READY_S, say
+        )
 
 
 def remove(cluster: Cluster, say: Callable[[str], None]) -> None:
     """Remove the namespace and wait until it is gone; one that is not there is fine. Raises LabError where the API does not answer."""
 
     def left() -> list[dict[str, Any]]:
-        return [item for item in cluster.get("/api/v1/namespaces")["items"] if item["metadata"]["name"] == SPACE]
+        return [
+            item
+            for item in cluster.get("/api/v1/namespaces")["items"]
+            if item["metadata"]["name"] == SPACE
+        ]
 
     def gone() -> Observation:
         found = left()
         return Observation(ok=not found, seen="; ".join(map(_remaining, found)))
 
     if left():
-        cluster.request("DELETE", f"/api/v1/namespaces/{SPACE}", {"propagationPolicy": "Background"})
+        cluster.request(
+            "DELETE", f"/api/v1/namespaces/{SPACE}", {"propagationPolicy": "Background"}
+        )
         _await(f"namespace {SPACE} gone", gone, GONE_S, say)
 
 
 def _remaining(space: dict[str, Any]) -> str:
     """Say what keeps a namespace, in the words of its controller."""
     conditions = space.get("status", {}).get("conditions", ())
-    messages = [row.get("message", "") for row in conditions if row.get("type") == "NamespaceContentRemaining" and row.get("status") == "True"]
+    messages = [
+        row.get("message", "")
+        for row in conditions
+        if row.get("type") == "NamespaceContentRemaining" and row.get("status") == "True"
+    ]
     return f"namespace {SPACE} is still there{'. ' if messages else ''}{' '.join(messages)}"
 
 
 def _count(cluster: Cluster, path: str, word: str, wanted: int) -> Observation:
     count = cluster.get(path).get("status", {}).get(word, 0)
-    return Observation(ok=count >= wanted, seen=f"{count} of {wanted} pods of {path.rsplit('/', 1)[1]} are ready")
+    return Observation(
+        ok=count >= wanted, seen=f"{count} of {wanted} pods of {path.rsplit('/', 1)[1]} are ready"
+    )
 
 
-def _await(what: str, ask: Callable[[], Observation], timeout_s: float, say: Callable[[str], None]) -> None:
+def _await(
+    what: str, ask: Callable[[], Observation], timeout_s: float, say: Callable[[str], None]
+) -> None:
     """An API that does not answer once is seen, and asked again until the time is over."""
     until(what, lambda: tried(ask), timeout_s=timeout_s, every_s=EVERY_S, told=say)
 

@@ -52,7 +52,10 @@ class CephTrial:
         with self._ceph() as ceph:
             there = ceph.site.cluster.find(CLUSTER_PATH) is not None
         if there:
-            raise LabError(f"lab {self.lab.name} has a Ceph cluster already", f"`halab addon disable {self.lab.name} ceph` first")
+            raise LabError(
+                f"lab {self.lab.name} has a Ceph cluster already",
+                f"`halab addon disable {self.lab.name} ceph` first",
+            )
         return "no Ceph cluster"
 
     def check(self) -> str:
@@ -60,13 +63,23 @@ class CephTrial:
         with self._ceph() as ceph:
             health = ceph.health()
             places = {word: ceph.hosts(f"rook-ceph-{word}") for word in ("mon", "mgr", "osd")}
-        _expect(working(health.status, health.codes), f"{health.text()}; allowed reasons: {', '.join(ALLOWED)}")
+        _expect(
+            working(health.status, health.codes),
+            f"{health.text()}; allowed reasons: {', '.join(ALLOWED)}",
+        )
         for word in ("mon", "osd"):
-            _expect(len(set(places[word])) == len(places[word]) == REPLICAS, f"{word} pods on {', '.join(places[word])}")
-        off = {node.name for node in self.lab.topology.nodes if not self.lab.node(node.name).running}
+            _expect(
+                len(set(places[word])) == len(places[word]) == REPLICAS,
+                f"{word} pods on {', '.join(places[word])}",
+            )
+        off = {
+            node.name for node in self.lab.topology.nodes if not self.lab.node(node.name).running
+        }
         dead = {place for found in places.values() for place in found} & off
         _expect(not dead, f"pods are said to run on {', '.join(dead)}, which are off")
-        return f"{health.text()}; " + ", ".join(f"{word} on {' '.join(found)}" for word, found in places.items())
+        return f"{health.text()}; " + ", ".join(
+            f"{word} on {' '.join(found)}" for word, found in places.items()
+        )
 
     def write(self) -> str:
         """Write a random object through the first living node and read it through the last one."""
@@ -101,7 +114,10 @@ class CephTrial:
         def whole() -> Observation:
             with self._ceph() as ceph:
                 health = ceph.health()
-            good = working(health.status, health.codes) and len(health.quorum) == health.osds_up == REPLICAS
+            good = (
+                working(health.status, health.codes)
+                and len(health.quorum) == health.osds_up == REPLICAS
+            )
             return Observation(ok=good and health.pgs_clean == health.pgs, seen=health.text())
 
         seen = self._patiently("Ceph has its monitor and its OSD back", whole, timeout_s)
@@ -118,7 +134,9 @@ class CephTrial:
         def clients() -> Observation:
             with self._ceph() as ceph:
                 missing = wanted - set(ceph.hosts(TOOLS))
-            return Observation(ok=not missing, seen=f"no client yet on {', '.join(sorted(missing))}")
+            return Observation(
+                ok=not missing, seen=f"no client yet on {', '.join(sorted(missing))}"
+            )
 
         self._patiently("every node has a client", clients, timeout_s)
         with self._ceph() as ceph:
@@ -133,7 +151,9 @@ class CephTrial:
 
     def _patiently(self, what: str, ask: Callable[[], Observation], timeout_s: float) -> str:
         """Wait; while nodes come and go the API may be away for seconds, which is not yet an answer."""
-        return until(what, lambda: tried(ask), timeout_s=timeout_s, every_s=2, cancelled=self.cancelled).seen
+        return until(
+            what, lambda: tried(ask), timeout_s=timeout_s, every_s=2, cancelled=self.cancelled
+        ).seen
 
     def _exchange(self, ceph: Ceph, writer: str, reader: str) -> str:
         _expect(writer != reader, f"only {writer} has a client")
@@ -148,7 +168,10 @@ class CephTrial:
 
     def _read(self, ceph: Ceph, reader: str, name: str) -> None:
         found = ceph.checksum(reader, name)
-        _expect(found == self.objects[name], f"{name} read through {reader} has sha256 {found}, {self.objects[name]} was written")
+        _expect(
+            found == self.objects[name],
+            f"{name} read through {reader} has sha256 {found}, {self.objects[name]} was written",
+        )
 
 
 def _expect(holds: bool, seen: str) -> None:  # noqa: FBT001 (reads as a sentence)

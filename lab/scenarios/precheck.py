@@ -43,5 +43,8 @@ def parse_random(text: str) -> tuple[str, str, dict[str, str]]:
     name, _, rest = text.partition(" ")
     target, *given = rest.split() or [""]
     if not target or any("=" not in word for word in given):
-        raise InputError(f"`{text}` is not `FAULT TARGET [OPTION=VALUE]…`", 'for example "loss role:worker percent=5"')
+        raise InputError(
+            f"`{text}` is not `FAULT TARGET [OPTION=VALUE]…`",
+            'for example "loss role:worker percent=5"',
+        )
     return name, target, dict(word.split("=", 1) for word in given)

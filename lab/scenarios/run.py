@@ -33,7 +33,12 @@ if TYPE_CHECKING:
 SEEDS = 2**31
 ENOUGH_CORES = 4
 """An idle 3m3w lab wants half a core, its probes one, and what a fault sets off the rest."""
-FILES = {"report.txt": report.text, "report.json": report.json_text, "report.xml": report.junit, "report.html": report.html}
+FILES = {
+    "report.txt": report.text,
+    "report.json": report.json_text,
+    "report.xml": report.junit,
+    "report.html": report.html,
+}
 PICTURE = "timeline.png"
 
 
@@ -53,7 +58,10 @@ class Run:
 
 def shipped() -> dict[str, Path]:
     """Give the scenarios that come with halab, name → file."""
-    return {path.stem: path for path in sorted((paths.shipped("topologies") / "scenarios").glob("*.yaml"))}
+    return {
+        path.stem: path
+        for path in sorted((paths.shipped("topologies") / "scenarios").glob("*.yaml"))
+    }
 
 
 def find(word: str, own: Iterable[Scenario] = ()) -> Scenario:
@@ -69,7 +77,10 @@ def find(word: str, own: Iterable[Scenario] = ()) -> Scenario:
     if word in known:
         return scenario_file.load(known[word])
     close = difflib.get_close_matches(word, [*named, *known], n=1)
-    raise InputError(f"no scenario `{word}`", f"did you mean `{close[0]}`?" if close else "`halab scenario list` shows what there is")
+    raise InputError(
+        f"no scenario `{word}`",
+        f"did you mean `{close[0]}`?" if close else "`halab scenario list` shows what there is",
+    )
 
 
 def pace_of(lab: Lab) -> float:
@@ -77,7 +88,9 @@ def pace_of(lab: Lab) -> float:
     return 1.0 if int(lab.engine.info().get("NCPU") or 0) >= ENOUGH_CORES else 2.0
 
 
-def run(lab: Lab, wanted: Scenario, seed: int | None, reporter: Reporter, cancelled: threading.Event) -> Run:
+def run(
+    lab: Lab, wanted: Scenario, seed: int | None, reporter: Reporter, cancelled: threading.Event
+) -> Run:
     """Carry a scenario out once and judge it.
 
     Raises LabError where nothing could be measured, or another run goes on in the lab, HealFailed
@@ -97,14 +110,20 @@ def _run(
     runner.write_topology(folder, lab)
     pace = pace_of(lab)
     if pace > 1:
-        reporter.say("probes", f"few processors: asked {pace:.0f} times more seldom, so that the lab does not feel its own measurement")
+        reporter.say(
+            "probes",
+            f"few processors: asked {pace:.0f} times more seldom, so that the lab does not feel its own measurement",
+        )
     instruments = Instruments(lab, folder, reporter, pace)
     instruments.note(Event(0.0, "run", runner.about(lab, wanted, seed)))
     trial = Trial(lab, wanted, instruments, cancelled, seed, reporter)
     error = ""
     try:
         trial.carry_out()
-    except (runner.StepFailed, KeyboardInterrupt) as failed:  # what was measured until then is worth a report
+    except (
+        runner.StepFailed,
+        KeyboardInterrupt,
+    ) as failed:  # what was measured until then is worth a report
         error = str(failed) or "interrupted"
     except HealFailed:
         if (folder / run_folders.HISTORY).exists():
@@ -121,7 +140,9 @@ def judge(folder: Path) -> Report:
 
 def write(folder: Path, found: History) -> Report:
     """Write a history's report in every form."""
-    built = report.build(found, (*report.judge(found, found.run.get("expect", ())), steps_verdict(found)))
+    built = report.build(
+        found, (*report.judge(found, found.run.get("expect", ())), steps_verdict(found))
+    )
     for name, render in FILES.items():
         (folder / name).write_text(render(built), encoding="utf-8")
     (folder / PICTURE).write_bytes(report.png(built))
@@ -133,11 +154,26 @@ def steps_verdict(found: History) -> Verdict:
     steps = found.of("step")
     ended = {event.get("index") for event in steps if event.get("state") in {"end", "failed"}}
     failed = [event for event in steps if event.get("state") == "failed"]
-    unsure = [f"step {event.get('index')} ({event.get('text')}) did not end" for event in steps if event.get("index") not in ended]
-    told = {event.get("index"): f"step {event.get('index')} ({event.get('text')}): {event.get('detail')}" for event in failed}
-    bad = [text for event in failed if not str(event.get("text")).startswith("fault ") and (text := told[event.get("index")])]
+    unsure = [
+        f"step {event.get('index')} ({event.get('text')}) did not end"
+        for event in steps
+        if event.get("index") not in ended
+    ]
+    told = {
+        event.get(
+            "index"
+        ): f"step {event.get('index')} ({event.get('text')}): {event.get('detail')}"
+        for event in failed
+    }
+    bad = [
+        text
+        for event in failed
+        if not str(event.get("text")).startswith("fault ") and (text := told[event.get("index")])
+    ]
     unsure += [text for text in told.values() if text not in bad]
-    return verdicts.verdict("every step was carried out", bad, unsure, [f"{len(ended)} steps"] if ended else [])
+    return verdicts.verdict(
+        "every step was carried out", bad, unsure, [f"{len(ended)} steps"] if ended else []
+    )
 
 
 def summary(runs_: Iterable[Run]) -> list[dict[str, Any]]:
@@ -149,14 +185,21 @@ def summary(runs_: Iterable[Run]) -> list[dict[str, Any]]:
                 if figure.value is not None:
                     values.setdefault(figure.name, []).append(figure.value)
     return [
-        {"figure": name, "median": statistics.median(seen), "worst": max(seen), "runs": seen} for name, seen in values.items()
+        {"figure": name, "median": statistics.median(seen), "worst": max(seen), "runs": seen}
+        for name, seen in values.items()
     ]
 
 
 def exit_code(runs_: Iterable[Run]) -> int:
     """Give how a command ends: by the worst of the runs."""
     outcomes = [one.outcome for one in runs_]
-    worst: Outcome = "fail" if "fail" in outcomes else "unknown" if "unknown" in outcomes or not outcomes else "pass"
+    worst: Outcome = (
+        "fail"
+        if "fail" in outcomes
+        else "unknown"
+        if "unknown" in outcomes or not outcomes
+        else "pass"
+    )
     return verdicts.EXIT_CODES[worst]
 
 
@@ -165,4 +208,6 @@ def load_json(folder: Path) -> dict[str, Any]:
     try:
         return dict(json.loads((folder / "report.json").read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise LabError(f"{folder} has no report: {error}", f"`halab report {folder.name}` judges its history") from error
+        raise LabError(
+            f"{folder} has no report: {error}", f"`halab report {folder.name}` judges its history"
+        ) from error

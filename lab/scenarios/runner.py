@@ -6,6 +6,7 @@ import random
 import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lab import __version__
@@ -69,7 +70,12 @@ class Trial:
         """
         self._dice = random.Random(self.seed)  # noqa: S311 (a dice, not a secret)
         self._audit = Audit(tuple(self.lab.node(node.name) for node in self.lab.topology.masters))
-        until(f"lab {self.lab.name} is steady before the scenario", self._steady, timeout_s=BEFORE_S, cancelled=self.cancelled)
+        until(
+            f"lab {self.lab.name} is steady before the scenario",
+            self._steady,
+            timeout_s=BEFORE_S,
+            cancelled=self.cancelled,
+        )
         self.instruments.start(self.scenario.probes or None)
         try:
             self._steps()
@@ -114,7 +120,13 @@ class Trial:
         for effect in effects:
             about = {"id": effect.hit.id, "fault": name, "node": effect.hit.node, "word": word}
             self._note("fault", at=effect.fired, action="fire", **about)
-            self._note("fault", at=effect.fired + effect.seconds, action="proof", detail=effect.proof, **about)
+            self._note(
+                "fault",
+                at=effect.fired + effect.seconds,
+                action="proof",
+                detail=effect.proof,
+                **about,
+            )
             self._say(f"{name} at {effect.hit.node}: {effect.proof}")
         return [effect.hit for effect in effects]
 
@@ -126,7 +138,14 @@ class Trial:
             chaos.heal(hits)
         except LabError as error:
             for hit in hits:
-                self._note("fault", action="failed", id=hit.id, fault=hit.fault, node=hit.node, detail=error.message)
+                self._note(
+                    "fault",
+                    action="failed",
+                    id=hit.id,
+                    fault=hit.fault,
+                    node=hit.node,
+                    detail=error.message,
+                )
             raise
         for hit in hits:
             self._note("fault", action="healed", id=hit.id, fault=hit.fault, node=hit.node)
@@ -149,7 +168,13 @@ class Trial:
             "no-quorum": lambda: self._seen("etcd_leader", lambda leader: not leader),
         }
         what = f"lab {self.lab.name}: {step.value}"
-        found = until(what, asks[step.value], timeout_s=step.timeout_ms / 1000, told=self._say, cancelled=self.cancelled)
+        found = until(
+            what,
+            asks[step.value],
+            timeout_s=step.timeout_ms / 1000,
+            told=self._say,
+            cancelled=self.cancelled,
+        )
         return found.seen
 
     def _steady(self) -> Observation:
@@ -162,18 +187,34 @@ class Trial:
         return Observation(ok=good(value), seen=f"{field_name}: {value or 'none'}")
 
     def _all_ready(self) -> Observation:
-        rows = [row for row in status.look(self.lab).nodes if row.role != "loadbalancer" and row.state == "running"]
+        rows = [
+            row
+            for row in status.look(self.lab).nodes
+            if row.role != "loadbalancer" and row.state == "running"
+        ]
         wrong = [f"{row.name} is {row.kubernetes}" for row in rows if row.kubernetes != "Ready"]
         return Observation(ok=not wrong, seen=", ".join(wrong) or f"{len(rows)} nodes Ready")
 
     def _noticed(self) -> Observation:
-        rows = [row for row in status.look(self.lab).nodes if row.role != "loadbalancer" and row.state != "running"]
+        rows = [
+            row
+            for row in status.look(self.lab).nodes
+            if row.role != "loadbalancer" and row.state != "running"
+        ]
         unseen = [row.name for row in rows if row.kubernetes != "NotReady"]
-        return Observation(ok=not unseen, seen=f"still thought to run: {', '.join(unseen)}" if unseen else f"{len(rows)} nodes NotReady")
+        return Observation(
+            ok=not unseen,
+            seen=f"still thought to run: {', '.join(unseen)}"
+            if unseen
+            else f"{len(rows)} nodes NotReady",
+        )
 
     def _do_exec(self, step: Step) -> str:
         names = self._targets(step.target)
-        return "\n".join(self.lab.node(name).run(step.words, timeout_s=step.timeout_ms / 1000).output.strip() for name in names)
+        return "\n".join(
+            self.lab.node(name).run(step.words, timeout_s=step.timeout_ms / 1000).output.strip()
+            for name in names
+        )
 
     def _do_power(self, step: Step) -> str:
         return "; ".join(press(self.lab, name, step.value) for name in self._targets(step.target))
@@ -204,8 +245,8 @@ class Trial:
         end, number = time.monotonic() + step.for_ms / 1000, 0
         while time.monotonic() < end and not self.cancelled.is_set():
             number += 1
-            name, word, options = parse_random(self._dice.choice(step.words))
-            self._step(f"random {number}", f"{name} at {word}", lambda row=(name, word, options): self._one(row, step))  # type: ignore[misc]
+            row = parse_random(self._dice.choice(step.words))
+            self._step(f"random {number}", f"{row[0]} at {row[1]}", partial(self._one, row, step))
             self._sleep(step.pause_ms / 1000)
         return f"{number} faults"
 
@@ -213,7 +254,13 @@ class Trial:
         hits = self._inject(*row)
         self._sleep(step.hold_ms / 1000)
         self._heal(hits)
-        return until("steady after the fault", self._steady, timeout_s=STEADY_S, told=self._say, cancelled=self.cancelled).seen
+        return until(
+            "steady after the fault",
+            self._steady,
+            timeout_s=STEADY_S,
+            told=self._say,
+            cancelled=self.cancelled,
+        ).seen
 
     def _targets(self, word: str) -> tuple[str, ...]:
         """Give the nodes that a word means now; between two leaders or two holders nobody is meant, for a moment. Raises WaitTimeout."""
@@ -224,7 +271,12 @@ class Trial:
             found[:] = Chaos(self.lab).targets(word, seed)
             return Observation(ok=True, seen=", ".join(found))
 
-        until(f"target `{word}` means a node", lambda: tried(ask), timeout_s=TARGET_S, cancelled=self.cancelled)
+        until(
+            f"target `{word}` means a node",
+            lambda: tried(ask),
+            timeout_s=TARGET_S,
+            cancelled=self.cancelled,
+        )
         return tuple(found)
 
     def _recover(self) -> None:
@@ -235,7 +287,9 @@ class Trial:
                 self._heal(hits)
             if not steady(self.lab).ok:
                 self.lab.start()
-            seen = until("lab is steady again", self._steady, timeout_s=STEADY_S, told=self._say).seen
+            seen = until(
+                "lab is steady again", self._steady, timeout_s=STEADY_S, told=self._say
+            ).seen
             # Its users are asked for as long as before: that it looks well is not yet that they find it so.
             self.cancelled.wait(self.scenario.settle_ms / 1000)
             return seen
@@ -244,7 +298,9 @@ class Trial:
             self._step("recover", "heal everything, wait until the lab is steady", act)
         except LabError as error:
             hint = f"`halab status {self.lab.name}` shows it, `halab start {self.lab.name}` tries again"
-            raise HealFailed(f"lab {self.lab.name} did not come back: {error.message}", hint) from error
+            raise HealFailed(
+                f"lab {self.lab.name} did not come back: {error.message}", hint
+            ) from error
 
     def _sleep(self, seconds: float) -> None:
         if self.cancelled.wait(seconds):
@@ -254,13 +310,20 @@ class Trial:
         self.reporter.say(self.scenario.name, text)
 
     def _note(self, kind: str, *, at: float | None = None, **values: Any) -> None:  # noqa: ANN401 (any JSON value)
-        self.instruments.note(Event((time.monotonic() if at is None else at) - self.instruments.begin, kind, values))
+        self.instruments.note(
+            Event((time.monotonic() if at is None else at) - self.instruments.begin, kind, values)
+        )
 
 
 def about(lab: Lab, scenario: Scenario, seed: int) -> dict[str, Any]:
     """Give what a history's first line says of a run."""
     seen = status.look(lab)
-    versions = {"halab": __version__, "kubernetes": next((row.version for row in seen.nodes if row.version != status.UNKNOWN), "")}
+    versions = {
+        "halab": __version__,
+        "kubernetes": next(
+            (row.version for row in seen.nodes if row.version != status.UNKNOWN), ""
+        ),
+    }
     return {
         "lab": lab.name,
         "scenario": scenario.name,

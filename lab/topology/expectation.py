@@ -39,7 +39,12 @@ MEASURES = {
     "outage": Measure("outage", "s", "the longest outage", "a probe, such as api.vip"),
     "outages": Measure("outage", "", "how many outages", "a probe, such as api.vip"),
     "unavailable": Measure("outage", "s", "all outages together", "a probe, such as api.vip"),
-    "failover": Measure("failover", "s", "from the fault to the end of a phase", "vip, leader, write, not_ready, or a probe"),
+    "failover": Measure(
+        "failover",
+        "s",
+        "from the fault to the end of a phase",
+        "vip, leader, write, not_ready, or a probe",
+    ),
     "lost_writes": Measure("lost_writes", "", "acknowledged writes that are not there at the end"),
     "leader_changes": Measure("one_leader", "", "how often etcd's leader changed"),
     "vip_overlap": Measure("vip_unique", "s", "how long two nodes answered for the VIP"),
@@ -53,7 +58,9 @@ COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
 }
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0}
-_SHAPE = re.compile(r"(?P<word>[A-Za-z_][\w-]*)\s*(?:\((?P<argument>[^()]*)\))?\s*(?:(?P<sign>[<>=!]{1,2})\s*(?P<limit>\S+))?")
+_SHAPE = re.compile(
+    r"(?P<word>[A-Za-z_][\w-]*)\s*(?:\((?P<argument>[^()]*)\))?\s*(?:(?P<sign>[<>=!]{1,2})\s*(?P<limit>\S+))?"
+)
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)([a-z]*)")
 _ARGUMENT = re.compile(r"[A-Za-z0-9_][\w.\-]*")
 
@@ -93,7 +100,9 @@ class Expectation:
     def meaning(self) -> str:
         """Say it in words."""
         if not self.sign:
-            return ("it shall show that this is not so: " if self.negated else "") + TRUTHS[self.word]
+            return ("it shall show that this is not so: " if self.negated else "") + TRUTHS[
+                self.word
+            ]
         return MEASURES[self.word].summary + (f" of {self.argument}" if self.argument else "")
 
     def holds(self, value: float) -> bool:
@@ -107,25 +116,48 @@ def parse(text: str) -> Expectation:
     negated = words.startswith("not ")
     found = _SHAPE.fullmatch(words.removeprefix("not ").strip())
     if not found:
-        raise ExpectationError(f"`{words[:80]}` is no expectation", "for example outage(api.vip) <= 5s, lost_writes == 0, vip_unique, not vip_unique")
+        raise ExpectationError(
+            f"`{words[:80]}` is no expectation",
+            "for example outage(api.vip) <= 5s, lost_writes == 0, vip_unique, not vip_unique",
+        )
     word, argument, sign, limit = found["word"], found["argument"], found["sign"], found["limit"]
     if word in TRUTHS:
         return _truth(words, word, negated, argument, sign)
     if word not in MEASURES:
-        raise ExpectationError(f"no expectation knows `{word[:40]}`", _close(word, (*TRUTHS, *MEASURES)))
+        raise ExpectationError(
+            f"no expectation knows `{word[:40]}`", _close(word, (*TRUTHS, *MEASURES))
+        )
     if negated:
-        raise ExpectationError(f"`not` goes with a truth, and `{word}` is a measure", "turn the comparison round: > for <=")
+        raise ExpectationError(
+            f"`not` goes with a truth, and `{word}` is a measure",
+            "turn the comparison round: > for <=",
+        )
     if not sign:
-        raise ExpectationError(f"`{word}` is compared with something", f"for example {_example(word, argument)}")
+        raise ExpectationError(
+            f"`{word}` is compared with something", f"for example {_example(word, argument)}"
+        )
     if sign not in COMPARISONS:
-        raise ExpectationError(f"no comparison `{sign}`", "did you mean `==`?" if sign == "=" else f"known: {', '.join(COMPARISONS)}")
+        raise ExpectationError(
+            f"no comparison `{sign}`",
+            "did you mean `==`?" if sign == "=" else f"known: {', '.join(COMPARISONS)}",
+        )
     return Expectation(words, word, _argument(word, argument), sign=sign, limit=_limit(word, limit))
 
 
-def _truth(words: str, word: str, negated: bool, argument: str | None, sign: str | None) -> Expectation:  # noqa: FBT001 (private, one call)
+def _truth(
+    words: str,
+    word: str,
+    negated: bool,  # noqa: FBT001 (private, one call)
+    argument: str | None,
+    sign: str | None,
+) -> Expectation:
     if sign or argument is not None:
-        likely = {"vip_unique": "vip_overlap == 0", "one_leader": "leader_changes <= 3"}.get(word, f"`{word}` or `not {word}`")
-        raise ExpectationError(f"`{word}` is true or not: it has nothing to compare and no brackets", f"write {likely}")
+        likely = {"vip_unique": "vip_overlap == 0", "one_leader": "leader_changes <= 3"}.get(
+            word, f"`{word}` or `not {word}`"
+        )
+        raise ExpectationError(
+            f"`{word}` is true or not: it has nothing to compare and no brackets", f"write {likely}"
+        )
     return Expectation(words, word, negated=negated)
 
 
@@ -133,7 +165,9 @@ def _argument(word: str, argument: str | None) -> str:
     wanted = MEASURES[word].argument
     given = (argument or "").strip()
     if wanted and not given:
-        raise ExpectationError(f"`{word}` of what?", f"brackets name {wanted}: {_example(word, None)}")
+        raise ExpectationError(
+            f"`{word}` of what?", f"brackets name {wanted}: {_example(word, None)}"
+        )
     if argument is not None and not wanted:
         raise ExpectationError(f"`{word}` has no brackets", f"write {_example(word, None)}")
     if given and not _ARGUMENT.fullmatch(given):
@@ -151,15 +185,26 @@ def _limit(word: str, text: str) -> float:
             return number * UNITS[unit]
         if not unit and number == 0:
             return 0.0
-        raise ExpectationError(f"`{text[:40]}` has no unit of time" if not unit else f"no unit of time `{unit[:20]}`", "for example 500ms, 5s, 2m")
+        raise ExpectationError(
+            f"`{text[:40]}` has no unit of time" if not unit else f"no unit of time `{unit[:20]}`",
+            "for example 500ms, 5s, 2m",
+        )
     if unit or not number.is_integer():
-        raise ExpectationError(f"`{word}` is a whole number, not `{text[:40]}`", f"for example {_example(word, None)}")
+        raise ExpectationError(
+            f"`{word}` is a whole number, not `{text[:40]}`", f"for example {_example(word, None)}"
+        )
     return number
 
 
 def _example(word: str, argument: str | None) -> str:
-    what = f"({argument or ('vip' if word == 'failover' else 'api.vip')})" if MEASURES[word].argument else ""
-    return f"{word}{what} " + ("<= 5s" if MEASURES[word].unit else "== 0" if word == "lost_writes" else "<= 3")
+    what = (
+        f"({argument or ('vip' if word == 'failover' else 'api.vip')})"
+        if MEASURES[word].argument
+        else ""
+    )
+    return f"{word}{what} " + (
+        "<= 5s" if MEASURES[word].unit else "== 0" if word == "lost_writes" else "<= 3"
+    )
 
 
 def _close(word: str, known: Iterable[str]) -> str:

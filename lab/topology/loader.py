@@ -108,23 +108,34 @@ def load(path: Path, overrides: tuple[str, ...] = (), name: str = "") -> Loaded:
         raise InputError(f"{path} is a folder, not a topology file", missing) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{shown(str(path))} cannot be read: {reason}", "check its name and permissions") from None
+        raise InputError(
+            f"{shown(str(path))} cannot be read: {reason}", "check its name and permissions"
+        ) from None
     if len(raw) > MAX_BYTES:
-        raise TopologyError(str(path), (Problem(0, "the file is larger than 64 KiB", "a topology has a few kilobytes"),))
+        raise TopologyError(
+            str(path),
+            (Problem(0, "the file is larger than 64 KiB", "a topology has a few kilobytes"),),
+        )
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise TopologyError(str(path), (Problem(line, "not UTF-8 text", "save the file as UTF-8"),)) from None
+        raise TopologyError(
+            str(path), (Problem(line, "not UTF-8 text", "save the file as UTF-8"),)
+        ) from None
     return parse(text, str(path), overrides, name)
 
 
-def parse(text: str, path: str, overrides: tuple[str, ...] = (), name: str = "", base: Path | None = None) -> Loaded:
+def parse(
+    text: str, path: str, overrides: tuple[str, ...] = (), name: str = "", base: Path | None = None
+) -> Loaded:
     """Judge a topology's text; `base` is the folder that its paths start from, by default the one of `path`."""
     problems, warnings = Problems(), Problems()
     root = compose(text, path, problems)
     if not isinstance(root.data, dict):
-        problem = Problem(root.line, "the file must have keys with values", f"the keys are {', '.join(KEYS[''])}")
+        problem = Problem(
+            root.line, "the file must have keys with values", f"the keys are {', '.join(KEYS[''])}"
+        )
         raise TopologyError(path, (problem,))
     before = moving.subnet(root)
     for setting in overrides:
@@ -143,13 +154,17 @@ def _scenarios(value: Value | None, path: str, problems: Problems) -> tuple[Scen
     if value is None:
         return ()
     if not isinstance(value.data, list):
-        problems.add(value, "`scenarios` must be a list", "`halab scenario show crash-vip-holder` shows one")
+        problems.add(
+            value, "`scenarios` must be a list", "`halab scenario show crash-vip-holder` shows one"
+        )
         return ()
     found: dict[str, Scenario] = {}
     for item in value.data:
         one = read_scenario(item, problems, path)
         if one.name in found:
-            problems.add(item, f"a scenario `{one.name}` stands here a second time", "give it another name")
+            problems.add(
+                item, f"a scenario `{one.name}` stands here a second time", "give it another name"
+            )
         found[one.name] = one
     return tuple(found.values())
 
@@ -183,10 +198,14 @@ def _draft(root: Value, base: Path, problems: Problems) -> Draft:
         services=services,
         dns=kubernetes.find("cluster_dns", values.address, IPv4Address("10.43.0.99")),
         forward=kubernetes.find_all("dns_forward", values.address, ()),
-        grace=kubernetes.find("node_monitor_grace", values.duration(*GRACE_MS, "kubelets report every 10s"), 20_000),
+        grace=kubernetes.find(
+            "node_monitor_grace", values.duration(*GRACE_MS, "kubelets report every 10s"), 20_000
+        ),
         nodes_at=top.items.get("nodes", root),
         nodes=_nodes(top),
-        token=ha.find("token", values.duration(*TOKEN_MS, "corosync does not start below 400ms"), 1000),
+        token=ha.find(
+            "token", values.duration(*TOKEN_MS, "corosync does not start below 400ms"), 1000
+        ),
         fencing=ha.find("fencing", values.fencing, FENCING[0]),
         balancer_name=balancer.find("name", values.node_name, "lb"),
         balancer_ip=balancer.find("ip", values.address),
@@ -211,7 +230,9 @@ def _section(top: Section, key: str) -> Section:
 def _distributions(kubernetes: Section) -> Found[tuple[str, ...]] | None:
     found = kubernetes.find_all("distributions", values.word_of(DISTRIBUTIONS), DISTRIBUTIONS)
     if found and not found.value:
-        kubernetes.problems.add(found.at, "`kubernetes.distributions` is empty", f"known: {', '.join(DISTRIBUTIONS)}")
+        kubernetes.problems.add(
+            found.at, "`kubernetes.distributions` is empty", f"known: {', '.join(DISTRIBUTIONS)}"
+        )
     return found
 
 
@@ -220,7 +241,11 @@ def _nodes(top: Section) -> list[DraftNode]:
     if at is None:
         return []
     if not isinstance(at.data, dict) or not at.data:
-        top.problems.add(at, "`nodes` must have a key for each node", "for example m: {role: master, ip: 172.30.0.49}")
+        top.problems.add(
+            at,
+            "`nodes` must have a key for each node",
+            "for example m: {role: master, ip: 172.30.0.49}",
+        )
         return []
     return [_node(name, item, top) for name, item in at.data.items()]
 
@@ -231,7 +256,12 @@ def _node(name: str, item: Value, top: Section) -> DraftNode:
     except errors.WrongError as wrong:
         top.problems.add(item, f"the node's name {wrong.message}", wrong.hint)
     section = values.open_section(item, f"nodes.{name}", KEYS["nodes.*"], item, top.problems)
-    return DraftNode(name=name, at=item, role=section.find("role", values.role), ip=section.find("ip", values.address))
+    return DraftNode(
+        name=name,
+        at=item,
+        role=section.find("role", values.role),
+        ip=section.find("ip", values.address),
+    )
 
 
 def _sure(found: Found[T] | None) -> T:
@@ -270,8 +300,14 @@ def _topology(draft: Draft) -> Topology:
             dns_forward=_sure(draft.forward),
             node_monitor_grace_ms=_sure(draft.grace),
         ),
-        nodes=tuple(Node(name=node.name, role=_sure(node.role), ip=_sure(node.ip)) for node in draft.nodes),
-        loadbalancer=LoadBalancer(ip=_sure(draft.balancer_ip), host_port=_sure(draft.host_port), name=_sure(draft.balancer_name)),
+        nodes=tuple(
+            Node(name=node.name, role=_sure(node.role), ip=_sure(node.ip)) for node in draft.nodes
+        ),
+        loadbalancer=LoadBalancer(
+            ip=_sure(draft.balancer_ip),
+            host_port=_sure(draft.host_port),
+            name=_sure(draft.balancer_name),
+        ),
         ha=HighAvailability(
             token_ms=_sure(draft.token),
             fencing=_sure(draft.fencing) != NO_FENCING,

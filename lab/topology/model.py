@@ -252,7 +252,9 @@ def from_json(text: str) -> Topology:
             subnet=IPv4Network(network["subnet"]),
             vip=IPv4Address(network["vip"]),
             gateway=IPv4Address(network["gateway"]),
-            management=IPv4Network(network.get("management") or management_of(IPv4Network(network["subnet"]))),
+            management=IPv4Network(
+                network.get("management") or management_of(IPv4Network(network["subnet"]))
+            ),
             pool=IPv4Network(network["pool"]) if network.get("pool") else None,
         ),
         kubernetes=Kubernetes(
@@ -265,8 +267,13 @@ def from_json(text: str) -> Topology:
             version=kubernetes.get("version", ""),
             k3s=kubernetes.get("k3s", ""),
         ),
-        nodes=tuple(Node(name=n["name"], role=Role(n["role"]), ip=IPv4Address(n["ip"])) for n in data["nodes"]),
-        loadbalancer=LoadBalancer(ip=IPv4Address(balancer["ip"]), host_port=balancer["host_port"], name=balancer["name"]),
+        nodes=tuple(
+            Node(name=n["name"], role=Role(n["role"]), ip=IPv4Address(n["ip"]))
+            for n in data["nodes"]
+        ),
+        loadbalancer=LoadBalancer(
+            ip=IPv4Address(balancer["ip"]), host_port=balancer["host_port"], name=balancer["name"]
+        ),
         ha=HighAvailability(**known(HighAvailability, data["ha"])),
         addons=tuple(data["addons"]),
         images=Images(**known(Images, data["images"])),

@@ -100,10 +100,17 @@ def _versions(draft: Draft, warnings: Problems) -> None:
 
 
 def _subnet(draft: Draft, problems: Problems) -> None:
-    for name, subnet in (("network.subnet", draft.subnet), ("network.management", draft.management)):
+    for name, subnet in (
+        ("network.subnet", draft.subnet),
+        ("network.management", draft.management),
+    ):
         if subnet and not any(subnet.value.subnet_of(private) for private in PRIVATE):
             inside = ", ".join(str(private) for private in PRIVATE)
-            problems.add(subnet.at, f"`{name}` {subnet.value} is not private", f"take one inside {inside} (RFC 1918)")
+            problems.add(
+                subnet.at,
+                f"`{name}` {subnet.value} is not private",
+                f"take one inside {inside} (RFC 1918)",
+            )
 
 
 def _pool(draft: Draft, problems: Problems) -> None:
@@ -111,12 +118,20 @@ def _pool(draft: Draft, problems: Problems) -> None:
     if draft.subnet is None or draft.pool is None or draft.pool.value is None:
         return
     subnet, pool = draft.subnet.value, draft.pool.value
-    used = {ip.value for _, ip in draft.addresses()} | ({draft.gateway.value} if draft.gateway else set())
+    used = {ip.value for _, ip in draft.addresses()} | (
+        {draft.gateway.value} if draft.gateway else set()
+    )
     if not pool.subnet_of(subnet):
         message = f"`network.pool` {pool} is outside {_subnet_name(draft.subnet)}"
         problems.add(draft.pool.at, message, f"for example {pool_of(subnet)}")
-    elif not [ip for ip in pool if ip not in used | {subnet.network_address, subnet.broadcast_address}]:
-        problems.add(draft.pool.at, f"`network.pool` {pool} has no address that is free", "take a larger one, or another one")
+    elif not [
+        ip for ip in pool if ip not in used | {subnet.network_address, subnet.broadcast_address}
+    ]:
+        problems.add(
+            draft.pool.at,
+            f"`network.pool` {pool} has no address that is free",
+            "take a larger one, or another one",
+        )
 
 
 def _instrument(draft: Draft, warnings: Problems) -> None:
@@ -143,9 +158,15 @@ def _addresses(draft: Draft, problems: Problems) -> None:
         if not _inside(draft, name, ip, problems):
             continue
         if gateway and ip.value == gateway.value:
-            problems.add(ip.at, f"`{name}` {ip.value} is the gateway, the host's end of the network", f"take {_free(draft)}")
+            problems.add(
+                ip.at,
+                f"`{name}` {ip.value} is the gateway, the host's end of the network",
+                f"take {_free(draft)}",
+            )
         elif ip.value in taken:
-            problems.add(ip.at, f"`{name}` {ip.value} is also `{taken[ip.value]}`", f"take {_free(draft)}")
+            problems.add(
+                ip.at, f"`{name}` {ip.value} is also `{taken[ip.value]}`", f"take {_free(draft)}"
+            )
         else:
             taken[ip.value] = name
 
@@ -155,23 +176,37 @@ def _inside(draft: Draft, name: str, ip: Found[IPv4Address], problems: Problems)
         return False
     subnet = draft.subnet.value
     if ip.value not in subnet:
-        problems.add(ip.at, f"`{name}` {ip.value} is outside {_subnet_name(draft.subnet)}", f"for example {_free(draft)}")
+        problems.add(
+            ip.at,
+            f"`{name}` {ip.value} is outside {_subnet_name(draft.subnet)}",
+            f"for example {_free(draft)}",
+        )
     elif ip.value in {subnet.network_address, subnet.broadcast_address}:
         kind = "network" if ip.value == subnet.network_address else "broadcast"
-        problems.add(ip.at, f"`{name}` {ip.value} is the {kind} address of {subnet}", f"for example {_free(draft)}")
+        problems.add(
+            ip.at,
+            f"`{name}` {ip.value} is the {kind} address of {subnet}",
+            f"for example {_free(draft)}",
+        )
     else:
         return True
     return False
 
 
 def _subnet_name(subnet: Found[IPv4Network]) -> str:
-    return f"`network.subnet` {subnet.value}" + (f" of {subnet.at.origin}" if subnet.at.origin else "")
+    return f"`network.subnet` {subnet.value}" + (
+        f" of {subnet.at.origin}" if subnet.at.origin else ""
+    )
 
 
 def _free(draft: Draft) -> str:
-    used = {ip.value for _, ip in draft.addresses()} | ({draft.gateway.value} if draft.gateway else set())
+    used = {ip.value for _, ip in draft.addresses()} | (
+        {draft.gateway.value} if draft.gateway else set()
+    )
     hosts = draft.subnet.value.hosts() if draft.subnet else iter(())
-    return next((str(host) for host in hosts if host not in used), "a larger subnet: this one is full")
+    return next(
+        (str(host) for host in hosts if host not in used), "a larger subnet: this one is full"
+    )
 
 
 def _ranges(draft: Draft, problems: Problems) -> None:
@@ -198,7 +233,11 @@ def _pod_range(draft: Draft, problems: Problems) -> None:
     room = 2 ** (POD_PREFIX - draft.pods.value.prefixlen)
     if room < len(draft.nodes):
         message = f"`kubernetes.pod_cidr` {draft.pods.value} has a /{POD_PREFIX} for {room} of {len(draft.nodes)} nodes"
-        problems.add(draft.pods.at, message, f"take /{POD_PREFIX - (len(draft.nodes) - 1).bit_length()} or wider")
+        problems.add(
+            draft.pods.at,
+            message,
+            f"take /{POD_PREFIX - (len(draft.nodes) - 1).bit_length()} or wider",
+        )
 
 
 def static_band(services: IPv4Network) -> int:
@@ -210,7 +249,11 @@ def _dns(draft: Draft, problems: Problems, warnings: Problems) -> None:
     services, dns, forward = draft.services, draft.dns, draft.forward
     if dns and forward and dns.value in forward.value:
         hint = "name servers outside of the cluster"
-        problems.add(forward.at, f"`kubernetes.dns_forward` has the cluster's own DNS {dns.value}: a loop", hint)
+        problems.add(
+            forward.at,
+            f"`kubernetes.dns_forward` has the cluster's own DNS {dns.value}: a loop",
+            hint,
+        )
     if services is None or dns is None:
         return
     at, example = dns.at if dns.given else services.at, services.value[10]
@@ -218,36 +261,63 @@ def _dns(draft: Draft, problems: Problems, warnings: Problems) -> None:
     offset, band = int(dns.value) - int(services.value[0]), static_band(services.value)
     if dns.value not in services.value:
         problems.add(
-            at, f"{message} is outside `kubernetes.service_cidr` {services.value}", f"set cluster_dns, for example to {example}"
+            at,
+            f"{message} is outside `kubernetes.service_cidr` {services.value}",
+            f"set cluster_dns, for example to {example}",
         )
     elif offset == 1:
         problems.add(
-            at, f"{message} is the address of the service `kubernetes`: the first of {services.value}", f"for example {example}"
+            at,
+            f"{message} is the address of the service `kubernetes`: the first of {services.value}",
+            f"for example {example}",
         )
     elif dns.value in {services.value[0], services.value[-1]}:
         problems.add(
-            at, f"{message} is the first or last of {services.value}, which is never given out", f"for example {example}"
+            at,
+            f"{message} is the first or last of {services.value}, which is never given out",
+            f"for example {example}",
         )
     elif offset > band:
         hint = f"{services.value[2]} to {services.value[band]} are safe"
-        warnings.add(at, f"{message} is one that Kubernetes may give to another service first", hint)
+        warnings.add(
+            at, f"{message} is one that Kubernetes may give to another service first", hint
+        )
 
 
 def _nodes(draft: Draft, problems: Problems, warnings: Problems) -> None:
-    at, masters = draft.nodes_at, sum(1 for node in draft.nodes if node.role and node.role.value is Role.MASTER)
+    at, masters = (
+        draft.nodes_at,
+        sum(1 for node in draft.nodes if node.role and node.role.value is Role.MASTER),
+    )
     judged = all(node.role for node in draft.nodes)
     for node in draft.nodes:
         if draft.balancer_name and node.name == draft.balancer_name.value:
             here = draft.balancer_name.at if draft.balancer_name.at.origin else node.at
-            problems.add(here, f"node `{node.name}` has the load balancer's name", "rename it, or set `loadbalancer.name`")
+            problems.add(
+                here,
+                f"node `{node.name}` has the load balancer's name",
+                "rename it, or set `loadbalancer.name`",
+            )
         if node.name == BMC:
-            problems.add(node.at, f"`{BMC}` is the name of the lab's baseboard controllers", "rename the node")
+            problems.add(
+                node.at,
+                f"`{BMC}` is the name of the lab's baseboard controllers",
+                "rename the node",
+            )
     if draft.balancer_name and draft.balancer_name.value == BMC:
-        problems.add(draft.balancer_name.at, f"`{BMC}` is the name of the lab's baseboard controllers", "rename the load balancer")
+        problems.add(
+            draft.balancer_name.at,
+            f"`{BMC}` is the name of the lab's baseboard controllers",
+            "rename the load balancer",
+        )
     if len(draft.nodes) > MAX_NODES:
         problems.add(at, f"`nodes` has {len(draft.nodes)} nodes", f"at most {MAX_NODES}")
     if masters > MAX_MASTERS:
-        problems.add(at, f"`nodes` has {masters} masters", f"at most {MAX_MASTERS}: every write waits for more than half of them")
+        problems.add(
+            at,
+            f"`nodes` has {masters} masters",
+            f"at most {MAX_MASTERS}: every write waits for more than half of them",
+        )
     elif judged and draft.nodes and masters == 0:
         problems.add(at, "`nodes` has no master", "give at least one node `role: master`")
     elif masters and masters % 2 == 0:

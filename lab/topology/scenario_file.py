@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-KEYS = {"name": True, "summary": False, "settle": False, "steps": True, "expect": True, "repeats": False, "seed": False, "probes": False}
+KEYS = {
+    "name": True,
+    "summary": False,
+    "settle": False,
+    "steps": True,
+    "expect": True,
+    "repeats": False,
+    "seed": False,
+    "probes": False,
+}
 VERBS: dict[str, tuple[str, ...]] = {
     "fault": ("target", "set", "hold"),
     "heal": (),
@@ -68,8 +77,15 @@ class Step:
     def describe(self) -> str:
         """Say it in a few words."""
         options = " ".join(f"{key}={value}" for key, value in self.options.items())
-        parts = [self.verb, self.value or " ".join(self.words), f"at {self.target}" if self.target else "", options]
-        long = 0 if self.verb == "wait" else self.for_ms or self.hold_ms  # a wait's value says how long
+        parts = [
+            self.verb,
+            self.value or " ".join(self.words),
+            f"at {self.target}" if self.target else "",
+            options,
+        ]
+        long = (
+            0 if self.verb == "wait" else self.for_ms or self.hold_ms
+        )  # a wait's value says how long
         held = f"for {values.spell(long)}" if long else ""
         return " ".join(part for part in (*parts, held) if part)
 
@@ -94,11 +110,22 @@ def load(path: Path) -> Scenario:
     try:
         content = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}", "`halab scenario list` shows what comes with halab") from None
+        raise InputError(
+            f"{path} cannot be read: {error}", "`halab scenario list` shows what comes with halab"
+        ) from None
     problems = Problems()
     root = compose(content, str(path), problems)
     if not isinstance(root.data, dict):
-        raise TopologyError(str(path), (Problem(root.line, "a scenario must have keys with values", f"the keys are {', '.join(KEYS)}"),))
+        raise TopologyError(
+            str(path),
+            (
+                Problem(
+                    root.line,
+                    "a scenario must have keys with values",
+                    f"the keys are {', '.join(KEYS)}",
+                ),
+            ),
+        )
     found = read(root, problems, str(path))
     problems.raise_any(str(path))
     return found
@@ -140,7 +167,11 @@ def _steps(value: Value | None, problems: Problems) -> tuple[Step, ...]:
     if value is None:
         return ()
     if not isinstance(value.data, list) or not value.data:
-        problems.add(value, "`steps` must be a list of steps", "for example - {fault: crash, target: '@vip-holder', hold: 20s}")
+        problems.add(
+            value,
+            "`steps` must be a list of steps",
+            "for example - {fault: crash, target: '@vip-holder', hold: 20s}",
+        )
         return ()
     found = [_step(item, problems) for item in value.data]
     return tuple(step for step in found if step is not None)
@@ -153,10 +184,16 @@ def _step(item: Value, problems: Problems) -> Step | None:
     verbs = [key for key in item.data if key in VERBS]
     if len(verbs) != 1:
         what = f"has {len(verbs)} verbs: {', '.join(verbs)}" if verbs else "has no verb"
-        problems.add(item, f"a step {what}", "one each" if verbs else did_you_mean(next(iter(item.data), ""), VERBS))
+        problems.add(
+            item,
+            f"a step {what}",
+            "one each" if verbs else did_you_mean(next(iter(item.data), ""), VERBS),
+        )
         return None
     verb = verbs[0]
-    section = open_section(item, f"step {verb}", {verb: True, **dict.fromkeys(VERBS[verb], False)}, item, problems)
+    section = open_section(
+        item, f"step {verb}", {verb: True, **dict.fromkeys(VERBS[verb], False)}, item, problems
+    )
     try:
         return _read_step(verb, section, item)
     except WrongError as wrong:
@@ -170,7 +207,9 @@ def _read_step(verb: str, section: values.Section, item: Value) -> Step:
     value = items[verb]
     target = text(items["target"]) if "target" in items else ""
     if verb in NEEDS_TARGET and not target:
-        raise WrongError("has no target", "target: a node's name, @vip-holder, @leader, role:worker, minority …")
+        raise WrongError(
+            "has no target", "target: a node's name, @vip-holder, @leader, role:worker, minority …"
+        )
 
     def time(key: str, otherwise: int) -> int:
         return duration(items[key]) if key in items else otherwise
@@ -185,7 +224,11 @@ def _read_step(verb: str, section: values.Section, item: Value) -> Step:
         words=words,
         hold_ms=time("hold", 20_000 if verb == "random" else 0),
         timeout_ms=time("timeout", TIMEOUT_MS),
-        for_ms=time("for", 60_000) if verb == "random" else duration(value) if verb == "wait" else 0,
+        for_ms=time("for", 60_000)
+        if verb == "random"
+        else duration(value)
+        if verb == "wait"
+        else 0,
         pause_ms=time("pause", 0),
     )
 
@@ -200,7 +243,10 @@ def _value(verb: str, value: Value, duration: Callable[[Value], int]) -> str:
 
 def _words(value: Value) -> tuple[str, ...]:
     if not isinstance(value.data, list) or not value.data:
-        raise WrongError("must be a list", 'for example [crm_mon, "-1"], or ["crash role:worker", "hang @vip-holder"]')
+        raise WrongError(
+            "must be a list",
+            'for example [crm_mon, "-1"], or ["crash role:worker", "hang @vip-holder"]',
+        )
     return tuple(text(word) for word in value.data)
 
 

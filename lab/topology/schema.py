@@ -24,7 +24,9 @@ def schema() -> dict[str, Any]:
         "ha": _object(
             "Corosync and Pacemaker.",
             {
-                "token": _duration("How long a silent master is believed in: 400ms to 30s.", "1000ms"),
+                "token": _duration(
+                    "How long a silent master is believed in: 400ms to 30s.", "1000ms"
+                ),
                 "fencing": _described(
                     "A lost master's power is cut before another takes its address: it stays off "
                     "(off-stays, also true), or is powered on again (reboot). "
@@ -42,16 +44,32 @@ def schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "halab topology",
-        **_object("A high-availability Kubernetes lab.", properties, "version", "name", "network", "nodes", "loadbalancer"),
+        **_object(
+            "A high-availability Kubernetes lab.",
+            properties,
+            "version",
+            "name",
+            "network",
+            "nodes",
+            "loadbalancer",
+        ),
     }
 
 
 def _network() -> dict[str, Any]:
     properties = {
-        "subnet": _text("The lab's bridge: a private network from /16 to /28 that the host does not use otherwise.", _CIDR),
+        "subnet": _text(
+            "The lab's bridge: a private network from /16 to /28 that the host does not use otherwise.",
+            _CIDR,
+        ),
         "vip": _text("The floating API address, held by one master at a time.", _IPV4),
-        "gateway": _text("The host's end of the bridge; by default the subnet's first address.", _IPV4),
-        "pool": _text("Addresses inside subnet for Services of type LoadBalancer; by default the last /28, without those in use.", _CIDR),
+        "gateway": _text(
+            "The host's end of the bridge; by default the subnet's first address.", _IPV4
+        ),
+        "pool": _text(
+            "Addresses inside subnet for Services of type LoadBalancer; by default the last /28, without those in use.",
+            _CIDR,
+        ),
         "management": _text(
             "The baseboard controllers' own network, /16 to /26; by default a free one.",
             _CIDR,
@@ -61,9 +79,19 @@ def _network() -> dict[str, Any]:
 
 
 def _kubernetes() -> dict[str, Any]:
-    servers = {"type": "array", "items": {"type": "string", "pattern": _IPV4}, "uniqueItems": True, "default": []}
+    servers = {
+        "type": "array",
+        "items": {"type": "string", "pattern": _IPV4},
+        "uniqueItems": True,
+        "default": [],
+    }
     properties = {
-        "distributions": _words("In order of preference: the first that can be had is used.", DISTRIBUTIONS, [*DISTRIBUTIONS], 1),
+        "distributions": _words(
+            "In order of preference: the first that can be had is used.",
+            DISTRIBUTIONS,
+            [*DISTRIBUTIONS],
+            1,
+        ),
         "version": _text(
             "Upstream's version, for example v1.35.4, from v1.31 on; by default halab's own.",
             UPSTREAM,
@@ -74,9 +102,16 @@ def _kubernetes() -> dict[str, Any]:
         ),
         "pod_cidr": _text("The pods' network; each node gets a /24 of it.", _CIDR, "10.42.0.0/16"),
         "service_cidr": _text("The services' network, from /12 to /24.", _CIDR, "10.43.0.0/16"),
-        "cluster_dns": _text("The DNS service's address, low in service_cidr.", _IPV4, "10.43.0.99"),
-        "dns_forward": _described("Name servers that are asked about names outside the cluster; none by default.", **servers),
-        "node_monitor_grace": _duration("How long a silent node counts as ready: 10s to 5m.", "20s"),
+        "cluster_dns": _text(
+            "The DNS service's address, low in service_cidr.", _IPV4, "10.43.0.99"
+        ),
+        "dns_forward": _described(
+            "Name servers that are asked about names outside the cluster; none by default.",
+            **servers,
+        ),
+        "node_monitor_grace": _duration(
+            "How long a silent node counts as ready: 10s to 5m.", "20s"
+        ),
     }
     return _object("What all nodes agree on.", properties)
 
@@ -98,7 +133,11 @@ def _nodes() -> dict[str, Any]:
 
 
 def _loadbalancer() -> dict[str, Any]:
-    port = {"type": "integer", "anyOf": [{"const": 0}, {"minimum": 1024, "maximum": 65535}], "default": 6443}
+    port = {
+        "type": "integer",
+        "anyOf": [{"const": 0}, {"minimum": 1024, "maximum": 65535}],
+        "default": 6443,
+    }
     properties = {
         "ip": _text("Its address inside network.subnet.", _IPV4),
         "host_port": _described("The port on the host's 127.0.0.1; 0 takes any free one.", **port),
@@ -109,8 +148,12 @@ def _loadbalancer() -> dict[str, Any]:
 
 def _images() -> dict[str, Any]:
     properties = {
-        "k3s_binary": _described("A k3s program used instead of a download.", type="string", minLength=1),
-        "k3s_images": _described("The archive of K3s' images used instead of a download.", type="string", minLength=1),
+        "k3s_binary": _described(
+            "A k3s program used instead of a download.", type="string", minLength=1
+        ),
+        "k3s_images": _described(
+            "The archive of K3s' images used instead of a download.", type="string", minLength=1
+        ),
     }
     return _object("Files of yours, relative to this file's folder.", properties)
 
@@ -129,7 +172,11 @@ def _scenarios() -> dict[str, Any]:
         "probes": _described("What is measured; everything by default.", **texts),
     }
     scenario = _object("A scenario.", properties, "name", "steps", "expect")
-    return _described("What can be done to the lab with `halab scenario run FILE NAME`.", type="array", items=scenario)
+    return _described(
+        "What can be done to the lab with `halab scenario run FILE NAME`.",
+        type="array",
+        items=scenario,
+    )
 
 
 def _described(description: str, **rest: Any) -> dict[str, Any]:  # noqa: ANN401 (any keyword of JSON Schema)
@@ -137,17 +184,29 @@ def _described(description: str, **rest: Any) -> dict[str, Any]:  # noqa: ANN401
 
 
 def _object(description: str, properties: dict[str, Any], *required: str) -> dict[str, Any]:
-    return _described(description, type="object", properties=properties, required=[*required], additionalProperties=False)
+    return _described(
+        description,
+        type="object",
+        properties=properties,
+        required=[*required],
+        additionalProperties=False,
+    )
 
 
 def _text(description: str, pattern: str, default: str = "") -> dict[str, Any]:
-    return _described(description, type="string", pattern=pattern, **({"default": default} if default else {}))
+    return _described(
+        description, type="string", pattern=pattern, **({"default": default} if default else {})
+    )
 
 
 def _duration(description: str, default: str) -> dict[str, Any]:
     return _text(description, _DURATION, default)
 
 
-def _words(description: str, words: tuple[str, ...], default: list[str], least: int = 0) -> dict[str, Any]:
+def _words(
+    description: str, words: tuple[str, ...], default: list[str], least: int = 0
+) -> dict[str, Any]:
     items = {"enum": [*words]}
-    return _described(description, type="array", items=items, uniqueItems=True, minItems=least, default=default)
+    return _described(
+        description, type="array", items=items, uniqueItems=True, minItems=least, default=default
+    )

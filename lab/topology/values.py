@@ -26,9 +26,17 @@ MAX_ITEMS = 50
 """No list of ours is longer; a long one is a mistake."""
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m)")
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000}
-_UNUSABLE = tuple(IPv4Network(text) for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3"))
+_UNUSABLE = tuple(
+    IPv4Network(text) for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")
+)
 """This host, loopback, link-local, multicast and reserved: RFC 6890."""
-_ROLES_ELSEWHERE = {"server": "master", "control-plane": "master", "controlplane": "master", "agent": "worker", "node": "worker"}
+_ROLES_ELSEWHERE = {
+    "server": "master",
+    "control-plane": "master",
+    "controlplane": "master",
+    "agent": "worker",
+    "node": "worker",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,29 +61,39 @@ class Section:
         """Give the key's full path, as `--set` takes it."""
         return f"{self.path}.{key}" if self.path else key
 
-    def find(self, key: str, parse: Callable[[Value], T], default: T | None = None) -> Found[T] | None:
+    def find(
+        self, key: str, parse: Callable[[Value], T], default: T | None = None
+    ) -> Found[T] | None:
         """Read a key. None where it is wrong (noted) or missing without a default (noted when the section was opened)."""
         item = self.items.get(key)
         if item is None:
             return None if default is None else Found(default, self.at, given=False)
         return self._read(item, self.name(key), parse)
 
-    def find_all(self, key: str, parse: Callable[[Value], T], default: tuple[T, ...]) -> Found[tuple[T, ...]] | None:
+    def find_all(
+        self, key: str, parse: Callable[[Value], T], default: tuple[T, ...]
+    ) -> Found[tuple[T, ...]] | None:
         """Read a list, each of its items by itself; the same item twice is refused."""
         item = self.items.get(key)
         if item is None:
             return Found(default, self.at, given=False)
         if not isinstance(item.data, list):
-            self.problems.add(item, f"`{self.name(key)}` must be a list", f"for example {key}: [{_example(item)}]")
+            self.problems.add(
+                item, f"`{self.name(key)}` must be a list", f"for example {key}: [{_example(item)}]"
+            )
             return None
         if len(item.data) > MAX_ITEMS:
-            self.problems.add(item, f"`{self.name(key)}` has {len(item.data)} items", f"at most {MAX_ITEMS}")
+            self.problems.add(
+                item, f"`{self.name(key)}` has {len(item.data)} items", f"at most {MAX_ITEMS}"
+            )
             return None
         good: list[T] = []
         for entry in item.data:
             read = self._read(entry, self.name(key), parse)
             if read and read.value in good:
-                self.problems.add(entry, f"`{self.name(key)}` has {read.value} twice", "keep one of them")
+                self.problems.add(
+                    entry, f"`{self.name(key)}` has {read.value} twice", "keep one of them"
+                )
             elif read:
                 good.append(read.value)
         return Found(tuple(good), item) if len(good) == len(item.data) else None
@@ -88,7 +106,9 @@ class Section:
             return None
 
 
-def open_section(at: Value | None, path: str, keys: Mapping[str, bool], parent: Value, problems: Problems) -> Section:
+def open_section(
+    at: Value | None, path: str, keys: Mapping[str, bool], parent: Value, problems: Problems
+) -> Section:
     """Take a mapping: unknown keys, and missing ones whose flag says required, are noted. A missing section has no keys."""
     where = f" in `{shown(path)}`" if path else ""
     if at is None:
@@ -123,7 +143,9 @@ def label(value: Value) -> str:
     """Take a name that can be a hostname: RFC 1123, section 2.1."""
     word = text(value)
     if not value.quoted and word.lower() in BOOLEANS:
-        raise WrongError(f"is `{word}`, which means true or false in YAML 1.1", f'write it in quotes: "{word}"')
+        raise WrongError(
+            f"is `{word}`, which means true or false in YAML 1.1", f'write it in quotes: "{word}"'
+        )
     check_label(word)
     return word
 
@@ -140,9 +162,13 @@ def integer(low: int, high: int, also: tuple[int, ...] = ()) -> Callable[[Value]
 
     def parse(value: Value) -> int:
         word = text(value)
-        allowed = (f"a number from {low} to {high}" if low < high else str(low)) + "".join(f", or {other}" for other in also)
+        allowed = (f"a number from {low} to {high}" if low < high else str(low)) + "".join(
+            f", or {other}" for other in also
+        )
         if value.quoted or not re.fullmatch(r"0|-?[1-9][0-9]{0,8}", word):
-            raise WrongError(f"is `{shown(word)}`, not a whole number", f"{allowed}, digits only, without quotes")
+            raise WrongError(
+                f"is `{shown(word)}`, not a whole number", f"{allowed}, digits only, without quotes"
+            )
         if not low <= int(word) <= high and int(word) not in also:
             raise WrongError(f"is {word}", f"it must be {allowed}")
         return int(word)
@@ -154,7 +180,9 @@ def boolean(value: Value) -> bool:
     """Take true or false, and no other of YAML 1.1's words for them."""
     word = text(value)
     if value.quoted or word not in {"true", "false"}:
-        raise WrongError(f"is `{shown(word)}`, not true or false", "write true or false, without quotes")
+        raise WrongError(
+            f"is `{shown(word)}`, not true or false", "write true or false, without quotes"
+        )
     return word == "true"
 
 
@@ -184,12 +212,16 @@ def duration(low: int, high: int, why: str) -> Callable[[Value], int]:
         word = text(value)
         if re.fullmatch(r"[0-9.]+", word):
             raise WrongError(
-                f"is `{shown(word)}`, a number without a unit", f"write {shown(word)}ms, {shown(word)}s or {shown(word)}m"
+                f"is `{shown(word)}`, a number without a unit",
+                f"write {shown(word)}ms, {shown(word)}s or {shown(word)}m",
             )
         match = _DURATION.fullmatch(word)
         amount = Decimal(match[1]) * _UNITS_MS[match[2]] if match else Decimal(0)
         if not match or amount != int(amount):
-            raise WrongError(f"is `{shown(word)}`, not a duration of whole milliseconds", "for example 400ms, 1s, 2.5s or 1m")
+            raise WrongError(
+                f"is `{shown(word)}`, not a duration of whole milliseconds",
+                "for example 400ms, 1s, 2.5s or 1m",
+            )
         if not low <= amount <= high:
             raise WrongError(f"is {word}, outside {spell(low)} to {spell(high)}", why)
         return int(amount)
@@ -203,9 +235,14 @@ def address(value: Value) -> IPv4Address:
     try:
         parsed = IPv4Address(word)
     except ValueError:
-        raise WrongError(f"is `{shown(word)}`, not an IPv4 address", "for example 172.30.0.49") from None
+        raise WrongError(
+            f"is `{shown(word)}`, not an IPv4 address", "for example 172.30.0.49"
+        ) from None
     if any(parsed in unusable for unusable in _UNUSABLE):
-        raise WrongError(f"is {parsed}, an address of special use, not a machine's (RFC 6890)", "for example 172.30.0.49")
+        raise WrongError(
+            f"is {parsed}, an address of special use, not a machine's (RFC 6890)",
+            "for example 172.30.0.49",
+        )
     return parsed
 
 
@@ -219,13 +256,20 @@ def network(low: int, high: int) -> Callable[[Value], IPv4Network]:
         except ValueError:
             loose = None
         if loose is None or not re.fullmatch(r"[0-9.]+/[0-9]+", word):
-            raise WrongError(f"is `{shown(word)}`, not an IPv4 network", "address/prefix length, for example 172.30.0.0/24")
+            raise WrongError(
+                f"is `{shown(word)}`, not an IPv4 network",
+                "address/prefix length, for example 172.30.0.0/24",
+            )
         if str(loose.network_address) != word.partition("/")[0]:
             raise WrongError(f"is {word}, which has host bits set", f"did you mean {loose}?")
         if not low <= loose.prefixlen <= high:
-            raise WrongError(f"is {word}, a prefix of the wrong length", f"it must be /{low} to /{high}")
+            raise WrongError(
+                f"is {word}, a prefix of the wrong length", f"it must be /{low} to /{high}"
+            )
         if any(loose.overlaps(unusable) for unusable in _UNUSABLE):
-            raise WrongError(f"is {word}, a range of special use (RFC 6890)", "for example 10.42.0.0/16")
+            raise WrongError(
+                f"is {word}, a range of special use (RFC 6890)", "for example 10.42.0.0/16"
+            )
         return loose
 
     return parse
@@ -248,7 +292,11 @@ def role(value: Value) -> Role:
     word = text(value)
     if word not in {Role.MASTER, Role.WORKER}:
         hint = did_you_mean(_ROLES_ELSEWHERE.get(word.lower(), word), (Role.MASTER, Role.WORKER))
-        hint = "a load balancer has its own section `loadbalancer`" if word == Role.LOADBALANCER else hint
+        hint = (
+            "a load balancer has its own section `loadbalancer`"
+            if word == Role.LOADBALANCER
+            else hint
+        )
         raise WrongError(f"is `{shown(word)}`, which is not a role", hint)
     return Role(word)
 
@@ -261,10 +309,16 @@ def file(base: Path) -> Callable[[Value], str]:
         path = os.path.abspath(base / Path(word))  # noqa: PTH100 (resolve() would follow links, and the user named the link)
         try:
             good = "\0" not in word and Path(path).is_file()
-        except (OSError, ValueError):  # a name too long, no permission on its folder, or not encodable
+        except (
+            OSError,
+            ValueError,
+        ):  # a name too long, no permission on its folder, or not encodable
             good = False
         if not good:
-            raise WrongError(f"names no file: {shown(path)}", "paths are taken from the topology file's folder on")
+            raise WrongError(
+                f"names no file: {shown(path)}",
+                "paths are taken from the topology file's folder on",
+            )
         return path
 
     return parse

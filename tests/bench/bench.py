@@ -35,7 +35,11 @@ def halab(*words: str) -> float:
 
 
 def answer(*words: str) -> Any:
-    return json.loads(subprocess.run([HALAB, *words, "-o", "json"], capture_output=True, text=True, check=True).stdout)
+    return json.loads(
+        subprocess.run(
+            [HALAB, *words, "-o", "json"], capture_output=True, text=True, check=True
+        ).stdout
+    )
 
 
 def docker(*words: str) -> str:
@@ -63,11 +67,17 @@ class Prober:
             probe.connect((self.host, self.port))
             if probe.getsockname()[0] != self.gateway:
                 raise SystemExit(f"{self.host} is not reached by the lab's bridge")
-        self.context.check_hostname, self.context.verify_mode = False, ssl.CERT_NONE  # time is measured here; e2e tests prove the certificate
+        self.context.check_hostname, self.context.verify_mode = (
+            False,
+            ssl.CERT_NONE,
+        )  # time is measured here; e2e tests prove the certificate
 
     def _ask(self) -> None:
         try:
-            with socket.create_connection((self.host, self.port), TIMEOUT_S) as raw, self.context.wrap_socket(raw) as tls:
+            with (
+                socket.create_connection((self.host, self.port), TIMEOUT_S) as raw,
+                self.context.wrap_socket(raw) as tls,
+            ):
                 for path, seen in self.answers.items():
                     tls.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
                     if tls.recv(65536).startswith(b"HTTP/1.1 200"):
@@ -83,7 +93,9 @@ class Prober:
             number += 1
 
     def outage(self, path: str) -> float:
-        return max((b - a for a, b in itertools.pairwise(sorted(self.answers[path]))), default=float("inf"))
+        return max(
+            (b - a for a, b in itertools.pairwise(sorted(self.answers[path]))), default=float("inf")
+        )
 
 
 def failover(kill: str, host: str, port: int, gateway: str) -> dict[str, float]:
@@ -104,10 +116,19 @@ def failover(kill: str, host: str, port: int, gateway: str) -> dict[str, float]:
 def memory_and_cpu() -> tuple[float, float]:
     """Give the lab's memory in GiB and its CPU in cores, the latter over 30 s."""
     names = docker("ps", "--filter", f"label=halab.lab={NAME}", "--format", "{{.Names}}").split()
-    rows = [json.loads(line) for line in docker("stats", "--no-stream", "--format", "{{json .}}", *names).splitlines()]
+    rows = [
+        json.loads(line)
+        for line in docker("stats", "--no-stream", "--format", "{{json .}}", *names).splitlines()
+    ]
     units = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-    used = sum(float(row["MemUsage"].split()[0][:-3]) * units[row["MemUsage"].split()[0][-3:]] for row in rows)
-    looks = [docker("stats", "--no-stream", "--format", "{{.CPUPerc}}", *names).split() for _ in range(12)]
+    used = sum(
+        float(row["MemUsage"].split()[0][:-3]) * units[row["MemUsage"].split()[0][-3:]]
+        for row in rows
+    )
+    looks = [
+        docker("stats", "--no-stream", "--format", "{{.CPUPerc}}", *names).split()
+        for _ in range(12)
+    ]
     shares = [sum(float(share.rstrip("%")) for share in look) for look in looks]
     return used / 2**30, statistics.mean(shares) / 100
 
@@ -147,9 +168,16 @@ def main() -> None:
         by_vip = number < options.kills
         status = answer("status", NAME)
         victim = status["vip_holders"][0]
-        place = ("172.30.0.50", 6443, "172.30.0.1") if by_vip else ("127.0.0.1", int(status["api"].rsplit(":", 1)[1]), "127.0.0.1")
+        place = (
+            ("172.30.0.50", 6443, "172.30.0.1")
+            if by_vip
+            else ("127.0.0.1", int(status["api"].rsplit(":", 1)[1]), "127.0.0.1")
+        )
         for path, outage in failover(victim, *place).items():
-            note(f"{'VIP' if by_vip else 'load balancer'} outage of {path} after docker kill of the holder, token 400 (s)", outage)
+            note(
+                f"{'VIP' if by_vip else 'load balancer'} outage of {path} after docker kill of the holder, token 400 (s)",
+                outage,
+            )
         halab("start", NAME)
         time.sleep(QUIET_S)
     halab("destroy", NAME)

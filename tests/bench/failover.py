@@ -20,8 +20,17 @@ from typing import Any
 HALAB = str(Path(sys.executable).parent / "halab")
 TOPOLOGY = Path(__file__).parents[2] / "topologies" / "3m3w.yaml"
 LAB = "bench-failover"
-VICTIMS = {"crash": "fault: crash, target: '@vip-holder'", "leader": "fault: crash, target: '@leader'", "hang": "fault: hang, target: '@vip-holder'"}
-FIGURES = {"API by VIP": "outage(api.vip)", "writes by VIP": "outage(write.vip)", "API by LB": "outage(api.lb)", "two holders": "vip_overlap"}
+VICTIMS = {
+    "crash": "fault: crash, target: '@vip-holder'",
+    "leader": "fault: crash, target: '@leader'",
+    "hang": "fault: hang, target: '@vip-holder'",
+}
+FIGURES = {
+    "API by VIP": "outage(api.vip)",
+    "writes by VIP": "outage(write.vip)",
+    "API by LB": "outage(api.lb)",
+    "two holders": "vip_overlap",
+}
 SCENARIO = """name: {name}
 settle: 3s
 steps:
@@ -35,7 +44,9 @@ expect: [outage(api.vip) <= 60s, outage(write.vip) <= 60s, outage(api.lb) <= 60s
 def halab(*words: str, codes: tuple[int, ...] = (0,)) -> str:
     done = subprocess.run([HALAB, *words], capture_output=True, text=True, check=False)
     if done.returncode not in codes:
-        raise SystemExit(f"halab {' '.join(words)} ended with {done.returncode}: {done.stderr[-2000:]}")
+        raise SystemExit(
+            f"halab {' '.join(words)} ended with {done.returncode}: {done.stderr[-2000:]}"
+        )
     return done.stdout
 
 
@@ -44,7 +55,19 @@ def cell(victim: str, runs: int) -> dict[str, list[float]]:
         path = Path(folder, "scenario.yaml")
         path.write_text(SCENARIO.format(name=f"bench-{victim}", fault=VICTIMS[victim]))
         # 4 and 5 are verdicts, told by the figures.
-        answer: Any = json.loads(halab("scenario", "run", LAB, str(path), "--repeats", str(runs), "-o", "json", codes=(0, 4, 5)))
+        answer: Any = json.loads(
+            halab(
+                "scenario",
+                "run",
+                LAB,
+                str(path),
+                "--repeats",
+                str(runs),
+                "-o",
+                "json",
+                codes=(0, 4, 5),
+            )
+        )
     return {row["figure"]: row["runs"] for row in answer["figures"]}
 
 
@@ -53,28 +76,49 @@ def spell(values: list[float]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--cell", action="append", metavar="TOKEN,FENCING,VICTIM", help="only this one; may be repeated")
+    parser.add_argument(
+        "--cell",
+        action="append",
+        metavar="TOKEN,FENCING,VICTIM",
+        help="only this one; may be repeated",
+    )
     chosen = parser.parse_args()
     for word in chosen.cell or ():
         token, fencing, victim = [*word.split(","), "", "", ""][:3]
         if not token.isdigit() or fencing not in {"on", "off"} or victim not in VICTIMS:
-            parser.error(f"--cell {word}: TOKEN in ms, on or off, and {' or '.join(VICTIMS)}, for example 400,on,crash")
-    cells = [tuple(word.split(",")) for word in chosen.cell or ()] or list(itertools.product(("1000", "400"), ("on", "off"), VICTIMS))
+            parser.error(
+                f"--cell {word}: TOKEN in ms, on or off, and {' or '.join(VICTIMS)}, for example 400,on,crash"
+            )
+    cells = [tuple(word.split(",")) for word in chosen.cell or ()] or list(
+        itertools.product(("1000", "400"), ("on", "off"), VICTIMS)
+    )
     print("median / worst, seconds")
     print("| token | fencing | victim | runs | " + " | ".join(FIGURES) + " | lost writes |")
     print("|---" * (5 + len(FIGURES)) + "|")
     try:
         for (token, fencing), group in itertools.groupby(cells, key=lambda row: row[:2]):
             halab("destroy", LAB)
-            settings = ("--set", f"ha.token={token}ms", "--set", f"ha.fencing={str(fencing == 'on').lower()}", "--set", "loadbalancer.host_port=0")
+            settings = (
+                "--set",
+                f"ha.token={token}ms",
+                "--set",
+                f"ha.fencing={str(fencing == 'on').lower()}",
+                "--set",
+                "loadbalancer.host_port=0",
+            )
             halab("start", str(TOPOLOGY), "--name", LAB, *settings)
             for *_, victim in group:
                 found = cell(victim, chosen.runs)
                 figures = " | ".join(spell(found.get(name, [])) for name in FIGURES.values())
                 lost = f"{sum(found['lost_writes']):.0f}" if found.get("lost_writes") else "unknown"
-                print(f"| {token} ms | {fencing} | {victim} | {len(found.get('lost_writes', []))} | {figures} | {lost} |", flush=True)
+                print(
+                    f"| {token} ms | {fencing} | {victim} | {len(found.get('lost_writes', []))} | {figures} | {lost} |",
+                    flush=True,
+                )
     finally:
         halab("destroy", LAB)
 

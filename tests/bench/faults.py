@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Any
 
 HALAB = str(Path(sys.executable).parent / "halab")
-CASES = [("crash", ()), ("hang", ()), ("partition", ()), ("power-cut", ()), ("loss", ("percent=20",)), ("latency", ("delay=50ms", "jitter=0ms"))]
+CASES = [
+    ("crash", ()),
+    ("hang", ()),
+    ("partition", ()),
+    ("power-cut", ()),
+    ("loss", ("percent=20",)),
+    ("latency", ("delay=50ms", "jitter=0ms")),
+]
 QUIET_S = 4
 
 
@@ -36,7 +43,9 @@ def main() -> None:
     parser.add_argument("--target", default="@random-worker")
     chosen = parser.parse_args()
     load = Path("/proc/loadavg").read_text().split()[0]
-    print(f"{'fault':12} {'effect ms: median':>18} {'worst':>7} {'heal ms: median':>16} {'worst':>7}  (load of the host: {load})")
+    print(
+        f"{'fault':12} {'effect ms: median':>18} {'worst':>7} {'heal ms: median':>16} {'worst':>7}  (load of the host: {load})"
+    )
     for fault, options in CASES:
         effects, heals = [], []
         for _ in range(chosen.runs):
@@ -44,7 +53,10 @@ def main() -> None:
             effects += [effect["seconds"] * 1000 for effect in done["effects"]]
             heals.append(done["heal_seconds"] * 1000)
             time.sleep(QUIET_S)
-        print(f"{fault:12} {statistics.median(effects):18.0f} {max(effects):7.0f} {statistics.median(heals):16.0f} {max(heals):7.0f}", flush=True)
+        print(
+            f"{fault:12} {statistics.median(effects):18.0f} {max(effects):7.0f} {statistics.median(heals):16.0f} {max(heals):7.0f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -56,23 +56,36 @@ def run(lab: str) -> tuple[dict[str, Any], list[float]]:
         thread = threading.Thread(target=sleeper.sleep)
         thread.start()
         try:
-            done = subprocess.run([HALAB, "scenario", "run", lab, str(path), "-o", "json"], capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                [HALAB, "scenario", "run", lab, str(path), "-o", "json"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         finally:
             sleeper.stop.set()
             thread.join()
     if done.returncode not in {0, 4, 5}:
-        raise SystemExit(f"halab scenario run {lab} ended with {done.returncode}: {done.stderr[-2000:]}")
+        raise SystemExit(
+            f"halab scenario run {lab} ended with {done.returncode}: {done.stderr[-2000:]}"
+        )
     place = Path(json.loads(done.stdout)["runs"][0]["folder"])
     return json.loads((place / "instruments.json").read_text()), sleeper.slips
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("lab")
     parser.add_argument("--runs", type=int, default=3)
     chosen = parser.parse_args()
-    print(f"slips in ms; {os.cpu_count()} processors, load {Path('/proc/loadavg').read_text().split()[0]}")
-    print(f"{'questions':>9} {'median p50':>10} {'median p99':>10} {'worst p99':>10} {'not asked':>9} {'sleeper p99':>11} {'CPU a probe':>11}")
+    print(
+        f"slips in ms; {os.cpu_count()} processors, load {Path('/proc/loadavg').read_text().split()[0]}"
+    )
+    print(
+        f"{'questions':>9} {'median p50':>10} {'median p99':>10} {'worst p99':>10} {'not asked':>9} {'sleeper p99':>11} {'CPU a probe':>11}"
+    )
     for _ in range(chosen.runs):
         seen, slips = run(chosen.lab)
         jobs = [job for job in seen["jobs"].values() if job["asked"]]

@@ -50,12 +50,24 @@ def ground() -> Iterator[Ground]:
     except LabError as error:
         pytest.skip(f"no container engine: {error.message}")
     known = tags(sources_for(connected))
-    missing = [tag for word, tag in known.items() if word in {"upstream", "loadbalancer", "bmc"} and not connected.has_image(tag)]
+    missing = [
+        tag
+        for word, tag in known.items()
+        if word in {"upstream", "loadbalancer", "bmc"} and not connected.has_image(tag)
+    ]
     if missing:
         pytest.skip(f"images are not built ({', '.join(missing)}): `halab images build`")
     topology = loader.load(Path(__file__).parents[2] / "topologies" / "3m3w.yaml").topology
-    network = replace(topology.network, subnet=IPv4Network(f"{SUBNET}.0/24"), vip=IPv4Address(f"{SUBNET}.50"), gateway=IPv4Address(f"{SUBNET}.1"))
-    nodes = tuple(replace(node, ip=IPv4Address(f"{SUBNET}.{str(node.ip).rsplit('.', 1)[1]}")) for node in topology.nodes)
+    network = replace(
+        topology.network,
+        subnet=IPv4Network(f"{SUBNET}.0/24"),
+        vip=IPv4Address(f"{SUBNET}.50"),
+        gateway=IPv4Address(f"{SUBNET}.1"),
+    )
+    nodes = tuple(
+        replace(node, ip=IPv4Address(f"{SUBNET}.{str(node.ip).rsplit('.', 1)[1]}"))
+        for node in topology.nodes
+    )
     balancer = replace(topology.loadbalancer, ip=IPv4Address(f"{SUBNET}.40"))
     topology = replace(topology, network=network, nodes=nodes, loadbalancer=balancer)
     import docker
@@ -63,9 +75,17 @@ def ground() -> Iterator[Ground]:
     client = docker.from_env()
     _clear(client)  # what a killed run left has our subnet
     pool = docker.types.IPAMPool(subnet=f"{SUBNET}.0/24", gateway=f"{SUBNET}.1")
-    client.networks.create("halab-test-docker", ipam=docker.types.IPAMConfig(pool_configs=[pool]), labels=LABEL)
+    client.networks.create(
+        "halab-test-docker", ipam=docker.types.IPAMConfig(pool_configs=[pool]), labels=LABEL
+    )
     try:
-        yield Ground(connected, known, privileged(connected, known["loadbalancer"]), "halab-test-docker", topology)
+        yield Ground(
+            connected,
+            known,
+            privileged(connected, known["loadbalancer"]),
+            "halab-test-docker",
+            topology,
+        )
     finally:
         _clear(client)
         client.close()

@@ -6,7 +6,9 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")  # its reaper is an image that cannot be pulled everywhere; labels serve
+os.environ.setdefault(
+    "TESTCONTAINERS_RYUK_DISABLED", "true"
+)  # its reaper is an image that cannot be pulled everywhere; labels serve
 
 from testcontainers.core.container import DockerContainer
 
@@ -28,7 +30,15 @@ class Machine(DockerContainer):
     """One of halab's images with systemd as PID 1, made with the engine's own settings for machines."""
 
     def __init__(
-        self, engine_: Engine, image: str, *, privileged: bool, files: Sequence[File] = (), network: str = "", ip: str = "", name: str = "m"
+        self,
+        engine_: Engine,
+        image: str,
+        *,
+        privileged: bool,
+        files: Sequence[File] = (),
+        network: str = "",
+        ip: str = "",
+        name: str = "m",
     ) -> None:
         super().__init__(image)
         self._engine, self._files = engine_, files
@@ -38,8 +48,15 @@ class Machine(DockerContainer):
     def start(self) -> Machine:
         network, ip, name = self._place
         api = self.get_docker_client().client.api
-        host = self._engine.machine(privileged=self._settings["privileged"], **({"network_mode": network} if network else {}))
-        endpoint = api.create_networking_config({network: api.create_endpoint_config(ipv4_address=ip)}) if network else None
+        host = self._engine.machine(
+            privileged=self._settings["privileged"],
+            **({"network_mode": network} if network else {}),
+        )
+        endpoint = (
+            api.create_networking_config({network: api.create_endpoint_config(ipv4_address=ip)})
+            if network
+            else None
+        )
         made = self._engine._create(
             self.image, host, hostname=name, labels=LABEL, networking_config=endpoint,
             stop_signal="SIGRTMIN+3", volumes=["/var/lib/containerd"], environment={"container": "docker"},
@@ -63,7 +80,12 @@ class Machine(DockerContainer):
             time.sleep(0.3)
 
     def await_boot(self) -> None:
-        self.eventually("systemd is up", lambda: self.run("systemctl", "is-system-running")[1].strip() in {"running", "degraded"})
+        self.eventually(
+            "systemd is up",
+            lambda: (
+                self.run("systemctl", "is-system-running")[1].strip() in {"running", "degraded"}
+            ),
+        )
 
 
 __all__ = ["COMMON", "LABEL", "Machine", "engine"]

@@ -31,7 +31,9 @@ class Rack:
 
     def __init__(self, ground: Ground) -> None:
         topology = replace(ground.topology, name=LAB)
-        self.topology = replace(topology, network=replace(topology.network, management=topology.network.subnet))
+        self.topology = replace(
+            topology, network=replace(topology.network, management=topology.network.subnet)
+        )
         self.image, self.ground, self.made = ground.tags["bmc"], ground, []
         self.secrets = new_secrets(LAB)
 
@@ -47,8 +49,12 @@ class Rack:
         files = ROLE.files(self.topology, node, self.secrets, None)  # type: ignore[arg-type]
         api = self.ground.engine._api
         host = self.ground.engine.plain({}, engine_socket=True, network_mode=self.ground.network)
-        endpoint = api.create_networking_config({self.ground.network: api.create_endpoint_config(ipv4_address=str(node.ip))})
-        made = api.create_container(self.image, labels=LABEL, host_config=host, networking_config=endpoint)
+        endpoint = api.create_networking_config(
+            {self.ground.network: api.create_endpoint_config(ipv4_address=str(node.ip))}
+        )
+        made = api.create_container(
+            self.image, labels=LABEL, host_config=host, networking_config=endpoint
+        )
         self.ground.engine.put(made["Id"], files)
         api.start(made["Id"])
         container = DockerContainer(self.image)
@@ -149,7 +155,13 @@ def test_what_kept_a_machine_from_silence_is_told_and_on_lifts_it(rack: Rack) ->
 
 def test_a_machine_too_slow_to_be_silenced_is_switched_off_all_the_same(rack: Rack) -> None:
     node = rack.node("m", {LABEL_LAB: LAB, LABEL_NODE: "m"})
-    node.exec(["sh", "-c", "printf '#!/bin/sh\nsleep 30\n' > /usr/local/bin/nft && chmod 755 /usr/local/bin/nft"])
+    node.exec(
+        [
+            "sh",
+            "-c",
+            "printf '#!/bin/sh\nsleep 30\n' > /usr/local/bin/nft && chmod 755 /usr/local/bin/nft",
+        ]
+    )
     ask = asker(rack)
     assert ask("m", "power", "off")[0] == 0
     assert state(node) == "exited"
@@ -158,7 +170,11 @@ def test_a_machine_too_slow_to_be_silenced_is_switched_off_all_the_same(rack: Ra
 
 def test_what_is_not_the_labs_is_refused(rack: Rack) -> None:
     rack.node("m", {LABEL_LAB: LAB, LABEL_NODE: "m"})
-    foreign = [rack.node("m2", {}), rack.node("m3", {LABEL_LAB: "another", LABEL_NODE: "m3"}), rack.node("w1", {LABEL_LAB: LAB, LABEL_NODE: "w2"})]
+    foreign = [
+        rack.node("m2", {}),
+        rack.node("m3", {LABEL_LAB: "another", LABEL_NODE: "m3"}),
+        rack.node("w1", {LABEL_LAB: LAB, LABEL_NODE: "w2"}),
+    ]
     ask = asker(rack)
     for name in ("m2", "m3", "w1"):
         code, text = ask(name, "power", "off")

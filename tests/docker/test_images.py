@@ -32,7 +32,12 @@ if TYPE_CHECKING:
 
     Make = Callable[..., Machine]
 
-HEALTH = HealthCheck(url="http://127.0.0.1:8080/", ca="/etc/hostname", certificate="/etc/hostname", key="/etc/hostname")
+HEALTH = HealthCheck(
+    url="http://127.0.0.1:8080/",
+    ca="/etc/hostname",
+    certificate="/etc/hostname",
+    key="/etc/hostname",
+)
 
 
 def httpd(port: int) -> tuple[File, ...]:
@@ -41,7 +46,10 @@ def httpd(port: int) -> tuple[File, ...]:
 ExecStartPre=/bin/sh -c 'mkdir -p /www && hostname > /www/index.html'
 ExecStart=/usr/bin/busybox httpd -f -p {port} -h /www
 """
-    return (File(path="/etc/systemd/system/web.service", content=unit.encode()), *unit_links("web.service"))
+    return (
+        File(path="/etc/systemd/system/web.service", content=unit.encode()),
+        *unit_links("web.service"),
+    )
 
 
 @pytest.mark.parametrize("word", ["base", "node", "loadbalancer", "upstream"])
@@ -53,7 +61,9 @@ def test_an_image_is_a_machine(machine: Make, word: str) -> None:
     assert len(node.run("cat", "/etc/machine-id")[1].strip()) == 32
     node.get_wrapped_container().stop(timeout=30)
     node.get_wrapped_container().reload()
-    assert node.get_wrapped_container().attrs["State"]["ExitCode"] != 137  # it shut down, nobody had to kill it
+    assert (
+        node.get_wrapped_container().attrs["State"]["ExitCode"] != 137
+    )  # it shut down, nobody had to kill it
 
 
 def test_a_nodes_rules_see_bridged_packets(machine: Make) -> None:
@@ -88,12 +98,21 @@ def test_nothing_is_mounted_or_laid_down_behind_a_symbolic_link(
 def test_nginx_balances_and_a_dead_backend_costs_no_request(machine: Make, ground: Ground) -> None:
     topology = ground.topology
     backends = {
-        node.name: machine("base", files=httpd(6443), network=ground.network, ip=str(node.ip), name=node.name) for node in topology.masters
+        node.name: machine(
+            "base", files=httpd(6443), network=ground.network, ip=str(node.ip), name=node.name
+        )
+        for node in topology.masters
     }
     conf = File(path="/etc/nginx/nginx.conf", content=nginx.conf(topology).encode())
     backs = File(path=nginx.UPSTREAM, content=nginx.upstream(topology).encode())
     links = unit_links("/usr/lib/systemd/system/nginx.service")
-    balancer = machine("loadbalancer", files=(conf, backs, *links), network=ground.network, ip=str(topology.balancer.ip), name="lb")
+    balancer = machine(
+        "loadbalancer",
+        files=(conf, backs, *links),
+        network=ground.network,
+        ip=str(topology.balancer.ip),
+        name="lb",
+    )
     ask = ("curl", "-s", "--max-time", "5", "http://127.0.0.1:6443/")
     for backend in backends.values():
         backend.await_boot()
@@ -195,23 +214,43 @@ def test_a_flood_of_lines_is_cut_and_told(machine: Make) -> None:
 
 
 def holders(machines: dict[str, Machine], vip: str) -> list[str]:
-    return [name for name, node in machines.items() if f" {vip}/" in node.run("ip", "-4", "-o", "addr")[1]]
+    return [
+        name
+        for name, node in machines.items()
+        if f" {vip}/" in node.run("ip", "-4", "-o", "addr")[1]
+    ]
 
 
-def test_masters_form_a_cluster_and_the_address_follows_health_and_quorum(machine: Make, ground: Ground) -> None:
+def test_masters_form_a_cluster_and_the_address_follows_health_and_quorum(
+    machine: Make, ground: Ground
+) -> None:
     # The machines alone, without the lab's baseboard controllers: nobody can be fenced (tests/e2e/test_fencing.py is about that).
-    secrets, topology = new_secrets("test"), replace(ground.topology, ha=replace(ground.topology.ha, fencing=False))
+    secrets, topology = (
+        new_secrets("test"),
+        replace(ground.topology, ha=replace(ground.topology.ha, fencing=False)),
+    )
     vip = str(topology.network.vip)
-    units = unit_links("/usr/lib/systemd/system/corosync.service", "/usr/lib/systemd/system/pacemaker.service")
+    units = unit_links(
+        "/usr/lib/systemd/system/corosync.service", "/usr/lib/systemd/system/pacemaker.service"
+    )
     files = (*cib.files(topology, secrets, HEALTH), *units, *httpd(8080))
-    machines = {node.name: machine("node", files=files, network=ground.network, ip=str(node.ip), name=node.name) for node in topology.masters}
+    machines = {
+        node.name: machine(
+            "node", files=files, network=ground.network, ip=str(node.ip), name=node.name
+        )
+        for node in topology.masters
+    }
     first = machines["m"]
     first.eventually("one master holds the address", lambda: len(holders(machines, vip)) == 1)
-    first.eventually("all are members", lambda: "Online: [ m m2 m3 ]" in first.run("crm_mon", "-1")[1])
+    first.eventually(
+        "all are members", lambda: "Online: [ m m2 m3 ]" in first.run("crm_mon", "-1")[1]
+    )
 
     sick = holders(machines, vip)[0]
     machines[sick].run("systemctl", "stop", "web")
-    first.eventually("the address leaves a sick master", lambda: holders(machines, vip) not in ([sick], []))
+    first.eventually(
+        "the address leaves a sick master", lambda: holders(machines, vip) not in ([sick], [])
+    )
     assert machines[sick].run("systemctl", "is-active", "pacemaker")[1].strip() == "active"
     machines[sick].run("systemctl", "start", "web")
 
@@ -221,7 +260,7 @@ def test_masters_form_a_cluster_and_the_address_follows_health_and_quorum(machin
     left.eventually("the address leaves a dead master", lambda: len(holders(machines, vip)) == 1)
 
     machines.pop(holders(machines, vip)[0]).get_wrapped_container().kill()
-    (name, last), = machines.items()
+    ((name, last),) = machines.items()
     last.eventually("without quorum", lambda: "WITHOUT quorum" in last.run("crm_mon", "-1")[1])
     assert holders({name: last}, vip) == []
 
@@ -239,14 +278,18 @@ def test_the_resource_agent_keeps_the_contract(machine: Make) -> None:
         parameters = f"OCF_RESKEY_url={HEALTH.url} OCF_RESKEY_cacert=/etc/hostname OCF_RESKEY_cert=/etc/hostname OCF_RESKEY_key=/etc/hostname"
         return node.run("sh", "-c", f"{environment} {parameters} {agent} {action}")[0]
 
-    names = {item.attrib["name"] for item in ET.fromstring(node.run(agent, "meta-data")[1]).iter("action")}  # noqa: S314 (our own text)
+    described = ET.fromstring(node.run(agent, "meta-data")[1])  # noqa: S314 (our own text)
+    names = {item.attrib["name"] for item in described.iter("action")}
     assert names == {"start", "stop", "monitor", "validate-all", "meta-data"}
     assert act("validate-all") == 0
     assert act("monitor") == 7
     assert [act("start"), act("start"), act("monitor", 1000)] == [0, 0, 0]
 
     def told() -> str:
-        return "".join(re.sub(r".*-U (\d).*", r"\1", line) for line in node.run("cat", "/tmp/told")[1].splitlines())
+        return "".join(
+            re.sub(r".*-U (\d).*", r"\1", line)
+            for line in node.run("cat", "/tmp/told")[1].splitlines()
+        )
 
     assert told() == "1"
     node.run("systemctl", "stop", "web")
@@ -255,14 +298,22 @@ def test_the_resource_agent_keeps_the_contract(machine: Make) -> None:
     node.eventually("the watcher tells of its return", lambda: told() == "101")
     assert [act("stop"), act("stop"), act("monitor")] == [0, 0, 7]
     assert told() == "1010"
-    node.eventually("the watcher is gone", lambda: node.run("pgrep", "-f", "apiserver watch")[0] == 1, 30)
+    node.eventually(
+        "the watcher is gone", lambda: node.run("pgrep", "-f", "apiserver watch")[0] == 1, 30
+    )
     assert act("nonsense") == 3
 
 
 def test_the_node_image_holds_binaries_and_pods_images(machine: Make) -> None:
     table = versions.read(paths.shipped("images"))
     containerd = b"[Service]\nExecStart=/usr/local/bin/containerd\n"
-    node = machine("upstream", files=(File(path="/etc/systemd/system/containerd.service", content=containerd), *unit_links("containerd.service")))
+    node = machine(
+        "upstream",
+        files=(
+            File(path="/etc/systemd/system/containerd.service", content=containerd),
+            *unit_links("containerd.service"),
+        ),
+    )
     node.await_boot()
     node.eventually("containerd answers", lambda: node.run("ctr", "version")[0] == 0)
     listed = node.run("ctr", "-n", "k8s.io", "images", "ls", "-q")[1]

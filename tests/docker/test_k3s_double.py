@@ -34,13 +34,20 @@ def try_with(node: Machine, role: str, *words: str, **files: str) -> tuple[int, 
 
 
 def test_configuration_is_judged_as_k3s_does(node: Machine) -> None:
-    code, said = try_with(node, "agent", main="server: https://127.0.0.1:1\ntoken: x\ntls-san: [a]\n")
+    code, said = try_with(
+        node, "agent", main="server: https://127.0.0.1:1\ntoken: x\ntls-san: [a]\n"
+    )
     assert (code, "flag provided but not defined: -tls-san" in said) == (1, True)
     code, said = try_with(node, "server", main="no-such-thing: 1\nserver: http://x\n")
-    assert (code, "Unknown flag --no-such-thing found in config.yaml, skipping" in said) == (1, True)
+    assert (code, "Unknown flag --no-such-thing found in config.yaml, skipping" in said) == (
+        1,
+        True,
+    )
     assert "only https:// URLs are supported" in said
     for role in ("server", "agent"):
-        code, said = try_with(node, role, main="server: https://127.0.0.1:1\ntoken: x\nselinux: perhaps\n")
+        code, said = try_with(
+            node, role, main="server: https://127.0.0.1:1\ntoken: x\nselinux: perhaps\n"
+        )
         assert (code, 'invalid value "perhaps"' in said.replace("\\", "")) == (1, True)
     assert try_with(node, "agent", main="token: x\n")[0] == 1
     assert "--token is required" in try_with(node, "agent", main="server: https://127.0.0.1:1\n")[1]
@@ -51,16 +58,29 @@ def test_configuration_is_judged_as_k3s_does(node: Machine) -> None:
 
 
 def test_later_files_replace_and_plus_appends(node: Machine) -> None:
-    common = "token: abc\ncluster-init: true\ndata-dir: /x\ntls-san: [one.example]\nnode-ip: 127.0.0.1\n"
-    try_with(node, "server", main=common, a="tls-san+: [two.example]\nnode-name: n1\n", b="node-name: n2\n")
+    common = (
+        "token: abc\ncluster-init: true\ndata-dir: /x\ntls-san: [one.example]\nnode-ip: 127.0.0.1\n"
+    )
+    try_with(
+        node,
+        "server",
+        main=common,
+        a="tls-san+: [two.example]\nnode-name: n1\n",
+        b="node-name: n2\n",
+    )
     show = "openssl x509 -noout -ext subjectAltName -in /var/lib/rancher/k3s/server/tls/serving-kube-apiserver.crt"
     names = node.run("sh", "-c", f"{show} 2>/dev/null || cat /etc/hostname")[1]
-    assert all(word in names for word in ("one.example", "two.example", "n2")) or names.strip() == "m"
+    assert (
+        all(word in names for word in ("one.example", "two.example", "n2")) or names.strip() == "m"
+    )
     assert node.run("sh", "-c", "cat /var/lib/rancher/k3s/server/db/etcd/name")[1].startswith("n2-")
     token = node.run("cat", "/var/lib/rancher/k3s/server/token")[1]
     assert token.startswith("K10")
     assert token.strip().endswith("::server:abc")
-    assert node.run("readlink", "/var/lib/rancher/k3s/server/node-token")[1].strip() == "/var/lib/rancher/k3s/server/token"
+    assert (
+        node.run("readlink", "/var/lib/rancher/k3s/server/node-token")[1].strip()
+        == "/var/lib/rancher/k3s/server/token"
+    )
 
 
 def test_a_key_that_does_not_fit_its_authority_is_refused(node: Machine) -> None:

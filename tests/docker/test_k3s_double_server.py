@@ -52,7 +52,9 @@ class Server:
         """Start it, or start it again, and wait for its kubelet: all imports are done then."""
         before = self.said("Running kubelet ")
         self.machine.run("systemctl", "restart", "--no-block", "k3s")
-        self.machine.eventually("kubelet runs", lambda: self.said("Running kubelet ") > before, READY_S)
+        self.machine.eventually(
+            "kubelet runs", lambda: self.said("Running kubelet ") > before, READY_S
+        )
 
     def imported(self) -> int:
         return self.said("Imported [0-9]* images from ")
@@ -76,7 +78,9 @@ def server(machine: Callable[..., Machine], double: tuple[bytes, bytes]) -> Serv
         ),
     )
     made.await_boot()
-    made.run("sh", "-c", "mkdir -p /var/lib/rancher && mount --bind /var/lib/containerd /var/lib/rancher")
+    made.run(
+        "sh", "-c", "mkdir -p /var/lib/rancher && mount --bind /var/lib/containerd /var/lib/rancher"
+    )
     drop_in = f"{DATA}/agent/etc/containerd/config-v3.toml.d"
     made.run("sh", "-c", f"mkdir -p {IMAGES} {drop_in} && mv /opt/{ARCHIVE} {IMAGES}")
     made.run("sh", "-c", f"cat > {drop_in}/10.toml <<'END'\n{config.CONTAINERD.decode()}\nEND\n")
@@ -103,7 +107,10 @@ def test_every_start_imports_all_images_unless_their_cache_is_wished_for(server:
 def test_a_server_alone(server: Server) -> None:
     machine = server.machine
     machine.run("systemctl", "start", "--no-block", "k3s")
-    ask, codes = "curl -sk -o /dev/null -w '%{http_code}' --max-time 5 https://127.0.0.1:6443/readyz", set()
+    ask, codes = (
+        "curl -sk -o /dev/null -w '%{http_code}' --max-time 5 https://127.0.0.1:6443/readyz",
+        set(),
+    )
 
     def answered() -> bool:
         codes.add(server.sh(ask))
@@ -117,22 +124,33 @@ def test_a_server_alone(server: Server) -> None:
     assert server.sh(ask) == "401"
 
     curl = f"curl -s --max-time 5 --cacert {ETCD}/server-ca.crt --cert {ETCD}/client.crt --key {ETCD}/client.key -d '{{}}'"
-    members = json.loads(server.sh(f"{curl} https://127.0.0.1:2382/v3/cluster/member/list"))["members"]
+    members = json.loads(server.sh(f"{curl} https://127.0.0.1:2382/v3/cluster/member/list"))[
+        "members"
+    ]
     assert [item["name"].rpartition("-")[0] for item in members] == ["m"]
     assert "members" not in server.sh(f"{curl} https://127.0.0.1:2379/v3/cluster/member/list")
 
     leases = lambda: server.kubectl("-n kube-system get leases -o name").split()  # noqa: E731 (asked again and again)
-    wanted = {f"lease.coordination.k8s.io/{name}" for name in ("k3s", "k3s-etcd", "k3s-cloud-controller-manager")}
+    wanted = {
+        f"lease.coordination.k8s.io/{name}"
+        for name in ("k3s", "k3s-etcd", "k3s-cloud-controller-manager")
+    }
     machine.eventually("K3s's own leases are held", lambda: wanted <= set(leases()), READY_S)
 
     find = "-n kube-system get configmap coredns -o"
-    machine.eventually("the packaged CoreDNS is deployed", lambda: "m" in server.kubectl(f"{find} jsonpath={{.data.NodeHosts}}").split(), READY_S)
+    machine.eventually(
+        "the packaged CoreDNS is deployed",
+        lambda: "m" in server.kubectl(f"{find} jsonpath={{.data.NodeHosts}}").split(),
+        READY_S,
+    )
     corefile = server.kubectl(f"{find} jsonpath={{.data.Corefile}}")
     assert all(word in corefile for word in ("forward . /etc/resolv.conf", "loop"))
     logs = "-n kube-system logs deployment/coredns"
     machine.eventually(
         "it ends where it asks itself",
-        lambda: any("detected for zone" in server.kubectl(f"{logs}{more}") for more in ("", " --previous")),
+        lambda: any(
+            "detected for zone" in server.kubectl(f"{logs}{more}") for more in ("", " --previous")
+        ),
         READY_S,
     )
     server.sh(f"mkdir {CONFIG}.d && echo 'disable: [coredns]' > {CONFIG}.d/off.yaml")

@@ -17,4 +17,6 @@ def read() -> tuple[bytes, bytes]:
     if not found.double:
         pytest.skip("a real K3s is here: nothing stands in for it")
     paths = dict(word.split("=", 1) for word in found.words)
-    return Path(paths["images.k3s_binary"]).read_bytes(), Path(paths["images.k3s_images"]).read_bytes()
+    return Path(paths["images.k3s_binary"]).read_bytes(), Path(
+        paths["images.k3s_images"]
+    ).read_bytes()

@@ -25,9 +25,13 @@ def find() -> str:
 
 def through_bridge(address: str, subnet: str) -> bool:
     """Whether this machine reaches an address by the lab's own bridge, and not by a router."""
-    route = subprocess.run(["ip", "-4", "route", "get", address], capture_output=True, text=True, check=True).stdout
+    route = subprocess.run(
+        ["ip", "-4", "route", "get", address], capture_output=True, text=True, check=True
+    ).stdout
     device = route.split(" dev ", 1)[1].split()[0]
-    routes = subprocess.run(["ip", "-4", "route", "show", subnet], capture_output=True, text=True, check=True).stdout
+    routes = subprocess.run(
+        ["ip", "-4", "route", "show", subnet], capture_output=True, text=True, check=True
+    ).stdout
     return " via " not in route and f"dev {device} " in routes and device.startswith("br-")
 
 

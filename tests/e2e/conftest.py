@@ -34,14 +34,21 @@ FAILED = pytest.StashKey[bool]()
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
     return report
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--distribution", default="upstream", choices=["upstream", "k3s"], help="Which distribution e2e labs run.")
+    parser.addoption(
+        "--distribution",
+        default="upstream",
+        choices=["upstream", "k3s"],
+        help="Which distribution e2e labs run.",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +77,8 @@ def lab3(halab: Cli, distribution: Distribution) -> Iterator[str]:
 @pytest.fixture
 def inside(halab: Cli, lab3: str, request: pytest.FixtureRequest) -> Iterator[Inside]:
     yield Inside(halab, lab3)
-    if request.node.stash.get(FAILED, False):  # one defect is one failure: the next test finds a whole lab
+    if request.node.stash.get(
+        FAILED, False
+    ):  # one defect is one failure: the next test finds a whole lab
         halab("fault", "heal", lab3)
         halab("start", lab3)

@@ -18,7 +18,15 @@ from lab.images import builder, components, go_build, k3s_release, versions
 from lab.images.sources import architecture
 
 SOURCE = Path(__file__).parents[1] / "k3s_double"
-PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl", "etcd")
+PROGRAMS = (
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "kubelet",
+    "kubectl",
+    "etcd",
+)
 IMAGES = {
     "pause": "rancher/mirrored-pause:3.10.2",
     "coredns": "rancher/mirrored-coredns-coredns:1.14.6",
@@ -39,23 +47,38 @@ def find() -> K3s:
     """Give HALAB_K3S_BINARY's (with HALAB_K3S_IMAGES), the release where it can be reached, or the double."""
     if binary := os.environ.get("HALAB_K3S_BINARY"):
         archive = os.environ.get("HALAB_K3S_IMAGES", "")
-        return K3s((f"images.k3s_binary={binary}", *([f"images.k3s_images={archive}"] if archive else [])), double=False)
+        return K3s(
+            (f"images.k3s_binary={binary}", *([f"images.k3s_images={archive}"] if archive else [])),
+            double=False,
+        )
     table = versions.read(paths.shipped("images"))
-    if components.reachable(k3s_release.binary(table.components["k3s"].version, architecture()).url):
+    if components.reachable(
+        k3s_release.binary(table.components["k3s"].version, architecture()).url
+    ):
         return K3s((), double=False)
     folder = paths.cache() / "k3s-double"
     folder.mkdir(exist_ok=True)
     archive = _archive(folder, table)
-    return K3s((f"images.k3s_binary={_program(folder, table)}", f"images.k3s_images={archive}"), double=True)
+    return K3s(
+        (f"images.k3s_binary={_program(folder, table)}", f"images.k3s_images={archive}"),
+        double=True,
+    )
 
 
 def _program(folder: Path, table: versions.Versions) -> Path:
     """Build the double with the upstream programs in it, as K3s's release file holds its own; kept by the hash of what goes in."""
     shipped, arch = paths.shipped("images"), architecture()
-    parts = [path for name in ("kubernetes", "containerd", "flannel", "cni-plugins")
-             for path in components.obtain(table.components[name], paths.cache(), shipped, arch, Silent()).values()]
+    parts = [
+        path
+        for name in ("kubernetes", "containerd", "flannel", "cni-plugins")
+        for path in components.obtain(
+            table.components[name], paths.cache(), shipped, arch, Silent()
+        ).values()
+    ]
     rows = [repr(table.components[path.parent.name.rsplit("-v", 1)[0]]) for path in parts]
-    key = hashlib.sha256(" ".join([builder.folder_hash(SOURCE), arch, *rows]).encode()).hexdigest()[:12]
+    key = hashlib.sha256(" ".join([builder.folder_hash(SOURCE), arch, *rows]).encode()).hexdigest()[
+        :12
+    ]
     program = folder / f"k3s-{key}"
     if not program.exists():
         for old in folder.glob("k3s-*"):
@@ -65,11 +88,23 @@ def _program(folder: Path, table: versions.Versions) -> Path:
             environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}
             go = go_build.find_go(paths.cache())
             for name, package in (("double", "."), ("pack", "./pack")):
-                argv = [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(Path(place) / name), package]
+                argv = [
+                    go,
+                    "build",
+                    "-trimpath",
+                    "-ldflags",
+                    "-s -w",
+                    "-o",
+                    str(Path(place) / name),
+                    package,
+                ]
                 subprocess.run(argv, cwd=source, env=environment, check=True)
             one = any(path.name == "kube" for path in parts)  # else each was downloaded
             links = [f"{name}=kube" for name in PROGRAMS] if one else []
-            subprocess.run([f"{place}/pack", str(program), f"{place}/double", *map(str, parts), *links], check=True)
+            subprocess.run(
+                [f"{place}/pack", str(program), f"{place}/double", *map(str, parts), *links],
+                check=True,
+            )
     return program
 
 

@@ -30,11 +30,21 @@ class Cli:
 
     environment: dict[str, str]
 
-    def __call__(self, *words: str, code: int = 0, timeout: float = 600, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    def __call__(
+        self, *words: str, code: int = 0, timeout: float = 600, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [str(HALAB), *words], capture_output=True, text=True, timeout=timeout, check=False, env=self.environment, input=stdin
+            [str(HALAB), *words],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env=self.environment,
+            input=stdin,
         )
-        assert done.returncode == code, f"halab {' '.join(words)} ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        assert done.returncode == code, (
+            f"halab {' '.join(words)} ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        )
         assert "Traceback" not in done.stderr
         return done
 
@@ -45,7 +55,15 @@ class Cli:
 def command(home: Path) -> Cli:
     """The command with a home of its own: it never touches the kubeconfig of whoever runs the tests. The cache of built binaries is shared."""
     cache = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
-    return Cli({**os.environ, "HOME": str(home), "XDG_CACHE_HOME": cache, "XDG_STATE_HOME": str(home / "state"), "KUBECONFIG": ""})
+    return Cli(
+        {
+            **os.environ,
+            "HOME": str(home),
+            "XDG_CACHE_HOME": cache,
+            "XDG_STATE_HOME": str(home / "state"),
+            "KUBECONFIG": "",
+        }
+    )
 
 
 @dataclass(frozen=True)
@@ -74,7 +92,12 @@ class Inside:
 
     def try_run(self, node: str, *argv: str) -> tuple[int, str]:
         done = subprocess.run(
-            [str(HALAB), "exec", self.lab, node, "--", *argv], capture_output=True, text=True, timeout=120, check=False, env=self.cli.environment
+            [str(HALAB), "exec", self.lab, node, "--", *argv],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            env=self.cli.environment,
         )
         return done.returncode, done.stdout + done.stderr
 
@@ -106,7 +129,9 @@ class Inside:
     def eventually(self, what: str, ask: Callable[[], bool], timeout: float = 120) -> None:
         begin = time.monotonic()
         while not ask():
-            assert time.monotonic() - begin < timeout, f"{what}: not within {timeout} s; status: {json.dumps(self.status())[:2000]}"
+            assert time.monotonic() - begin < timeout, (
+                f"{what}: not within {timeout} s; status: {json.dumps(self.status())[:2000]}"
+            )
             time.sleep(0.5)
 
 

@@ -52,8 +52,12 @@ def attached(number: int) -> bool:
 
 
 def test_ceph_is_made_with_two_nodes_down_and_keeps_its_data(own: str, halab: Cli) -> None:
-    print(f"\nseed {SEED} (HALAB_SEED={SEED} repeats it); HEALTH_WARN is allowed for: {', '.join(ALLOWED)}")
-    (run,) = halab.json("scenario", "run", own, "ceph-with-two-nodes-down", "--seed", str(SEED), timeout=2000)["runs"]
+    print(
+        f"\nseed {SEED} (HALAB_SEED={SEED} repeats it); HEALTH_WARN is allowed for: {', '.join(ALLOWED)}"
+    )
+    (run,) = halab.json(
+        "scenario", "run", own, "ceph-with-two-nodes-down", "--seed", str(SEED), timeout=2000
+    )["runs"]
     assert run["error"] == ""
     assert run["outcome"] == "pass", run["report"]["sentence"]
     status = halab.json("status", own)
@@ -67,7 +71,9 @@ def test_only_halabs_own_devices_are_in_use(own: str) -> None:
     used = [name for name, number in numbers.items() if attached(number)]
     assert len(used) == 3
     for name in used:
-        listed = docker("exec", f"halab-{own}-{name}", "find", "/dev", "-xdev", "-type", "b").split()
+        listed = docker(
+            "exec", f"halab-{own}-{name}", "find", "/dev", "-xdev", "-type", "b"
+        ).split()
         assert listed == [f"/dev/loop{numbers[name]}"], f"{name} sees other disks"
 
 

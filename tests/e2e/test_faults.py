@@ -40,7 +40,13 @@ true
 
 def traces(inside: Inside) -> dict[str, str]:
     with ThreadPoolExecutor(len(NODES)) as pool:
-        return dict(zip(NODES, pool.map(lambda node: inside.run(node, "sh", "-c", TRACES), NODES), strict=True))
+        return dict(
+            zip(
+                NODES,
+                pool.map(lambda node: inside.run(node, "sh", "-c", TRACES), NODES),
+                strict=True,
+            )
+        )
 
 
 def host() -> dict[str, str]:
@@ -50,12 +56,16 @@ def host() -> dict[str, str]:
         if shutil.which(argv[0]) is None:
             return ""
         output = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
-        return "\n".join(line for line in output.splitlines() if any(word in line for word in words))
+        return "\n".join(
+            line for line in output.splitlines() if any(word in line for word in words)
+        )
 
     return {
         "iptables": lines(["iptables-save"], "halab-", "NFQUEUE"),
         "nft": lines(["nft", "list", "tables"], "halab"),
-        "mounts": "\n".join(line for line in Path("/proc/mounts").read_text().splitlines() if "halab-disk" in line),
+        "mounts": "\n".join(
+            line for line in Path("/proc/mounts").read_text().splitlines() if "halab-disk" in line
+        ),
         "links": lines(["ip", "-o", "link"], "halab-", "peer-"),
         "loop": lines(["losetup", "-a"], "halab"),
     }
@@ -65,7 +75,10 @@ def wait_whole(inside: Inside) -> None:
     def whole() -> bool:
         status = inside.status()
         nodes = [row for row in status["nodes"] if row["role"] != "loadbalancer"]
-        good = all(row["kubernetes"] == "Ready" and row["etcd"] in {"leader", "follower", "-"} for row in nodes)
+        good = all(
+            row["kubernetes"] == "Ready" and row["etcd"] in {"leader", "follower", "-"}
+            for row in nodes
+        )
         return good and len(status["vip_holders"]) == 1 and not status["faults"]
 
     inside.eventually("the lab is whole again", whole, 300)
@@ -90,8 +103,12 @@ FAULTS = [
 """Each group is injected one after the other, then stands together for a moment, and is healed at once: whole, and in the right order."""
 
 
-@pytest.mark.parametrize("group", FAULTS, ids=["+".join(dict.fromkeys(fault[0] for fault in group)) for group in FAULTS])
-def test_faults_act_heal_and_leave_nothing(inside: Inside, halab: Cli, group: tuple[tuple[str, ...], ...]) -> None:
+@pytest.mark.parametrize(
+    "group", FAULTS, ids=["+".join(dict.fromkeys(fault[0] for fault in group)) for group in FAULTS]
+)
+def test_faults_act_heal_and_leave_nothing(
+    inside: Inside, halab: Cli, group: tuple[tuple[str, ...], ...]
+) -> None:
     before, around = traces(inside), host()
     try:
         for fault, target, *options in group:
@@ -106,13 +123,17 @@ def test_faults_act_heal_and_leave_nothing(inside: Inside, halab: Cli, group: tu
     assert host() == around
 
 
-def test_two_faults_of_one_node_heal_in_the_right_order_also_when_it_dies_meanwhile(inside: Inside, halab: Cli) -> None:
+def test_two_faults_of_one_node_heal_in_the_right_order_also_when_it_dies_meanwhile(
+    inside: Inside, halab: Cli
+) -> None:
     before = traces(inside)
     try:
         halab("fault", "inject", inside.lab, "latency", "w1")
         halab("fault", "inject", inside.lab, "service-stop", "w1", "--set", "unit=kubelet")
         halab("fault", "inject", inside.lab, "partition", "w1")
-        assert [hit["fault"] for hit in halab.json("fault", "heal", inside.lab, "partition")["healed"]] == ["partition"]
+        assert [
+            hit["fault"] for hit in halab.json("fault", "heal", inside.lab, "partition")["healed"]
+        ] == ["partition"]
         halab("fault", "inject", inside.lab, "crash", "w1")
         on = {row["fault"] for row in halab.json("fault", "list", inside.lab)["active"]}
         assert on == {"latency", "service-stop", "crash"}
@@ -131,12 +152,24 @@ def test_a_second_holder_of_the_vip_is_seen(inside: Inside, halab: Cli) -> None:
     finally:
         halab("fault", "heal", inside.lab)
     assert inside.status()["vip_holders"] == [holder]
-    ask = ("curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "3", f"https://{inside.status()['vip']}:6443/readyz")
+    ask = (
+        "curl",
+        "-sk",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        "--max-time",
+        "3",
+        f"https://{inside.status()['vip']}:6443/readyz",
+    )
     for worker in ("w1", "w2", "w3"):  # nobody goes on believing the false claim
         assert inside.run(worker, *ask) in {"200", "401"}
 
 
-def test_a_master_that_accepts_and_cannot_serve_gets_no_turn(inside: Inside, halab: Cli, distribution: Distribution) -> None:
+def test_a_master_that_accepts_and_cannot_serve_gets_no_turn(
+    inside: Inside, halab: Cli, distribution: Distribution
+) -> None:
     victim = inside.status()["nodes"][1]
     unit = {"upstream": "apiserver", "k3s": "k3s"}[distribution.name]
 
@@ -147,12 +180,26 @@ def test_a_master_that_accepts_and_cannot_serve_gets_no_turn(inside: Inside, hal
     assert out() == []
     try:
         with watches_through_the_load_balancer(inside, halab, victim["ip"]) as held:
-            halab("fault", "inject", inside.lab, "service-hang", victim["name"], "--set", f"unit={unit}")
-            inside.eventually("the load balancer passes it over", lambda: len(out()) == 1 and victim["ip"] in out()[0], 60)
+            halab(
+                "fault",
+                "inject",
+                inside.lab,
+                "service-hang",
+                victim["name"],
+                "--set",
+                f"unit={unit}",
+            )
+            inside.eventually(
+                "the load balancer passes it over",
+                lambda: len(out()) == 1 and victim["ip"] in out()[0],
+                60,
+            )
             # Its kernel answers keepalive probes: they alone would never end. The balancer waits
             # 30 s (tests/unit/test_balance.py).
             inside.eventually("who was connected to it is let go", lambda: not held(), 90)
-        assert f"{victim['name']} does not serve" in inside.run("lb", "journalctl", "-u", "halab-balance", "--no-pager")
+        assert f"{victim['name']} does not serve" in inside.run(
+            "lb", "journalctl", "-u", "halab-balance", "--no-pager"
+        )
         assert all(inside.kubectl("get", "--raw", "/readyz") == "ok" for _ in range(6))
     finally:
         halab("fault", "heal", inside.lab)
@@ -161,14 +208,25 @@ def test_a_master_that_accepts_and_cannot_serve_gets_no_turn(inside: Inside, hal
 
 
 @contextmanager
-def watches_through_the_load_balancer(inside: Inside, halab: Cli, ip: str) -> Iterator[Callable[[], bool]]:
+def watches_through_the_load_balancer(
+    inside: Inside, halab: Cli, ip: str
+) -> Iterator[Callable[[], bool]]:
     """Connections that are silent for minutes, some of them to the master of this address; gives a function that tells whether it has any."""
 
     def held() -> bool:
-        return bool(inside.run("lb", "ss", "-Htn", "state", "established", "dst", ip, "dport", "=", ":6443").strip())
+        return bool(
+            inside.run(
+                "lb", "ss", "-Htn", "state", "established", "dst", ip, "dport", "=", ":6443"
+            ).strip()
+        )
 
     argv = [str(HALAB), "kubectl", inside.lab, "--", "get", "nodes", "--watch"]
-    watchers = [subprocess.Popen(argv, env=halab.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(6)]
+    watchers = [
+        subprocess.Popen(
+            argv, env=halab.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        for _ in range(6)
+    ]
     try:
         inside.eventually("a watch goes to it", held, 30)
         yield held
@@ -199,7 +257,9 @@ def test_the_list_says_what_this_host_has(inside: Inside, halab: Cli) -> None:
 
 def test_a_fault_outlives_its_injector_and_any_process_heals_it(inside: Inside, halab: Cli) -> None:
     argv = [str(HALAB), "fault", "inject", inside.lab, "hang", "w2", "--for", "600s"]
-    injector = subprocess.Popen(argv, env=halab.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    injector = subprocess.Popen(
+        argv, env=halab.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     inside.eventually("the fault is on", lambda: inside.status()["faults"] == ["hang at w2"], 30)
     injector.send_signal(signal.SIGKILL)
     injector.wait()
@@ -215,7 +275,9 @@ def test_interrupting_the_hold_heals(inside: Inside, halab: Cli) -> None:
         argv, env=halab.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 (CI's shell may ignore ^C)
     )  # fmt: skip
-    inside.eventually("the fault is on", lambda: inside.status()["faults"] == ["partition at w1"], 30)
+    inside.eventually(
+        "the fault is on", lambda: inside.status()["faults"] == ["partition at w1"], 30
+    )
     time.sleep(0.5)
     injector.send_signal(signal.SIGINT)
     assert injector.wait(30) != 0
@@ -226,8 +288,18 @@ def test_a_partitioned_minority_is_fenced_and_loses_the_vip(inside: Inside, hala
     holder = inside.status()["vip_holders"][0]
     halab("fault", "inject", inside.lab, "partition", holder)
     try:
-        inside.eventually("the majority shoots it", lambda: {row["name"]: row["state"] for row in inside.status()["nodes"]}[holder] == "exited", 60)
-        inside.eventually("another master holds the VIP", lambda: inside.status()["vip_holders"] not in ([], [holder]), 60)
+        inside.eventually(
+            "the majority shoots it",
+            lambda: (
+                {row["name"]: row["state"] for row in inside.status()["nodes"]}[holder] == "exited"
+            ),
+            60,
+        )
+        inside.eventually(
+            "another master holds the VIP",
+            lambda: inside.status()["vip_holders"] not in ([], [holder]),
+            60,
+        )
         inside.eventually("the API answers by it", lambda: inside.api(inside.status()["vip"]), 60)
     finally:  # the rules are gone with its last life; healing powers it on
         halab("fault", "heal", inside.lab)
@@ -244,7 +316,11 @@ def test_a_partitioned_minority_is_fenced_and_loses_the_vip(inside: Inside, hala
 )  # fmt: skip
 def test_nonsense_changes_nothing(inside: Inside, words: tuple[str, ...], hint: str) -> None:
     done = subprocess.run(
-        [str(HALAB), "fault", "inject", inside.lab, *words], capture_output=True, text=True, check=False, env=inside.cli.environment
+        [str(HALAB), "fault", "inject", inside.lab, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=inside.cli.environment,
     )
     assert done.returncode in {1, 2}
     assert hint in done.stderr

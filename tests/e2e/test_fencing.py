@@ -28,7 +28,9 @@ def members(inside: Inside, node: str) -> frozenset[str]:
 def whole(inside: Inside) -> bool:
     status = inside.status()
     nodes = [row for row in status["nodes"] if row["role"] != "loadbalancer"]
-    good = all(row["kubernetes"] == "Ready" and row["etcd"] in {"leader", "follower", "-"} for row in nodes)
+    good = all(
+        row["kubernetes"] == "Ready" and row["etcd"] in {"leader", "follower", "-"} for row in nodes
+    )
     return good and len(status["vip_holders"]) == 1 and not status["faults"]
 
 
@@ -45,7 +47,9 @@ def test_a_hung_master_with_the_vip_is_fenced_and_the_vip_moves(inside: Inside, 
     halab("fault", "inject", inside.lab, "hang", "@vip-holder")
     try:
         inside.eventually("the hung master is shot", lambda: state(inside, holder) == "exited", 60)
-        inside.eventually("another one holds the VIP", lambda: holders(inside) not in ([], [holder]), 60)
+        inside.eventually(
+            "another one holds the VIP", lambda: holders(inside) not in ([], [holder]), 60
+        )
         assert inside.api(inside.vip)
         assert f"{holder}: off" in docker("logs", f"halab-{inside.lab}-bmc")
     finally:
@@ -53,15 +57,25 @@ def test_a_hung_master_with_the_vip_is_fenced_and_the_vip_moves(inside: Inside, 
     inside.eventually("the lab is whole again", lambda: whole(inside), 180)
 
 
-def test_a_master_that_hears_of_its_own_fencing_too_late_is_a_member_again(inside: Inside, halab: Cli) -> None:
+def test_a_master_that_hears_of_its_own_fencing_too_late_is_a_member_again(
+    inside: Inside, halab: Cli
+) -> None:
     victim, other = (node for node in ("m", "m2", "m3") if node != holders(inside)[0])
     # The word that it was shot, as it comes late to a machine that runs again: its Pacemaker ends, and systemd leaves it so.
     inside.run(other, "stonith_admin", "--confirm", victim)
-    inside.eventually("its Pacemaker is down", lambda: "inactive" in inside.try_run(victim, "systemctl", "is-active", "pacemaker")[1], 30)
+    inside.eventually(
+        "its Pacemaker is down",
+        lambda: "inactive" in inside.try_run(victim, "systemctl", "is-active", "pacemaker")[1],
+        30,
+    )
     assert "told late that the machine had been shot" in halab("start", inside.lab).stderr
     inside.eventually("it is a member again", lambda: victim in members(inside, other), 60)
     inside.run(other, "stonith_admin", "--confirm", victim)
-    inside.eventually("its Pacemaker is down", lambda: "inactive" in inside.try_run(victim, "systemctl", "is-active", "pacemaker")[1], 30)
+    inside.eventually(
+        "its Pacemaker is down",
+        lambda: "inactive" in inside.try_run(victim, "systemctl", "is-active", "pacemaker")[1],
+        30,
+    )
     # Whoever heals a master waits for members, too.
     halab("fault", "inject", inside.lab, "latency", victim)
     assert "told late that the machine had been shot" in halab("fault", "heal", inside.lab).stderr
@@ -79,11 +93,19 @@ def test_power_by_hand_takes_the_same_way(inside: Inside, halab: Cli) -> None:
 
 
 def test_the_controllers_are_on_a_network_of_their_own(inside: Inside) -> None:
-    networks = {name: json.loads(docker("network", "inspect", name))[0] for name in (f"halab-{inside.lab}", f"halab-{inside.lab}-management")}
+    networks = {
+        name: json.loads(docker("network", "inspect", name))[0]
+        for name in (f"halab-{inside.lab}", f"halab-{inside.lab}-management")
+    }
     assert networks[f"halab-{inside.lab}-management"]["Internal"] is True
-    on = {item["Name"].rsplit("-", 1)[1] for item in networks[f"halab-{inside.lab}-management"]["Containers"].values()}
+    on = {
+        item["Name"].rsplit("-", 1)[1]
+        for item in networks[f"halab-{inside.lab}-management"]["Containers"].values()
+    }
     assert on == {"bmc", "m", "m2", "m3"}
-    assert f"halab-{inside.lab}-bmc" not in {item["Name"] for item in networks[f"halab-{inside.lab}"]["Containers"].values()}
+    assert f"halab-{inside.lab}-bmc" not in {
+        item["Name"] for item in networks[f"halab-{inside.lab}"]["Containers"].values()
+    }
     assert docker("port", f"halab-{inside.lab}-bmc") == ""
     host = json.loads(docker("inspect", f"halab-{inside.lab}-bmc"))[0]["HostConfig"]
     assert (host["Privileged"], host["CapAdd"], host["CapDrop"]) == (False, None, ["ALL"])
@@ -93,7 +115,9 @@ def test_the_controllers_are_on_a_network_of_their_own(inside: Inside) -> None:
     assert address in inside.run("m", "ip", "-4", "-o", "addr", "show", "dev", "mgmt0").split()
 
 
-def test_without_controllers_nobody_is_fenced_and_status_says_so(inside: Inside, halab: Cli) -> None:
+def test_without_controllers_nobody_is_fenced_and_status_says_so(
+    inside: Inside, halab: Cli
+) -> None:
     docker("kill", f"halab-{inside.lab}-bmc")
     try:
         assert "nobody can be fenced" in halab("status", inside.lab).stdout
@@ -106,12 +130,23 @@ def test_without_controllers_nobody_is_fenced_and_status_says_so(inside: Inside,
 def test_verify_passes_on_a_whole_lab_and_names_what_is_wrong(inside: Inside, halab: Cli) -> None:
     done = halab.json("verify", inside.lab)
     assert done["verdict"] == "pass"
-    assert {"nodes", "pods", "etcd members", "raft term of m2", "VIP", "quorum", "API by the VIP", "DNS from a pod on w2"} <= {
-        row["name"] for row in done["checks"]
-    }
+    assert {
+        "nodes",
+        "pods",
+        "etcd members",
+        "raft term of m2",
+        "VIP",
+        "quorum",
+        "API by the VIP",
+        "DNS from a pod on w2",
+    } <= {row["name"] for row in done["checks"]}
     docker("kill", f"halab-{inside.lab}-w2")
     try:
-        wrong = [row["name"] for row in halab.json("verify", inside.lab, code=4)["checks"] if not row["ok"]]
+        wrong = [
+            row["name"]
+            for row in halab.json("verify", inside.lab, code=4)["checks"]
+            if not row["ok"]
+        ]
         assert "machines" in wrong
         # Kubernetes calls a node not ready after its grace period, and until then a third of all
         # questions go to the replica of DNS that died with it.

@@ -19,13 +19,25 @@ if TYPE_CHECKING:
 
 
 def ids(lab: str) -> dict[str, str]:
-    rows = docker("ps", "-a", "--no-trunc", "--filter", f"label=halab.lab={lab}", "--format", "{{.Names}} {{.ID}}").splitlines()
+    rows = docker(
+        "ps",
+        "-a",
+        "--no-trunc",
+        "--filter",
+        f"label=halab.lab={lab}",
+        "--format",
+        "{{.Names}} {{.ID}}",
+    ).splitlines()
     return dict(row.split() for row in rows)
 
 
 def left(lab: str) -> str:
     mark = f"label=halab.lab={lab}"
-    return docker("ps", "-aq", "--filter", mark) + docker("volume", "ls", "-q", "--filter", mark) + docker("network", "ls", "-q", "--filter", mark)
+    return (
+        docker("ps", "-aq", "--filter", mark)
+        + docker("volume", "ls", "-q", "--filter", mark)
+        + docker("network", "ls", "-q", "--filter", mark)
+    )
 
 
 @pytest.mark.distribution
@@ -37,11 +49,15 @@ def test_a_second_start_changes_nothing(inside: Inside, halab: Cli) -> None:
 
 
 @pytest.mark.distribution
-def test_the_kubeconfig_is_private_and_works_and_merges(inside: Inside, halab: Cli, tmp_path: Path) -> None:
+def test_the_kubeconfig_is_private_and_works_and_merges(
+    inside: Inside, halab: Cli, tmp_path: Path
+) -> None:
     own = Path(halab.environment["XDG_STATE_HOME"]) / "halab" / f"{inside.lab}.kubeconfig"
     assert stat.S_IMODE(own.stat().st_mode) == 0o600
     target = tmp_path / "config"
-    target.write_text("apiVersion: v1\nkind: Config\nclusters: [{name: mine, cluster: {server: 'https://x', insecure-skip-tls-verify: true}}]\n")
+    target.write_text(
+        "apiVersion: v1\nkind: Config\nclusters: [{name: mine, cluster: {server: 'https://x', insecure-skip-tls-verify: true}}]\n"
+    )
     cli = Cli({**halab.environment, "KUBECONFIG": str(target)})
     cli("kubeconfig", inside.lab, "--merge")
     assert f"halab-{inside.lab}" in target.read_text()
@@ -56,7 +72,9 @@ def test_the_kubeconfig_is_private_and_works_and_merges(inside: Inside, halab: C
 
 @pytest.mark.distribution
 @pytest.mark.parametrize("victim", ["m", "m2", "m3"])
-def test_a_killed_master_costs_neither_the_api_nor_the_vip(inside: Inside, halab: Cli, victim: str) -> None:
+def test_a_killed_master_costs_neither_the_api_nor_the_vip(
+    inside: Inside, halab: Cli, victim: str
+) -> None:
     docker("kill", f"halab-{inside.lab}-{victim}")
     inside.eventually("the API answers by the VIP", lambda: inside.api(inside.vip), 60)
     holders = inside.status()["vip_holders"]
@@ -65,7 +83,11 @@ def test_a_killed_master_costs_neither_the_api_nor_the_vip(inside: Inside, halab
     inside.kubectl("create", "configmap", f"while-{victim}-is-dead")
     inside.kubectl("delete", "configmap", f"while-{victim}-is-dead")
     assert halab.json("start", inside.lab, victim)["changed"] is True
-    inside.eventually("the killed master is back", lambda: [row["etcd"] for row in inside.status()["nodes"]].count("follower") == 2, 120)
+    inside.eventually(
+        "the killed master is back",
+        lambda: [row["etcd"] for row in inside.status()["nodes"]].count("follower") == 2,
+        120,
+    )
 
 
 @pytest.mark.distribution
@@ -73,11 +95,17 @@ def test_the_vip_leaves_a_master_whose_api_died(inside: Inside, distribution: Di
     holder = inside.status()["vip_holders"][0]
     inside.run(holder, "systemctl", "stop", distribution.api_unit)
     try:
-        inside.eventually("the VIP moves", lambda: inside.status()["vip_holders"] not in ([holder], []), 60)
+        inside.eventually(
+            "the VIP moves", lambda: inside.status()["vip_holders"] not in ([holder], []), 60
+        )
         assert inside.run(holder, "systemctl", "is-active", "pacemaker").strip() == "active"
     finally:
         inside.run(holder, "systemctl", "start", "--no-block", distribution.api_unit)
-    inside.eventually("its API is back", lambda: inside.try_run(holder, "kubectl", "get", "--raw", "/readyz")[1] == "ok", 120)
+    inside.eventually(
+        "its API is back",
+        lambda: inside.try_run(holder, "kubectl", "get", "--raw", "/readyz")[1] == "ok",
+        120,
+    )
 
 
 @pytest.mark.distribution
@@ -91,7 +119,9 @@ def test_the_lab_comes_back_in_another_order(inside: Inside, halab: Cli) -> None
     assert ids(inside.lab) == before
     status = inside.status()
     assert len(status["vip_holders"]) == 1
-    assert all(row["kubernetes"] == "Ready" for row in status["nodes"] if row["role"] != "loadbalancer")
+    assert all(
+        row["kubernetes"] == "Ready" for row in status["nodes"] if row["role"] != "loadbalancer"
+    )
 
 
 @pytest.mark.distribution
@@ -134,7 +164,9 @@ def test_a_master_that_lost_its_disk_joins_the_others(
 
 def test_another_topology_for_a_running_lab_is_refused(inside: Inside, halab: Cli) -> None:
     before = ids(inside.lab)
-    done = halab("start", str(TOPOLOGIES / "3m3w.yaml"), "--name", inside.lab, "--set", "ha.token=2s", code=2)
+    done = halab(
+        "start", str(TOPOLOGIES / "3m3w.yaml"), "--name", inside.lab, "--set", "ha.token=2s", code=2
+    )
     assert "halab destroy" in done.stderr
     assert ids(inside.lab) == before
 
@@ -150,8 +182,12 @@ def test_a_subnet_in_use_is_refused_with_the_flag_that_helps(inside: Inside, hal
     assert len([step for step in steps if step["action"] == "boot"]) == 8
 
 
-def test_a_foreign_container_of_the_same_name_is_never_touched(inside: Inside, halab: Cli, distribution: Distribution) -> None:
-    image = next(row["tag"] for row in halab.json("images", "list") if row["image"] == "loadbalancer")
+def test_a_foreign_container_of_the_same_name_is_never_touched(
+    inside: Inside, halab: Cli, distribution: Distribution
+) -> None:
+    image = next(
+        row["tag"] for row in halab.json("images", "list") if row["image"] == "loadbalancer"
+    )
     docker("create", "--name", "halab-foreign-m", image)
     try:
         subnet = ("--set", "network.subnet=172.30.9.0/24")
@@ -193,17 +229,24 @@ class TestSmallLab:
         halab("destroy", self.NAME)
         assert left(self.NAME) == ""
 
-    def test_killed_start_is_completed_by_the_next_beside_another_lab(self, inside: Inside, halab: Cli, distribution: Distribution) -> None:
+    def test_killed_start_is_completed_by_the_next_beside_another_lab(
+        self, inside: Inside, halab: Cli, distribution: Distribution
+    ) -> None:
         process = self.start(halab, distribution)
         self.await_containers(1)
         process.send_signal(signal.SIGKILL)
         process.wait()
         status = halab.json("start", "1m1w", "--name", self.NAME, *distribution.words)
-        assert [row["kubernetes"] for row in status["nodes"] if row["role"] != "loadbalancer"] == ["Ready", "Ready"]
+        assert [row["kubernetes"] for row in status["nodes"] if row["role"] != "loadbalancer"] == [
+            "Ready",
+            "Ready",
+        ]
         assert {row["name"] for row in halab.json("list")} >= {self.NAME, inside.lab}
         assert inside.status()["vip_holders"] != []
 
-    def test_killed_start_is_removed_by_destroy(self, halab: Cli, distribution: Distribution) -> None:
+    def test_killed_start_is_removed_by_destroy(
+        self, halab: Cli, distribution: Distribution
+    ) -> None:
         process = self.start(halab, distribution)
         self.await_containers(2)
         process.send_signal(signal.SIGKILL)
@@ -211,7 +254,9 @@ class TestSmallLab:
         halab("destroy", self.NAME)
         assert left(self.NAME) == ""
 
-    def test_interrupt_takes_back_what_it_made(self, halab: Cli, distribution: Distribution) -> None:
+    def test_interrupt_takes_back_what_it_made(
+        self, halab: Cli, distribution: Distribution
+    ) -> None:
         process = self.start(halab, distribution)
         self.await_containers(3)
         process.send_signal(signal.SIGINT)
@@ -231,12 +276,24 @@ class TestSmallLab:
             busy.bind(("127.0.0.1", 0))
             busy.listen()
             port = busy.getsockname()[1]
-            found = halab.json("start", "1m1w", "--name", self.NAME, *distribution.words, "--set", f"loadbalancer.host_port={port}")
+            found = halab.json(
+                "start",
+                "1m1w",
+                "--name",
+                self.NAME,
+                *distribution.words,
+                "--set",
+                f"loadbalancer.host_port={port}",
+            )
             assert found["api"] != f"https://127.0.0.1:{port}"
-            assert json.loads(halab("kubectl", self.NAME, "--", "get", "nodes", "-o", "json").stdout)["items"]
+            assert json.loads(
+                halab("kubectl", self.NAME, "--", "get", "nodes", "-o", "json").stdout
+            )["items"]
 
 
 def test_destroy_leaves_nothing(halab: Cli) -> None:
     assert left("never-was") == ""
     halab("destroy", "never-was")
-    assert not (Path(halab.environment["XDG_STATE_HOME"]) / "halab" / "never-was.kubeconfig").exists()
+    assert not (
+        Path(halab.environment["XDG_STATE_HOME"]) / "halab" / "never-was.kubeconfig"
+    ).exists()

@@ -29,8 +29,12 @@ JUDGED_S = 5
 
 def left(inside: Inside) -> str:
     lab = client.connect()
-    containers = [name for name in lab.labelled(LABEL_INSTRUMENT)[0] if lab.owner(name) == inside.lab]
-    return "".join(containers) + inside.kubectl("get", "namespaces", "-o", "name", "--field-selector", f"metadata.name={SPACE}")
+    containers = [
+        name for name in lab.labelled(LABEL_INSTRUMENT)[0] if lab.owner(name) == inside.lab
+    ]
+    return "".join(containers) + inside.kubectl(
+        "get", "namespaces", "-o", "name", "--field-selector", f"metadata.name={SPACE}"
+    )
 
 
 @pytest.mark.distribution
@@ -43,11 +47,31 @@ def test_the_instrument_sees_a_crash_of_the_vip_holder(inside: Inside, tmp_path:
         holder = inside.status()["vip_holders"][0]
         fired = time.monotonic() - instruments.begin
         lab.engine.kill(lab.node(holder).container)
-        instruments.note(Event(fired, "fault", {"action": "fire", "id": "1", "fault": "crash", "node": holder, "word": "@vip-holder"}))
-        inside.eventually("another master holds the VIP", lambda: inside.status()["vip_holders"] not in ([], [holder]), 60)
+        instruments.note(
+            Event(
+                fired,
+                "fault",
+                {
+                    "action": "fire",
+                    "id": "1",
+                    "fault": "crash",
+                    "node": holder,
+                    "word": "@vip-holder",
+                },
+            )
+        )
+        inside.eventually(
+            "another master holds the VIP",
+            lambda: inside.status()["vip_holders"] not in ([], [holder]),
+            60,
+        )
         # Kept connections through the load balancer to the dead master are silent until it is passed over; they are ended in that same round.
         row = f"{lab.topology.node(holder).ip}:6443 down;"
-        inside.eventually("the load balancer passes it over", lambda: row in inside.run("lb", "cat", nginx.UPSTREAM), 60)
+        inside.eventually(
+            "the load balancer passes it over",
+            lambda: row in inside.run("lb", "cat", nginx.UPSTREAM),
+            60,
+        )
         time.sleep(JUDGED_S + 1)
     finally:
         back = time.monotonic() - instruments.begin
@@ -63,8 +87,14 @@ def test_the_instrument_sees_a_crash_of_the_vip_holder(inside: Inside, tmp_path:
         for begin, end in ((back - JUDGED_S, back), (back, float("inf"))):
             answered = any(sample.get("ok") for sample in samples if begin < sample.t <= end)
             assert answered or holder in name.split("."), (name, begin, end, samples[-50:])
-    assert {"m", "m2", "m3"} >= {node for sample in found.samples("vip.arp") for node in sample.get("value") or ()} > {holder}
-    assert any(sample.get("ok") is False for sample in found.samples("api.vip.new") if sample.t > fired)
+    assert (
+        {"m", "m2", "m3"}
+        >= {node for sample in found.samples("vip.arp") for node in sample.get("value") or ()}
+        > {holder}
+    )
+    assert any(
+        sample.get("ok") is False for sample in found.samples("api.vip.new") if sample.t > fired
+    )
     # What was acknowledged is there.
     final = found.of("op", op="list", outcome="ok")[-1].get("value")
     created = {op.get("key"): op.get("value") for op in found.of("op", op="create", outcome="ok")}
@@ -76,7 +106,9 @@ def test_the_instrument_sees_a_crash_of_the_vip_holder(inside: Inside, tmp_path:
     assert f" {holder} " in (tmp_path / "logs" / "all.log").read_text()
 
 
-def test_a_start_that_cannot_be_leaves_nothing_and_what_a_kill_left_is_removed(inside: Inside, tmp_path: Path) -> None:
+def test_a_start_that_cannot_be_leaves_nothing_and_what_a_kill_left_is_removed(
+    inside: Inside, tmp_path: Path
+) -> None:
     lab = find(client.connect(), inside.lab)
     killed = Instruments(lab, tmp_path)
     killed.start(["api.lb", "write.lb"])
@@ -88,9 +120,7 @@ def test_a_start_that_cannot_be_leaves_nothing_and_what_a_kill_left_is_removed(i
     assert left(inside) == ""
 
 
-def test_an_agent_that_was_killed_makes_everything_unknown(
-    inside: Inside, tmp_path: Path
-) -> None:
+def test_an_agent_that_was_killed_makes_everything_unknown(inside: Inside, tmp_path: Path) -> None:
     lab = find(client.connect(), inside.lab)
     wanted = ["vip_unique", "outage(api.vip) <= 5m", "one_leader", "linearizable"]
     for killed in (False, True):

@@ -37,18 +37,29 @@ def wait_whole(inside: Inside) -> None:
     def whole() -> bool:
         status = inside.status()
         masters = [row for row in status["nodes"] if row["role"] == "master"]
-        good = all(row["kubernetes"] == "Ready" for row in status["nodes"] if row["role"] != "loadbalancer")
-        return good and all(row["api"] == "ready" for row in masters) and len(status["vip_holders"]) == 1 and not status["faults"]
+        good = all(
+            row["kubernetes"] == "Ready" for row in status["nodes"] if row["role"] != "loadbalancer"
+        )
+        return (
+            good
+            and all(row["api"] == "ready" for row in masters)
+            and len(status["vip_holders"]) == 1
+            and not status["faults"]
+        )
 
     inside.eventually("the lab is whole", whole, 240)
 
 
 def run(halab: Cli, lab: str, scenario: object, code: int = 0) -> Any:
-    done = halab("scenario", "run", lab, str(scenario), "--seed", "1", "-o", "json", code=code, timeout=900)
+    done = halab(
+        "scenario", "run", lab, str(scenario), "--seed", "1", "-o", "json", code=code, timeout=900
+    )
     return json.loads(done.stdout)["runs"][0]
 
 
-def test_a_scenario_measures_judges_heals_and_tells(inside: Inside, halab: Cli, tmp_path: Path) -> None:
+def test_a_scenario_measures_judges_heals_and_tells(
+    inside: Inside, halab: Cli, tmp_path: Path
+) -> None:
     wait_whole(inside)
     file = tmp_path / "crash.yaml"
     file.write_text(CRASH)
@@ -59,12 +70,26 @@ def test_a_scenario_measures_judges_heals_and_tells(inside: Inside, halab: Cli, 
     assert outage["value"] > 0.5
     assert outage["resolution"] > 0
     folder = Path(found["folder"])
-    assert {"history.jsonl", "report.html", "report.json", "report.txt", "report.xml", "timeline.png", "topology.json", "logs"} <= {
-        path.name for path in folder.iterdir()
-    }
-    assert all((folder / "logs" / f"{name}.log").stat().st_size for name in ("m", "m2", "m3", "w1", "lb"))
+    assert {
+        "history.jsonl",
+        "report.html",
+        "report.json",
+        "report.txt",
+        "report.xml",
+        "timeline.png",
+        "topology.json",
+        "logs",
+    } <= {path.name for path in folder.iterdir()}
+    assert all(
+        (folder / "logs" / f"{name}.log").stat().st_size for name in ("m", "m2", "m3", "w1", "lb")
+    )
     events = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
-    assert [event["action"] for event in events if event["kind"] == "fault"] == ["fire", "proof", "heal", "healed"]
+    assert [event["action"] for event in events if event["kind"] == "fault"] == [
+        "fire",
+        "proof",
+        "heal",
+        "healed",
+    ]
     assert any(event["kind"] == "log" and event["what"] == "fenced" for event in events)
     # Judged again from the history alone, it says the same; two runs stand side by side.
     again = halab("report", folder.name, "-o", "json").stdout
@@ -86,22 +111,42 @@ def test_without_fencing_two_machines_answer_for_the_vip(
     assert rows["not vip_unique"]["outcome"] == "pass"
     assert found["outcome"] == "pass", rows
     wait_whole(inside)
-    assert "true" in inside.run("m", "crm_attribute", "--type", "crm_config", "--name", "stonith-enabled", "--query", "--quiet")
+    assert "true" in inside.run(
+        "m",
+        "crm_attribute",
+        "--type",
+        "crm_config",
+        "--name",
+        "stonith-enabled",
+        "--query",
+        "--quiet",
+    )
 
 
-@pytest.mark.parametrize(("expectation", "code"), [("outage(api.lb) >= 5s", 4), ("lost_writes == 0", 5), ("vip_unique", 0)])
-def test_the_exit_code_is_the_verdict(inside: Inside, halab: Cli, tmp_path: Path, expectation: str, code: int) -> None:
+@pytest.mark.parametrize(
+    ("expectation", "code"),
+    [("outage(api.lb) >= 5s", 4), ("lost_writes == 0", 5), ("vip_unique", 0)],
+)
+def test_the_exit_code_is_the_verdict(
+    inside: Inside, halab: Cli, tmp_path: Path, expectation: str, code: int
+) -> None:
     file = tmp_path / "quiet.yaml"
     file.write_text(QUIET.replace("EXPECT", expectation))
     run(halab, inside.lab, file, code)
     halab("report", "last", code=code)
 
 
-def test_a_killed_run_is_healed_by_anybody_and_judged_later(inside: Inside, halab: Cli, tmp_path: Path) -> None:
+def test_a_killed_run_is_healed_by_anybody_and_judged_later(
+    inside: Inside, halab: Cli, tmp_path: Path
+) -> None:
     file = tmp_path / "crash.yaml"
-    file.write_text(CRASH.replace('crash, target: "@vip-holder", hold: 12s', "hang, target: w2, hold: 5m"))
+    file.write_text(
+        CRASH.replace('crash, target: "@vip-holder", hold: 12s', "hang, target: w2, hold: 5m")
+    )
     argv = [str(HALAB), "scenario", "run", inside.lab, str(file)]
-    process = subprocess.Popen(argv, env=halab.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        argv, env=halab.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     inside.eventually("the fault is on", lambda: inside.status()["faults"] == ["hang at w2"], 180)
     refused = halab("scenario", "run", inside.lab, str(file), code=1)
     assert f"a run is going on in lab {inside.lab}: scenario " in refused.stderr
@@ -109,7 +154,13 @@ def test_a_killed_run_is_healed_by_anybody_and_judged_later(inside: Inside, hala
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert [hit["fault"] for hit in halab.json("fault", "heal", inside.lab)["healed"]] == ["hang"]
-    done = subprocess.run([str(HALAB), "report", "last"], capture_output=True, text=True, check=False, env=halab.environment)
+    done = subprocess.run(
+        [str(HALAB), "report", "last"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=halab.environment,
+    )
     assert done.returncode in {4, 5}, done.stderr  # never a pass
     assert "did not end" in done.stdout
     wait_whole(inside)

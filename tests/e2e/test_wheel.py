@@ -26,10 +26,14 @@ def test_the_wheel_works_in_an_empty_folder(halab: Cli, tmp_path: Path) -> None:
 
     def run(*words: str) -> str:
         argv = [sys.executable, "-m", "lab", *words]
-        return subprocess.run(argv, cwd=empty, env=environment, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            argv, cwd=empty, env=environment, capture_output=True, text=True, check=True
+        ).stdout
 
     where = [sys.executable, "-c", "import lab; print(lab.__file__)"]
-    place = subprocess.run(where, cwd=empty, env=environment, capture_output=True, text=True, check=True).stdout
+    place = subprocess.run(
+        where, cwd=empty, env=environment, capture_output=True, text=True, check=True
+    ).stdout
     assert place.startswith(str(site))
     assert json.loads(run("validate", "3m3w", "-o", "json"))["name"] == "3m3w"
     run("init", "mine.yaml")

@@ -38,7 +38,13 @@ PACKAGES = (
     "kmod",  # the engine loads modules where the kernel has any
     "apparmor",  # without its parser an engine starts nothing on a host with AppArmor
 )
-WASTE = ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale")
+WASTE = (
+    "var/cache/apt/archives",
+    "var/lib/apt/lists",
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/locale",
+)
 READY_S = 60  # 3 s on an idle machine
 END_S = 30  # the engine gives its containers 15 s
 LOCK_S = 30  # what a killed run left dies within a second or two
@@ -62,7 +68,10 @@ class Kind:
 KINDS = {
     kind.name: kind
     for major, suite in (("26", "trixie"), ("28", "forky"))
-    for kind in (Kind(f"{major}-overlay2", suite, containerd=False), Kind(f"{major}-containerd", suite, containerd=True))
+    for kind in (
+        Kind(f"{major}-overlay2", suite, containerd=False),
+        Kind(f"{major}-containerd", suite, containerd=True),
+    )
 }
 """Docker 29 keeps images in containerd unless told otherwise. forky is not released: its engine may be a later one some day."""
 SMALLEST = "28-containerd"
@@ -120,7 +129,9 @@ def root(suite: str) -> Path:
         tool = shutil.which("debootstrap") or "/usr/sbin/debootstrap"
         argv = [tool, "--variant=minbase", f"--include={','.join(PACKAGES)}", suite, str(part)]
         scripts = Path("/usr/share/debootstrap/scripts")
-        if not (scripts / suite).exists():  # an older debootstrap does not know it by name; all are installed as sid is
+        if not (
+            scripts / suite
+        ).exists():  # an older debootstrap does not know it by name; all are installed as sid is
             argv += ["", str(scripts / "sid")]
         with (cache() / f"{folder.name}.log").open("w") as log:
             subprocess.run(argv, check=True, stdout=log, stderr=subprocess.STDOUT)
@@ -136,7 +147,9 @@ class Foreign:
     def __init__(self, kind: Kind) -> None:
         """Nothing happens yet."""
         self.kind = kind
-        self.run_folder = Path("/run", kind.mark)  # a socket's path has 108 bytes: a home may be deep
+        self.run_folder = Path(
+            "/run", kind.mark
+        )  # a socket's path has 108 bytes: a home may be deep
         self.data = cache() / f"data-{kind.name}"
         self.log = cache() / f"{kind.name}.log"
         self.socket = self.run_folder / "docker.sock"
@@ -154,12 +167,34 @@ class Foreign:
         configuration = self.run_folder / "daemon.json"
         configuration.write_text(json.dumps(self.configuration()))
         enter = Path(__file__).with_name("enter.sh")
-        argv = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]
-        argv += ["bash", str(enter), str(place), str(configuration), str(self.run_folder), str(self.data)]
+        argv = [
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            "unshare",
+            "--mount",
+            "--net",
+            "--pid",
+            "--fork",
+            "--kill-child",
+        ]
+        argv += [
+            "bash",
+            str(enter),
+            str(place),
+            str(configuration),
+            str(self.run_folder),
+            str(self.data),
+        ]
         with self.log.open("wb") as log:
             # The lock goes along: it is free when the engine's last process is gone. A session of its own: ^C is the runner's.
             self._process = subprocess.Popen(
-                argv, stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=(lock,), start_new_session=True
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                pass_fds=(lock,),
+                start_new_session=True,
             )
         self._closing.callback(self.end)
         try:
@@ -169,7 +204,12 @@ class Foreign:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """End it and sweep."""
         self._closing.close()
 
@@ -195,7 +235,11 @@ class Foreign:
 
     def environment(self, home: Path) -> Mapping[str, str]:
         """Give the environment of whoever uses it: its socket, and a home of its own but for the cache of what was built."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("HALAB_", "DOCKER_"))}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("HALAB_", "DOCKER_"))
+        }
         return {
             **kept,
             "DOCKER_HOST": f"unix://{self.socket}",
@@ -209,7 +253,13 @@ class Foreign:
     def run(self, argv: Sequence[str]) -> int:
         """Run a command on the host's root, in the engine's network; gives its exit code. It ends with us."""
         assert self._process is not None
-        enter = ["nsenter", f"--net=/proc/{self._process.pid}/ns/net", "setpriv", "--pdeathsig", "KILL"]
+        enter = [
+            "nsenter",
+            f"--net=/proc/{self._process.pid}/ns/net",
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+        ]
         home = self.data / "home"
         home.mkdir(exist_ok=True)
         child = subprocess.Popen([*enter, *argv], env=self.environment(home))
@@ -230,7 +280,9 @@ class Foreign:
         try:
             self._process.wait(END_S)
         except subprocess.TimeoutExpired:
-            self._process.send_signal(signal.SIGKILL)  # unshare; its child, PID 1 of the namespace, is killed with it
+            self._process.send_signal(
+                signal.SIGKILL
+            )  # unshare; its child, PID 1 of the namespace, is killed with it
             self._process.wait()
 
     def sweep(self) -> None:
@@ -253,7 +305,9 @@ class Foreign:
             code = self._process.poll()
             if code is not None or time.monotonic() - begin > READY_S:
                 tail = "".join(self.log.read_text(errors="replace").splitlines(keepends=True)[-15:])
-                raise OSError(f"engine {self.kind.name} does not answer (exit code {code}):\n{tail}")
+                raise OSError(
+                    f"engine {self.kind.name} does not answer (exit code {code}):\n{tail}"
+                )
             time.sleep(0.2)
 
 
@@ -267,7 +321,11 @@ def loops(folder: Path) -> list[str]:
     device = folder.stat().st_dev
     here = f"{os.major(device)}:{os.minor(device)}"
     inodes = {str(entry.lstat().st_ino) for entry in folder.rglob("*") if entry.is_file()}
-    return [row["name"] for row in rows if str(row["back-ino"]) in inodes and row["back-maj:min"].strip() == here]  # losetup pads it
+    return [
+        row["name"]
+        for row in rows
+        if str(row["back-ino"]) in inodes and row["back-maj:min"].strip() == here
+    ]  # losetup pads it
 
 
 def remove_cgroups(top: Path, wait_s: float = 10) -> None:

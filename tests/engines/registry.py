@@ -29,8 +29,15 @@ class Store:
     def __init__(self) -> None:
         """Make a layer and a manifest for each platform."""
         self.content: dict[str, tuple[str, bytes]] = {}
-        manifests = [{**self._image(arch), "platform": {"os": "linux", "architecture": arch}} for arch in PLATFORMS]
-        self.index = str(self._put(INDEX, {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests})["digest"])
+        manifests = [
+            {**self._image(arch), "platform": {"os": "linux", "architecture": arch}}
+            for arch in PLATFORMS
+        ]
+        self.index = str(
+            self._put(INDEX, {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests})[
+                "digest"
+            ]
+        )
 
     def _put(self, kind: str, value: bytes | dict[str, Any]) -> dict[str, Any]:
         data = value if isinstance(value, bytes) else json.dumps(value).encode()
@@ -47,8 +54,16 @@ class Store:
             tar.addfile(row, io.BytesIO(text))
         layer = packed.getvalue()
         diff = f"sha256:{hashlib.sha256(layer).hexdigest()}"
-        config = {"os": "linux", "architecture": arch, "config": {}, "rootfs": {"type": "layers", "diff_ids": [diff]}}
-        parts = {"config": self._put(CONFIG, config), "layers": [self._put(LAYER, gzip.compress(layer, mtime=0))]}
+        config = {
+            "os": "linux",
+            "architecture": arch,
+            "config": {},
+            "rootfs": {"type": "layers", "diff_ids": [diff]},
+        }
+        parts = {
+            "config": self._put(CONFIG, config),
+            "layers": [self._put(LAYER, gzip.compress(layer, mtime=0))],
+        }
         return self._put(MANIFEST, {"schemaVersion": 2, "mediaType": MANIFEST, **parts})
 
 

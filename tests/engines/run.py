@@ -68,7 +68,9 @@ def saved() -> Iterator[Path]:
     builder.build("upstream")
     PodImages(builder).make(PODS)
     tags = [builder.tags[word] for word in (*MACHINES, *(f"pods/{word}" for word in PODS))]
-    with tempfile.TemporaryFile(dir=cache()) as file:  # has no name: after a kill -9 it is gone, too
+    with tempfile.TemporaryFile(
+        dir=cache()
+    ) as file:  # has no name: after a kill -9 it is gone, too
         subprocess.run(["docker", "save", *tags], stdout=file, check=True)
         yield Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
 
@@ -93,7 +95,9 @@ def main(words: list[str]) -> int:
     if reason := can():
         print(f"other engines: skipped ({reason})")
         return 0
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # as ^C: engines are ended and swept
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
+    )  # as ^C: engines are ended and swept
     rows, failed = [], False
     try:
         with saved() as images:
@@ -101,9 +105,14 @@ def main(words: list[str]) -> int:
                 begin = time.monotonic()
                 version, code = one(KINDS[name], images, SMOKE if smoke else WHOLE)
                 failed = failed or code != 0
-                rows.append(f"{name:16}{version:20}{'passed' if code == 0 else f'FAILED ({code})':14}{time.monotonic() - begin:6.0f} s")
+                rows.append(
+                    f"{name:16}{version:20}{'passed' if code == 0 else f'FAILED ({code})':14}{time.monotonic() - begin:6.0f} s"
+                )
     except subprocess.CalledProcessError as error:
-        print(f"`{' '.join(error.cmd)}` ended with {error.returncode}: see the logs in {cache()}", file=sys.stderr)
+        print(
+            f"`{' '.join(error.cmd)}` ended with {error.returncode}: see the logs in {cache()}",
+            file=sys.stderr,
+        )
         return 1
     except (LabError, OSError) as error:
         print(error, file=sys.stderr)

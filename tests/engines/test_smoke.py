@@ -37,13 +37,21 @@ def lab(halab: Cli) -> Iterator[Inside]:
 
 def left() -> str:
     mark = f"label=halab.lab={NAME}"
-    return docker("ps", "-aq", "--filter", mark) + docker("volume", "ls", "-q", "--filter", mark) + docker("network", "ls", "-q", "--filter", mark)
+    return (
+        docker("ps", "-aq", "--filter", mark)
+        + docker("volume", "ls", "-q", "--filter", mark)
+        + docker("network", "ls", "-q", "--filter", mark)
+    )
 
 
 def whole(lab: Inside) -> bool:
     status = lab.status()
     nodes = [row for row in status["nodes"] if row["role"] != "loadbalancer"]
-    return all(row["kubernetes"] == "Ready" for row in nodes) and status["vip_holders"] == ["m"] and not status["faults"]
+    return (
+        all(row["kubernetes"] == "Ready" for row in nodes)
+        and status["vip_holders"] == ["m"]
+        and not status["faults"]
+    )
 
 
 def test_a_lab_starts_and_verifies(lab: Inside) -> None:
@@ -54,7 +62,9 @@ def test_a_lab_starts_and_verifies(lab: Inside) -> None:
 
 def test_the_engine_counts_the_traffic_of_every_node(lab: Inside) -> None:
     names = [f"halab-{lab.lab}-{name}" for name in NODES]
-    counted = docker("stats", "--no-stream", "--format", "{{.Name}} {{.NetIO}}", *names).splitlines()
+    counted = docker(
+        "stats", "--no-stream", "--format", "{{.Name}} {{.NetIO}}", *names
+    ).splitlines()
     assert len(counted) == len(NODES)
     assert [line for line in counted if line.endswith(" 0B / 0B")] == []
 
@@ -66,7 +76,9 @@ def test_the_controllers_reach_the_engine(lab: Inside) -> None:
     lab.eventually("the lab is whole again", lambda: whole(lab))
 
 
-@pytest.mark.parametrize(("fault", "target"), [("hang", "w1"), ("partition", "w1"), ("crash", "lb")])
+@pytest.mark.parametrize(
+    ("fault", "target"), [("hang", "w1"), ("partition", "w1"), ("crash", "lb")]
+)
 def test_faults_act_and_heal(lab: Inside, fault: str, target: str) -> None:
     try:
         done = lab.cli.json("fault", "inject", lab.lab, fault, target)
@@ -79,19 +91,32 @@ def test_faults_act_and_heal(lab: Inside, fault: str, target: str) -> None:
 def test_an_add_on_brings_its_images_to_nodes(lab: Inside) -> None:
     (done,) = json.loads(lab.cli("addon", "enable", lab.lab, "local-storage", "-o", "json").stdout)
     assert done["changed"] is True
-    image = lab.kubectl("get", "pods", "-A", "-l", "app=local-path-provisioner", "-o", "jsonpath={.items[*].spec.containers[*].image}")
+    image = lab.kubectl(
+        "get",
+        "pods",
+        "-A",
+        "-l",
+        "app=local-path-provisioner",
+        "-o",
+        "jsonpath={.items[*].spec.containers[*].image}",
+    )
     assert image.startswith("rancher/local-path-provisioner:")
 
 
 def test_an_image_of_many_platforms_reaches_a_node(lab: Inside) -> None:
     """Where containerd keeps the images, an image that was pulled is an index, and but one of its platforms is here."""
-    word, tag = "metrics-server", "halab/pod-e2e-platforms:1"  # any word: the test gives it another image
+    word, tag = (
+        "metrics-server",
+        "halab/pod-e2e-platforms:1",
+    )  # any word: the test gives it another image
     connected = client.connect()
     found = labs_of_engine.find(connected, lab.lab)
     builder = found.builder()
     with registry.served() as address:
         public = f"{address}/halab/platforms:1"
-        builder.versions = replace(builder.versions, addons={**builder.versions.addons, word: public})
+        builder.versions = replace(
+            builder.versions, addons={**builder.versions.addons, word: public}
+        )
         builder.tags = {**builder.tags, f"pods/{word}": tag}
         try:
             assert PodImages(builder).load({word: ["w1"]}, [found.node("w1")]) == ("w1",)

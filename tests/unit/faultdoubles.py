@@ -22,23 +22,37 @@ class EngineDouble:
     """A double of the engine: answers commands by the first word that fits, and keeps what was asked."""
 
     answers: dict[str, Result] = field(default_factory=dict)
-    state: dict[str, Any] = field(default_factory=lambda: {"Status": "running", "StartedAt": "then"})
+    state: dict[str, Any] = field(
+        default_factory=lambda: {"Status": "running", "StartedAt": "then"}
+    )
     asked: list[str] = field(default_factory=list)
     put_files: list[str] = field(default_factory=list)
     archive: bytes = b""
 
-    def run(self, container: str, argv: list[str], *, stdin: bytes | None = None, timeout_s: float = 30) -> Result:
+    def run(
+        self, container: str, argv: list[str], *, stdin: bytes | None = None, timeout_s: float = 30
+    ) -> Result:
         if self.state["Status"] != "running":
             raise EngineError(f"{container} does not run")
         line = " ".join(argv)
         self.asked.append(line)
-        return next((answer for word, answer in self.answers.items() if word in line), Result(0, ""))
+        return next(
+            (answer for word, answer in self.answers.items() if word in line), Result(0, "")
+        )
 
     def inspect(self, container: str) -> dict[str, Any]:
         networks = {"lab": {"MacAddress": f"02:00:00:00:00:{len(container):02x}"}}
         status = self.state["Status"]
-        state = {**self.state, "Running": status in {"running", "paused"}, "Paused": status == "paused"}
-        return {"State": state, "HostConfig": {"Memory": 0, "CpuQuota": 0}, "NetworkSettings": {"Networks": networks}}
+        state = {
+            **self.state,
+            "Running": status in {"running", "paused"},
+            "Paused": status == "paused",
+        }
+        return {
+            "State": state,
+            "HostConfig": {"Memory": 0, "CpuQuota": 0},
+            "NetworkSettings": {"Networks": networks},
+        }
 
     def read(self, container: str, path: str) -> bytes:
         return self.archive
@@ -50,10 +64,21 @@ class EngineDouble:
         self.put_files += [file.path for file in files]
 
 
-def site(name: str = "m", engine: EngineDouble | None = None, topology: Any = TOPOLOGY, group: tuple[str, ...] = ()) -> Site:
+def site(
+    name: str = "m",
+    engine: EngineDouble | None = None,
+    topology: Any = TOPOLOGY,
+    group: tuple[str, ...] = (),
+) -> Site:
     nodes = {node.name: handle(engine or EngineDouble(), "x", node) for node in topology.machines}
     return Site(nodes[name].engine, topology, "upstream", nodes.pop(name), nodes, group)
 
 
 def hit(fault: str, before: dict[str, str] | None = None, **options: str) -> Hit:
-    return Hit(id="00c0ffee", fault=fault, node="m", options={**faults.find(fault).options, **options}, before=before or {})
+    return Hit(
+        id="00c0ffee",
+        fault=fault,
+        node="m",
+        options={**faults.find(fault).options, **options},
+        before=before or {},
+    )

@@ -43,7 +43,9 @@ SECRETS = pki.new_secrets("test")
 TABLE = versions.read(paths.shipped("images"))
 
 
-def site(topology: Topology, distribution: str = "upstream", cluster: object = None, memory: str = "") -> Site:
+def site(
+    topology: Topology, distribution: str = "upstream", cluster: object = None, memory: str = ""
+) -> Site:
     """A site that renders; a node of it says how much memory is free, if anything."""
 
     def node(name: str) -> Any:
@@ -78,7 +80,9 @@ class FakeCluster:
             self.objects[f"{place}/{body['metadata']['name']}"] = body
         else:
             merged = self.objects[place].get("data", {}) | body["data"]
-            self.objects[place]["data"] = {key: value for key, value in merged.items() if value is not None}
+            self.objects[place]["data"] = {
+                key: value for key, value in merged.items() if value is not None
+            }
 
     def nodes(self) -> dict[str, Any]:
         condition = {"type": "Ready", "status": "True"}
@@ -97,11 +101,15 @@ def rendering(topology: Topology, name: str) -> Site:
 
 def named_images(value: Any) -> set[str]:
     """Every image that objects name, in pods' templates inside of text, too."""
-    return set(re.findall(r'"image": "([^"]+)"', json.dumps(value).replace("\\\\", "").replace("\\", "")))
+    return set(
+        re.findall(r'"image": "([^"]+)"', json.dumps(value).replace("\\\\", "").replace("\\", ""))
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in catalog.names() if name != "prometheus"])
-def test_every_image_of_the_manifests_is_in_the_table_and_loaded(topology: Topology, name: str) -> None:
+def test_every_image_of_the_manifests_is_in_the_table_and_loaded(
+    topology: Topology, name: str
+) -> None:
     addon = catalog.find(name)
     images = named_images(addon.manifests(rendering(topology, name)))
     brought = {TABLE.addons[image.word] for image in addon.images(site(topology))}
@@ -112,12 +120,17 @@ def test_every_image_of_the_manifests_is_in_the_table_and_loaded(topology: Topol
 
 def test_prometheus_values_name_the_tables_images(topology: Topology) -> None:
     named = {f"{name}:{tag}" for name, tag in values.IMAGES.values()}
-    assert named == {TABLE.addons[image.word] for image in catalog.find("prometheus").images(site(topology))}
+    assert named == {
+        TABLE.addons[image.word] for image in catalog.find("prometheus").images(site(topology))
+    }
 
 
 def test_constants_are_the_tables() -> None:
     assert TABLE.addons["metrics-server"] == metrics_server.IMAGE
-    assert {local_storage.IMAGE, local_storage.HELPER_IMAGE} == {TABLE.addons["local-path-provisioner"], TABLE.pods["toolbox"]}
+    assert {local_storage.IMAGE, local_storage.HELPER_IMAGE} == {
+        TABLE.addons["local-path-provisioner"],
+        TABLE.pods["toolbox"],
+    }
     assert TABLE.addons["metallb-speaker"].endswith(loadbalancer.VERSION)
 
 
@@ -132,22 +145,49 @@ def test_manifests_are_the_same_twice_and_have_paths(topology: Topology, name: s
 @pytest.mark.parametrize(
     ("kind", "version", "space", "expected"),
     [
-        ("Community", "metallb.io/v1beta1", "s", "/apis/metallb.io/v1beta1/namespaces/s/communities/x"),
+        (
+            "Community",
+            "metallb.io/v1beta1",
+            "s",
+            "/apis/metallb.io/v1beta1/namespaces/s/communities/x",
+        ),
         ("StorageClass", "storage.k8s.io/v1", "", "/apis/storage.k8s.io/v1/storageclasses/x"),
-        ("NetworkPolicy", "networking.k8s.io/v1", "s", "/apis/networking.k8s.io/v1/namespaces/s/networkpolicies/x"),
+        (
+            "NetworkPolicy",
+            "networking.k8s.io/v1",
+            "s",
+            "/apis/networking.k8s.io/v1/namespaces/s/networkpolicies/x",
+        ),
         ("Endpoints", "v1", "s", "/api/v1/namespaces/s/endpoints/x"),
-        ("PriorityClass", "scheduling.k8s.io/v1", "", "/apis/scheduling.k8s.io/v1/priorityclasses/x"),
-        ("CustomResourceDefinition", "apiextensions.k8s.io/v1", "", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/x"),
+        (
+            "PriorityClass",
+            "scheduling.k8s.io/v1",
+            "",
+            "/apis/scheduling.k8s.io/v1/priorityclasses/x",
+        ),
+        (
+            "CustomResourceDefinition",
+            "apiextensions.k8s.io/v1",
+            "",
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/x",
+        ),
     ],
 )
 def test_paths_of_objects(kind: str, version: str, space: str, expected: str) -> None:
-    assert path({"kind": kind, "apiVersion": version, "metadata": {"name": "x", "namespace": space}}) == expected
+    assert (
+        path({"kind": kind, "apiVersion": version, "metadata": {"name": "x", "namespace": space}})
+        == expected
+    )
 
 
 def test_the_pool_is_the_last_28_without_what_is_used(topology: Topology) -> None:
-    assert [str(ip) for ip in topology.service_addresses][:: len(topology.service_addresses) - 1] == ["172.30.0.240", "172.30.0.254"]
+    assert [str(ip) for ip in topology.service_addresses][
+        :: len(topology.service_addresses) - 1
+    ] == ["172.30.0.240", "172.30.0.254"]
     network = replace(topology.network, pool=IPv4Network("172.30.0.40/29"))
-    assert [str(ip) for ip in replace(topology, network=network).service_addresses] == [f"172.30.0.{last}" for last in (44, 45, 46)]
+    assert [str(ip) for ip in replace(topology, network=network).service_addresses] == [
+        f"172.30.0.{last}" for last in (44, 45, 46)
+    ]
 
 
 POOL = """version: 1
@@ -159,8 +199,15 @@ loadbalancer: {{ip: 172.30.0.40}}
 
 
 def test_a_pool_is_judged() -> None:
-    assert str(loader.parse(POOL.format(pool="172.30.0.64/28"), "f").topology.network.pool) == "172.30.0.64/28"
-    for pool, words in (("172.30.1.0/28", "is outside `network.subnet`"), ("172.30.0.50/31", ""), ("172.30.0.0/31", "has no address that is free")):
+    assert (
+        str(loader.parse(POOL.format(pool="172.30.0.64/28"), "f").topology.network.pool)
+        == "172.30.0.64/28"
+    )
+    for pool, words in (
+        ("172.30.1.0/28", "is outside `network.subnet`"),
+        ("172.30.0.50/31", ""),
+        ("172.30.0.0/31", "has no address that is free"),
+    ):
         if words:
             with pytest.raises(InputError, match=words):
                 loader.parse(POOL.format(pool=pool), "f")
@@ -172,7 +219,14 @@ def test_alerts_have_names_of_the_mixins_and_a_labs_times() -> None:
     rules = [rule for group in _prometheus_rules.GROUPS for rule in group["rules"]]
     names = {rule["alert"] for rule in rules}
     assert len(names) == len(rules)
-    assert names >= {"etcdMembersDown", "etcdInsufficientMembers", "etcdNoLeader", "KubeNodeNotReady", "KubeletDown", "KubeAPIDown"}
+    assert names >= {
+        "etcdMembersDown",
+        "etcdInsufficientMembers",
+        "etcdNoLeader",
+        "KubeNodeNotReady",
+        "KubeletDown",
+        "KubeAPIDown",
+    }
     assert all(10 <= int(rule["for"].removesuffix("s")) <= 30 for rule in rules)
 
 
@@ -182,7 +236,11 @@ def test_scrape_jobs_do_not_meet_those_of_the_public_chart(topology: Topology) -
     assert len(set(names)) == len(names)
     assert not [name for name in names if name.startswith(("kubernetes-", "prometheus"))]
     etcd = next(job for job in jobs if job["job_name"] == "etcd")
-    assert [row["targets"] for row in etcd["static_configs"]] == [["172.30.0.49:2381"], ["172.30.0.48:2381"], ["172.30.0.47:2381"]]
+    assert [row["targets"] for row in etcd["static_configs"]] == [
+        ["172.30.0.49:2381"],
+        ["172.30.0.48:2381"],
+        ["172.30.0.47:2381"],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -204,8 +262,14 @@ def test_a_record_remembers_and_forgets() -> None:
     assert record.rows() == {}
     record.write("prometheus", Row(enabled=True, digest="d", options={"chart": "x"}))
     record.write("dns-ha", Row(disabled=True))
-    assert record.rows() == {"prometheus": Row(enabled=True, digest="d", options={"chart": "x"}), "dns-ha": Row(disabled=True)}
-    assert addonrecord.enabled(("dns-ha", "metrics-server"), record.rows()) == ("metrics-server", "prometheus")
+    assert record.rows() == {
+        "prometheus": Row(enabled=True, digest="d", options={"chart": "x"}),
+        "dns-ha": Row(disabled=True),
+    }
+    assert addonrecord.enabled(("dns-ha", "metrics-server"), record.rows()) == (
+        "metrics-server",
+        "prometheus",
+    )
     record.write("prometheus", None)
     assert set(record.rows()) == {"dns-ha"}
 
@@ -235,13 +299,23 @@ def test_no_memory_is_refused_beforehand_with_the_figure(topology: Topology) -> 
             raise AssertionError("something was done")
 
     here = site(topology, cluster=FakeCluster(), memory="812\n")
-    with pytest.raises(InputError, match="needs 5000 MiB of memory, 812 MiB are free on the engine's machine; nothing was changed"):
+    with pytest.raises(
+        InputError,
+        match="needs 5000 MiB of memory, 812 MiB are free on the engine's machine; nothing was changed",
+    ):
         requirements.check(Hungry(), here, running=False)
 
 
-@pytest.mark.parametrize(("name", "why"), [("dns-ha", "the cluster was made with it"), ("metrics-server", "k3s brings it itself")])
-def test_what_the_cluster_stands_on_is_not_disabled(topology: Topology, name: str, why: str) -> None:
-    hand = Enabler(cast("Builder", None), site(topology, "k3s", FakeCluster()), Silent(), threading.Event())
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("dns-ha", "the cluster was made with it"), ("metrics-server", "k3s brings it itself")],
+)
+def test_what_the_cluster_stands_on_is_not_disabled(
+    topology: Topology, name: str, why: str
+) -> None:
+    hand = Enabler(
+        cast("Builder", None), site(topology, "k3s", FakeCluster()), Silent(), threading.Event()
+    )
     with pytest.raises(InputError, match=why):
         hand.disable(name)
 
@@ -249,7 +323,11 @@ def test_what_the_cluster_stands_on_is_not_disabled(topology: Topology, name: st
 def test_sources_of_charts(tmp_path: Path) -> None:
     for good in ("oci://example.org/charts/prometheus", "prometheus-community/prometheus"):
         helm.check_source(good)
-    for bad, why in (("nobody/prometheus", "is no chart"), (str(tmp_path / "none"), "no chart at"), (str(tmp_path), "no chart at")):
+    for bad, why in (
+        ("nobody/prometheus", "is no chart"),
+        (str(tmp_path / "none"), "no chart at"),
+        (str(tmp_path), "no chart at"),
+    ):
         with pytest.raises(InputError, match=why):
             helm.check_source(bad)
     (tmp_path / "Chart.yaml").write_text("name: x")

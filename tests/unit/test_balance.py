@@ -39,15 +39,29 @@ def play(folder: Path, *rounds: str) -> tuple[list[str], dict[int, list[str]]]:
         (programs / name).chmod(0o755)
     for number, codes in enumerate(rounds, 1):
         (answers / str(number)).write_text("".join(map(answer, range(3), codes.split())))
-    (etc / "upstream.conf").write_text("server 172.30.0.48:6443 down;  # m2\n")  # left by an earlier life
+    (etc / "upstream.conf").write_text(
+        "server 172.30.0.48:6443 down;  # m2\n"
+    )  # left by an earlier life
     (etc / "masters").write_text("m 172.30.0.49 6443\nm2 172.30.0.48 6443\nm3 172.30.0.47 6443\n")
     (folder / "round").write_text("0")
-    there = {"PATH": f"{programs}:{os.environ['PATH']}", "ROUND": str(folder / "round"), "ANSWERS": str(answers), "HALAB_ETC": str(etc)}
-    done = subprocess.run(["bash", str(PROGRAM)], env=there, capture_output=True, text=True, check=True, timeout=60)
+    there = {
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "ROUND": str(folder / "round"),
+        "ANSWERS": str(answers),
+        "HALAB_ETC": str(etc),
+    }
+    done = subprocess.run(
+        ["bash", str(PROGRAM)], env=there, capture_output=True, text=True, check=True, timeout=60
+    )
     assert done.stderr == ""
-    reloads = {int(path.suffix[1:]): path.read_text().splitlines() for path in answers.glob("reloaded.*")}
+    reloads = {
+        int(path.suffix[1:]): path.read_text().splitlines() for path in answers.glob("reloaded.*")
+    }
     assert all(len(lines) == 3 for lines in reloads.values())
-    return done.stdout.splitlines(), {number: [line.split()[-1] for line in lines if " down;" in line] for number, lines in reloads.items()}
+    return done.stdout.splitlines(), {
+        number: [line.split()[-1] for line in lines if " down;" in line]
+        for number, lines in reloads.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -56,10 +70,21 @@ def play(folder: Path, *rounds: str) -> tuple[list[str], dict[int, list[str]]]:
         ((UP, UP, UP), [], {0: []}),
         ((DOWN, UP, DOWN, UP), [], {0: []}),  # one late answer is none
         ((DOWN, DOWN, DOWN), ["m does not serve (answer: 000)"], {0: [], 2: ["m"]}),
-        ((DOWN, DOWN, UP, UP), ["m does not serve (answer: 000)", "m serves"], {0: [], 2: ["m"], 4: []}),
+        (
+            (DOWN, DOWN, UP, UP),
+            ["m does not serve (answer: 000)", "m serves"],
+            {0: [], 2: ["m"], 4: []},
+        ),
         # K3s refuses who has no certificate before it looks at etcd and quorum: no sign of health.
         ((REFUSED, REFUSED), ["m does not serve (answer: 401)"], {0: [], 2: ["m"]}),
-        ((NOBODY, NOBODY), [f"{name} does not serve (answer: {code:03})" for name, code in (("m", 0), ("m2", 500), ("m3", 0))], {0: [], 2: []}),
+        (
+            (NOBODY, NOBODY),
+            [
+                f"{name} does not serve (answer: {code:03})"
+                for name, code in (("m", 0), ("m2", 500), ("m3", 0))
+            ],
+            {0: [], 2: []},
+        ),
     ],
 )
 def test_two_answers_in_a_row_make_a_change_and_somebody_is_always_tried(
@@ -92,7 +117,9 @@ CUT = "-K dst 172.30.0.49 dport = :6443\n"
         ((NOBODY,) * 3 + (DOWN, DOWN), CUT),
     ],
 )
-def test_connections_to_a_master_that_does_not_even_answer_are_ended(tmp_path: Path, rounds: tuple[str, ...], cut: str) -> None:
+def test_connections_to_a_master_that_does_not_even_answer_are_ended(
+    tmp_path: Path, rounds: tuple[str, ...], cut: str
+) -> None:
     play(tmp_path, *rounds)
     ended = tmp_path / "answers" / "cut"
     assert (ended.read_text() if ended.exists() else "") == cut

@@ -142,7 +142,9 @@ def boot(
     kinds = {Action.CREATE: first if made is None else made, Action.BOOT: first}
     kinds[Action.START] = again
     steps = [
-        Step(action=kind, subject=node, reason="") for kind, names in kinds.items() for node in names
+        Step(action=kind, subject=node, reason="")
+        for kind, names in kinds.items()
+        for node in names
     ]
     booting(topology, engine, name).boot(Plan(tuple(steps)), wanted(topology, name), SECRETS)
     return [row.removeprefix("start ") for row in engine.log if row.startswith(("start", "-"))]
@@ -415,7 +417,14 @@ def test_who_is_no_voter_yet_is_told(
     engine.running, engine.data = {"m", "m2", "w1"}, {"m"}
     k3s, stop = distributions.find("k3s"), threading.Event()
     hand = readiness.Readiness(
-        engine, topology, k3s, NoNodes(), SECRETS, Silent(), stop, booted=booted  # type: ignore[arg-type]
+        engine,
+        topology,
+        k3s,
+        NoNodes(),
+        SECRETS,
+        Silent(),
+        stop,
+        booted=booted,  # type: ignore[arg-type]
     )
     assert hand._node(name) == Observation(ok=False, seen=seen)
 

@@ -43,24 +43,46 @@ def test_every_node_has_a_device_of_its_own_that_stays_the_same(topology: Topolo
     assert all(disk.FIRST <= number < 2**20 for number in numbers.values())
 
 
-def test_numbers_that_meet_within_a_lab_give_way(topology: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_that_meet_within_a_lab_give_way(
+    topology: Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(disk, "digest", lambda _: "0")
-    assert sorted(disk.numbers(topology).values()) == list(range(disk.FIRST, disk.FIRST + len(topology.nodes)))
+    assert sorted(disk.numbers(topology).values()) == list(
+        range(disk.FIRST, disk.FIRST + len(topology.nodes))
+    )
 
 
 @pytest.mark.parametrize(
-    "name", ["sda", "vda", "nvme0n1", "loop0", "loop999", "/dev/loop1234", "loop1234p1", "loop", "", "dm-0", "loop1 sda", "loop9999999"]
+    "name",
+    [
+        "sda",
+        "vda",
+        "nvme0n1",
+        "loop0",
+        "loop999",
+        "/dev/loop1234",
+        "loop1234p1",
+        "loop",
+        "",
+        "dm-0",
+        "loop1 sda",
+        "loop9999999",
+    ],
 )
 def test_no_other_device_is_ever_given_to_ceph(name: str) -> None:
     with pytest.raises(InputError, match="may not have"):
         disk.checked(name)
 
 
-def test_the_cluster_names_nodes_and_devices_and_nothing_that_finds_more(topology: Topology) -> None:
+def test_the_cluster_names_nodes_and_devices_and_nothing_that_finds_more(
+    topology: Topology,
+) -> None:
     storage = _rook.cluster(topology, NODES)["spec"]["storage"]
     assert storage["useAllNodes"] is False
     assert storage["useAllDevices"] is False
-    assert [(row["name"], row["devices"][0]["name"]) for row in storage["nodes"]] == [(name, disk.device(topology, name)) for name in NODES]
+    assert [(row["name"], row["devices"][0]["name"]) for row in storage["nodes"]] == [
+        (name, disk.device(topology, name)) for name in NODES
+    ]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +92,9 @@ def test_the_cluster_names_nodes_and_devices_and_nothing_that_finds_more(topolog
      {"nodes": [{"name": "w1", "devices": [{"name": "sda"}]}]}, {"devices": [{"name": "vda"}]},
      {"nodes": [{"name": "w1", "devices": [{"name": "loop4321", "fullpath": "/dev/sda"}]}]}],
 )  # fmt: skip
-def test_a_cluster_that_could_reach_a_disk_of_the_host_is_refused(topology: Topology, change: dict[str, Any]) -> None:
+def test_a_cluster_that_could_reach_a_disk_of_the_host_is_refused(
+    topology: Topology, change: dict[str, Any]
+) -> None:
     item = _rook.cluster(topology, NODES)
     item["spec"]["storage"] |= change
     with pytest.raises(InputError):
@@ -80,13 +104,22 @@ def test_a_cluster_that_could_reach_a_disk_of_the_host_is_refused(topology: Topo
 def test_three_monitors_and_osds_tolerate_masters_and_share_no_node(topology: Topology) -> None:
     spec = _rook.cluster(topology, NODES)["spec"]
     assert spec["mon"] == {"count": 3, "allowMultiplePerNode": False}
-    assert spec["placement"]["all"]["tolerations"] == [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}]
+    assert spec["placement"]["all"]["tolerations"] == [
+        {"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}
+    ]
     assert _rook.pool()["spec"]["failureDomain"] == "host"
 
 
-def test_the_disk_script_refuses_a_dev_of_the_hosts_and_keeps_its_own_device(topology: Topology) -> None:
+def test_the_disk_script_refuses_a_dev_of_the_hosts_and_keeps_its_own_device(
+    topology: Topology,
+) -> None:
     text = disk.script(topology, "w1")
-    assert subprocess.run([shutil.which("bash") or "bash", "-n"], input=text, text=True, check=False).returncode == 0
+    assert (
+        subprocess.run(
+            [shutil.which("bash") or "bash", "-n"], input=text, text=True, check=False
+        ).returncode
+        == 0
+    )
     lines = text.splitlines()
     own = next(index for index, line in enumerate(lines) if "/proc/self/mounts" in line)
     removal = next(index for index, line in enumerate(lines) if "-delete" in line)
@@ -94,7 +127,10 @@ def test_the_disk_script_refuses_a_dev_of_the_hosts_and_keeps_its_own_device(top
     assert '! -path "$device"' in lines[removal]
     assert f"/dev/{disk.device(topology, 'w1')}" in text
     files = {file.path: file for file in disk.files(topology, "w1")}
-    assert files[f"/etc/systemd/system/multi-user.target.wants/{disk.UNIT}.service"].link == f"/etc/systemd/system/{disk.UNIT}.service"
+    assert (
+        files[f"/etc/systemd/system/multi-user.target.wants/{disk.UNIT}.service"].link
+        == f"/etc/systemd/system/{disk.UNIT}.service"
+    )
     assert files[disk.SCRIPT].mode == 0o755
 
 
@@ -104,14 +140,24 @@ def test_names_and_versions_agree() -> None:
     assert table.addons["ceph"] == _rook.CEPH_IMAGE
     rook, manifests = table.components["rook"], table.components["rook-manifests"]
     assert rook.version == manifests.version == _rook.IMAGE.partition(":")[2]
-    required = re.search(r"github.com/rook/rook (v\S+)", (paths.shipped("images") / "rook" / "go.mod").read_text())
+    required = re.search(
+        r"github.com/rook/rook (v\S+)", (paths.shipped("images") / "rook" / "go.mod").read_text()
+    )
     assert required is not None
     assert required[1] == rook.version
 
 
 def test_of_published_manifests_csi_is_left_out_and_schemas_lose_descriptions_only() -> None:
-    schema = {"description": "text", "properties": {"description": {"type": "string", "description": "text"}}, "items": [{"description": "x"}]}
-    item = {"kind": "CustomResourceDefinition", "metadata": {"name": "cephclusters.ceph.rook.io"}, "spec": schema}
+    schema = {
+        "description": "text",
+        "properties": {"description": {"type": "string", "description": "text"}},
+        "items": [{"description": "x"}],
+    }
+    item = {
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "cephclusters.ceph.rook.io"},
+        "spec": schema,
+    }
     kept = _rook.kept(item)
     assert kept is not None
     assert kept["spec"] == {"properties": {"description": {"type": "string"}}, "items": [{}]}
@@ -121,7 +167,10 @@ def test_of_published_manifests_csi_is_left_out_and_schemas_lose_descriptions_on
 
 
 def test_published_manifests_are_read_as_yaml_means_them() -> None:
-    assert yaml_files.documents("a: 1\n---\n---\nb: [true, no]\n") == [{"a": 1}, {"b": [True, False]}]
+    assert yaml_files.documents("a: 1\n---\n---\nb: [true, no]\n") == [
+        {"a": 1},
+        {"b": [True, False]},
+    ]
     with pytest.raises(Exception, match="manifests"):
         yaml_files.documents("a: [")
 
@@ -131,7 +180,9 @@ def test_published_manifests_are_read_as_yaml_means_them() -> None:
     [("HEALTH_OK", (), True), ("HEALTH_WARN", tuple(ALLOWED), True), ("HEALTH_WARN", ("OSD_DOWN",), False),
      ("HEALTH_WARN", ("SLOW_OPS", "PG_DEGRADED"), False), ("HEALTH_ERR", (), False), ("HEALTH_ERR", ("SLOW_OPS",), False)],
 )  # fmt: skip
-def test_health_is_good_enough_for_allowed_reasons_only(status: str, codes: tuple[str, ...], *, good: bool) -> None:
+def test_health_is_good_enough_for_allowed_reasons_only(
+    status: str, codes: tuple[str, ...], *, good: bool
+) -> None:
     assert working(status, codes) is good
 
 
@@ -180,23 +231,37 @@ def noted() -> list[tuple[str, str]]:
 
 @pytest.fixture
 def trial(topology: Topology, noted: list[tuple[str, str]]) -> CephTrial:
-    lab: Any = SimpleNamespace(name="l", topology=topology, node=lambda _: SimpleNamespace(running=True))
-    return CephTrial(lab, threading.Event(), lambda kind, *, action, id, **_: noted.append((id, action)))  # noqa: A006
+    lab: Any = SimpleNamespace(
+        name="l", topology=topology, node=lambda _: SimpleNamespace(running=True)
+    )
+    return CephTrial(
+        lab,
+        threading.Event(),
+        lambda kind, *, action, **values: noted.append((values["id"], action)),
+    )
 
 
-def test_every_step_of_ceph_that_a_file_may_name_can_be_carried_out(ceph: DoubleCeph, trial: CephTrial) -> None:
+def test_every_step_of_ceph_that_a_file_may_name_can_be_carried_out(
+    ceph: DoubleCeph, trial: CephTrial
+) -> None:
     assert all(trial.run(step, 1) for step in CEPH)
     assert len(trial.objects) == 2
 
 
-def test_pods_that_are_killed_are_faults_of_the_history_until_they_are_back(ceph: DoubleCeph, trial: CephTrial, noted: list[Any]) -> None:
+def test_pods_that_are_killed_are_faults_of_the_history_until_they_are_back(
+    ceph: DoubleCeph, trial: CephTrial, noted: list[Any]
+) -> None:
     trial.run("kill", 1)
-    assert noted == [(f"rook-ceph-{word}-x", action) for word in ("osd", "mon") for action in ("fire", "proof")]
+    assert noted == [
+        (f"rook-ceph-{word}-x", action) for word in ("osd", "mon") for action in ("fire", "proof")
+    ]
     trial.run("recover", 1)
     assert noted[4:] == [(f"rook-ceph-{word}-x", "healed") for word in ("osd", "mon")]
 
 
-def test_a_step_waits_as_long_as_it_says(ceph: DoubleCeph, trial: CephTrial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_waits_as_long_as_it_says(
+    ceph: DoubleCeph, trial: CephTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given: list[float] = []
 
     def until(what: str, ask: object, *, timeout_s: float, **_: object) -> Observation:
@@ -216,7 +281,9 @@ def test_a_cluster_that_was_there_before_proves_nothing(ceph: DoubleCeph, trial:
     assert "halab addon disable l ceph" in caught.value.hint
 
 
-def test_everything_is_read_through_every_node_once_it_has_a_client(ceph: DoubleCeph, trial: CephTrial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_is_read_through_every_node_once_it_has_a_client(
+    ceph: DoubleCeph, trial: CephTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trial.run("write", 1)
     assert "through m, m2, m3, w1, w2, w3;" in trial.run("reread", 1)
     monkeypatch.setattr(DoubleCeph, "hosts", lambda *_: ("m", "m2", "m3", "w1", "w3"))
@@ -235,9 +302,13 @@ def test_a_node_that_was_lost_after_it_was_chosen_is_named(topology: Topology) -
     def condition(status: str) -> dict[str, Any]:
         return {"status": {"conditions": [{"type": "Ready", "status": status}]}}
 
-    nodes = {node.name: condition("Unknown" if node.name == "w3" else "True") for node in topology.nodes}
+    nodes = {
+        node.name: condition("Unknown" if node.name == "w3" else "True") for node in topology.nodes
+    }
     standing = {"spec": {"storage": {"nodes": [{"name": name} for name in NODES]}}}
-    site: Any = SimpleNamespace(topology=topology, cluster=SimpleNamespace(find=lambda _: standing, nodes=lambda: nodes))
+    site: Any = SimpleNamespace(
+        topology=topology, cluster=SimpleNamespace(find=lambda _: standing, nodes=lambda: nodes)
+    )
     assert lost(site) == "; not Ready, and chosen for an OSD: w3"
     nodes["w3"] = condition("True")
     assert not lost(site)

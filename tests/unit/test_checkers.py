@@ -52,7 +52,9 @@ def reread(good: History) -> History:
 
 
 @pytest.mark.parametrize("name", checkers.names())
-def test_a_history_from_a_file_gives_the_same_verdict(name: str, good: History, reread: History) -> None:
+def test_a_history_from_a_file_gives_the_same_verdict(
+    name: str, good: History, reread: History
+) -> None:
     assert check(name, reread) == check(name, good)
 
 
@@ -70,7 +72,9 @@ def test_a_history_of_half_a_second_proves_nothing(name: str, good: History) -> 
 
 
 def _double_vip(found: History) -> History:
-    return changed(found, lambda event: {"value": ["m", "m2"]} if probe(event, "vip.arp", 11.4, 11.5) else None)
+    return changed(
+        found, lambda event: {"value": ["m", "m2"]} if probe(event, "vip.arp", 11.4, 11.5) else None
+    )
 
 
 def _two_leaders(found: History) -> History:
@@ -86,52 +90,129 @@ def _lost_write(found: History) -> History:
 
 def _overwritten(found: History) -> History:
     final = next(event for event in found.events if op(event, op="list"))
-    return changed(found, lambda event: {"value": {**final.get("value"), "r": 40}} if event is final else None)
+    return changed(
+        found, lambda event: {"value": {**final.get("value"), "r": 40}} if event is final else None
+    )
 
 
 def _phantom(found: History) -> History:
     final = next(event for event in found.events if op(event, op="list"))
-    return changed(found, lambda event: {"value": {**final.get("value"), "ghost": 1}} if event is final else None)
+    return changed(
+        found,
+        lambda event: {"value": {**final.get("value"), "ghost": 1}} if event is final else None,
+    )
 
 
 def _refused(found: History) -> History:
-    return changed(found, lambda event: {"outcome": "fail"} if op(event, op="create", key="k050") else None)
+    return changed(
+        found, lambda event: {"outcome": "fail"} if op(event, op="create", key="k050") else None
+    )
 
 
 def _stale_read(found: History) -> History:
     reads = [event for event in found.events if op(event, op="read")]
-    return changed(found, lambda event: {"value": reads[20].get("value")} if event is reads[30] else None)
+    return changed(
+        found, lambda event: {"value": reads[20].get("value")} if event is reads[30] else None
+    )
 
 
 def _unavailable(name: str) -> Callable[[History], History]:
-    return lambda found: changed(found, lambda event: {"ok": False} if probe(event, name, FIRE) else None)
+    return lambda found: changed(
+        found, lambda event: {"ok": False} if probe(event, name, FIRE) else None
+    )
 
 
 BROKEN = [
     ("outage", _unavailable("api.lb.new"), "api.lb.new was still out"),
     ("failover", _unavailable("api.vip.new"), "no lasting answer after crash on m"),
-    ("vip_unique", _double_vip, "more than one node answered for the VIP from 11.38 s on for 100 ms (±20): m and m2"),
+    (
+        "vip_unique",
+        _double_vip,
+        "more than one node answered for the VIP from 11.38 s on for 100 ms (±20): m and m2",
+    ),
     ("one_leader", _two_leaders, "in term 3, id-m and id-m3"),
     ("lost_writes", _lost_write, "1 acknowledged and not there at the end: k050"),
     ("lost_writes", _overwritten, "1 acknowledged and not there at the end: r"),
     ("lost_writes", _phantom, "1 there although nobody wrote it: ghost"),
     ("lost_writes", _refused, "1 refused by the API and there all the same: k050"),
     ("linearizable", _stale_read, "r: no order of its"),
-    ("watch", lambda found: without(found, lambda event: event.kind == "watch" and event.get("key") == "k050"), "creates never seen: k050"),
-    ("watch", lambda found: plus(found, Event(8.0, "watch", {"rv": "103", "key": "k001", "type": "ADDED"})), "went back from"),
-    ("watch", lambda found: plus(found, Event(29.0, "watch", {"rv": "9000", "key": "k001", "type": "ADDED"})), "seen more than once: k001"),
-    ("watch", lambda found: plus(found, *[Event(29.0, "watch", {"rv": "9000", "type": "MODIFIED"})] * 2), "repeated resource version 9000"),
-    ("steady", lambda found: changed(found, lambda event: {"ok": False} if probe(event, "api.lb.new", 29.9) else None), "api.lb.new"),
-    ("steady", lambda found: changed(found, lambda event: {"value": {"m": "Unknown"}} if probe(event, "nodes", 29) else None), "node m is Unknown"),
-    ("steady", lambda found: changed(found, lambda event: {"value": ["m", "m2"]} if probe(event, "vip.arp", 29.9) else None), "more than one holder"),
-    ("steady", lambda found: changed(found, lambda event: {"value": []} if probe(event, "vip.arp", 29.8) else None), "no holder"),
-    ("steady", lambda found: changed(found, lambda event: {"value": {}} if probe(event, "etcd.m3", 29) else None), "etcd has no leader"),
-    ("steady", lambda found: changed(found, lambda event: {"ok": False} if probe(event, "etcd.m", 29) else None), "member m does not answer"),
+    (
+        "watch",
+        lambda found: without(
+            found, lambda event: event.kind == "watch" and event.get("key") == "k050"
+        ),
+        "creates never seen: k050",
+    ),
+    (
+        "watch",
+        lambda found: plus(
+            found, Event(8.0, "watch", {"rv": "103", "key": "k001", "type": "ADDED"})
+        ),
+        "went back from",
+    ),
+    (
+        "watch",
+        lambda found: plus(
+            found, Event(29.0, "watch", {"rv": "9000", "key": "k001", "type": "ADDED"})
+        ),
+        "seen more than once: k001",
+    ),
+    (
+        "watch",
+        lambda found: plus(found, *[Event(29.0, "watch", {"rv": "9000", "type": "MODIFIED"})] * 2),
+        "repeated resource version 9000",
+    ),
+    (
+        "steady",
+        lambda found: changed(
+            found, lambda event: {"ok": False} if probe(event, "api.lb.new", 29.9) else None
+        ),
+        "api.lb.new",
+    ),
+    (
+        "steady",
+        lambda found: changed(
+            found, lambda event: {"value": {"m": "Unknown"}} if probe(event, "nodes", 29) else None
+        ),
+        "node m is Unknown",
+    ),
+    (
+        "steady",
+        lambda found: changed(
+            found, lambda event: {"value": ["m", "m2"]} if probe(event, "vip.arp", 29.9) else None
+        ),
+        "more than one holder",
+    ),
+    (
+        "steady",
+        lambda found: changed(
+            found, lambda event: {"value": []} if probe(event, "vip.arp", 29.8) else None
+        ),
+        "no holder",
+    ),
+    (
+        "steady",
+        lambda found: changed(
+            found, lambda event: {"value": {}} if probe(event, "etcd.m3", 29) else None
+        ),
+        "etcd has no leader",
+    ),
+    (
+        "steady",
+        lambda found: changed(
+            found, lambda event: {"ok": False} if probe(event, "etcd.m", 29) else None
+        ),
+        "member m does not answer",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("name", "mutate", "reason"), BROKEN, ids=lambda value: value if isinstance(value, str) else "")
-def test_fails_on_a_broken_history(name: str, mutate: Callable[[History], History], reason: str, good: History) -> None:
+@pytest.mark.parametrize(
+    ("name", "mutate", "reason"), BROKEN, ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_fails_on_a_broken_history(
+    name: str, mutate: Callable[[History], History], reason: str, good: History
+) -> None:
     verdict = check(name, mutate(good))
     assert verdict.outcome == "fail"
     assert any(reason in text for text in verdict.reasons), verdict.reasons
@@ -151,11 +232,15 @@ UNSURE = [
 
 @pytest.mark.parametrize(("name", "stalled", "reason"), UNSURE)
 @pytest.mark.parametrize("how", ["silent", "null"])
-def test_a_stalled_instrument_makes_it_unknown(name: str, stalled: str, reason: str, how: str, good: History) -> None:
+def test_a_stalled_instrument_makes_it_unknown(
+    name: str, stalled: str, reason: str, how: str, good: History
+) -> None:
     if how == "silent":
         found = without(good, lambda event: probe(event, stalled, 3.0, 5.0))
     else:
-        found = changed(good, lambda event: {"ok": None} if probe(event, stalled, 3.0, 5.0) else None)
+        found = changed(
+            good, lambda event: {"ok": None} if probe(event, stalled, 3.0, 5.0) else None
+        )
     verdict = check(name, found)
     assert verdict.outcome == "unknown"
     assert any(reason in text for text in verdict.reasons), verdict.reasons
@@ -236,11 +321,15 @@ def test_two_holders_are_two_holders_whatever_became_of_the_instrument(good: His
 
 def test_an_instrument_that_never_sampled_is_told(good: History) -> None:
     found = plus(good, histories.instrument("dns.pod.w1"))
-    assert any("dns.pod.w1: 0 samples are too few" in text for text in check("outage", found).reasons)
+    assert any(
+        "dns.pod.w1: 0 samples are too few" in text for text in check("outage", found).reasons
+    )
 
 
 def test_samples_without_an_instrument_have_no_resolution(good: History) -> None:
-    found = without(good, lambda event: event.kind == "instrument" and event.get("probe") == "vip.arp")
+    found = without(
+        good, lambda event: event.kind == "instrument" and event.get("probe") == "vip.arp"
+    )
     assert check("vip_unique", found).outcome == "unknown"
 
 
@@ -252,7 +341,11 @@ def test_no_final_read_leaves_writes_unknown(good: History) -> None:
 
 
 def test_a_list_that_began_before_the_last_write_ended_is_no_final_read(good: History) -> None:
-    late = Event(27.99, "op", {"client": "a", "op": "create", "key": "late", "value": 1, "end": 28.05, "outcome": "ok"})
+    late = Event(
+        27.99,
+        "op",
+        {"client": "a", "op": "create", "key": "late", "value": 1, "end": 28.05, "outcome": "ok"},
+    )
     assert check("lost_writes", plus(good, late)).outcome == "unknown"
 
 
@@ -261,23 +354,41 @@ def test_an_unanswered_write_may_or_may_not_be_there(there: bool, good: History)
     final = next(event for event in good.events if op(event, op="list"))
     unknown = next(event for event in good.events if op(event, op="create", outcome="unknown"))
     value = {**final.get("value"), **({unknown.get("key"): unknown.get("value")} if there else {})}
-    assert check("lost_writes", changed(good, lambda event: {"value": value} if event is final else None)).outcome == "pass"
+    assert (
+        check(
+            "lost_writes", changed(good, lambda event: {"value": value} if event is final else None)
+        ).outcome
+        == "pass"
+    )
 
 
 def test_a_list_of_keys_without_values_will_do(good: History) -> None:
-    found = changed(good, lambda event: {"value": sorted(event.get("value"))} if op(event, op="list") else None)
+    found = changed(
+        good, lambda event: {"value": sorted(event.get("value"))} if op(event, op="list") else None
+    )
     assert check("lost_writes", found).outcome == "pass"
 
 
-def test_a_watch_that_lost_its_place_is_unknown_and_fails_where_something_was_missed(good: History) -> None:
+def test_a_watch_that_lost_its_place_is_unknown_and_fails_where_something_was_missed(
+    good: History,
+) -> None:
     lost = plus(good, Event(11.61, "watch", {"rv": "290", "key": "", "type": "LOST"}))
     assert check("watch", lost).outcome == "unknown"
-    assert check("watch", without(lost, lambda event: event.kind == "watch" and event.get("key") == "k050")).outcome == "fail"
+    assert (
+        check(
+            "watch",
+            without(lost, lambda event: event.kind == "watch" and event.get("key") == "k050"),
+        ).outcome
+        == "fail"
+    )
 
 
 def test_bookmarks_and_the_end_of_a_watch_are_no_gaps(good: History) -> None:
     newest = max(int(event.get("rv")) for event in good.of("watch") if event.t < 15)
-    marks = (Event(14.995, "watch", {"rv": str(newest), "key": "", "type": "BOOKMARK"}), Event(15.0, "watch", {"rv": "", "key": "", "type": "END"}))
+    marks = (
+        Event(14.995, "watch", {"rv": str(newest), "key": "", "type": "BOOKMARK"}),
+        Event(15.0, "watch", {"rv": "", "key": "", "type": "END"}),
+    )
     closed = without(good, lambda event: event.kind == "watch" and event.t > 15)
     assert check("watch", closed).outcome == "fail"
     assert check("watch", plus(closed, *marks)).outcome == "pass"
@@ -285,13 +396,22 @@ def test_bookmarks_and_the_end_of_a_watch_are_no_gaps(good: History) -> None:
 
 def test_two_leaders_in_different_terms_are_legal(good: History) -> None:
     deposed = {"value": {"leader": True, "term": 2, "member": "id-m"}, "ok": True}
-    verdict = check("one_leader", changed(good, lambda event: deposed if probe(event, "etcd.m", 10.0, 11.5) else None))
+    verdict = check(
+        "one_leader",
+        changed(good, lambda event: deposed if probe(event, "etcd.m", 10.0, 11.5) else None),
+    )
     assert verdict.outcome == "pass"
     assert next(figure.value for figure in verdict.figures if figure.name == "leader_changes") == 1
 
 
 def test_one_double_answer_is_an_overlap_of_an_interval(good: History) -> None:
-    verdict = check("vip_unique", changed(good, lambda event: {"value": ["m", "m2"]} if probe(event, "vip.arp", 11.4, 11.41) else None))
+    verdict = check(
+        "vip_unique",
+        changed(
+            good,
+            lambda event: {"value": ["m", "m2"]} if probe(event, "vip.arp", 11.4, 11.41) else None,
+        ),
+    )
     assert verdict.outcome == "fail"
     assert verdict.figures[0].value == pytest.approx(0.02)
     assert len(vip_holders.overlaps(good)) == 0
@@ -301,9 +421,19 @@ def test_failover_in_phases(good: History) -> None:
     (blow,) = failover_phases.blows(good)
     assert (blow.t, blow.faults, blow.nodes, blow.healed) == (FIRE, ("crash",), ("m",), HEAL)
     seen = {phase.name: phase for phase in blow.phases}
-    expected = {"membership": 0.5, "fenced": 0.8, "vip_start": 1.3, "vip_up": 1.4, "vip": 1.5, "write": 1.6, "leader": 0.9}
+    expected = {
+        "membership": 0.5,
+        "fenced": 0.8,
+        "vip_start": 1.3,
+        "vip_up": 1.4,
+        "vip": 1.5,
+        "write": 1.6,
+        "leader": 0.9,
+    }
     expected |= {"not_ready": 8.0, "endpoint": 8.2, "pods": 9.1}
-    assert {name: phase.seconds for name, phase in seen.items()} == pytest.approx(expected, abs=0.01)
+    assert {name: phase.seconds for name, phase in seen.items()} == pytest.approx(
+        expected, abs=0.01
+    )
     assert blow.missing == ("token_lost",)
     assert seen["leader"].detail == "m3, term 3"
     assert seen["vip_up"].detail == "m2"
@@ -315,27 +445,64 @@ def test_failover_in_phases(good: History) -> None:
 
 def test_what_follows_the_healing_is_no_failover(good: History) -> None:
     back = changed(good, lambda event: {"value": ["m"]} if probe(event, "vip.arp", 21.0) else None)
-    calm = without(back, lambda event: event.kind == "log" or (event.kind == "probe" and event.t < HEAL and event.get("probe") != "vip.arp"))
-    steady = changed(calm, lambda event: {"value": ["m2"]} if probe(event, "vip.arp", 0, 21.0) else None)
+    calm = without(
+        back,
+        lambda event: (
+            event.kind == "log"
+            or (event.kind == "probe" and event.t < HEAL and event.get("probe") != "vip.arp")
+        ),
+    )
+    steady = changed(
+        calm, lambda event: {"value": ["m2"]} if probe(event, "vip.arp", 0, 21.0) else None
+    )
     (blow,) = failover_phases.blows(steady)
     assert "vip_up" in blow.missing
 
 
 def test_faults_that_fire_together_are_one_blow(good: History) -> None:
     def fire(t: float, node: str) -> Event:
-        return Event(t, "fault", {"action": "fire", "id": node, "fault": "hang", "node": node, "word": "minority", "detail": ""})
+        return Event(
+            t,
+            "fault",
+            {
+                "action": "fire",
+                "id": node,
+                "fault": "hang",
+                "node": node,
+                "word": "minority",
+                "detail": "",
+            },
+        )
 
     rows = failover_phases.blows(plus(good, fire(FIRE + 0.1, "m2"), fire(15.0, "w1")))
-    assert [(blow.faults, blow.nodes) for blow in rows] == [(("crash", "hang"), ("m", "m2")), (("hang",), ("w1",))]
+    assert [(blow.faults, blow.nodes) for blow in rows] == [
+        (("crash", "hang"), ("m", "m2")),
+        (("hang",), ("w1",)),
+    ]
     assert rows[0].until == 15.0
 
 
 def test_odd_values_raise_nothing() -> None:
     odd: list[Any] = [None, True, 1, "x", [], [None], {}, {"a": None}]
-    rows = [histories.instrument(name) for name in ("vip.arp", "etcd.m", "nodes", "endpoints", "pods", "api.vip.new")]
-    rows += [sample(str(row.get("probe")), index * 0.02, ok=True, value=odd[index % len(odd)]) for row in tuple(rows) for index in range(60)]
-    rows += [Event(0.3, "fault", {"action": "fire", "id": "x"}), Event(0.4, "log", {}), Event(0.4, "watch", {"rv": "x"})]
-    rows += [Event(0.1, "op", {"op": name, "key": "k", "value": value, "outcome": "ok"}) for name in ("read", "write", "list") for value in odd]
+    rows = [
+        histories.instrument(name)
+        for name in ("vip.arp", "etcd.m", "nodes", "endpoints", "pods", "api.vip.new")
+    ]
+    rows += [
+        sample(str(row.get("probe")), index * 0.02, ok=True, value=odd[index % len(odd)])
+        for row in tuple(rows)
+        for index in range(60)
+    ]
+    rows += [
+        Event(0.3, "fault", {"action": "fire", "id": "x"}),
+        Event(0.4, "log", {}),
+        Event(0.4, "watch", {"rv": "x"}),
+    ]
+    rows += [
+        Event(0.1, "op", {"op": name, "key": "k", "value": value, "outcome": "ok"})
+        for name in ("read", "write", "list")
+        for value in odd
+    ]
     for name in checkers.names():
         assert json.dumps(check(name, history(rows)).reasons)
 
@@ -357,6 +524,17 @@ def test_a_status_read_in_the_middle_of_an_election_is_no_second_leader(good: Hi
     """etcd reads leader and term one after the other: once, a member names the new leader with the old term."""
     torn = {"value": {"leader": True, "term": 3, "member": "id-m2", "has_leader": True}}
     moment = next(event.t for event in good.samples("etcd.m2") if event.t > 15.0)
-    assert check("one_leader", changed(good, lambda event: torn if probe(event, "etcd.m2", moment, moment + 0.001) else None)).outcome == "pass"
-    twice = changed(good, lambda event: torn if probe(event, "etcd.m2", moment, moment + 0.3) else None)
+    assert (
+        check(
+            "one_leader",
+            changed(
+                good,
+                lambda event: torn if probe(event, "etcd.m2", moment, moment + 0.001) else None,
+            ),
+        ).outcome
+        == "pass"
+    )
+    twice = changed(
+        good, lambda event: torn if probe(event, "etcd.m2", moment, moment + 0.3) else None
+    )
     assert check("one_leader", twice).outcome == "fail"

@@ -25,7 +25,11 @@ def brute(operations: list[Operation]) -> bool:
 
 
 def _in_time(order: tuple[Operation, ...]) -> bool:
-    return all(not later.end < earlier.begin for index, earlier in enumerate(order) for later in order[index + 1 :])
+    return all(
+        not later.end < earlier.begin
+        for index, earlier in enumerate(order)
+        for later in order[index + 1 :]
+    )
 
 
 def _explains(order: tuple[Operation, ...]) -> bool:
@@ -47,7 +51,9 @@ def operations() -> st.SearchStrategy[list[Operation]]:
         return Operation(op, NOTHING if op == "read" and value == "0" else value, float(begin), end)
 
     kinds = st.sampled_from(["read", "read", "write", "create"])
-    one = st.builds(made, kinds, st.sampled_from("0123"), st.integers(0, 8), st.integers(0, 5), st.booleans())
+    one = st.builds(
+        made, kinds, st.sampled_from("0123"), st.integers(0, 8), st.integers(0, 5), st.booleans()
+    )
     return st.lists(one, min_size=1, max_size=5)
 
 
@@ -73,7 +79,13 @@ BAD = {
     "read before the write": [r("1", 0, 1), w("1", 2, 3)],
     "lost update": [w("1", 0, 1), r(NOTHING, 2, 3)],
     "back and forth": [w("1", 0, 1), w("2", 2, 9), r("2", 3, 4), r("1", 5, 6)],
-    "two readers disagree on the order": [w("1", 0, 9), w("2", 0, 9), r("1", 1, 2), r("2", 3, 4), r("1", 5, 6)],
+    "two readers disagree on the order": [
+        w("1", 0, 9),
+        w("2", 0, 9),
+        r("1", 1, 2),
+        r("2", 3, 4),
+        r("1", 5, 6),
+    ],
     "two creates": [Operation("create", "1", 0, 1), Operation("create", "2", 2, 3)],
     "an unanswered write is seen and unseen": [w("1", 0, 1), w("2", 2), r("2", 3, 4), r("1", 5, 6)],
 }
@@ -81,7 +93,12 @@ GOOD = {
     "empty": [],
     "concurrent read sees either": [w("1", 0, 1), w("2", 2, 5), r("1", 3, 4), r("2", 6, 7)],
     "an unanswered write takes effect late": [w("1", 0, 1), w("2", 2), r("1", 3, 4), r("2", 5, 6)],
-    "an unanswered write never takes effect": [w("1", 0, 1), w("2", 2), r("1", 3, 4), r("1", 50, 60)],
+    "an unanswered write never takes effect": [
+        w("1", 0, 1),
+        w("2", 2),
+        r("1", 3, 4),
+        r("1", 50, 60),
+    ],
     "touching times overlap": [w("1", 0, 1), r(NOTHING, 1, 2)],
 }
 
@@ -98,11 +115,22 @@ def test_known_good(name: str) -> None:
 
 
 def test_a_long_history_of_one_key_is_judged() -> None:
-    rows = [operation for number in range(1000) for operation in (w(str(number), number, number + 0.9), r(str(number), number + 0.5, number + 0.95))]
+    rows = [
+        operation
+        for number in range(1000)
+        for operation in (
+            w(str(number), number, number + 0.9),
+            r(str(number), number + 0.5, number + 0.95),
+        )
+    ]
     assert search(rows) is True
     assert search([*rows, r("7", 2000, 2001)]) is False
 
 
 def test_work_is_bounded() -> None:
-    storm = [w(str(number), 0, 100) for number in range(40)] + [r(str(number), 0, 100) for number in range(40)] + [r("x", 200, 201)]
+    storm = (
+        [w(str(number), 0, 100) for number in range(40)]
+        + [r(str(number), 0, 100) for number in range(40)]
+        + [r("x", 200, 201)]
+    )
     assert search(storm, steps=20_000) is None

@@ -18,7 +18,13 @@ from lab.analysis.history.events import Event, History, history
 INTERVALS = st.sampled_from([0.01, 0.02, 0.05, 0.2])
 
 
-def run(gaps: list[tuple[float, float]], interval: float, length: float, took: float = 0.002, timeout: float = 0.4) -> History:
+def run(
+    gaps: list[tuple[float, float]],
+    interval: float,
+    length: float,
+    took: float = 0.002,
+    timeout: float = 0.4,
+) -> History:
     """A service that is out in the gaps, asked every interval."""
     rows = [histories.instrument("p", interval, timeout)]
     for step in range(int(length / interval)):
@@ -33,8 +39,15 @@ def only(found: History) -> outages.Outages:
 
 
 @settings(max_examples=200, deadline=None)
-@given(interval=INTERVALS, begin=st.floats(2.0, 3.0), length=st.floats(0.3, 4.0), took=st.floats(0.0005, 0.15))
-def test_a_known_gap_is_measured_within_one_interval(interval: float, begin: float, length: float, took: float) -> None:
+@given(
+    interval=INTERVALS,
+    begin=st.floats(2.0, 3.0),
+    length=st.floats(0.3, 4.0),
+    took=st.floats(0.0005, 0.15),
+)
+def test_a_known_gap_is_measured_within_one_interval(
+    interval: float, begin: float, length: float, took: float
+) -> None:
     row = only(run([(begin, begin + length)], interval, 12.0, took))
     (span,) = row.spans
     assert abs(span.seconds - length) <= interval + 1e-6
@@ -64,7 +77,14 @@ def test_a_service_that_hangs_and_then_answers_all_was_out(begin: float, length:
     rows = [histories.instrument("p", 0.02, 5.0)]
     for step in range(400):
         t = step * 0.02
-        rows.append(sample("p", t, ok=True, took=(begin + length - t if begin <= t < begin + length else 0) + 0.002))
+        rows.append(
+            sample(
+                "p",
+                t,
+                ok=True,
+                took=(begin + length - t if begin <= t < begin + length else 0) + 0.002,
+            )
+        )
     (span,) = only(history(rows)).spans
     assert abs(span.seconds - length) <= 0.02 + 1e-6
 
@@ -73,7 +93,9 @@ def test_a_service_that_hangs_and_then_answers_all_was_out(begin: float, length:
 @given(begin=st.floats(2.0, 3.0), length=st.floats(0.3, 4.0))
 def test_a_stalled_sampler_is_no_outage_but_may_hide_one(begin: float, length: float) -> None:
     found = run([], 0.02, 9.0)
-    row = only(History(tuple(event for event in found.events if not begin <= event.t < begin + length)))
+    row = only(
+        History(tuple(event for event in found.events if not begin <= event.t < begin + length))
+    )
     assert row.spans == ()
     assert row.worst[0] >= length - 0.02 - 1e-6
     assert "did not sample" in row.blind
@@ -115,7 +137,10 @@ def test_a_late_answer_to_an_early_question_does_not_move_the_beginning() -> Non
 
 
 def figures(found: History, prefix: str) -> dict[str, Any]:
-    return {figure.name: figure for figure in outage.figures(prefix, outages.measure(found, prefix).values())}
+    return {
+        figure.name: figure
+        for figure in outage.figures(prefix, outages.measure(found, prefix).values())
+    }
 
 
 def test_a_prefix_means_the_worst_of_its_probes() -> None:
@@ -124,7 +149,9 @@ def test_a_prefix_means_the_worst_of_its_probes() -> None:
     assert found["outage(api.vip)"].resolution == 0.02
     assert found["outages(api.vip)"].value == 1
     assert found["outage_last(api.vip)"].value == pytest.approx(12.003)
-    assert figures(histories.good(), "api.vip.new")["outage(api.vip.new)"].value == pytest.approx(1.5, abs=0.02)
+    assert figures(histories.good(), "api.vip.new")["outage(api.vip.new)"].value == pytest.approx(
+        1.5, abs=0.02
+    )
 
 
 def test_a_group_with_a_probe_that_saw_too_little_has_no_upper_bound() -> None:

@@ -46,17 +46,29 @@ def test_all_is_well_and_stays_so() -> None:
     looked = audit(DoubleMaster("m"), DoubleMaster("m2"))
     assert looked.observe().ok
     assert looked.observe().ok
-    assert looked.before["opt-stonith-enabled"] == "id=opt-stonith-enabled name=stonith-enabled value=true"
+    assert (
+        looked.before["opt-stonith-enabled"]
+        == "id=opt-stonith-enabled name=stonith-enabled value=true"
+    )
     assert "1" not in looked.before  # nodes are added as they join
 
 
 @pytest.mark.parametrize(
     ("master", "said"),
     [
-        (DoubleMaster("m2", cib=CIB.format("false")), "the CIB of m2 differs in opt-stonith-enabled"),
+        (
+            DoubleMaster("m2", cib=CIB.format("false")),
+            "the CIB of m2 differs in opt-stonith-enabled",
+        ),
         (DoubleMaster("m2", cib="cibadmin: Connection refused"), "the CIB of m2 does not answer"),
-        (DoubleMaster("m2", resources=RUNS.format("true", "true")), "m2 says that FAILOVER-ADDR does not run"),
-        (DoubleMaster("m2", resources=RUNS.format("false", "false")), "m2 says that fence-m does not run"),
+        (
+            DoubleMaster("m2", resources=RUNS.format("true", "true")),
+            "m2 says that FAILOVER-ADDR does not run",
+        ),
+        (
+            DoubleMaster("m2", resources=RUNS.format("false", "false")),
+            "m2 says that fence-m does not run",
+        ),
         (DoubleMaster("m2", resources=""), "m2 says that Pacemaker does not run"),
     ],
 )
@@ -75,10 +87,14 @@ def test_a_change_that_all_masters_agree_on_is_found() -> None:
 
 
 @pytest.mark.parametrize("enabled", ["true", "false"])
-def test_a_lone_masters_device_has_nowhere_to_run_and_with_fencing_off_nobody_needs_it(enabled: str) -> None:
+def test_a_lone_masters_device_has_nowhere_to_run_and_with_fencing_off_nobody_needs_it(
+    enabled: str,
+) -> None:
     alone = DoubleMaster("m", CIB.format(enabled), RUNS.format("false", "false"))
     assert audit(alone).observe().ok
-    assert audit(alone, DoubleMaster("m2", CIB.format(enabled))).observe().ok == (enabled == "false")
+    assert audit(alone, DoubleMaster("m2", CIB.format(enabled))).observe().ok == (
+        enabled == "false"
+    )
 
 
 def test_the_names_are_those_of_the_cib_that_is_written() -> None:

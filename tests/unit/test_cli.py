@@ -25,7 +25,15 @@ TOPOLOGIES = Path(__file__).parents[2] / "topologies"
 
 def halab(*words: str, code: int = 0, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "DOCKER_HOST": "unix:///nonexistent/docker.sock"}
-    done = subprocess.run([sys.executable, "-m", "lab", *words], capture_output=True, text=True, env=environment, cwd=cwd, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "lab", *words],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=cwd,
+        check=False,
+        timeout=60,
+    )
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done
@@ -38,11 +46,34 @@ def test_help_lists_every_command_and_each_has_an_example() -> None:
     text = halab("--help").stdout
     for name in COMMANDS:
         assert f"\n  {name} " in text
-    for name in ("start", "plan", "status", "stop", "destroy", "validate", "init", "exec", "logs", "kubectl", "kubeconfig", "doctor", "completion"):
+    for name in (
+        "start",
+        "plan",
+        "status",
+        "stop",
+        "destroy",
+        "validate",
+        "init",
+        "exec",
+        "logs",
+        "kubectl",
+        "kubeconfig",
+        "doctor",
+        "completion",
+    ):
         assert "Example" in halab(name, "--help").stdout, name
 
 
-@pytest.mark.parametrize("words", [("list",), ("status",), ("start", str(TOPOLOGIES / "1m1w.yaml")), ("destroy", "x"), ("images", "list")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("list",),
+        ("status",),
+        ("start", str(TOPOLOGIES / "1m1w.yaml")),
+        ("destroy", "x"),
+        ("images", "list"),
+    ],
+)
 def test_no_engine_is_one_message_with_a_remedy(words: tuple[str, ...]) -> None:
     done = halab(*words, code=1)
     assert "no Docker engine answers" in done.stderr
@@ -51,7 +82,9 @@ def test_no_engine_is_one_message_with_a_remedy(words: tuple[str, ...]) -> None:
 
 def test_a_refused_user_is_told_how_to_be_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(**_: object) -> None:
-        raise docker.errors.DockerException("('Connection aborted.', PermissionError(13, 'Permission denied'))")
+        raise docker.errors.DockerException(
+            "('Connection aborted.', PermissionError(13, 'Permission denied'))"
+        )
 
     monkeypatch.setattr(docker, "from_env", refuse)
     with pytest.raises(EngineError, match="permission denied") as caught:
@@ -78,7 +111,12 @@ def test_bad_input_says_what_and_what_to_do(words: tuple[str, ...], expected: st
 
 
 def test_every_problem_of_a_file_is_told_at_once_with_its_line(tmp_path: Path) -> None:
-    text = (TOPOLOGIES / "3m3w.yaml").read_text().replace("172.30.0.41", "10.0.0.1").replace("role: worker", "role: wroker", 1)
+    text = (
+        (TOPOLOGIES / "3m3w.yaml")
+        .read_text()
+        .replace("172.30.0.41", "10.0.0.1")
+        .replace("role: worker", "role: wroker", 1)
+    )
     (tmp_path / "bad.yaml").write_text(text)
     lines = halab("validate", "bad.yaml", code=2, cwd=tmp_path).stderr.splitlines()
     assert len([line for line in lines if "bad.yaml:" in line]) >= 2
@@ -87,7 +125,9 @@ def test_every_problem_of_a_file_is_told_at_once_with_its_line(tmp_path: Path) -
 def test_init_writes_a_copy_and_never_over_something(tmp_path: Path) -> None:
     halab("init", "my.yaml", "--from", "1m1w", cwd=tmp_path)
     assert (tmp_path / "my.yaml").read_text() == (TOPOLOGIES / "1m1w.yaml").read_text()
-    assert json.loads(halab("validate", "my.yaml", "-o", "json", cwd=tmp_path).stdout)["masters"] == 1
+    assert (
+        json.loads(halab("validate", "my.yaml", "-o", "json", cwd=tmp_path).stdout)["masters"] == 1
+    )
     (tmp_path / "my.yaml").write_text("mine")
     halab("init", "my.yaml", code=2, cwd=tmp_path)
     assert (tmp_path / "my.yaml").read_text() == "mine"

@@ -59,7 +59,11 @@ def controller(program: Any, *, kill: int, paused: bool = False) -> tuple[Any, l
 
 @pytest.mark.parametrize(
     ("kill", "asked", "code"),
-    [(204, ["dark", "kill"], 0), (409, ["dark", "kill"], 0), (500, ["dark", "kill", "light"], 0xFF)],
+    [
+        (204, ["dark", "kill"], 0),
+        (409, ["dark", "kill"], 0),
+        (500, ["dark", "kill", "light"], 0xFF),
+    ],
 )
 def test_a_machine_that_could_not_be_killed_is_heard_again(
     program: Any, kill: int, asked: list[str], code: int

@@ -40,8 +40,12 @@ REFUSED = EngineError("Docker refuses this user (permission denied on its socket
 class Machine:
     """An engine with some helpers and a lab."""
 
-    def __init__(self, ages_s: tuple[int, ...] = (), subnets: dict[str, str] | None = None, port: int = 0) -> None:
-        self.helpers = {f"helper{age:012}": datetime.now(UTC) - timedelta(seconds=age) for age in ages_s}
+    def __init__(
+        self, ages_s: tuple[int, ...] = (), subnets: dict[str, str] | None = None, port: int = 0
+    ) -> None:
+        self.helpers = {
+            f"helper{age:012}": datetime.now(UTC) - timedelta(seconds=age) for age in ages_s
+        }
         self.networks, self.port, self.told = subnets or {}, port, INFO
         self.removed: list[str] = []
         self.sick = False
@@ -74,7 +78,9 @@ class Machine:
         return self.networks
 
     def observe(self, lab: str) -> Observed:
-        balancer = ObservedContainer(id="x", name="lb", state="running", labels={}, ports={6443: self.port})
+        balancer = ObservedContainer(
+            id="x", name="lb", state="running", labels={}, ports={6443: self.port}
+        )
         return Observed(lab=lab, containers=(balancer,) if self.port else ())
 
 
@@ -104,18 +110,53 @@ def refuse(error: LabError) -> Callable[..., NoReturn]:
 
 CASES = {
     "new engine": (lambda _: findings.version(INFO), "ok", "Docker 28.0, API 1.48", ""),
-    "oldest engine": (lambda _: findings.version({**INFO, "ApiVersion": "1.41"}), "ok", "API 1.41", ""),
-    "old engine": (lambda _: findings.version({**INFO, "ApiVersion": "1.40"}), "failed", "too old", "20.10"),
-    "no engine": (lambda _: findings.no_engine(NOT_THERE, startable=True), "failed", "no Docker", "start Docker"),
+    "oldest engine": (
+        lambda _: findings.version({**INFO, "ApiVersion": "1.41"}),
+        "ok",
+        "API 1.41",
+        "",
+    ),
+    "old engine": (
+        lambda _: findings.version({**INFO, "ApiVersion": "1.40"}),
+        "failed",
+        "too old",
+        "20.10",
+    ),
+    "no engine": (
+        lambda _: findings.no_engine(NOT_THERE, startable=True),
+        "failed",
+        "no Docker",
+        "start Docker",
+    ),
     "cgroups": (lambda _: findings.way(INFO)[0], "ok", "version 2, driver systemd", ""),
     "desktop": (lambda _: findings.way(DESKTOP)[1], "warning", "not reachable", "published port"),
     "privileged": (lambda _: findings.privileges(full=True), "ok", "--privileged starts", ""),
     "capabilities": (lambda _: findings.privileges(full=False), "ok", "but CAP_SYS_RESOURCE", ""),
-    "privilege unknown": (lambda _: findings.privileges(full=None), "warning", "no image", "asked at the first start"),
-    "memory": (lambda t: findings.memory(16 * GIB, 8 * GIB, t), "ok", "8.0 GiB free, lab 3m3w needs 2.7 GiB", ""),
+    "privilege unknown": (
+        lambda _: findings.privileges(full=None),
+        "warning",
+        "no image",
+        "asked at the first start",
+    ),
+    "memory": (
+        lambda t: findings.memory(16 * GIB, 8 * GIB, t),
+        "ok",
+        "8.0 GiB free, lab 3m3w needs 2.7 GiB",
+        "",
+    ),
     "memory unknown": (lambda t: findings.memory(8 * GIB, 0, t), "ok", "8.0 GiB free", ""),
-    "memory in use": (lambda t: findings.memory(16 * GIB, 2 * GIB, t), "warning", "2.0 GiB free", "smaller topology"),
-    "memory too small": (lambda t: findings.memory(2 * GIB, 2 * GIB, t), "failed", "needs 2.7 GiB", "smaller topology"),
+    "memory in use": (
+        lambda t: findings.memory(16 * GIB, 2 * GIB, t),
+        "warning",
+        "2.0 GiB free",
+        "smaller topology",
+    ),
+    "memory too small": (
+        lambda t: findings.memory(2 * GIB, 2 * GIB, t),
+        "failed",
+        "needs 2.7 GiB",
+        "smaller topology",
+    ),
     "disk": (
         lambda t: findings.disk(50 * GIB, t, "upstream", "/d"),
         "ok",
@@ -152,13 +193,38 @@ CASES = {
     "nothing left over": (lambda _: findings.leftovers([]), "ok", "none", ""),
     "left over": (lambda _: findings.leftovers(["a", "b"]), "warning", "2 helper", "--fix"),
     "files": (lambda _: limits.open_files(1024, 524288), "ok", "1024, at most 524288", ""),
-    "files without limit": (lambda _: limits.open_files(1024, resource.RLIM_INFINITY), "ok", "any number", ""),
-    "few files": (lambda _: limits.open_files(1024, 4096), "warning", "at most 4096", "limits.conf"),
+    "files without limit": (
+        lambda _: limits.open_files(1024, resource.RLIM_INFINITY),
+        "ok",
+        "any number",
+        "",
+    ),
+    "few files": (
+        lambda _: limits.open_files(1024, 4096),
+        "warning",
+        "at most 4096",
+        "limits.conf",
+    ),
     "inotify": (lambda _: limits.inotify("max_user_watches", 524288, 524288), "ok", "524288", ""),
-    "little inotify": (lambda _: limits.inotify("max_user_watches", 8192, 524288), "warning", "8192", "sysctl -w fs.inotify.max"),
+    "little inotify": (
+        lambda _: limits.inotify("max_user_watches", 8192, 524288),
+        "warning",
+        "8192",
+        "sysctl -w fs.inotify.max",
+    ),
     "reached": (lambda _: findings.source("downloads", answers=True), "ok", "reached", ""),
-    "no downloads": (lambda _: findings.source("downloads", answers=False), "warning", "not reached", "Go modules and Debian's"),
-    "no K3s": (lambda _: findings.source("K3s release", answers=False), "warning", "not reached", "k3s_binary"),
+    "no downloads": (
+        lambda _: findings.source("downloads", answers=False),
+        "warning",
+        "not reached",
+        "Go modules and Debian's",
+    ),
+    "no K3s": (
+        lambda _: findings.source("K3s release", answers=False),
+        "warning",
+        "not reached",
+        "k3s_binary",
+    ),
     "tools": (lambda _: findings.tools([], apt=True), "ok", "debootstrap and go", ""),
     "no Go": (lambda _: findings.tools(["go"], apt=False), "ok", "installed when needed", ""),
     "no debootstrap": (
@@ -180,12 +246,27 @@ CASES = {
         "",
     ),
     "kernel": (lambda _: limits.kernel(dict.fromkeys(FEATURES, "there")), "ok", "vxlan", ""),
-    "modules": (lambda _: limits.kernel({"vxlan": "loadable", "br_netfilter": "there"}), "ok", "vxlan", ""),
+    "modules": (
+        lambda _: limits.kernel({"vxlan": "loadable", "br_netfilter": "there"}),
+        "ok",
+        "vxlan",
+        "",
+    ),
     "bridge": (lambda _: limits.bridge("there"), "ok", "bridged packets", ""),
     "no bridge": (lambda _: limits.bridge("loadable"), "warning", "not loaded", "modprobe br_"),
     "bridge unknown": (lambda _: limits.bridge("unknown"), "warning", "not loaded", "modules-load"),
-    "kernel unknown": (lambda _: limits.kernel(dict.fromkeys(("veth", "vxlan"), "unknown")), "warning", "veth", "-a veth vxlan"),
-    "kernel lacks": (lambda _: limits.kernel({"vxlan": "lacking", "veth": "unknown"}), "failed", "lacks vxlan", "kernel"),
+    "kernel unknown": (
+        lambda _: limits.kernel(dict.fromkeys(("veth", "vxlan"), "unknown")),
+        "warning",
+        "veth",
+        "-a veth vxlan",
+    ),
+    "kernel lacks": (
+        lambda _: limits.kernel({"vxlan": "lacking", "veth": "unknown"}),
+        "failed",
+        "lacks vxlan",
+        "kernel",
+    ),
 }
 
 
@@ -196,22 +277,36 @@ def test_facts_are_judged(topology: Topology, case: str) -> None:
     assert found.state == state
     assert seen in found.seen
     assert remedy in found.remedy
-    assert bool(found.remedy) == (state != "ok"), "whatever is not well has a remedy, and nothing else has"
+    assert bool(found.remedy) == (state != "ok"), (
+        "whatever is not well has a remedy, and nothing else has"
+    )
 
 
 STARTS = [(NOT_THERE, True, True), (NOT_THERE, False, False), (REFUSED, True, False)]
 
 
 @pytest.mark.parametrize(("error", "startable", "fixable"), STARTS)
-def test_an_engine_that_refuses_the_user_is_not_started_again(error: LabError, *, startable: bool, fixable: bool) -> None:
+def test_an_engine_that_refuses_the_user_is_not_started_again(
+    error: LabError, *, startable: bool, fixable: bool
+) -> None:
     assert findings.no_engine(error, startable=startable).fixable is fixable
 
 
 def test_a_subnet_in_use_is_told_with_a_free_one() -> None:
     wanted = IPv4Network("172.30.0.0/24")
-    assert findings.subnet("subnet", wanted, {IPv4Network("172.17.0.0/16"): "Docker network bridge"}).state == "ok"
-    found = findings.subnet("subnet", wanted, {IPv4Network("172.30.0.0/16"): "the host's route by tun0"})
-    assert (found.state, found.seen) == ("failed", "172.30.0.0/24 meets 172.30.0.0/16 (the host's route by tun0)")
+    assert (
+        findings.subnet(
+            "subnet", wanted, {IPv4Network("172.17.0.0/16"): "Docker network bridge"}
+        ).state
+        == "ok"
+    )
+    found = findings.subnet(
+        "subnet", wanted, {IPv4Network("172.30.0.0/16"): "the host's route by tun0"}
+    )
+    assert (found.state, found.seen) == (
+        "failed",
+        "172.30.0.0/24 meets 172.30.0.0/16 (the host's route by tun0)",
+    )
     assert "free is 172.28.0.0/24: --set network.subnet=172.28.0.0/24" in found.remedy
 
 
@@ -233,15 +328,32 @@ def write(root: Path, files: dict[str, str]) -> None:
         ("veth", {"lib/modules/6.1/modules.builtin": "kernel/drivers/net/veth.ko\n"}, "there"),
         ("veth", {"proc/config.gz": "CONFIG_VETH=y\n"}, "there"),
         ("nf_tables", {"boot/config-6.1": "CONFIG_NF_TABLES=y\n"}, "there"),
-        ("vxlan", {"lib/modules/6.1/modules.dep": "kernel/drivers/net/vxlan/vxlan.ko.xz: kernel/x.ko\n"}, "loadable"),
-        ("vxlan", {"lib/modules/6.1/modules.dep": "kernel/a.ko:\n", "boot/config-6.1": "CONFIG_VXLAN=m\n"}, "lacking"),
-        ("bridge", {"boot/config-6.1": "# CONFIG_BRIDGE is not set\nCONFIG_BRIDGE_NETFILTER=y\n"}, "lacking"),
+        (
+            "vxlan",
+            {"lib/modules/6.1/modules.dep": "kernel/drivers/net/vxlan/vxlan.ko.xz: kernel/x.ko\n"},
+            "loadable",
+        ),
+        (
+            "vxlan",
+            {
+                "lib/modules/6.1/modules.dep": "kernel/a.ko:\n",
+                "boot/config-6.1": "CONFIG_VXLAN=m\n",
+            },
+            "lacking",
+        ),
+        (
+            "bridge",
+            {"boot/config-6.1": "# CONFIG_BRIDGE is not set\nCONFIG_BRIDGE_NETFILTER=y\n"},
+            "lacking",
+        ),
         ("vxlan", {"boot/config-6.1": "CONFIG_VXLAN=m\n"}, "unknown"),
         ("vxlan", {"boot/config-5.0": "CONFIG_VXLAN=y\n"}, "unknown"),
         ("vxlan", {}, "unknown"),
     ],
 )
-def test_kernel_features_are_found_without_loading(tmp_path: Path, name: str, files: dict[str, str], found: str) -> None:
+def test_kernel_features_are_found_without_loading(
+    tmp_path: Path, name: str, files: dict[str, str], found: str
+) -> None:
     write(tmp_path, files)
     assert kernel.feature(name, tmp_path, "6.1") == found
 
@@ -250,20 +362,29 @@ def test_a_healthy_machine_is_examined(machine: Machine) -> None:
     found = by_name(doctor.examine())
     names = "engine cgroups privilege memory disk subnet port left-overs kernel downloads".split()
     assert {*names, "open files", "K3s release", "build tools"} <= set(found)
-    assert {found[name].state for name in ("engine", "cgroups", "memory", "subnet", "port", "left-overs", "downloads")} == {"ok"}
+    assert {
+        found[name].state
+        for name in ("engine", "cgroups", "memory", "subnet", "port", "left-overs", "downloads")
+    } == {"ok"}
     assert found["privilege"].state == "warning"
 
 
-def test_a_machine_without_an_engine_is_a_finding(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_an_engine_is_a_finding(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(client, "connect", refuse(NOT_THERE))
-    monkeypatch.setattr(network, "free_port", refuse(InputError("no free port on 127.0.0.1", "set another")))
+    monkeypatch.setattr(
+        network, "free_port", refuse(InputError("no free port on 127.0.0.1", "set another"))
+    )
     found = by_name(doctor.examine())
     assert found["engine"].state == "failed"
     assert "no free port" in found["port"].seen
     assert {"kernel", "open files", "build tools"} <= set(found)
 
 
-def test_what_cannot_be_looked_at_hides_nothing_else(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_looked_at_hides_nothing_else(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine.sick = True
     machine.told = {**INFO, "ApiVersion": "new"}
     monkeypatch.setattr(components, "reachable", refuse(LabError("no resolver")))
@@ -275,7 +396,9 @@ def test_what_cannot_be_looked_at_hides_nothing_else(machine: Machine, monkeypat
 
 
 @pytest.mark.parametrize("sign", ["desktop", "remote"])
-def test_an_engine_elsewhere_is_not_judged_by_this_machine(machine: Machine, monkeypatch: pytest.MonkeyPatch, sign: str) -> None:
+def test_an_engine_elsewhere_is_not_judged_by_this_machine(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, sign: str
+) -> None:
     machine.local = False
     if sign == "desktop":
         machine.told = DESKTOP
@@ -294,7 +417,9 @@ def test_an_engine_that_cannot_give_what_nodes_need_fails(machine: Machine) -> N
     assert found.remedy
 
 
-def test_a_lab_does_not_collide_with_itself(machine: Machine, monkeypatch: pytest.MonkeyPatch, topology: Topology) -> None:
+def test_a_lab_does_not_collide_with_itself(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, topology: Topology
+) -> None:
     own, port = str(topology.network.subnet), topology.loadbalancer.host_port
     machine.networks, machine.port = {own: f"halab-{topology.name}"}, port
     monkeypatch.setattr(network, "routes", lambda: {topology.network.subnet: "br-1"})
@@ -312,9 +437,13 @@ def test_a_lab_does_not_collide_with_itself(machine: Machine, monkeypatch: pytes
     assert by_name(doctor.examine(topology))["subnet"].state == "failed"
 
 
-def test_the_privilege_is_asked_with_an_image_of_ours(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_privilege_is_asked_with_an_image_of_ours(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(machine, "images", lambda: {"halab/node:1": {}, "halab/base:1": {}}, raising=False)
+    monkeypatch.setattr(
+        machine, "images", lambda: {"halab/node:1": {}, "halab/base:1": {}}, raising=False
+    )
     monkeypatch.setattr(fitness, "privileged", lambda _, image: asked.append(image) or True)
     assert by_name(doctor.examine())["privilege"].seen == "--privileged starts"
     assert asked == ["halab/base:1"]
@@ -348,10 +477,16 @@ class Bench:
         }.items():
             monkeypatch.setattr(fixes, name, path)
         monkeypatch.setattr(fixes, "ENGINE_WAIT_S", 0.01)
-        monkeypatch.setattr(fixes, "answers", lambda: self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
+        monkeypatch.setattr(
+            fixes,
+            "answers",
+            lambda: self.answers.pop(0) if len(self.answers) > 1 else self.answers[0],
+        )
         monkeypatch.setattr(fixes.time, "sleep", lambda _: None)
         monkeypatch.setattr(doctor, "there", lambda program, _="": program in self.have)
-        monkeypatch.setattr(limits, "watches", lambda name: Finding(f"fs.inotify.{name}", "ok", "now"))
+        monkeypatch.setattr(
+            limits, "watches", lambda name: Finding(f"fs.inotify.{name}", "ok", "now")
+        )
         monkeypatch.setattr(os, "geteuid", lambda: 0)
 
     def execute(self, argv: list[str]) -> None:
@@ -368,7 +503,9 @@ class Bench:
 
     def fix(self, *names: str) -> list[Finding]:
         findings = [Finding(name, "warning", "before", "do it", fixable=True) for name in names]
-        return fixes.fix([*findings, Finding("disk", "ok", "x")], self.told.append, self.execute, self.detach)
+        return fixes.fix(
+            [*findings, Finding("disk", "ok", "x")], self.told.append, self.execute, self.detach
+        )
 
 
 @pytest.fixture
@@ -376,15 +513,24 @@ def bench(machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     return Bench(monkeypatch, tmp_path)
 
 
-UPDATE, INSTALL = ["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends"]
+UPDATE, INSTALL = (
+    ["apt-get", "update", "-qq"],
+    ["apt-get", "install", "-y", "-qq", "--no-install-recommends"],
+)
 ENGINE_PACKAGES = ["docker.io", "iptables"]
 
 
 def test_fix_installs_and_starts_docker_by_hand(bench: Bench) -> None:
     after = bench.fix("engine")
     assert bench.commands == [UPDATE, [*INSTALL, *ENGINE_PACKAGES], ["detached", "dockerd"]]
-    assert bench.told == [f"installing {', '.join(ENGINE_PACKAGES)}", f"starting Docker (dockerd; its log is {bench.log})"]
-    assert [(finding.name, finding.state) for finding in after] == [("engine", "ok"), ("disk", "ok")]
+    assert bench.told == [
+        f"installing {', '.join(ENGINE_PACKAGES)}",
+        f"starting Docker (dockerd; its log is {bench.log})",
+    ]
+    assert [(finding.name, finding.state) for finding in after] == [
+        ("engine", "ok"),
+        ("disk", "ok"),
+    ]
 
 
 def test_fix_starts_docker_by_systemd(bench: Bench) -> None:
@@ -400,8 +546,12 @@ def test_fix_starts_nothing_that_a_package_started(bench: Bench) -> None:
     assert bench.commands == [UPDATE, [*INSTALL, *ENGINE_PACKAGES]]
 
 
-@pytest.mark.parametrize(("code", "words"), [(1, "dockerd ended with 1"), (None, "does not answer after")])
-def test_an_engine_that_does_not_start_shows_its_log(bench: Bench, code: int | None, words: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "words"), [(1, "dockerd ended with 1"), (None, "does not answer after")]
+)
+def test_an_engine_that_does_not_start_shows_its_log(
+    bench: Bench, code: int | None, words: str
+) -> None:
     bench.answers, bench.code = [False], code
     with pytest.raises(LabError, match=rf"(?s){words}.*iptables not found"):
         bench.fix("engine")
@@ -490,7 +640,9 @@ def test_fix_says_so_where_the_next_boot_will_not_load_it(bench: Bench, tmp_path
         bench.fix("br_netfilter")
 
 
-def test_fix_removes_old_helpers_only(bench: Bench, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fix_removes_old_helpers_only(
+    bench: Bench, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)  # needs no root
     machine.helpers = Machine((3600, 5)).helpers
     after = bench.fix("left-overs")
@@ -499,7 +651,9 @@ def test_fix_removes_old_helpers_only(bench: Bench, machine: Machine, monkeypatc
     assert after[0] == Finding("left-overs", "ok", "none")
 
 
-def test_without_root_nothing_is_run_and_all_is_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_root_nothing_is_run_and_all_is_said(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     after = bench.fix("engine", "build tools", "fs.inotify.max_user_watches")
     assert bench.commands == []

@@ -48,21 +48,33 @@ class EngineDouble(socketserver.StreamRequestHandler):
                     length = int(line.split(b":")[1])
             self.rfile.read(length)
             if b"/start" in request or b"/attach" in request:
-                self.wfile.write(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n" + self.printed)
+                self.wfile.write(
+                    b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+                    + self.printed
+                )
                 with contextlib.suppress(ConnectionError):  # the other side may hang up at any time
                     self.play(request)
                 return
-            body = json.dumps({"ExitCode": 0} if b"/json" in request else {"Id": request.split(b"/")[3].decode()}).encode()
-            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+            body = json.dumps(
+                {"ExitCode": 0} if b"/json" in request else {"Id": request.split(b"/")[3].decode()}
+            ).encode()
+            self.wfile.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+                % (len(body), body)
+            )
 
     def play(self, request: bytes) -> None:
         """What commands do with their input."""
         if b"/quick" in request:
             return
         if b"/deaf" in request:
-            self.request.recv(1, socket.MSG_PEEK)  # hangs up on what it has not read, which resets the connection
+            self.request.recv(
+                1, socket.MSG_PEEK
+            )  # hangs up on what it has not read, which resets the connection
         elif b"/full" in request:
-            self.request.shutdown(socket.SHUT_WR)  # the command has ended, and nobody takes the rest of its input
+            self.request.shutdown(
+                socket.SHUT_WR
+            )  # the command has ended, and nobody takes the rest of its input
             self.server.full.wait(60)  # type: ignore[attr-defined]
         elif b"/frozen" in request:
             self.server.full.wait(60)  # type: ignore[attr-defined]
@@ -81,7 +93,9 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
         server.daemon_threads = True
         server.full = threading.Event()  # type: ignore[attr-defined]
         threading.Thread(target=server.serve_forever).start()
-        client = docker.DockerClient(base_url=f"unix://{tmp_path / 's'}", version="1.44", timeout=60)
+        client = docker.DockerClient(
+            base_url=f"unix://{tmp_path / 's'}", version="1.44", timeout=60
+        )
         yield Engine(client)
         client.close()
         server.full.set()  # type: ignore[attr-defined]
@@ -93,10 +107,15 @@ def test_what_came_with_the_answers_head_is_not_lost(engine: Engine) -> None:
 
 
 def test_nor_where_the_command_is_fed(engine: Engine) -> None:
-    assert engine.run("upload", ["cat"], stdin=[b"some ", b"input"]).output == "out\ncomplaint\nsome input"
+    assert (
+        engine.run("upload", ["cat"], stdin=[b"some ", b"input"]).output
+        == "out\ncomplaint\nsome input"
+    )
 
 
-def test_what_cannot_be_read_to_be_fed_is_said_and_no_early_end_of_the_command(engine: Engine) -> None:
+def test_what_cannot_be_read_to_be_fed_is_said_and_no_early_end_of_the_command(
+    engine: Engine,
+) -> None:
     def broken() -> Iterator[bytes]:
         yield b"some "
         raise OSError(errno.EIO, "Input/output error")
@@ -110,7 +129,9 @@ def test_a_command_that_ended_early_says_why(engine: Engine) -> None:
         assert engine.run("deaf", ["false"], stdin=[chunk]).output == "out\ncomplaint\n"
 
 
-def test_nor_does_one_that_ended_early_keep_us_where_the_engine_takes_no_more(engine: Engine) -> None:
+def test_nor_does_one_that_ended_early_keep_us_where_the_engine_takes_no_more(
+    engine: Engine,
+) -> None:
     assert engine.run("full", ["false"], stdin=[b"x" * 65536 * 64]).output == "out\ncomplaint\n"
 
 
@@ -124,7 +145,10 @@ def test_a_command_in_a_container_that_was_paused_meanwhile_is_given_up(
 
 
 def test_a_command_that_prints_while_it_is_fed_keeps_nobody_waiting(engine: Engine) -> None:
-    assert len(engine.run("echo", ["cat"], stdin=[b"x" * 65536] * 64).output) == len("out\ncomplaint\n") + 65536 * 64
+    assert (
+        len(engine.run("echo", ["cat"], stdin=[b"x" * 65536] * 64).output)
+        == len("out\ncomplaint\n") + 65536 * 64
+    )
 
 
 def test_who_listens_to_an_agent_is_let_go(engine: Engine) -> None:
@@ -137,7 +161,10 @@ def test_who_listens_to_an_agent_is_let_go(engine: Engine) -> None:
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
-    assert [heard.get(timeout=60), heard.get(timeout=60)] == [(True, [b"out"]), (False, [b"complaint"])]
+    assert [heard.get(timeout=60), heard.get(timeout=60)] == [
+        (True, [b"out"]),
+        (False, [b"complaint"]),
+    ]
     conversation.close()
     listener.join(60)
     assert not listener.is_alive()

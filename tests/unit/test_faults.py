@@ -53,7 +53,10 @@ def test_peers_by_words() -> None:
 def test_in_a_ring_all_hear_a_majority_and_no_two_the_same(topology: Any) -> None:
     names = [node.name for node in topology.masters]
     heard = {name: frozenset(names) - set(partition.unheard(names, name)) for name in names}
-    assert all(name in majority and len(majority) == len(names) // 2 + 1 for name, majority in heard.items())
+    assert all(
+        name in majority and len(majority) == len(names) // 2 + 1
+        for name, majority in heard.items()
+    )
     assert len(set(heard.values())) == len(names)
 
 
@@ -81,7 +84,9 @@ def test_one_way_and_one_port() -> None:
 
 
 def test_all_counters_are_added_up() -> None:
-    text = "ip saddr 1 counter packets 3 bytes 9 drop\narp saddr ip 1 counter packets 2 bytes 9 drop"
+    text = (
+        "ip saddr 1 counter packets 3 bytes 9 drop\narp saddr ip 1 counter packets 2 bytes 9 drop"
+    )
     assert wire.dropped(site(), text) == "5 packets dropped at m"
     assert wire.dropped(site(), "counter packets 0 bytes 0 drop") == ""
 
@@ -91,17 +96,30 @@ def test_a_loss_on_a_quiet_node_is_shown_by_questions_of_its_own() -> None:
     place, fault, one = site("w1", engine), partition.Loss(), hit("loss")
     assert "3 packets dropped" in fault.inject(place, one)
     assert "3 packets dropped" in fault.proof(place, one)
-    assert all(f"-W 1 {node.ip} " in line for line in engine.asked for node in TOPOLOGY.machines if node.name != "w1")
+    assert all(
+        f"-W 1 {node.ip} " in line
+        for line in engine.asked
+        for node in TOPOLOGY.machines
+        if node.name != "w1"
+    )
 
 
-@pytest.mark.parametrize(("word", "value"), [("500us", 0.5), ("100ms", 100), ("1.5s", 1500), ("5", None), ("-1s", None), ("1m", None)])
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [("500us", 0.5), ("100ms", 100), ("1.5s", 1500), ("5", None), ("-1s", None), ("1m", None)],
+)
 def test_times_of_tc(word: str, value: float | None) -> None:
     assert traffic.milliseconds(word) == value
 
 
 def test_latency_takes_the_means_that_are_there_and_must_show_late_pings() -> None:
     ping = "rtt min/avg/max/mdev = 0.1/{}/0.3/0.0 ms"
-    engine = EngineDouble({"root netem": Result(1, "Error: Specified qdisc kind is unknown."), "ping -n": Result(0, ping.format("0.2"))})
+    engine = EngineDouble(
+        {
+            "root netem": Result(1, "Error: Specified qdisc kind is unknown."),
+            "ping -n": Result(0, ping.format("0.2")),
+        }
+    )
     place, fault = site(engine=engine), faults.find("latency")
     assert fault.lacks(place) == ""
     before = fault.prepare(place, fault.options)
@@ -132,9 +150,21 @@ def test_slow_is_what_etcd_says_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_was_powered_on_anew_needs_no_mending() -> None:
-    for name in ("partition", "latency", "disk-full", "clock-skew", "service-stop", "vip-doubled", "rate", "bmc-unreachable"):
+    for name in (
+        "partition",
+        "latency",
+        "disk-full",
+        "clock-skew",
+        "service-stop",
+        "vip-doubled",
+        "rate",
+        "bmc-unreachable",
+    ):
         engine = EngineDouble()
-        faults.find(name).heal(site(engine=engine), hit(name, {"started": "earlier", "means": "delay", "device": "made"}, unit="etcd"))
+        faults.find(name).heal(
+            site(engine=engine),
+            hit(name, {"started": "earlier", "means": "delay", "device": "made"}, unit="etcd"),
+        )
         # Of the VIP's holder alone something is asked, whoever claimed it: to say where it is.
         assert [words for words in engine.asked if "arping" not in words] == [], name
         engine.state["Status"] = "exited"
@@ -149,13 +179,21 @@ def test_a_record_of_a_node_that_is_off_is_emptied() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "value"), [("1970-01-01T00:00:01.5Z", 1.5), ("1970-01-01T00:01:00Z", 60), ("1970-01-01T00:00:00.123456789Z", 0.123456789), ("", None)]
+    ("word", "value"),
+    [
+        ("1970-01-01T00:00:01.5Z", 1.5),
+        ("1970-01-01T00:01:00Z", 60),
+        ("1970-01-01T00:00:00.123456789Z", 0.123456789),
+        ("", None),
+    ],
 )
 def test_the_engines_time(word: str, value: float | None) -> None:
     assert machine.seconds(word) == (None if value is None else pytest.approx(value))
 
 
-@pytest.mark.parametrize(("word", "value"), [("+60s", 60), ("-5m", -300), ("24h", 86400), ("60", None), ("1d", None)])
+@pytest.mark.parametrize(
+    ("word", "value"), [("+60s", 60), ("-5m", -300), ("24h", 86400), ("60", None), ("1d", None)]
+)
 def test_skews(word: str, value: int | None) -> None:
     assert clock.seconds(word) == value
 
@@ -181,20 +219,34 @@ def test_memory_reads_both_kinds_of_cgroups() -> None:
     one = "1000\ntotal_inactive_file 300\n"
     two = "2000\ninactive_file 500\n"
     for text, used in ((one, 700), (two, 1500), ("", 0)):
-        assert resources.Memory()._used(site(engine=EngineDouble({"memory.current": Result(0, text)}))) == used
+        assert (
+            resources.Memory()._used(site(engine=EngineDouble({"memory.current": Result(0, text)})))
+            == used
+        )
 
 
 def test_several_targets_by_commas_each_once() -> None:
-    assert targets.resolve("m,role:worker,w1", TOPOLOGY, lambda: pytest.fail("not asked"), 1) == ("m", "w1", "w2", "w3")
+    assert targets.resolve("m,role:worker,w1", TOPOLOGY, lambda: pytest.fail("not asked"), 1) == (
+        "m",
+        "w1",
+        "w2",
+        "w3",
+    )
 
 
-def test_a_record_of_a_fault_that_is_not_known_is_said_and_the_others_are_healed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_of_a_fault_that_is_not_known_is_said_and_the_others_are_healed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     healed: list[str] = []
     strange = Hit(id="beef", fault="meteor", node="m")
     monkeypatch.setattr(injector, "HEAL_AGAIN_S", 0)
     monkeypatch.setattr(machine.Hang, "heal", lambda _self, _site, hit: healed.append(hit.fault))
-    monkeypatch.setattr(injector.record, "read", lambda _engine, _nodes: (strange,))
-    monkeypatch.setattr(injector.record, "clear", lambda _engine, _node, hits: healed.extend(f"cleared {hit.fault}" for hit in hits))
+    monkeypatch.setattr(injector.active_faults, "read", lambda _engine, _nodes: (strange,))
+    monkeypatch.setattr(
+        injector.active_faults,
+        "clear",
+        lambda _engine, _node, hits: healed.extend(f"cleared {hit.fault}" for hit in hits),
+    )
     monkeypatch.setattr(injector.Chaos, "site", lambda _self, _node: site())
     lab = Chaos(type("LabDouble", (), {"name": "x"})())
     with pytest.raises(HealFailed, match=r"meteor on .* knows no such fault"):
@@ -233,7 +285,7 @@ def test_what_a_record_lacks_for_healing_has_its_default_or_is_said(
 ) -> None:
     engine = EngineDouble({"systemctl show": Result(0, "7")})
     monkeypatch.setattr(injector, "HEAL_AGAIN_S", 0)
-    monkeypatch.setattr(injector.record, "clear", lambda *_: None)
+    monkeypatch.setattr(injector.active_faults, "clear", lambda *_: None)
     monkeypatch.setattr(injector.Chaos, "site", lambda _self, _node: site(engine=engine))
     lab = Chaos(type("LabDouble", (), {"name": "x"})())
     bare = {"id": "00c0ffee", "node": "m"}
@@ -243,15 +295,22 @@ def test_what_a_record_lacks_for_healing_has_its_default_or_is_said(
     lab.heal([Hit(fault="bmc-unreachable", **bare)])
 
 
-@pytest.mark.parametrize(("status", "others", "asked"), [("running", (), []), ("exited", (), ["start halab-x-m"]), ("exited", ("crash",), [])])
+@pytest.mark.parametrize(
+    ("status", "others", "asked"),
+    [("running", (), []), ("exited", (), ["start halab-x-m"]), ("exited", ("crash",), [])],
+)
 def test_a_machine_that_was_shot_meanwhile_is_powered_on_unless_another_fault_keeps_it_off(
     monkeypatch: pytest.MonkeyPatch, status: str, others: tuple[str, ...], asked: list[str]
 ) -> None:
     engine = EngineDouble(state={"Status": status})
     mine = hit("loss")
     monkeypatch.setattr(type(faults.find("loss")), "heal", lambda *_: None)
-    monkeypatch.setattr(injector.record, "read", lambda _engine, _nodes: (mine, *(Hit(id="beef", fault=name, node="m") for name in others)))
-    monkeypatch.setattr(injector.record, "clear", lambda *_: None)
+    monkeypatch.setattr(
+        injector.active_faults,
+        "read",
+        lambda _engine, _nodes: (mine, *(Hit(id="beef", fault=name, node="m") for name in others)),
+    )
+    monkeypatch.setattr(injector.active_faults, "clear", lambda *_: None)
     monkeypatch.setattr(injector.Chaos, "site", lambda _self, _node: site(engine=engine))
     Chaos(type("LabDouble", (), {"name": "x"})()).heal([mine])
     assert engine.asked == asked

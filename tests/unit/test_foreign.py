@@ -28,7 +28,9 @@ def there(*lacking: str) -> Callable[[str], bool]:
         ("darwin", 0, there(), "Linux only"),
     ],
 )
-def test_where_no_engine_can_run_the_reason_is_said(platform: str, uid: int, tools: Callable[[str], bool], reason: str) -> None:
+def test_where_no_engine_can_run_the_reason_is_said(
+    platform: str, uid: int, tools: Callable[[str], bool], reason: str
+) -> None:
     said = foreign.lacking(platform, uid, tools)
     assert reason in said
     assert bool(said) == bool(reason)
@@ -36,7 +38,11 @@ def test_where_no_engine_can_run_the_reason_is_said(platform: str, uid: int, too
 
 def test_each_engine_has_a_place_of_its_own() -> None:
     made = [foreign.Foreign(kind) for kind in foreign.KINDS.values()]
-    assert len({engine.data for engine in made}) == len({engine.socket for engine in made}) == len(made)
+    assert (
+        len({engine.data for engine in made})
+        == len({engine.socket for engine in made})
+        == len(made)
+    )
     for engine in made:
         told = engine.configuration()
         assert told["features"] == {"containerd-snapshotter": "containerd" in engine.kind.name}
@@ -44,12 +50,17 @@ def test_each_engine_has_a_place_of_its_own() -> None:
         assert len(str(engine.socket)) < 108
 
 
-def test_who_uses_an_engine_writes_into_no_home_but_the_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_who_uses_an_engine_writes_into_no_home_but_the_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("HALAB_LAB", "mine")
     monkeypatch.setenv("DOCKER_CONTEXT", "other")
     given = foreign.Foreign(foreign.KINDS[foreign.SMALLEST]).environment(tmp_path)
     assert not {"HALAB_LAB", "DOCKER_CONTEXT"} & set(given)
-    assert {given[name].startswith(str(tmp_path)) for name in ("HOME", "XDG_STATE_HOME", "XDG_DATA_HOME")} == {True}
+    assert {
+        given[name].startswith(str(tmp_path))
+        for name in ("HOME", "XDG_STATE_HOME", "XDG_DATA_HOME")
+    } == {True}
     assert given["DOCKER_HOST"] == "unix:///run/halab-engine-28-containerd/docker.sock"
 
 
@@ -68,7 +79,9 @@ def test_a_cgroup_that_still_has_a_process_is_an_error(tmp_path: Path) -> None:
         foreign.remove_cgroups(tmp_path / "top", wait_s=0)
 
 
-def test_loop_devices_are_known_by_their_files_on_the_same_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_loop_devices_are_known_by_their_files_on_the_same_disk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "volume").mkdir()
     image = tmp_path / "volume" / "disk.img"
     image.touch()
@@ -77,7 +90,11 @@ def test_loop_devices_are_known_by_their_files_on_the_same_disk(monkeypatch: pyt
     rows = [
         {"name": "/dev/loop0", "back-ino": found.st_ino, "back-maj:min": f"     {disk}  "},
         {"name": "/dev/loop1", "back-ino": found.st_ino, "back-maj:min": "255:255"},
-        {"name": "/dev/loop2", "back-ino": found.st_ino + 1_000_000, "back-maj:min": f"     {disk}  "},
+        {
+            "name": "/dev/loop2",
+            "back-ino": found.st_ino + 1_000_000,
+            "back-maj:min": f"     {disk}  ",
+        },
     ]
     answer = subprocess.CompletedProcess([], 0, stdout=json.dumps({"loopdevices": rows}))
     monkeypatch.setattr(foreign.subprocess, "run", lambda *_, **__: answer)
@@ -85,12 +102,19 @@ def test_loop_devices_are_known_by_their_files_on_the_same_disk(monkeypatch: pyt
     assert foreign.loops(tmp_path / "gone") == []
 
 
-def test_a_lock_is_held_once_and_by_whoever_inherits_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_lock_is_held_once_and_by_whoever_inherits_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(foreign, "cache", lambda: tmp_path)
     with foreign.locked("one", wait_s=0) as descriptor:
-        with pytest.raises(TimeoutError, match=r"another run holds .*one\.lock"), foreign.locked("one", wait_s=0):
+        with (
+            pytest.raises(TimeoutError, match=r"another run holds .*one\.lock"),
+            foreign.locked("one", wait_s=0),
+        ):
             pass
-        heir = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(descriptor,))
+        heir = subprocess.Popen(
+            [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(descriptor,)
+        )
     with pytest.raises(TimeoutError), foreign.locked("one", wait_s=0):
         pass
     heir.communicate(b"\n")

@@ -41,7 +41,10 @@ def keys(file: File) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", ["m", "m2", "m3"])
 def test_masters_write_documented_server_keys_only(name: str) -> None:
-    written = {**keys(files(name)["/etc/rancher/k3s/config.yaml.d/10-common.yaml"]), **keys(files(name)[NODE_FILE])}
+    written = {
+        **keys(files(name)["/etc/rancher/k3s/config.yaml.d/10-common.yaml"]),
+        **keys(files(name)[NODE_FILE]),
+    }
     assert set(written) <= k3s_keys.SERVER
     assert written["node-ip"] == written["advertise-address"] == f'"{TOPOLOGY.node(name).ip}"'
 
@@ -69,7 +72,10 @@ def test_only_the_first_master_initialises_and_only_others_join() -> None:
 
 
 def test_what_must_be_equal_on_all_servers_is() -> None:
-    common = {files(name)["/etc/rancher/k3s/config.yaml.d/10-common.yaml"].content for name in ("m", "m2", "m3")}
+    common = {
+        files(name)["/etc/rancher/k3s/config.yaml.d/10-common.yaml"].content
+        for name in ("m", "m2", "m3")
+    }
     assert len(common) == 1
     for name in ("m", "m2", "m3"):
         assert not set(keys(files(name)[NODE_FILE])) & k3s_keys.EQUAL_ON_ALL_SERVERS
@@ -77,14 +83,27 @@ def test_what_must_be_equal_on_all_servers_is() -> None:
 
 def test_the_certificate_names_every_way_to_the_api() -> None:
     names = keys(files("m")["/etc/rancher/k3s/config.yaml.d/10-common.yaml"])["tls-san"]
-    for word in ("172.30.0.50", "172.30.0.40", "172.30.0.47", "172.30.0.48", "172.30.0.49", "127.0.0.1", "localhost", '"m2"', '"lb"'):
+    for word in (
+        "172.30.0.50",
+        "172.30.0.40",
+        "172.30.0.47",
+        "172.30.0.48",
+        "172.30.0.49",
+        "127.0.0.1",
+        "localhost",
+        '"m2"',
+        '"lb"',
+    ):
         assert word in names
 
 
 def test_files_with_tokens_and_keys_are_private() -> None:
     for name in ("m", "m2", "w1"):
         for file in files(name).values():
-            secret = any(SECRETS.files[word] in file.content for word in ("token", "agent-token")) or b"PRIVATE KEY" in file.content
+            secret = (
+                any(SECRETS.files[word] in file.content for word in ("token", "agent-token"))
+                or b"PRIVATE KEY" in file.content
+            )
             assert not secret or file.mode == 0o600, file.path
 
 
@@ -108,7 +127,14 @@ def test_two_joining_masters_may_be_learners_at_once() -> None:
 
 def test_the_unit_is_the_installers() -> None:
     text = config.unit("agent").decode()
-    for line in ("Type=notify", "KillMode=process", "Delegate=yes", "TimeoutStartSec=0", "RestartSec=5s", "ExecStart=/usr/local/bin/k3s agent"):
+    for line in (
+        "Type=notify",
+        "KillMode=process",
+        "Delegate=yes",
+        "TimeoutStartSec=0",
+        "RestartSec=5s",
+        "ExecStart=/usr/local/bin/k3s agent",
+    ):
         assert line in text.splitlines()
     assert "EnvironmentFile=-/etc/systemd/system/k3s-agent.service.env" in text
 
@@ -169,8 +195,16 @@ def test_the_journal_of_a_control_plane_without_quorum_is_bounded() -> None:
 class DoubleNode:
     """A double of a node: remembers what is put, answers what it was told to."""
 
-    def __init__(self, name: str = "m", role: str = "master", output: str = "", code: int = 0) -> None:
-        self.name, self.role, self.result, self.files, self.argv = name, role, Result(code, output), [], []
+    def __init__(
+        self, name: str = "m", role: str = "master", output: str = "", code: int = 0
+    ) -> None:
+        self.name, self.role, self.result, self.files, self.argv = (
+            name,
+            role,
+            Result(code, output),
+            [],
+            [],
+        )
 
     def has(self, path: str) -> bool:
         return path == K3S.datastore

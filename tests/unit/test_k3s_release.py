@@ -66,11 +66,16 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         files = {name: BINARY, f"k3s-airgap-images-{arch}.tar.zst": IMAGES}
         for file, content in files.items():
             (folder / file).write_bytes(content)
-        lines = [f"{hashlib.sha256(content).hexdigest()}  {file}" for file, content in reversed(files.items())]
+        lines = [
+            f"{hashlib.sha256(content).hexdigest()}  {file}"
+            for file, content in reversed(files.items())
+        ]
         (folder / f"sha256sum-{arch}.txt").write_text("\n".join(lines) + "\n")
     Release.faults = {}
     monkeypatch.setattr(download.time, "sleep", lambda _: None)
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Release, directory=str(tmp_path / "releases"))) as running:
+    with ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(Release, directory=str(tmp_path / "releases"))
+    ) as running:
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
         monkeypatch.setenv(k3s_release.MIRROR, f"http://127.0.0.1:{running.server_port}")
@@ -92,11 +97,17 @@ def builder(tmp_path: Path, arch: str = "amd64") -> SimpleNamespace:
 
 
 def left(tmp_path: Path) -> list[str]:
-    return [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file() and not path.name.endswith(".lock")]
+    return [
+        path.name
+        for path in (tmp_path / "cache").rglob("*")
+        if path.is_file() and not path.name.endswith(".lock")
+    ]
 
 
 @pytest.mark.parametrize("arch", ["amd64", "arm64"])
-def test_binary_and_images_come_by_their_checksums(release: Path, tmp_path: Path, arch: str) -> None:
+def test_binary_and_images_come_by_their_checksums(
+    release: Path, tmp_path: Path, arch: str
+) -> None:
     found = builder(tmp_path, arch)
     assert k3s.binary(found).read_bytes() == BINARY
     (tmp_path / "images").mkdir()
@@ -119,7 +130,9 @@ def test_a_file_that_is_cut_off_is_refused_and_nothing_stays(release: Path, tmp_
 
 
 @pytest.mark.parametrize("status", [404, 503])
-def test_a_release_that_is_not_there_names_the_way_out(release: Path, tmp_path: Path, status: int) -> None:
+def test_a_release_that_is_not_there_names_the_way_out(
+    release: Path, tmp_path: Path, status: int
+) -> None:
     Release.faults = {"k3s": status}
     with pytest.raises(ImageError, match="cannot be downloaded") as caught:
         k3s.binary(builder(tmp_path))
@@ -187,7 +200,9 @@ def chooser(error: LabError | None) -> Builder:
 def test_another_distribution_is_taken_only_where_the_first_cannot_be_had() -> None:
     both = ("k3s", "upstream")
     assert distribution_choice.choose(both, chooser(None)).distribution.name == "k3s"
-    found = distribution_choice.choose(both, chooser(Unreached("K3s cannot be downloaded here", "x")))
+    found = distribution_choice.choose(
+        both, chooser(Unreached("K3s cannot be downloaded here", "x"))
+    )
     assert found.distribution.name == "upstream"
     assert found.why_not == ("k3s: K3s cannot be downloaded here",)
     with pytest.raises(ImageError, match="cut off") as caught:

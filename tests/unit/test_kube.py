@@ -24,7 +24,9 @@ def cluster(failures: int) -> tuple[Cluster, list[str]]:
 
     found: Any = object.__new__(Cluster)
     found.server = "https://127.0.0.1:1"
-    found._client = SimpleNamespace(rest_client=SimpleNamespace(pool_manager=SimpleNamespace(request=request)))
+    found._client = SimpleNamespace(
+        rest_client=SimpleNamespace(pool_manager=SimpleNamespace(request=request))
+    )
     return found, sent
 
 
@@ -36,7 +38,9 @@ def test_a_kept_connection_that_was_closed_is_no_answer_yet(method: str) -> None
 
 
 @pytest.mark.parametrize(("method", "failures", "times"), [("POST", 1, 1), ("GET", 2, 2)])
-def test_what_may_not_be_done_twice_is_sent_once_and_nothing_for_ever(method: str, failures: int, times: int) -> None:
+def test_what_may_not_be_done_twice_is_sent_once_and_nothing_for_ever(
+    method: str, failures: int, times: int
+) -> None:
     found, sent = cluster(failures)
     with pytest.raises(LabError, match="does not answer"):
         found.request(method, "/api")

@@ -13,7 +13,9 @@ from lab.topology.loader import KEYS, Loaded, parse
 from lab.topology.model import from_json, to_json
 
 REFERENCE = (Path(__file__).parents[2] / "topologies" / "3m3w.yaml").read_text()
-MANY = settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(
+    max_examples=400, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 
 WORDS = sorted({key for keys in KEYS.values() for key in keys} | {"m", "lb", "no", "<<", "="})
 SCALARS = st.one_of(
@@ -23,13 +25,28 @@ SCALARS = st.one_of(
     st.floats(),
     st.text(max_size=12),
     st.dates(),
-    st.sampled_from(["1s", "400ms", "172.30.0.0/24", "172.30.0.9", "10.42.0.0/16", "master", "k3s", "dns-ha", "1:30", "1_0"]),
+    st.sampled_from(
+        [
+            "1s",
+            "400ms",
+            "172.30.0.0/24",
+            "172.30.0.9",
+            "10.42.0.0/16",
+            "master",
+            "k3s",
+            "dns-ha",
+            "1:30",
+            "1_0",
+        ]
+    ),
 )
 TREES = st.recursive(
     SCALARS,
     lambda inner: (
         st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(WORDS) | st.text(max_size=5) | st.integers(), inner, max_size=6)
+        | st.dictionaries(
+            st.sampled_from(WORDS) | st.text(max_size=5) | st.integers(), inner, max_size=6
+        )
     ),
     max_leaves=25,
 )
@@ -85,7 +102,11 @@ def test_random_structures(tree: object) -> None:
 
 @MANY
 @given(
-    st.lists(st.tuples(st.integers(0, len(REFERENCE)), st.integers(0, 12), PIECES | st.text(max_size=4)), min_size=1, max_size=4)
+    st.lists(
+        st.tuples(st.integers(0, len(REFERENCE)), st.integers(0, 12), PIECES | st.text(max_size=4)),
+        min_size=1,
+        max_size=4,
+    )
 )
 def test_mutations_of_the_reference(edits: list[tuple[int, int, str]]) -> None:
     text = REFERENCE

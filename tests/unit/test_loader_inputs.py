@@ -50,20 +50,40 @@ def changed(old: str, new: str) -> str:
 SETS = [
     ("ha.tokn=1s", "--set ha.tokn: unknown key `tokn` in `ha`", "did you mean `token`?"),
     ("he.token=1s", "--set he.token: unknown key `he`", "did you mean `ha`?"),
-    ("ha.token=1", "--set ha.token: `ha.token` is `1`, a number without a unit", "write 1ms, 1s or 1m"),
+    (
+        "ha.token=1",
+        "--set ha.token: `ha.token` is `1`, a number without a unit",
+        "write 1ms, 1s or 1m",
+    ),
     ("ha.token=", "--set ha.token: `ha.token` has no value", ""),
     ("ha.token={", "--set ha.token: not valid YAML", ""),
     ("ha.token=&a 1s", "--set ha.token: anchors and aliases (`&`, `*`) are not used here", ""),
-    ("ha.token", "--set ha.token: not of the form key.path=value", "for example --set ha.token=400ms"),
+    (
+        "ha.token",
+        "--set ha.token: not of the form key.path=value",
+        "for example --set ha.token=400ms",
+    ),
     ("=1", "--set =1: not of the form key.path=value", ""),
     ("ha..token=1s", "--set ha..token=1s: not of the form key.path=value", ""),
     ("name.x=1", "--set name.x: `name` is not a section, it has no keys", ""),
     ("addons.0=dns", "--set addons.0: `addons` is not a section, it has no keys", ""),
     ("nodes.m9.role=worker", "--set nodes.m9.role: `ip` is missing in `nodes.m9`", ""),
-    ("network.vip=172.30.0.49", "--set network.vip: `network.vip` 172.30.0.49 is also `nodes.m.ip`", "take 172.30.0.2"),
-    ("network.subnet=10.43.0.0/24", "--set network.subnet: `kubernetes.service_cidr` 10.43.0.0/16 overlaps `network.subnet`", ""),
+    (
+        "network.vip=172.30.0.49",
+        "--set network.vip: `network.vip` 172.30.0.49 is also `nodes.m.ip`",
+        "take 172.30.0.2",
+    ),
+    (
+        "network.subnet=10.43.0.0/24",
+        "--set network.subnet: `kubernetes.service_cidr` 10.43.0.0/16 overlaps `network.subnet`",
+        "",
+    ),
     ("loadbalancer.name=m", "--set loadbalancer.name: node `m` has the load balancer's name", ""),
-    ("addons=[dns]", "--set addons: `addons` has `dns`, which is not known", "did you mean `dns-ha`?"),
+    (
+        "addons=[dns]",
+        "--set addons: `addons` has `dns`, which is not known",
+        "did you mean `dns-ha`?",
+    ),
 ]
 
 
@@ -85,14 +105,28 @@ def test_overrides() -> None:
         "ha.token=500ms",
     )
     topology = parse(bare, "f.yaml", sets, "other").topology
-    assert (topology.ha.token_ms, topology.loadbalancer.host_port, topology.name) == (500, 0, "other")
+    assert (topology.ha.token_ms, topology.loadbalancer.host_port, topology.name) == (
+        500,
+        0,
+        "other",
+    )
     assert [node.name for node in topology.nodes] == ["m", "w1", "w2"]
     assert topology.addons == ()
-    assert parse(changed("ha:\n  token: 1s\n", "ha:\n"), "f.yaml", ("ha.token=2s",)).topology.ha.token_ms == 2000
+    assert (
+        parse(
+            changed("ha:\n  token: 1s\n", "ha:\n"), "f.yaml", ("ha.token=2s",)
+        ).topology.ha.token_ms
+        == 2000
+    )
 
 
 def test_several_wrong_overrides_are_told_together_with_the_file() -> None:
-    assert [line for line, *_ in problems(changed("version: 1", "version: 2"), "x", "ha.token={", "ha.tokn=1")] == [0, 0, 0, 1]
+    assert [
+        line
+        for line, *_ in problems(
+            changed("version: 1", "version: 2"), "x", "ha.token={", "ha.tokn=1"
+        )
+    ] == [0, 0, 0, 1]
 
 
 def test_the_name_given_is_judged() -> None:
@@ -120,7 +154,9 @@ def test_images_are_files_beside_the_topology(tmp_path: Path) -> None:
     text = TEXT + "images:\n  k3s_binary: bin\n  k3s_images: none.tar\n"
     with pytest.raises(TopologyError) as caught:
         parse(text, "elsewhere/f.yaml", base=tmp_path)
-    assert [(problem.line, problem.message.partition(":")[0]) for problem in caught.value.problems] == [
+    assert [
+        (problem.line, problem.message.partition(":")[0]) for problem in caught.value.problems
+    ] == [
         (24, "`images.k3s_binary` names no file"),
         (25, "`images.k3s_images` names no file"),
     ]
@@ -176,7 +212,9 @@ def test_bytes(tmp_path: Path, raw: bytes, line: int, message: str) -> None:
     path.write_bytes(raw)
     with pytest.raises(TopologyError) as caught:
         load(path)
-    assert [(problem.line, problem.message) for problem in caught.value.problems] == [(line, message)]
+    assert [(problem.line, problem.message) for problem in caught.value.problems] == [
+        (line, message)
+    ]
 
 
 def test_windows_files_are_read(tmp_path: Path) -> None:
@@ -186,7 +224,12 @@ def test_windows_files_are_read(tmp_path: Path) -> None:
 
 
 def test_plain() -> None:
-    assert plain('a: {b: [x, "true", true, no]}\nc:\n', "v.yaml") == {"a": {"b": ["x", "true", True, "no"]}, "c": None}
+    assert plain('a: {b: [x, "true", true, no]}\nc:\n', "v.yaml") == {
+        "a": {"b": ["x", "true", True, "no"]},
+        "c": None,
+    }
     with pytest.raises(TopologyError) as caught:
         plain("a: 1\na: 2\n", "v.yaml")
-    assert caught.value.problems == (Problem(2, "`a` stands here a second time", "first in line 1; keep one of them"),)
+    assert caught.value.problems == (
+        Problem(2, "`a` stands here a second time", "first in line 1; keep one of them"),
+    )

@@ -15,20 +15,38 @@ from lab.nodes.ha.membership import Settling, quiet_s
 XML = """<pacemaker-result><summary><current_dc present="true" name="m3" with_quorum="{quorum}"/></summary><nodes>
 <node name="m" online="true" pending="false" unclean="false"/><node name="m2" online="{online}" pending="false" unclean="{unclean}"/>
 </nodes>{history}</pacemaker-result>"""
-EVENT = '<fence_event action="off" target="m2" status="{}" completed="2026-11-24 19:06:59.000473Z"/>'
+EVENT = (
+    '<fence_event action="off" target="m2" status="{}" completed="2026-11-24 19:06:59.000473Z"/>'
+)
 
 
 @pytest.mark.parametrize(
     ("values", "wanted"),
     [
-        ({"quorum": "true", "online": "true", "unclean": "false", "history": ""}, View(frozenset({"m", "m2"}), True)),  # noqa: FBT003
-        ({"quorum": "false", "online": "true", "unclean": "true", "history": ""}, View(frozenset({"m"}))),
         (
-            {"quorum": "true", "online": "false", "unclean": "true", "history": f"<fence_history>{EVENT.format('pending')}</fence_history>"},
+            {"quorum": "true", "online": "true", "unclean": "false", "history": ""},
+            View(frozenset({"m", "m2"}), quorate=True),
+        ),
+        (
+            {"quorum": "false", "online": "true", "unclean": "true", "history": ""},
+            View(frozenset({"m"})),
+        ),
+        (
+            {
+                "quorum": "true",
+                "online": "false",
+                "unclean": "true",
+                "history": f"<fence_history>{EVENT.format('pending')}</fence_history>",
+            },
             View(frozenset({"m"}), True, ("m2",)),  # noqa: FBT003
         ),
         (
-            {"quorum": "true", "online": "false", "unclean": "false", "history": f"<fence_history>{EVENT.format('success')}</fence_history>"},
+            {
+                "quorum": "true",
+                "online": "false",
+                "unclean": "false",
+                "history": f"<fence_history>{EVENT.format('success')}</fence_history>",
+            },
             View(frozenset({"m"}), True, (), (("m2", 1795547219.000473),)),  # noqa: FBT003
         ),
     ],
@@ -83,7 +101,12 @@ def masters(monkeypatch: pytest.MonkeyPatch) -> tuple[DoubleMaster, ...]:
     return nodes
 
 
-def say(nodes: tuple[DoubleMaster, ...], *members: str, fencing: tuple[str, ...] = (), fenced: tuple[tuple[str, float], ...] = ()) -> None:
+def say(
+    nodes: tuple[DoubleMaster, ...],
+    *members: str,
+    fencing: tuple[str, ...] = (),
+    fenced: tuple[tuple[str, float], ...] = (),
+) -> None:
     for node in nodes:
         node.sees = View(frozenset(members), quorate=True, fencing=fencing, fenced=fenced)
 
@@ -101,7 +124,9 @@ def test_a_minority_that_counts_itself_is_not_believed(masters: tuple[DoubleMast
     assert "m does not count m2, m3" in settling(masters).observe().seen
 
 
-def test_agreement_must_last_and_begins_anew_when_broken(masters: tuple[DoubleMaster, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_agreement_must_last_and_begins_anew_when_broken(
+    masters: tuple[DoubleMaster, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = iter((10.0, 10.0, 12.9, 14.0, 14.0, 17.0))
     monkeypatch.setattr(membership.time, "monotonic", lambda: next(clock))
     wait = settling(masters, 3.0)
@@ -112,7 +137,9 @@ def test_agreement_must_last_and_begins_anew_when_broken(masters: tuple[DoubleMa
     assert [wait.observe().ok, wait.observe().ok] == [False, True]
 
 
-def test_a_master_that_dies_while_it_is_asked_breaks_the_agreement(masters: tuple[DoubleMaster, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_master_that_dies_while_it_is_asked_breaks_the_agreement(
+    masters: tuple[DoubleMaster, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     wait = settling(masters, 3600.0)
     wait.observe()
     assert wait.agreed is not None
@@ -126,7 +153,9 @@ def test_a_master_that_dies_while_it_is_asked_breaks_the_agreement(masters: tupl
     assert wait.agreed is None
 
 
-def test_a_shot_on_its_way_is_awaited_and_its_victim_powered_on(masters: tuple[DoubleMaster, ...]) -> None:
+def test_a_shot_on_its_way_is_awaited_and_its_victim_powered_on(
+    masters: tuple[DoubleMaster, ...],
+) -> None:
     wait = settling(masters, since=100.0)
     say(masters, "m", "m2", "m3", fencing=("m2",))
     assert wait.observe().seen == "m2 about to be shot"
@@ -136,7 +165,9 @@ def test_a_shot_on_its_way_is_awaited_and_its_victim_powered_on(masters: tuple[D
     assert masters[1].started == 1
 
 
-def test_a_victim_that_was_not_hit_itself_is_powered_on_but_not_who_was_off_before(masters: tuple[DoubleMaster, ...]) -> None:
+def test_a_victim_that_was_not_hit_itself_is_powered_on_but_not_who_was_off_before(
+    masters: tuple[DoubleMaster, ...],
+) -> None:
     masters[1].state = "exited"
     say(masters, "m", "m3", fenced=(("m2", 99.0),))
     before = settling(masters, since=100.0)
@@ -152,11 +183,18 @@ def test_a_victim_that_was_not_hit_itself_is_powered_on_but_not_who_was_off_befo
     ("unit", "started"),
     [
         ("ActiveState=inactive\nExecMainStatus=100\n", True),  # told late that it was shot
-        ("ActiveState=inactive\nExecMainStatus=0\n", False),  # stopped by somebody, or not started yet
+        (
+            "ActiveState=inactive\nExecMainStatus=0\n",
+            False,
+        ),  # stopped by somebody, or not started yet
         ("ActiveState=activating\nExecMainStatus=100\n", False),
     ],
 )
-def test_a_pacemaker_that_stays_down_after_a_fatal_error_is_started(masters: tuple[DoubleMaster, ...], unit: str, started: bool) -> None:  # noqa: FBT001
+def test_a_pacemaker_that_stays_down_after_a_fatal_error_is_started(
+    masters: tuple[DoubleMaster, ...],
+    unit: str,
+    started: bool,  # noqa: FBT001
+) -> None:
     masters[2].sees, masters[2].unit = View(), unit
     observation = settling(masters).observe()
     assert not observation.ok

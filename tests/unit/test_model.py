@@ -86,7 +86,10 @@ def test_the_reference_installation(reference: Topology) -> None:
     ]
     assert [node.name for node in reference.masters] == ["m", "m2", "m3"]
     assert [node.name for node in reference.workers] == ["w1", "w2", "w3"]
-    assert (reference.balancer.role, reference.node("lb")) == (Role.LOADBALANCER, reference.balancer)
+    assert (reference.balancer.role, reference.node("lb")) == (
+        Role.LOADBALANCER,
+        reference.balancer,
+    )
     with pytest.raises(KeyError):
         reference.node("m4")
 

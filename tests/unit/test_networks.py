@@ -129,7 +129,9 @@ def test_an_older_halabs_lab_keeps_network_and_fingerprints(topology: Topology) 
         lab="3m3w", networks=("halab-3m3w", "halab-3m3w-management"), topology=json.dumps(label)
     )
     now = network.settled(topology, EngineDouble(), seen)  # type: ignore[arg-type]
-    assert desired_state.configuration(now) == desired_state.configuration(from_json(json.dumps(label)))
+    assert desired_state.configuration(now) == desired_state.configuration(
+        from_json(json.dumps(label))
+    )
     assert management(now) == "172.31.0.0/24"
 
 

@@ -45,9 +45,11 @@ class Server(BaseHTTPRequestHandler):
             self.send_header("Retry-After", "7")
             self.end_headers()
             return
-        body = {"/file": CONTENT, "/busy": CONTENT, "/sums": f"{hashlib.sha256(CONTENT).hexdigest()}  file\n{'0' * 64}  other\n".encode()}.get(
-            self.path, CONTENT if self.path == "/cut" else b""
-        )
+        body = {
+            "/file": CONTENT,
+            "/busy": CONTENT,
+            "/sums": f"{hashlib.sha256(CONTENT).hexdigest()}  file\n{'0' * 64}  other\n".encode(),
+        }.get(self.path, CONTENT if self.path == "/cut" else b"")
         self.send_response(200 if body else 404)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -74,11 +76,25 @@ def test_a_download_is_proven_by_the_published_checksum(server: str, tmp_path: P
 
 @pytest.mark.parametrize(
     ("path", "name", "words"),
-    [("/file", "other", "wrong checksum"), ("/file", "third", "lists no checksum"), ("/none", "file", "404"), ("/cut", "file", "cut off")],
+    [
+        ("/file", "other", "wrong checksum"),
+        ("/file", "third", "lists no checksum"),
+        ("/none", "file", "404"),
+        ("/cut", "file", "cut off"),
+    ],
 )
-def test_a_bad_download_leaves_nothing(server: str, tmp_path: Path, path: str, name: str, words: str) -> None:
+def test_a_bad_download_leaves_nothing(
+    server: str, tmp_path: Path, path: str, name: str, words: str
+) -> None:
     with pytest.raises(ImageError, match=words) as caught:
-        fetch(f"{server}{path}", tmp_path / "file", sha256_url=f"{server}/sums", name=name, remedy="do this", pause=lambda _: None)
+        fetch(
+            f"{server}{path}",
+            tmp_path / "file",
+            sha256_url=f"{server}/sums",
+            name=name,
+            remedy="do this",
+            pause=lambda _: None,
+        )
     assert server in str(caught.value)
     assert [item.name for item in tmp_path.iterdir() if not item.name.endswith(".lock")] == []
 
@@ -86,20 +102,35 @@ def test_a_bad_download_leaves_nothing(server: str, tmp_path: Path, path: str, n
 def test_a_busy_server_is_given_the_time_it_asks_for(server: str, tmp_path: Path) -> None:
     pauses: list[float] = []
     Server.broken = [503, 429]
-    fetch(f"{server}/busy", tmp_path / "file", sha256=hashlib.sha256(CONTENT).hexdigest(), pause=pauses.append)
+    fetch(
+        f"{server}/busy",
+        tmp_path / "file",
+        sha256=hashlib.sha256(CONTENT).hexdigest(),
+        pause=pauses.append,
+    )
     assert pauses == [7.0, 7.0]
 
 
 def test_waiting_ends_when_it_is_so_and_tells_changes_once() -> None:
-    answers = iter([Observation(ok=False, seen="a"), Observation(ok=False, seen="a"), Observation(ok=True, seen="b")])
+    answers = iter(
+        [
+            Observation(ok=False, seen="a"),
+            Observation(ok=False, seen="a"),
+            Observation(ok=True, seen="b"),
+        ]
+    )
     told: list[str] = []
-    assert until("x", lambda: next(answers), timeout_s=5, every_s=0.001, told=told.append).seen == "b"
+    assert (
+        until("x", lambda: next(answers), timeout_s=5, every_s=0.001, told=told.append).seen == "b"
+    )
     assert told == ["a"]
 
 
 def test_waiting_in_vain_is_an_error_that_says_what_was_seen() -> None:
     with pytest.raises(WaitTimeout, match=r"the node: not after .* last seen: asleep"):
-        until("the node", lambda: Observation(ok=False, seen="asleep"), timeout_s=0.01, every_s=0.005)
+        until(
+            "the node", lambda: Observation(ok=False, seen="asleep"), timeout_s=0.01, every_s=0.005
+        )
     cancelled = threading.Event()
     cancelled.set()
     with pytest.raises(WaitTimeout):
@@ -109,7 +140,10 @@ def test_waiting_in_vain_is_an_error_that_says_what_was_seen() -> None:
 def test_a_kubeconfig_is_merged_and_taken_out_without_loss(tmp_path: Path) -> None:
     target = tmp_path / "config"
     cluster = {"server": "https://x", "insecure-skip-tls-verify": True}
-    mine = {"clusters": [{"name": "mine", "cluster": cluster}], "contexts": [{"name": "mine", "context": {}}]}
+    mine = {
+        "clusters": [{"name": "mine", "cluster": cluster}],
+        "contexts": [{"name": "mine", "context": {}}],
+    }
     target.write_text(yaml.safe_dump({**mine, "current-context": "mine"}))
     target.chmod(0o640)
     added = kubeconfig.build("one", "https://127.0.0.1:6443", b"ca", Pair(b"key", b"crt"))
@@ -136,7 +170,9 @@ def test_a_file_that_is_no_kubeconfig_is_left_alone(tmp_path: Path, text: str) -
     assert target.read_text() == text
 
 
-def test_a_new_kubeconfig_is_private_and_a_held_lock_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_kubeconfig_is_private_and_a_held_lock_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = tmp_path / "new" / "config"
     added = kubeconfig.build("one", "https://x", b"", Pair(b"", b""))
     kubeconfig.merge(target, added)
@@ -164,7 +200,9 @@ class DoubleEngine:
 
 
 def test_a_subnet_in_use_is_refused_with_a_free_one(topology: Topology) -> None:
-    with pytest.raises(InputError, match=r"meets 172\.30\.0\.0/16 \(Docker network other\)") as caught:
+    with pytest.raises(
+        InputError, match=r"meets 172\.30\.0\.0/16 \(Docker network other\)"
+    ) as caught:
         network.check_subnets(topology, DoubleEngine(), ())  # type: ignore[arg-type]
     assert "free is 172." in caught.value.hint
 
@@ -226,8 +264,12 @@ def test_components_fill_in_version_and_architecture() -> None:
     assert row.expand("{version} {plain} {arch}", "arm64") == "v1.2.3 1.2.3 arm64"
 
 
-@pytest.mark.parametrize(("total", "free", "state"), [(16, 8, "ok"), (16, 1, "warning"), (1, 1, "failed")])
-def test_memory_is_judged_against_the_topology(topology: Topology, total: int, free: int, state: str) -> None:
+@pytest.mark.parametrize(
+    ("total", "free", "state"), [(16, 8, "ok"), (16, 1, "warning"), (1, 1, "failed")]
+)
+def test_memory_is_judged_against_the_topology(
+    topology: Topology, total: int, free: int, state: str
+) -> None:
     found = findings.memory(total * GIB, free * GIB, topology)
     assert found.state == state
     assert bool(found.remedy) == (state != "ok")
@@ -249,7 +291,10 @@ def test_small_inotify_limits_are_told_with_the_command() -> None:
 def test_fix_does_what_was_found_and_nothing_else() -> None:
     commands: list[list[str]] = []
     told: list[str] = []
-    findings = [Finding("fs.inotify.max_user_instances", "warning", "128", "x", fixable=True), Finding("disk", "warning", "x")]
+    findings = [
+        Finding("fs.inotify.max_user_instances", "warning", "128", "x", fixable=True),
+        Finding("disk", "warning", "x"),
+    ]
     fixes.fix(findings, told.append, commands.append)
     assert commands == [["sysctl", "-q", "-w", "fs.inotify.max_user_instances=512"]]
     assert told == ["setting fs.inotify.max_user_instances to 512"]

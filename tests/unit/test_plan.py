@@ -11,7 +11,11 @@ from lab.lifecycle.plan import Action
 from lab.nodes import distributions
 from lab.topology.model import HighAvailability, LoadBalancer, Topology
 
-TAGS = {"upstream": "halab/upstream:1", "loadbalancer": "halab/loadbalancer:1", "bmc": "halab/bmc:1"}
+TAGS = {
+    "upstream": "halab/upstream:1",
+    "loadbalancer": "halab/loadbalancer:1",
+    "bmc": "halab/bmc:1",
+}
 
 
 def wanted(topology: Topology) -> Desired:
@@ -20,10 +24,20 @@ def wanted(topology: Topology) -> Desired:
 
 def observed(goal: Desired, state: str = "running", **states: str) -> Observed:
     containers = tuple(
-        ObservedContainer(id=spec.name, name=spec.name, state=states.get(spec.labels[LABEL_NODE], state), labels=spec.labels)
+        ObservedContainer(
+            id=spec.name,
+            name=spec.name,
+            state=states.get(spec.labels[LABEL_NODE], state),
+            labels=spec.labels,
+        )
         for spec in goal.containers
     )
-    return Observed(lab=goal.lab, networks=tuple(spec.name for spec in goal.networks), volumes=tuple(goal.volumes), containers=containers)
+    return Observed(
+        lab=goal.lab,
+        networks=tuple(spec.name for spec in goal.networks),
+        volumes=tuple(goal.volumes),
+        containers=containers,
+    )
 
 
 def test_an_empty_engine_gets_everything_in_order(topology: Topology) -> None:
@@ -41,7 +55,13 @@ def test_a_running_lab_needs_nothing(topology: Topology) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "action"), [("created", Action.BOOT), ("exited", Action.START), ("dead", Action.START), ("paused", Action.START)]
+    ("state", "action"),
+    [
+        ("created", Action.BOOT),
+        ("exited", Action.START),
+        ("dead", Action.START),
+        ("paused", Action.START),
+    ],
 )
 def test_a_node_that_does_not_run(topology: Topology, state: str, action: Action) -> None:
     goal = wanted(topology)
@@ -52,7 +72,9 @@ def test_a_node_that_does_not_run(topology: Topology, state: str, action: Action
 
 def test_a_network_without_nodes_is_completed(topology: Topology) -> None:
     goal = wanted(topology)
-    steps = plan.start(goal, Observed(lab="3m3w", networks=tuple(spec.name for spec in goal.networks))).steps
+    steps = plan.start(
+        goal, Observed(lab="3m3w", networks=tuple(spec.name for spec in goal.networks))
+    ).steps
     assert Action.CREATE_NETWORK not in [step.action for step in steps]
     assert len([step for step in steps if step.action is Action.CREATE]) == 8
 
@@ -79,7 +101,9 @@ def test_stop_names_what_runs(topology: Topology) -> None:
 
 def test_destroy_removes_containers_before_volumes_before_the_network(topology: Topology) -> None:
     actions = [step.action for step in plan.destroy(observed(wanted(topology))).steps]
-    assert actions == [Action.REMOVE] * 8 + [Action.REMOVE_VOLUME] * 16 + [Action.REMOVE_NETWORK] * 2
+    assert (
+        actions == [Action.REMOVE] * 8 + [Action.REMOVE_VOLUME] * 16 + [Action.REMOVE_NETWORK] * 2
+    )
     assert plan.destroy(Observed(lab="x")).empty
 
 

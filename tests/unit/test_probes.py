@@ -44,7 +44,16 @@ def test_names_are_the_ones_that_checkers_know() -> None:
     asked = {row.instrument()["probe"] for row in probes.rows(GROUND) if row.question}
     wanted = "api.vip.new api.vip.kept api.lb.new api.lb.kept api.m.new api.m2.new api.m3.new write.vip.new write.lb.new service.outside vip.arp"
     pods = {f"{what}.pod.{node}" for what in ("service", "dns") for node in ("w1", "w2", "w3")}
-    assert asked == {*wanted.split(), *pods, "etcd.m", "etcd.m2", "etcd.m3", "nodes", "endpoints", "pods"}
+    assert asked == {
+        *wanted.split(),
+        *pods,
+        "etcd.m",
+        "etcd.m2",
+        "etcd.m3",
+        "nodes",
+        "endpoints",
+        "pods",
+    }
 
 
 def test_no_two_rows_have_one_name_and_all_time_outs_are_below_a_second() -> None:
@@ -56,7 +65,16 @@ def test_no_two_rows_have_one_name_and_all_time_outs_are_below_a_second() -> Non
 def test_every_question_says_what_it_asks() -> None:
     for name, question in probes.questions().items():
         assert question.summary, name
-    assert set(probes.questions()) == {"api", "cluster", "dns", "etcd", "service", "vip", "watch", "writes"}
+    assert set(probes.questions()) == {
+        "api",
+        "cluster",
+        "dns",
+        "etcd",
+        "service",
+        "vip",
+        "watch",
+        "writes",
+    }
 
 
 def test_without_workers_the_masters_pods_ask() -> None:
@@ -70,7 +88,10 @@ def test_without_workers_the_masters_pods_ask() -> None:
         (["vip.arp", "etcd.m"], {"vip.arp", "etcd.m"}),
         (["service.pod.w1"], {"service.pod.w1"}),
         (["write.lb"], {"write.lb.new", "final"}),
-        (["register"], {"register.vip.1", "register.vip.2", "register.lb.1", "register.lb.2", "final"}),
+        (
+            ["register"],
+            {"register.vip.1", "register.vip.2", "register.lb.1", "register.lb.2", "final"},
+        ),
         (["watch"], {"watch.vip", "watch.lb"}),
     ],
 )
@@ -90,8 +111,13 @@ def test_the_agents_configuration_holds_all_it_needs(name: str) -> None:
     known = agent_config.identities(secrets, distributions.find(name))
     rows = [row for row in probes.rows(GROUND) if not row.pod]
     found = json.loads(json.dumps(agent_config.configuration(rows, known, attached=True)))
-    assert {row["identity"] for row in found["questions"] + found["clients"] if "identity" in row} == set(found["identities"])
-    assert all("PRIVATE KEY" in row["key"] and "CERTIFICATE" in row["ca"] for row in found["identities"].values())
+    assert {
+        row["identity"] for row in found["questions"] + found["clients"] if "identity" in row
+    } == set(found["identities"])
+    assert all(
+        "PRIVATE KEY" in row["key"] and "CERTIFICATE" in row["ca"]
+        for row in found["identities"].values()
+    )
     assert len(found["questions"]) + len(found["clients"]) == len(rows)
     assert found["attached"] is True
 
@@ -117,13 +143,22 @@ def test_pods_ask_from_their_node_without_secrets() -> None:
 
 def test_the_pods_image_is_the_one_in_the_table() -> None:
     assert versions.read(ROOT / "images").pods["toolbox"] == manifests.IMAGE
-    for item in (*manifests.web(), *manifests.askers(probes.rows(GROUND), "run1"), *manifests.registers()):
+    for item in (
+        *manifests.web(),
+        *manifests.askers(probes.rows(GROUND), "run1"),
+        *manifests.registers(),
+    ):
         assert item["metadata"]["namespace"] == probe.SPACE
 
 
 def test_the_agents_address_is_nobodys() -> None:
     assert agent_ip(TOPOLOGY) == "172.30.0.239"
-    crowded = replace(TOPOLOGY, network=replace(TOPOLOGY.network, vip=TOPOLOGY.network.subnet[239], gateway=TOPOLOGY.network.subnet[238]))
+    crowded = replace(
+        TOPOLOGY,
+        network=replace(
+            TOPOLOGY.network, vip=TOPOLOGY.network.subnet[239], gateway=TOPOLOGY.network.subnet[238]
+        ),
+    )
     assert agent_ip(crowded) == "172.30.0.237"
 
 
@@ -189,12 +224,37 @@ def listened(*chunks: tuple[bool, list[bytes]]) -> tuple[Listener, list[Event]]:
 
 def test_the_listener_names_holders_and_keeps_the_statistics() -> None:
     lines = [
-        {"kind": "probe", "t": 1.0, "end": 1.1, "probe": "vip.arp", "ok": True, "value": [M, X], "detail": f"announced by {M}"},
-        {"kind": "op", "t": 1.0, "end": 1.1, "client": "register.vip.1", "op": "read", "key": "r", "outcome": "ok"},
-        {"kind": "watch", "t": 1.0, "client": "watch.lb", "probe": "watch.lb", "type": "RESUME", "rv": "7"},
+        {
+            "kind": "probe",
+            "t": 1.0,
+            "end": 1.1,
+            "probe": "vip.arp",
+            "ok": True,
+            "value": [M, X],
+            "detail": f"announced by {M}",
+        },
+        {
+            "kind": "op",
+            "t": 1.0,
+            "end": 1.1,
+            "client": "register.vip.1",
+            "op": "read",
+            "key": "r",
+            "outcome": "ok",
+        },
+        {
+            "kind": "watch",
+            "t": 1.0,
+            "client": "watch.lb",
+            "probe": "watch.lb",
+            "type": "RESUME",
+            "rv": "7",
+        },
         {"kind": "stats", "t": 2.0, "cpu": 0.1},
     ]
-    listener, written = listened((True, [json.dumps(line).encode() for line in lines]), (False, [b"oh"]))
+    listener, written = listened(
+        (True, [json.dumps(line).encode() for line in lines]), (False, [b"oh"])
+    )
     assert written[0].get("value") == ["m", X]
     assert written[0].get("detail") == "announced by m"
     assert listener.heard == {"vip.arp", "register.vip.1", "watch.lb"}
@@ -300,13 +360,31 @@ def test_an_agent_that_talks_nonsense_is_an_error() -> None:
 
 
 SPOKEN = {
-    ("corosync", "[TOTEM ] A processor failed, forming new configuration: token timed out (1000ms), waiting 1200ms for consensus."): "token-lost",
+    (
+        "corosync",
+        "[TOTEM ] A processor failed, forming new configuration: token timed out (1000ms), waiting 1200ms for consensus.",
+    ): "token-lost",
     ("corosync", "[TOTEM ] A new membership (1.31) was formed. Members left: 1"): "membership",
-    ("pacemaker-fenced", "notice: Operation 'off' [4] targeting m by m2 for pacemaker-controld.7@m2: OK (complete)"): "fenced",
-    ("pacemaker-controld", "notice: Peer m was terminated (off) by m2 on behalf of pacemaker-controld.7@m2: OK | event=1"): "fenced",
-    ("pacemaker-controld", "notice: Peer m was terminated (off) by m2 on behalf of pacemaker-controld.7@m2: No route to host"): "",
-    ("IPaddr2(FAILOVER-ADDR)", "INFO: Adding inet address 172.30.20.50/32 with broadcast address 172.30.20.255 to device eth0"): "vip-start",
-    ("pacemaker-controld", "notice: Result of start operation for FAILOVER-ADDR on m3: OK"): "vip-start",
+    (
+        "pacemaker-fenced",
+        "notice: Operation 'off' [4] targeting m by m2 for pacemaker-controld.7@m2: OK (complete)",
+    ): "fenced",
+    (
+        "pacemaker-controld",
+        "notice: Peer m was terminated (off) by m2 on behalf of pacemaker-controld.7@m2: OK | event=1",
+    ): "fenced",
+    (
+        "pacemaker-controld",
+        "notice: Peer m was terminated (off) by m2 on behalf of pacemaker-controld.7@m2: No route to host",
+    ): "",
+    (
+        "IPaddr2(FAILOVER-ADDR)",
+        "INFO: Adding inet address 172.30.20.50/32 with broadcast address 172.30.20.255 to device eth0",
+    ): "vip-start",
+    (
+        "pacemaker-controld",
+        "notice: Result of start operation for FAILOVER-ADDR on m3: OK",
+    ): "vip-start",
     ("pacemaker-controld", "notice: Result of start operation for apiserver-health on m3: OK"): "",
     ("pacemaker-controld", "notice: State transition S_TRANSITION_ENGINE -> S_IDLE"): "dc-idle",
     ("etcd", '{"level":"info","msg":"raft.node: 1 elected leader 2 at term 3"}'): "leader",
@@ -325,7 +403,10 @@ def test_milestones(who: str, text: str) -> None:
         ('{"__MONOTONIC_TIMESTAMP": "95000000"}', ""),
         ('{"__MONOTONIC_TIMESTAMP": "110000000"}', ""),
         ('{"__MONOTONIC_TIMESTAMP": "700000000"}', "journal of m: it begins 600 s late"),
-        ('Journal file is truncated, ignoring file.\n{"__MONOTONIC_TIMESTAMP": "700000000"}', "journal of m: it begins 600 s late"),
+        (
+            'Journal file is truncated, ignoring file.\n{"__MONOTONIC_TIMESTAMP": "700000000"}',
+            "journal of m: it begins 600 s late",
+        ),
         ("", ""),
     ],
 )
@@ -354,33 +435,57 @@ def test_lines_that_a_journal_did_not_keep_are_told() -> None:
 def test_a_namespace_that_stays_says_why() -> None:
     message = "Some resources are remaining: configmaps. has 9 resource instances"
     condition = {"type": "NamespaceContentRemaining", "status": "True", "message": message}
-    spaces = [[{"metadata": {"name": SPACE}, "status": {"conditions": [condition]}}], [{"metadata": {"name": SPACE}}], []]
+    spaces = [
+        [{"metadata": {"name": SPACE}, "status": {"conditions": [condition]}}],
+        [{"metadata": {"name": SPACE}}],
+        [],
+    ]
     asked: list[str] = []
     told: list[str] = []
 
     class ClusterDouble:
         def get(self, path: str) -> dict[str, Any]:
             asked.append(path)
-            return {"items": [{"metadata": {"name": "default"}}, *(spaces[0] if len(asked) == 1 else spaces.pop(0))]}
+            return {
+                "items": [
+                    {"metadata": {"name": "default"}},
+                    *(spaces[0] if len(asked) == 1 else spaces.pop(0)),
+                ]
+            }
 
         def request(self, verb: str, path: str, body: object) -> None:
             asked.append(f"{verb} {path} {body}")
 
     remove(cast("Cluster", ClusterDouble()), told.append)
-    assert [text for text in asked if text.startswith("DELETE")] == [f"DELETE /api/v1/namespaces/{SPACE} {{'propagationPolicy': 'Background'}}"]
-    assert told == [f"namespace {SPACE} is still there. {message}", f"namespace {SPACE} is still there"]
+    assert [text for text in asked if text.startswith("DELETE")] == [
+        f"DELETE /api/v1/namespaces/{SPACE} {{'propagationPolicy': 'Background'}}"
+    ]
+    assert told == [
+        f"namespace {SPACE} is still there. {message}",
+        f"namespace {SPACE} is still there",
+    ]
 
 
 def test_journals_become_events_and_a_time_line() -> None:
     rows = [
-        {"__MONOTONIC_TIMESTAMP": "101500000", "SYSLOG_IDENTIFIER": "corosync", "MESSAGE": "[TOTEM ] A new membership (1.31) was formed. Members"},
-        {"__MONOTONIC_TIMESTAMP": "99000000", "SYSLOG_IDENTIFIER": "corosync", "MESSAGE": "[TOTEM ] A new membership (1.2d) was formed. Members"},
+        {
+            "__MONOTONIC_TIMESTAMP": "101500000",
+            "SYSLOG_IDENTIFIER": "corosync",
+            "MESSAGE": "[TOTEM ] A new membership (1.31) was formed. Members",
+        },
+        {
+            "__MONOTONIC_TIMESTAMP": "99000000",
+            "SYSLOG_IDENTIFIER": "corosync",
+            "MESSAGE": "[TOTEM ] A new membership (1.2d) was formed. Members",
+        },
         {"__MONOTONIC_TIMESTAMP": "101000000", "_COMM": "odd", "MESSAGE": [104, 105, 10, 255]},
         {"MESSAGE": "without a time"},
     ]
     found = list(entries("m", [*map(json.dumps, rows), '{"cut off']))
     assert [entry.who for entry in found] == ["corosync", "corosync", "odd"]
-    assert [(event.t, event.get("what"), event.get("node")) for event in events(found, 100.0)] == [(1.5, "membership", "m")]
+    assert [(event.t, event.get("what"), event.get("node")) for event in events(found, 100.0)] == [
+        (1.5, "membership", "m")
+    ]
     lines = timeline(found, 100.0).splitlines()
     assert len(lines) == 3
     assert lines[0].strip().startswith("-1.000000 m")

@@ -39,34 +39,64 @@ SECRETS = pki.new_secrets("test")
 
 def files(topology: Topology, name: str) -> dict[str, File]:
     node = topology.node(name)
-    return {file.path: file for file in roles.find(node.role).files(topology, node, SECRETS, UPSTREAM)}
+    return {
+        file.path: file for file in roles.find(node.role).files(topology, node, SECRETS, UPSTREAM)
+    }
 
 
 def names_of(certificate: bytes) -> set[str]:
-    found = x509.load_pem_x509_certificate(certificate).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return {str(value) for value in (*found.get_values_for_type(x509.DNSName), *found.get_values_for_type(x509.IPAddress))}
+    found = (
+        x509.load_pem_x509_certificate(certificate)
+        .extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        .value
+    )
+    return {
+        str(value)
+        for value in (
+            *found.get_values_for_type(x509.DNSName),
+            *found.get_values_for_type(x509.IPAddress),
+        )
+    }
 
 
 def test_the_api_certificate_names_everything(topology: Topology) -> None:
     names = names_of(files(topology, "m2")["/etc/kubernetes/apiserver.crt"].content)
     assert names >= {"172.30.0.50", "172.30.0.40", "127.0.0.1", "localhost", "10.43.0.1"}
     assert names >= {"m", "m2", "m3", "lb", "172.30.0.47", "172.30.0.48", "172.30.0.49"}
-    assert names >= {"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"}
+    assert names >= {
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+    }
 
 
-@pytest.mark.parametrize(("file", "authority"), [("apiserver", "ca"), ("kubelet", "ca"), ("front-proxy-client", "front-proxy-ca")])
-def test_certificates_verify_against_their_authority(topology: Topology, file: str, authority: str) -> None:
-    certificate = x509.load_pem_x509_certificate(files(topology, "m")[f"/etc/kubernetes/{file}.crt"].content)
-    certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(SECRETS.files[f"{authority}.crt"]))
+@pytest.mark.parametrize(
+    ("file", "authority"),
+    [("apiserver", "ca"), ("kubelet", "ca"), ("front-proxy-client", "front-proxy-ca")],
+)
+def test_certificates_verify_against_their_authority(
+    topology: Topology, file: str, authority: str
+) -> None:
+    certificate = x509.load_pem_x509_certificate(
+        files(topology, "m")[f"/etc/kubernetes/{file}.crt"].content
+    )
+    certificate.verify_directly_issued_by(
+        x509.load_pem_x509_certificate(SECRETS.files[f"{authority}.crt"])
+    )
     with pytest.raises(ValueError, match=r"."):
-        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(SECRETS.files["etcd-ca.crt"]))
+        certificate.verify_directly_issued_by(
+            x509.load_pem_x509_certificate(SECRETS.files["etcd-ca.crt"])
+        )
 
 
 def test_secrets_are_never_the_same_and_known_to_be_complete() -> None:
     other = pki.new_secrets("test")
     assert all(other.files[name] != SECRETS.files[name] for name in SECRETS.files)
     assert SECRETS.complete
-    assert not pki.Secrets({name: content for name, content in SECRETS.files.items() if name != "admin.crt"}).complete
+    assert not pki.Secrets(
+        {name: content for name, content in SECRETS.files.items() if name != "admin.crt"}
+    ).complete
 
 
 def test_private_things_are_private_and_workers_hold_no_authority(topology: Topology) -> None:
@@ -74,27 +104,48 @@ def test_private_things_are_private_and_workers_hold_no_authority(topology: Topo
         for file in files(topology, name).values():
             if b"PRIVATE KEY" in file.content or b"client-key-data" in file.content:
                 assert file.mode == 0o600, file.path
-    assert not {"/etc/kubernetes/ca.key", "/etc/kubernetes/sa.key", "/etc/etcd/etcd.key"} & set(files(topology, "w1"))
+    assert not {"/etc/kubernetes/ca.key", "/etc/kubernetes/sa.key", "/etc/etcd/etcd.key"} & set(
+        files(topology, "w1")
+    )
 
 
 def test_every_unit_has_its_file_and_its_link(topology: Topology) -> None:
-    for name, units in (("m", (*upstream.NODE_UNITS, *upstream.MASTER_UNITS)), ("w1", upstream.NODE_UNITS)):
+    for name, units in (
+        ("m", (*upstream.NODE_UNITS, *upstream.MASTER_UNITS)),
+        ("w1", upstream.NODE_UNITS),
+    ):
         found = files(topology, name)
         for unit in units:
             assert b"ExecStart=" in found[f"/etc/systemd/system/{unit}.service"].content
-            assert found[f"/etc/systemd/system/multi-user.target.wants/{unit}.service"].link == f"/etc/systemd/system/{unit}.service"
+            assert (
+                found[f"/etc/systemd/system/multi-user.target.wants/{unit}.service"].link
+                == f"/etc/systemd/system/{unit}.service"
+            )
 
 
 def test_etcd_knows_all_members_and_masters_use_their_own_api(topology: Topology) -> None:
     text = files(topology, "m3")["/etc/systemd/system/etcd.service"].content.decode()
-    assert "m=https://172.30.0.49:2380,m2=https://172.30.0.48:2380,m3=https://172.30.0.47:2380" in text
-    assert b"https://172.30.0.47:6443" in files(topology, "m3")["/etc/systemd/system/flannel.service"].content
-    assert b"https://172.30.0.50:6443" in files(topology, "w1")["/etc/systemd/system/flannel.service"].content
+    assert (
+        "m=https://172.30.0.49:2380,m2=https://172.30.0.48:2380,m3=https://172.30.0.47:2380" in text
+    )
+    assert (
+        b"https://172.30.0.47:6443"
+        in files(topology, "m3")["/etc/systemd/system/flannel.service"].content
+    )
+    assert (
+        b"https://172.30.0.50:6443"
+        in files(topology, "w1")["/etc/systemd/system/flannel.service"].content
+    )
 
 
 def test_only_masters_with_workers_are_tainted(topology: Topology) -> None:
     def taints(of: Topology, name: str) -> list[str]:
-        return [row["effect"] for row in json.loads(files(of, name)["/etc/kubernetes/kubelet.yaml"].content)["registerWithTaints"]]
+        return [
+            row["effect"]
+            for row in json.loads(files(of, name)["/etc/kubernetes/kubelet.yaml"].content)[
+                "registerWithTaints"
+            ]
+        ]
 
     assert taints(topology, "m") == ["NoExecute"]
     assert taints(topology, "w1") == []
@@ -128,7 +179,10 @@ def test_the_cib_is_consistent(topology: Topology) -> None:
     values = {item.attrib["id"]: item.attrib["value"] for item in root.iter("nvpair")}
     assert (values["vip-ip"], values["vip-cidr_netmask"]) == ("172.30.0.50", "32")
     assert {item.attrib["operation"] for item in root.iter("expression")} == {"not_defined", "ne"}
-    orders = {(item.attrib["first"], item.attrib["then"], item.attrib["kind"]) for item in root.iter("rsc_order")}
+    orders = {
+        (item.attrib["first"], item.attrib["then"], item.attrib["kind"])
+        for item in root.iter("rsc_order")
+    }
     assert orders == {("FAILOVER-ADDR", f"fence-{name}", "Optional") for name in ("m", "m2", "m3")}
 
 
@@ -148,13 +202,23 @@ def test_one_slow_answer_of_a_resource_moves_nothing(topology: Topology) -> None
 def test_only_workers_wait_on_a_busy_host(topology: Topology) -> None:
     tags = dict.fromkeys(("upstream", "loadbalancer", "bmc"), "tag")
     found = desired(topology, UPSTREAM, tags, 0).containers
-    assert {spec.hostname for spec in found if spec.cpu_shares > 1024} == {"m", "m2", "m3", "lb", "bmc"}
+    assert {spec.hostname for spec in found if spec.cpu_shares > 1024} == {
+        "m",
+        "m2",
+        "m3",
+        "lb",
+        "bmc",
+    }
     files = {file.path: file.content for file in cib.files(topology, SECRETS, UPSTREAM.health)}
     assert b"CPUWeight=10000" in files["/etc/systemd/system/corosync.service.d/halab.conf"]
 
 
 def test_nginx_knows_all_masters(topology: Topology) -> None:
-    assert re.findall(r"server (\S+):6443 max_fails=1", nginx.upstream(topology)) == ["172.30.0.49", "172.30.0.48", "172.30.0.47"]
+    assert re.findall(r"server (\S+):6443 max_fails=1", nginx.upstream(topology)) == [
+        "172.30.0.49",
+        "172.30.0.48",
+        "172.30.0.47",
+    ]
 
 
 @pytest.mark.parametrize(("name", "authority"), [("upstream", "ca"), ("k3s", "client-ca")])
@@ -197,7 +261,12 @@ def test_dns_replicas_are_kept_apart(topology: Topology) -> None:
     objects = {item["kind"]: item for item in find_addon("dns-ha").manifests(site(topology))}
     pod = objects["Deployment"]["spec"]["template"]["spec"]
     assert objects["Deployment"]["spec"]["replicas"] == 3
-    assert pod["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0]["topologyKey"] == "kubernetes.io/hostname"
+    assert (
+        pod["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0][
+            "topologyKey"
+        ]
+        == "kubernetes.io/hostname"
+    )
     assert objects["Service"]["spec"]["clusterIP"] == "10.43.0.99"
     assert objects["PodDisruptionBudget"]["spec"]["minAvailable"] == 2
     assert dns_ha.replicas(replace(topology, nodes=topology.nodes[:2])) == 2
@@ -236,7 +305,10 @@ def test_an_older_kubernetes_is_not_told_what_it_refuses(topology: Topology) -> 
 def test_dns_forwards_nowhere_or_where_it_is_told(topology: Topology) -> None:
     assert "rcode NXDOMAIN" in dns_ha.corefile(topology)
     assert "forward" not in dns_ha.corefile(topology)
-    told = replace(topology, kubernetes=replace(topology.kubernetes, dns_forward=(ipaddress.IPv4Address("192.0.2.53"),)))
+    told = replace(
+        topology,
+        kubernetes=replace(topology.kubernetes, dns_forward=(ipaddress.IPv4Address("192.0.2.53"),)),
+    )
     assert "forward . 192.0.2.53 {" in dns_ha.corefile(told)
 
 
@@ -261,10 +333,19 @@ def test_a_coredns_of_others_never_forwards_to_itself(topology: Topology, name: 
 @pytest.mark.parametrize(
     ("item", "expected"),
     [
-        ({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "b"}}, "/api/v1/namespaces/b/configmaps/a"),
-        ({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}}, "/apis/apps/v1/namespaces/default/deployments/a"),
+        (
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "b"}},
+            "/api/v1/namespaces/b/configmaps/a",
+        ),
+        (
+            {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}},
+            "/apis/apps/v1/namespaces/default/deployments/a",
+        ),
         ({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "m"}}, "/api/v1/nodes/m"),
-        ({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "x"}}, "/apis/storage.k8s.io/v1/storageclasses/x"),
+        (
+            {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "x"}},
+            "/apis/storage.k8s.io/v1/storageclasses/x",
+        ),
     ],
 )
 def test_api_paths(item: dict[str, object], expected: str) -> None:
@@ -272,8 +353,13 @@ def test_api_paths(item: dict[str, object], expected: str) -> None:
 
 
 def test_readiness_is_what_the_node_says() -> None:
-    assert node_ready({"status": {"conditions": [{"type": "Ready", "status": "True"}]}}) == (True, "Ready")
-    assert node_ready({"status": {"conditions": [{"type": "Ready", "status": "False", "message": "no network"}]}}) == (False, "no network")
+    assert node_ready({"status": {"conditions": [{"type": "Ready", "status": "True"}]}}) == (
+        True,
+        "Ready",
+    )
+    assert node_ready(
+        {"status": {"conditions": [{"type": "Ready", "status": "False", "message": "no network"}]}}
+    ) == (False, "no network")
     assert node_ready({})[0] is False
 
 
@@ -296,14 +382,18 @@ def test_the_vip_is_not_mistaken_for_a_longer_address() -> None:
 
 
 def test_files_survive_the_tar() -> None:
-    packed = pack([File(path="/a/b", content=b"x", mode=0o600, owner=189), File(path="/c", link="/d")])
+    packed = pack(
+        [File(path="/a/b", content=b"x", mode=0o600, owner=189), File(path="/c", link="/d")]
+    )
     assert unpack(packed) == {"b": b"x"}
 
 
 def test_certificates_carry_kubernetes_identities(topology: Topology) -> None:
     pair = pki.issue(SECRETS.authority("ca"), "system:node:m", organisations=("system:nodes",))
     subject = x509.load_pem_x509_certificate(pair.certificate).subject
-    assert [a.value for a in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)] == ["system:nodes"]
+    assert [a.value for a in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)] == [
+        "system:nodes"
+    ]
 
 
 def test_words_of_files_are_the_folders_lists() -> None:

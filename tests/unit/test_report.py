@@ -56,7 +56,9 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: Any) -> None:
         self.seen.append(tag)
-        self.addresses += [value for name, value in attrs if name in {"src", "href", "xlink:href"} and value]
+        self.addresses += [
+            value for name, value in attrs if name in {"src", "href", "xlink:href"} and value
+        ]
         if tag not in VOID:
             self.open.append(tag)
 
@@ -93,8 +95,14 @@ def told(good: History) -> report.Report:
 def test_each_expectation_is_judged(good: History) -> None:
     verdicts = {verdict.name: verdict for verdict in report.judge(good, WANTED)}
     assert list(verdicts) == WANTED
-    odd = {"outage(api.lb) <= 300ms": "fail", "not vip_unique": "fail", "outage(dns.pod) <= 1s": "unknown"}
-    assert {name: verdict.outcome for name, verdict in verdicts.items() if verdict.outcome != "pass"} == odd
+    odd = {
+        "outage(api.lb) <= 300ms": "fail",
+        "not vip_unique": "fail",
+        "outage(dns.pod) <= 1s": "unknown",
+    }
+    assert {
+        name: verdict.outcome for name, verdict in verdicts.items() if verdict.outcome != "pass"
+    } == odd
     assert worst(verdicts.values()) == "fail"
     assert verdicts["outage(api.vip) <= 5s"].figures[0].resolution == histories.INTERVAL
     assert "this run has" in verdicts["outage(dns.pod) <= 1s"].reasons[0]
@@ -102,10 +110,22 @@ def test_each_expectation_is_judged(good: History) -> None:
 
 
 def test_not_vip_unique_shows_what_goes_wrong_without_fencing(good: History) -> None:
-    two = changed(good, lambda event: {"value": ["m", "m2"]} if event.get("probe") == "vip.arp" and 11.4 < event.t < 12 else None)
+    two = changed(
+        good,
+        lambda event: (
+            {"value": ["m", "m2"]}
+            if event.get("probe") == "vip.arp" and 11.4 < event.t < 12
+            else None
+        ),
+    )
     found = report.judge(two, ["not vip_unique", "vip_overlap > 500ms", "vip_overlap == 0"])
     assert [verdict.outcome for verdict in found] == ["pass", "pass", "fail"]
-    assert report.judge(without(two, lambda event: event.get("probe") == "vip.arp"), ["not vip_unique"])[0].outcome == "unknown"
+    assert (
+        report.judge(
+            without(two, lambda event: event.get("probe") == "vip.arp"), ["not vip_unique"]
+        )[0].outcome
+        == "unknown"
+    )
 
 
 def test_without_expectations_every_checker_counts(good: History) -> None:
@@ -132,17 +152,32 @@ def test_without_expectations_every_checker_counts(good: History) -> None:
         ("outage(p) <= 5s", None, None, "unknown"),
     ],
 )
-def test_what_was_not_seen_is_never_a_pass(text: str, value: float | None, worst: float | None, outcome: str) -> None:
+def test_what_was_not_seen_is_never_a_pass(
+    text: str, value: float | None, worst: float | None, outcome: str
+) -> None:
     assert decide(parse(text), Figure("x", value, "s", 0.02, worst)) == outcome
 
 
 def test_an_outage_that_stands_is_unknown_while_it_may_still_be_met(good: History) -> None:
-    gone = changed(good, lambda event: {"ok": False} if event.get("probe") == "api.lb.new" and event.t > 29 else None)
-    assert [verdict.outcome for verdict in report.judge(gone, ["outage(api.lb) <= 5s", "outage(api.lb) <= 500ms"])] == ["unknown", "fail"]
+    gone = changed(
+        good,
+        lambda event: (
+            {"ok": False} if event.get("probe") == "api.lb.new" and event.t > 29 else None
+        ),
+    )
+    assert [
+        verdict.outcome
+        for verdict in report.judge(gone, ["outage(api.lb) <= 5s", "outage(api.lb) <= 500ms"])
+    ] == ["unknown", "fail"]
 
 
 def test_a_stall_that_is_too_short_to_matter_does_not_matter(good: History) -> None:
-    stalled = without(good, lambda event: event.kind == "probe" and event.get("probe") == "api.lb.new" and 3 < event.t < 4)
+    stalled = without(
+        good,
+        lambda event: (
+            event.kind == "probe" and event.get("probe") == "api.lb.new" and 3 < event.t < 4
+        ),
+    )
     found = report.judge(stalled, ["outage(api.lb) <= 5s", "outage(api.lb) <= 500ms"])
     assert [verdict.outcome for verdict in found] == ["pass", "unknown"]
 
@@ -154,7 +189,18 @@ def test_the_page_is_whole_and_needs_nothing_else(told: report.Report) -> None:
     assert "script" not in page.seen
     assert not re.search(r"https?://|url\(|@import", text)
     words = " ".join(page.text)
-    for must in (told.title, told.sentence, "FAILED", "crash on m", "v1.36.3", "linearizable", "api.vip.kept", "a fault fires", "± 20 ms", "seed"):
+    for must in (
+        told.title,
+        told.sentence,
+        "FAILED",
+        "crash on m",
+        "v1.36.3",
+        "linearizable",
+        "api.vip.kept",
+        "a fault fires",
+        "± 20 ms",
+        "seed",
+    ):
         assert must in words
     assert page.seen.count("svg") == 3  # the whole run, a close-up, the phases
     assert "prefers-color-scheme:dark" in text
@@ -165,8 +211,21 @@ def test_what_a_history_says_is_text_and_not_markup(good: History) -> None:
     nasty = '<img src=x onerror=alert(1)>&"'
     lane = histories.sampled(nasty, (FIRE, 11.0))
     step = Event(15.0, "step", {"index": 9, "text": nasty, "state": "begin"})
-    odd = plus(good, *lane, step, Event(10.6, "log", {"node": nasty, "what": "fenced", "text": nasty}))
-    fire = Event(12.0, "fault", {"action": "fire", "id": "x", "fault": nasty, "node": nasty, "word": nasty, "detail": nasty})
+    odd = plus(
+        good, *lane, step, Event(10.6, "log", {"node": nasty, "what": "fenced", "text": nasty})
+    )
+    fire = Event(
+        12.0,
+        "fault",
+        {
+            "action": "fire",
+            "id": "x",
+            "fault": nasty,
+            "node": nasty,
+            "word": nasty,
+            "detail": nasty,
+        },
+    )
     found = report.build(plus(odd, fire), report.judge(odd, ["steady"]))
     page = parsed(report.html(found))
     assert "img" not in page.seen
@@ -177,7 +236,11 @@ def test_what_a_history_says_is_text_and_not_markup(good: History) -> None:
 def test_junit_is_what_ci_reads(told: report.Report) -> None:
     suite = ET.fromstring(report.junit(told).encode()).find("testsuite")  # noqa: S314 (ours)
     assert suite is not None
-    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == (str(len(WANTED)), "2", "1")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == (
+        str(len(WANTED)),
+        "2",
+        "1",
+    )
     assert [case.get("name") for case in suite.iter("testcase")] == WANTED
     failure = suite.find("testcase/failure")
     assert failure is not None
@@ -185,12 +248,19 @@ def test_junit_is_what_ci_reads(told: report.Report) -> None:
 
 
 def test_junit_leaves_out_what_xml_cannot_hold(good: History) -> None:
-    run = changed(good, lambda event: {"scenario": "a\x00b\ud800\x1b[1m"} if event.kind == "run" else None)
+    run = changed(
+        good, lambda event: {"scenario": "a\x00b\ud800\x1b[1m"} if event.kind == "run" else None
+    )
     assert ET.fromstring(report.junit(report.build(run, ())).encode()) is not None  # noqa: S314 (ours)
 
 
 def test_json_has_all_values_and_no_infinity(good: History) -> None:
-    gone = changed(good, lambda event: {"ok": False} if event.get("probe") == "api.lb.new" and event.t > FIRE else None)
+    gone = changed(
+        good,
+        lambda event: (
+            {"ok": False} if event.get("probe") == "api.lb.new" and event.t > FIRE else None
+        ),
+    )
     found = report.build(gone, report.judge(gone, ["outage(api.lb) <= 5s"]))
     data = json.loads(report.json_text(found), parse_constant=pytest.fail)
     assert data["schema"] == 1
@@ -227,7 +297,10 @@ def test_many_samples_make_a_small_page() -> None:
     rows = [Event(0.0, "run", {"lab": "x", "scenario": "y"})]
     for number in range(10):
         rows.append(histories.instrument(f"p{number}"))
-        rows += [histories.sample(f"p{number}", step * 0.02, step % 14 < 7, 0.001) for step in range(3000)]
+        rows += [
+            histories.sample(f"p{number}", step * 0.02, step % 14 < 7, 0.001)
+            for step in range(3000)
+        ]
     found = report.build(history(rows), ())
     assert len(report.html(found)) < 1_000_000
     assert all(len(lane.stretches) <= lanes.MOST for lane in found.lanes)
@@ -235,10 +308,16 @@ def test_many_samples_make_a_small_page() -> None:
 
 
 def test_thinning_loses_no_outage() -> None:
-    stretches = tuple(Stretch(step, step + 1, "bad" if step % 50 == 0 else "good") for step in range(1000))
+    stretches = tuple(
+        Stretch(step, step + 1, "bad" if step % 50 == 0 else "good") for step in range(1000)
+    )
     found = lanes.thinned(stretches, 0.5)
     assert len(found) <= lanes.MOST
-    assert all(any(each.begin <= bad.begin < each.end and each.state != "good" for each in found) for bad in stretches if bad.state == "bad")
+    assert all(
+        any(each.begin <= bad.begin < each.end and each.state != "good" for each in found)
+        for bad in stretches
+        if bad.state == "bad"
+    )
 
 
 def test_the_lanes_tell_what_happened(told: report.Report) -> None:
@@ -253,10 +332,17 @@ def test_the_lanes_tell_what_happened(told: report.Report) -> None:
 
 
 def test_two_runs_side_by_side(good: History, told: report.Report) -> None:
-    slower = changed(good, lambda event: {"ok": False} if event.get("probe") == "api.vip.new" and FIRE < event.t < 14 else None)
+    slower = changed(
+        good,
+        lambda event: (
+            {"ok": False} if event.get("probe") == "api.vip.new" and FIRE < event.t < 14 else None
+        ),
+    )
     other = changed(slower, lambda event: {"distribution": "k3s"} if event.kind == "run" else None)
     found = report.compare(told, report.build(other, report.judge(other, WANTED)))
-    assert [(row.name, row.a, row.b) for row in found.about] == [("distribution", "upstream", "k3s")]
+    assert [(row.name, row.a, row.b) for row in found.about] == [
+        ("distribution", "upstream", "k3s")
+    ]
     rows = {row.name: row for row in found.figures}
     assert rows["longest outage of api.vip.new"].change == "2.500 s longer"
     assert rows["longest outage of api.lb.new"].change == "the same within resolution"
@@ -269,7 +355,14 @@ def test_two_runs_side_by_side(good: History, told: report.Report) -> None:
 
 
 def test_times_for_people() -> None:
-    told = {0.0: "0 ms", 0.0204: "20 ms", 0.9: "900 ms", 3.003: "3.003 s", 12.3456: "12.35 s", math.inf: "never ended"}
+    told = {
+        0.0: "0 ms",
+        0.0204: "20 ms",
+        0.9: "900 ms",
+        3.003: "3.003 s",
+        12.3456: "12.35 s",
+        math.inf: "never ended",
+    }
     assert {value: seconds(value) for value in told} == told
 
 

@@ -66,9 +66,24 @@ def test_a_scenario_is_read_as_it_is_written(tmp_path: Path) -> None:
     found = scenario_file.load(write(tmp_path, GOOD))
     assert (found.name, found.settle_ms, found.seed, found.repeats) == ("mine", 2000, 7, 1)
     fault, wait, until, run, dice = found.steps
-    assert (fault.value, fault.target, fault.options, fault.hold_ms) == ("loss", "role:master", {"percent": "5"}, 20_000)
-    assert (wait.for_ms, until.value, until.timeout_ms, run.words, run.target) == (500, "steady", 30_000, ("crm_mon", "-1"), "m")
-    assert (dice.words, dice.for_ms, dice.hold_ms) == (("crash @random-worker", "loss role:master percent=5"), 120_000, 5_000)
+    assert (fault.value, fault.target, fault.options, fault.hold_ms) == (
+        "loss",
+        "role:master",
+        {"percent": "5"},
+        20_000,
+    )
+    assert (wait.for_ms, until.value, until.timeout_ms, run.words, run.target) == (
+        500,
+        "steady",
+        30_000,
+        ("crm_mon", "-1"),
+        "m",
+    )
+    assert (dice.words, dice.for_ms, dice.hold_ms) == (
+        ("crash @random-worker", "loss role:master percent=5"),
+        120_000,
+        5_000,
+    )
     assert [item.text for item in found.expect] == ["outage(api.vip) <= 5s", "vip_unique"]
     assert fault.line == 7
 
@@ -90,12 +105,17 @@ def test_a_scenario_is_read_as_it_is_written(tmp_path: Path) -> None:
         ("name: mine", "name: Mine!", 2, "mine"),
     ],
 )
-def test_nonsense_is_told_with_its_line(tmp_path: Path, old: str, new: str, line: int, hint: str) -> None:
+def test_nonsense_is_told_with_its_line(
+    tmp_path: Path, old: str, new: str, line: int, hint: str
+) -> None:
     assert old in GOOD
     path = write(tmp_path, GOOD.replace(old, new))
     with pytest.raises(TopologyError) as caught:
         scenario_file.load(path)
-    assert any(problem.line == line and hint in f"{problem.message} {problem.hint}" for problem in caught.value.problems), caught.value
+    assert any(
+        problem.line == line and hint in f"{problem.message} {problem.hint}"
+        for problem in caught.value.problems
+    ), caught.value
 
 
 @pytest.mark.parametrize(
@@ -103,7 +123,9 @@ def test_nonsense_is_told_with_its_line(tmp_path: Path, old: str, new: str, line
     [("fault: loss", "fault: los", "loss"), ("percent: 5", "percnt: 5", "percent"), ("role:master", "role:masters", "role:master"),
      ("crash @random-worker", "crsh @random-worker", "crash"), ("target: m}", "target: m9}", "no node")],
 )  # fmt: skip
-def test_what_the_loader_cannot_know_is_told_before_anything_is_broken(tmp_path: Path, topology: Topology, old: str, new: str, hint: str) -> None:
+def test_what_the_loader_cannot_know_is_told_before_anything_is_broken(
+    tmp_path: Path, topology: Topology, old: str, new: str, hint: str
+) -> None:
     found = scenario_file.load(write(tmp_path, GOOD.replace(old, new)))
     with pytest.raises(InputError, match=r"mine\.yaml:\d+") as caught:
         precheck.check(found, lab_of(topology))
@@ -111,10 +133,14 @@ def test_what_the_loader_cannot_know_is_told_before_anything_is_broken(tmp_path:
 
 
 def test_a_topology_may_bring_its_own() -> None:
-    text = (paths.shipped("topologies") / "1m1w.yaml").read_text() + "scenarios:\n  - name: one\n    steps: [{wait: 1s}]\n    expect: [steady]\n"
+    text = (
+        paths.shipped("topologies") / "1m1w.yaml"
+    ).read_text() + "scenarios:\n  - name: one\n    steps: [{wait: 1s}]\n    expect: [steady]\n"
     assert [item.name for item in loader.parse(text, "f.yaml").scenarios] == ["one"]
     with pytest.raises(TopologyError, match="second time"):
-        loader.parse(text + "  - name: one\n    steps: [{wait: 1s}]\n    expect: [steady]\n", "f.yaml")
+        loader.parse(
+            text + "  - name: one\n    steps: [{wait: 1s}]\n    expect: [steady]\n", "f.yaml"
+        )
 
 
 def test_an_unknown_scenario_is_an_input_error() -> None:
@@ -145,7 +171,11 @@ class DoubleInstruments:
         return self.events
 
     def states(self) -> list[tuple[str, str]]:
-        return [(event.data["index"], event.data["state"]) for event in self.events if event.kind == "step"]
+        return [
+            (event.data["index"], event.data["state"])
+            for event in self.events
+            if event.kind == "step"
+        ]
 
 
 class DoubleChaos:
@@ -197,20 +227,38 @@ def trial(monkeypatch: pytest.MonkeyPatch, topology: Topology) -> Trial:
     monkeypatch.setattr(runner, "steady", lambda _: Observation(ok=True, seen="steady"))
     monkeypatch.setattr(DoubleChaos, "broken", "")
     monkeypatch.setattr(runner, "Audit", DoubleAudit)
-    steps = (Step(verb="fault", value="crash", target="m", hold_ms=1), Step(verb="wait", value="1ms", for_ms=1))
+    steps = (
+        Step(verb="fault", value="crash", target="m", hold_ms=1),
+        Step(verb="wait", value="1ms", for_ms=1),
+    )
     wanted = Scenario(name="x", steps=steps, settle_ms=1)
     return Trial(lab_of(topology), wanted, DoubleInstruments(), threading.Event(), 1)  # type: ignore[arg-type]
 
 
 def test_a_trial_measures_breaks_and_heals(trial: Trial) -> None:
     events = trial.carry_out()
-    assert trial.instruments.states() == [("1", "begin"), ("1", "end"), ("2", "begin"), ("2", "end"), ("recover", "begin"), ("recover", "end")]  # type: ignore[attr-defined]
+    assert trial.instruments.states() == [
+        ("1", "begin"),
+        ("1", "end"),
+        ("2", "begin"),
+        ("2", "end"),
+        ("recover", "begin"),
+        ("recover", "end"),
+    ]  # type: ignore[attr-defined]
     assert events
     assert not trial.instruments.running  # type: ignore[attr-defined]
 
 
-def test_a_target_that_means_nobody_for_a_moment_is_awaited(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([InputError("target `m` means nobody now"), InputError("target `m` means nobody now"), ("m",)])
+def test_a_target_that_means_nobody_for_a_moment_is_awaited(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter(
+        [
+            InputError("target `m` means nobody now"),
+            InputError("target `m` means nobody now"),
+            ("m",),
+        ]
+    )
 
     def targets(*_: object) -> tuple[str, ...]:
         answer = next(answers)
@@ -223,11 +271,18 @@ def test_a_target_that_means_nobody_for_a_moment_is_awaited(trial: Trial, monkey
     assert trial.instruments.states()[1] == ("1", "end")  # type: ignore[attr-defined]
 
 
-def test_a_step_that_fails_ends_the_trial_healed(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_fails_ends_the_trial_healed(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(DoubleChaos, "broken", "inject")
     with pytest.raises(StepFailed, match="no effect"):
         trial.carry_out()
-    assert trial.instruments.states() == [("1", "begin"), ("1", "failed"), ("recover", "begin"), ("recover", "end")]  # type: ignore[attr-defined]
+    assert trial.instruments.states() == [
+        ("1", "begin"),
+        ("1", "failed"),
+        ("recover", "begin"),
+        ("recover", "end"),
+    ]  # type: ignore[attr-defined]
     assert not trial.instruments.running  # type: ignore[attr-defined]
 
 
@@ -238,9 +293,13 @@ def test_an_interrupted_trial_is_healed(trial: Trial) -> None:
     assert trial.instruments.states()[-1] == ("recover", "end")  # type: ignore[attr-defined]
 
 
-def test_a_lab_that_does_not_come_back_is_an_error(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lab_that_does_not_come_back_is_an_error(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
     answers = iter([Observation(ok=True, seen="steady")])
-    monkeypatch.setattr(runner, "steady", lambda _: next(answers, Observation(ok=False, seen="m is exited")))
+    monkeypatch.setattr(
+        runner, "steady", lambda _: next(answers, Observation(ok=False, seen="m is exited"))
+    )
     monkeypatch.setattr(runner, "STEADY_S", 0.01)
     trial.lab.start = lambda **_: None  # type: ignore[method-assign]
     with pytest.raises(HealFailed, match="m is exited"):
@@ -248,7 +307,9 @@ def test_a_lab_that_does_not_come_back_is_an_error(trial: Trial, monkeypatch: py
     assert not trial.instruments.running  # type: ignore[attr-defined]
 
 
-def test_a_lab_whose_pacemaker_was_changed_did_not_come_back(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lab_whose_pacemaker_was_changed_did_not_come_back(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(DoubleAudit, "wrong", "the CIB of m2 differs in opt-stonith-enabled")
     monkeypatch.setattr(runner, "STEADY_S", 0.01)
     with pytest.raises(HealFailed, match="m2 differs"):
@@ -259,10 +320,17 @@ def test_the_same_seed_chooses_the_same(trial: Trial) -> None:
     words = tuple(f"crash w{number}" for number in range(50))
 
     def play(seed: int) -> list[str]:
-        wanted = replace(trial.scenario, steps=(Step(verb="random", value="", words=words, for_ms=30, hold_ms=1),))
+        wanted = replace(
+            trial.scenario,
+            steps=(Step(verb="random", value="", words=words, for_ms=30, hold_ms=1),),
+        )
         one = Trial(trial.lab, wanted, DoubleInstruments(), threading.Event(), seed)  # type: ignore[arg-type]
         one.carry_out()
-        return [event.data["text"] for event in one.instruments.events if event.data.get("index") == "random 1"][:1]  # type: ignore[attr-defined]
+        return [
+            event.data["text"]
+            for event in one.instruments.events
+            if event.data.get("index") == "random 1"
+        ][:1]  # type: ignore[attr-defined]
 
     assert play(5) == play(5)
     assert len({play(seed)[0] for seed in range(20)}) > 1
@@ -298,11 +366,19 @@ def test_what_is_no_random_fault(text: str) -> None:
         ([("1", "wait 1s", "begin")], "unknown"),
     ],
 )
-def test_a_run_that_did_not_go_as_written_is_no_pass(states: list[tuple[str, str, str]], outcome: str) -> None:
-    events = [Event(float(number), "step", {"index": i, "text": text, "state": state}) for number, (i, text, state) in enumerate(states)]
+def test_a_run_that_did_not_go_as_written_is_no_pass(
+    states: list[tuple[str, str, str]], outcome: str
+) -> None:
+    events = [
+        Event(float(number), "step", {"index": i, "text": text, "state": state})
+        for number, (i, text, state) in enumerate(states)
+    ]
     assert trials.steps_verdict(history(events)).outcome == outcome
 
 
 def test_a_step_says_once_how_long_it_is() -> None:
     assert Step(verb="wait", value="15s", for_ms=15_000).describe() == "wait 15s"
-    assert Step(verb="fault", value="crash", target="w1", hold_ms=8_000).describe() == "fault crash at w1 for 8s"
+    assert (
+        Step(verb="fault", value="crash", target="w1", hold_ms=8_000).describe()
+        == "fault crash at w1 for 8s"
+    )

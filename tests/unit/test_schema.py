@@ -31,7 +31,10 @@ def test_is_a_schema() -> None:
 
 
 def test_has_the_loaders_keys() -> None:
-    found = {path: {key: key in part["required"] for key in part["properties"]} for path, part in sections().items()}
+    found = {
+        path: {key: key in part["required"] for key in part["properties"]}
+        for path, part in sections().items()
+    }
     assert found == KEYS
 
 
@@ -50,11 +53,19 @@ def test_defaults_are_the_loaders() -> None:
         for key, value in part["properties"].items():
             if "default" in value:
                 default = value["default"]
-                shown = f"[{', '.join(default)}]" if isinstance(default, list) else str(default).lower() if isinstance(default, bool) else default
+                shown = (
+                    f"[{', '.join(default)}]"
+                    if isinstance(default, list)
+                    else str(default).lower()
+                    if isinstance(default, bool)
+                    else default
+                )
                 sets.append(f"{f'{path}.' if path else ''}{key}={shown}")
     assert len(sets) == 11
     bare = parse(REFERENCE.split("ha:")[0] + "loadbalancer: {ip: 172.30.0.40}\n", "f.yaml")
-    bare_too = parse(REFERENCE.split("ha:")[0] + "loadbalancer: {ip: 172.30.0.40}\n", "f.yaml", tuple(sets))
+    bare_too = parse(
+        REFERENCE.split("ha:")[0] + "loadbalancer: {ip: 172.30.0.40}\n", "f.yaml", tuple(sets)
+    )
     assert bare == bare_too
 
 
@@ -86,7 +97,11 @@ def test_shipped_topologies_are_valid(path: Path) -> None:
     ],
 )
 def test_what_an_editor_underlines_the_loader_refuses(old: str, new: str) -> None:
-    text = REFERENCE.replace(old, new, 1) if old in REFERENCE else REFERENCE.replace(old.rstrip("{"), new.rstrip("{"), 1)
+    text = (
+        REFERENCE.replace(old, new, 1)
+        if old in REFERENCE
+        else REFERENCE.replace(old.rstrip("{"), new.rstrip("{"), 1)
+    )
     assert text != REFERENCE
     assert not VALIDATOR.is_valid(yaml.safe_load(text))
     with pytest.raises(InputError):

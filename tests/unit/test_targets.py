@@ -32,7 +32,10 @@ def test_words_become_nodes(word: str, nodes: list[str]) -> None:
 def test_the_same_seed_gives_the_same_node() -> None:
     found = {seed: targets.resolve("@random-worker", TOPOLOGY, status, seed) for seed in range(20)}
     assert {names[0] for names in found.values()} == {"w1", "w2", "w3"}
-    assert all(targets.resolve("@random-worker", TOPOLOGY, status, seed) == names for seed, names in found.items())
+    assert all(
+        targets.resolve("@random-worker", TOPOLOGY, status, seed) == names
+        for seed, names in found.items()
+    )
 
 
 @pytest.mark.parametrize("word", ["", "x", "@leadr", "w9", "role:bmw"])
@@ -62,7 +65,9 @@ def test_unknown_faults_and_options_are_input_errors() -> None:
         injector.options_of(injector.find("loss"), {"percnt": "5"})
 
 
-@pytest.mark.parametrize(("word", "value"), [("500ms", 0.5), ("20s", 20), ("2m", 120), ("1.5s", 1.5)])
+@pytest.mark.parametrize(
+    ("word", "value"), [("500ms", 0.5), ("20s", 20), ("2m", 120), ("1.5s", 1.5)]
+)
 def test_durations(word: str, value: float) -> None:
     assert seconds(word) == value
 

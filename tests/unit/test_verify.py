@@ -38,14 +38,20 @@ class Shown:
 def test_etcd_is_asked_where_its_json_gateway_listens(name: str, port: int) -> None:
     """K3s gives the gateway a port of its own: on 2379 its etcd speaks gRPC only (K3s: pkg/etcd/etcd.go)."""
     checks = list(verify.Verifier(cast("Lab", Shown(name)))._etcd("m"))
-    assert [check.name for check in checks] == ["etcd members", *(f"raft term of {node}" for node in ("m", "m2", "m3"))]
+    assert [check.name for check in checks] == [
+        "etcd members",
+        *(f"raft term of {node}" for node in ("m", "m2", "m3")),
+    ]
     assert all(f"https://127.0.0.1:{port}/v3/" in check.command for check in checks)
 
 
 def test_nodes() -> None:
     text = "m Ready control-plane 1m v1\nw1 NotReady worker 1m v1\n"
     assert verify_judges.judge_nodes("m Ready x 1m v1\n", ["m"]).ok
-    assert verify_judges.judge_nodes(text, ["m", "w1", "w2"]).seen == "w1 is NotReady, w2 is not registered"
+    assert (
+        verify_judges.judge_nodes(text, ["m", "w1", "w2"]).seen
+        == "w1 is NotReady, w2 is not registered"
+    )
 
 
 def test_pods() -> None:
@@ -57,7 +63,9 @@ def test_pods() -> None:
 
 def test_etcds_members() -> None:
     def text(*names: str, learner: str = "") -> str:
-        return json.dumps({"members": [{"name": name, "isLearner": name == learner} for name in names]})
+        return json.dumps(
+            {"members": [{"name": name, "isLearner": name == learner} for name in names]}
+        )
 
     assert verify_judges.judge_members(text("m", "m2"), ["m", "m2"]).ok
     assert verify_judges.judge_members(text("m-1a2b", "m2-3c4d"), ["m", "m2"]).ok  # K3s

@@ -7,7 +7,6 @@ import pkgutil
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-
     from lab.addons.addon import Addon
 
 

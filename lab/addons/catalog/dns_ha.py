@@ -59,7 +59,11 @@ def corefile(topology: Topology) -> str:
     Two server blocks, because within one the plugins' order is fixed and `template` would answer before `kubernetes`.
     """
     servers = " ".join(map(str, topology.kubernetes.dns_forward))
-    outside = f"forward . {servers} {{\n        max_concurrent 1000\n    }}" if servers else "template ANY ANY {\n        rcode NXDOMAIN\n    }"
+    outside = (
+        f"forward . {servers} {{\n        max_concurrent 1000\n    }}"
+        if servers
+        else "template ANY ANY {\n        rcode NXDOMAIN\n    }"
+    )
     return f"""cluster.local:53 in-addr.arpa:53 ip6.arpa:53 {{
     errors
     health {{
@@ -92,8 +96,16 @@ def _meta(name: str, selector: dict[str, str] = SELECTOR) -> dict[str, Any]:
 def _rights() -> tuple[dict[str, Any], ...]:
     api = "rbac.authorization.k8s.io"
     rules = [
-        {"apiGroups": [""], "resources": ["endpoints", "services", "pods", "namespaces"], "verbs": ["list", "watch"]},
-        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
+        {
+            "apiGroups": [""],
+            "resources": ["endpoints", "services", "pods", "namespaces"],
+            "verbs": ["list", "watch"],
+        },
+        {
+            "apiGroups": ["discovery.k8s.io"],
+            "resources": ["endpointslices"],
+            "verbs": ["list", "watch"],
+        },
     ]
     name = {"name": "system:coredns"}
     subject = {"kind": "ServiceAccount", "name": "coredns", "namespace": SPACE}
@@ -101,13 +113,24 @@ def _rights() -> tuple[dict[str, Any], ...]:
     return (
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _meta("coredns")},
         {"apiVersion": f"{api}/v1", "kind": "ClusterRole", "metadata": name, "rules": rules},
-        {"apiVersion": f"{api}/v1", "kind": "ClusterRoleBinding", "metadata": name, "roleRef": role, "subjects": [subject]},
+        {
+            "apiVersion": f"{api}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": name,
+            "roleRef": role,
+            "subjects": [subject],
+        },
     )
 
 
 def _tolerations() -> list[dict[str, Any]]:
     quick = [
-        {"key": f"node.kubernetes.io/{word}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": LEAVE_AFTER_S}
+        {
+            "key": f"node.kubernetes.io/{word}",
+            "operator": "Exists",
+            "effect": "NoExecute",
+            "tolerationSeconds": LEAVE_AFTER_S,
+        }
         for word in ("not-ready", "unreachable")
     ]
     # On masters too: with a worker down there must still be three nodes to spread over.
@@ -130,7 +153,10 @@ def _container() -> dict[str, Any]:
         ],
         "resources": {"requests": {"cpu": "20m", "memory": "32Mi"}, "limits": {"memory": "170Mi"}},
         "volumeMounts": [{"name": "config", "mountPath": "/etc/coredns", "readOnly": True}],
-        "livenessProbe": {**probe("/health", 8080, initialDelaySeconds=30, timeoutSeconds=5, failureThreshold=5), "periodSeconds": 10},
+        "livenessProbe": {
+            **probe("/health", 8080, initialDelaySeconds=30, timeoutSeconds=5, failureThreshold=5),
+            "periodSeconds": 10,
+        },
         # Every second: it costs nothing, and a start waits for it.
         "readinessProbe": probe("/ready", 8181, failureThreshold=3),
         # NET_BIND_SERVICE: port 53 is below 1024. Nothing else is needed.

@@ -41,16 +41,34 @@ METRICS_PORT = 7472
 def plural(kind: str) -> str:
     """Give the plural that MetalLB registers."""
     word = kind.lower()
-    return f"{word[:-1]}ies" if word.endswith("y") else f"{word}es" if word.endswith("s") else f"{word}s"
+    return (
+        f"{word[:-1]}ies"
+        if word.endswith("y")
+        else f"{word}es"
+        if word.endswith("s")
+        else f"{word}s"
+    )
 
 
 def definition(kind: str, versions: tuple[str, ...]) -> Object:
     """Give a kind's definition, any content allowed."""
     schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
     rows = [
-        {"name": name, "served": True, "storage": name == versions[0], "schema": schema, "subresources": {"status": {}}} for name in versions
+        {
+            "name": name,
+            "served": True,
+            "storage": name == versions[0],
+            "schema": schema,
+            "subresources": {"status": {}},
+        }
+        for name in versions
     ]
-    names = {"kind": kind, "listKind": f"{kind}List", "plural": plural(kind), "singular": kind.lower()}
+    names = {
+        "kind": kind,
+        "listKind": f"{kind}List",
+        "plural": plural(kind),
+        "singular": kind.lower(),
+    }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -60,7 +78,10 @@ def definition(kind: str, versions: tuple[str, ...]) -> Object:
 
 
 def _rights() -> tuple[Object, ...]:
-    read, settings = "get list watch", "bfdprofiles bgppeers bgpadvertisements l2advertisements ipaddresspools communities"
+    read, settings = (
+        "get list watch",
+        "bfdprofiles bgppeers bgpadvertisements l2advertisements ipaddresspools communities",
+    )
     controller = [
         ("-", "services namespaces", read),
         ("-", "nodes", "list"),
@@ -101,7 +122,11 @@ def _rights() -> tuple[Object, ...]:
 
 
 def _container(name: str, environment: list[dict[str, Any]], *capabilities: str) -> dict[str, Any]:
-    security = {"allowPrivilegeEscalation": False, "capabilities": {"add": [*capabilities], "drop": ["ALL"]}, "readOnlyRootFilesystem": True}
+    security = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"add": [*capabilities], "drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    }
     return {
         "name": name,
         "image": f"quay.io/metallb/{name}:{VERSION}",
@@ -109,8 +134,16 @@ def _container(name: str, environment: list[dict[str, Any]], *capabilities: str)
         "args": [f"--port={METRICS_PORT}", "--log-level=info"],
         "env": environment,
         "ports": [{"containerPort": METRICS_PORT, "name": "monitoring"}],
-        "readinessProbe": {"httpGet": {"path": "/metrics", "port": "monitoring"}, "initialDelaySeconds": 1, "periodSeconds": 2},
-        "livenessProbe": {"httpGet": {"path": "/metrics", "port": "monitoring"}, "initialDelaySeconds": 10, "periodSeconds": 10},
+        "readinessProbe": {
+            "httpGet": {"path": "/metrics", "port": "monitoring"},
+            "initialDelaySeconds": 1,
+            "periodSeconds": 2,
+        },
+        "livenessProbe": {
+            "httpGet": {"path": "/metrics", "port": "monitoring"},
+            "initialDelaySeconds": 10,
+            "periodSeconds": 10,
+        },
         "securityContext": security,
     }
 
@@ -119,12 +152,18 @@ def _workload(kind: str, name: str, pod: dict[str, Any]) -> Object:
     labels = {"app": "metallb", "component": name}
     made = workload(kind, meta(name, SPACE, **labels), labels, {"serviceAccountName": name, **pod})
     # Prometheus finds both by the annotations that upstream gives them.
-    made["spec"]["template"]["metadata"]["annotations"] = {"prometheus.io/port": str(METRICS_PORT), "prometheus.io/scrape": "true"}
+    made["spec"]["template"]["metadata"]["annotations"] = {
+        "prometheus.io/port": str(METRICS_PORT),
+        "prometheus.io/scrape": "true",
+    }
     return made
 
 
 def _controller() -> Object:
-    environment = [{"name": "METALLB_ML_SECRET_NAME", "value": "memberlist"}, {"name": "METALLB_DEPLOYMENT", "value": "controller"}]
+    environment = [
+        {"name": "METALLB_ML_SECRET_NAME", "value": "memberlist"},
+        {"name": "METALLB_DEPLOYMENT", "value": "controller"},
+    ]
     container = _container("controller", environment)
     container["args"].append("--webhook-mode=disabled")
     pod = {
@@ -142,20 +181,31 @@ def _speaker() -> Object:
         "METALLB_HOST": "status.hostIP",
         "METALLB_ML_BIND_ADDR": "status.podIP",
     }
-    environment: list[dict[str, Any]] = [{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()]
+    environment: list[dict[str, Any]] = [
+        {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+        for name, path in fields.items()
+    ]
     environment += [
         {"name": "METALLB_ML_LABELS", "value": "app=metallb,component=speaker"},
         {"name": "METALLB_ML_SECRET_KEY_PATH", "value": "/etc/ml_secret_key"},
     ]
     # NET_RAW: it answers ARP itself.
     container = _container("speaker", environment, "NET_RAW")
-    container["volumeMounts"] = [{"name": "memberlist", "mountPath": "/etc/ml_secret_key", "readOnly": True}]
+    container["volumeMounts"] = [
+        {"name": "memberlist", "mountPath": "/etc/ml_secret_key", "readOnly": True}
+    ]
     pod = {
         "containers": [container],
         "hostNetwork": True,
         "terminationGracePeriodSeconds": 2,
         # Only where workloads may run: masters have the floating address, and enough to do.
-        "tolerations": [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists", "effect": "NoSchedule"}],
+        "tolerations": [
+            {
+                "key": "node-role.kubernetes.io/control-plane",
+                "operator": "Exists",
+                "effect": "NoSchedule",
+            }
+        ],
         "volumes": [{"name": "memberlist", "secret": {"secretName": "memberlist"}}],
     }
     return _workload("DaemonSet", "speaker", pod)
@@ -166,8 +216,18 @@ def _pool(topology: Topology) -> tuple[Object, ...]:
     addresses = [f"{address}/32" for address in topology.service_addresses]
     version = f"{GROUP}/v1beta1"
     return (
-        {"apiVersion": version, "kind": "IPAddressPool", "metadata": meta(POOL, SPACE), "spec": {"addresses": addresses}},
-        {"apiVersion": version, "kind": "L2Advertisement", "metadata": meta(POOL, SPACE), "spec": {"ipAddressPools": [POOL]}},
+        {
+            "apiVersion": version,
+            "kind": "IPAddressPool",
+            "metadata": meta(POOL, SPACE),
+            "spec": {"addresses": addresses},
+        },
+        {
+            "apiVersion": version,
+            "kind": "L2Advertisement",
+            "metadata": meta(POOL, SPACE),
+            "spec": {"ipAddressPools": [POOL]},
+        },
     )
 
 
@@ -185,7 +245,10 @@ class LoadBalancer(Addon):
 
     def manifests(self, site: Site) -> tuple[Object, ...]:
         """Namespace, kinds, rights, programs, the pool."""
-        privileged = {f"pod-security.kubernetes.io/{word}": "privileged" for word in ("enforce", "audit", "warn")}
+        privileged = {
+            f"pod-security.kubernetes.io/{word}": "privileged"
+            for word in ("enforce", "audit", "warn")
+        }
         space = {"apiVersion": "v1", "kind": "Namespace", "metadata": meta(SPACE, **privileged)}
         definitions = (definition(kind, versions) for kind, versions in KINDS.items())
         return (space, *definitions, *_rights(), _controller(), _speaker(), *_pool(site.topology))
@@ -197,19 +260,33 @@ class LoadBalancer(Addon):
         controller = deployed(site, SPACE, "controller")
         if not controller.ok:
             return controller
-        speakers = site.cluster.get(f"/api/v1/namespaces/{SPACE}/pods?labelSelector=component%3Dspeaker")["items"]
+        speakers = site.cluster.get(
+            f"/api/v1/namespaces/{SPACE}/pods?labelSelector=component%3Dspeaker"
+        )["items"]
         alive = {name for name, item in site.cluster.nodes().items() if node_ready(item)[0]}
-        waiting = [pod["spec"].get("nodeName", "?") for pod in speakers if pod["spec"].get("nodeName") in alive and not _pod_ready(pod)]
+        waiting = [
+            pod["spec"].get("nodeName", "?")
+            for pod in speakers
+            if pod["spec"].get("nodeName") in alive and not _pod_ready(pod)
+        ]
         if waiting or not speakers:
-            return Observation(ok=False, seen=f"no speaker yet on {', '.join(sorted(waiting)) or 'any node'}")
+            return Observation(
+                ok=False, seen=f"no speaker yet on {', '.join(sorted(waiting)) or 'any node'}"
+            )
         addresses = site.topology.service_addresses
-        return Observation(ok=True, seen=f"{len(addresses)} addresses from {addresses[0]} to {addresses[-1]}")
+        return Observation(
+            ok=True, seen=f"{len(addresses)} addresses from {addresses[0]} to {addresses[-1]}"
+        )
 
     def _servicelb(self, site: Site) -> Observation:
         """K3s's own needs nothing to run beforehand; labs of older halabs were made with it off."""
-        config = site.node(site.topology.masters[0].name).run(["cat", "/etc/rancher/k3s/config.yaml.d/10-common.yaml"], check=False)
+        config = site.node(site.topology.masters[0].name).run(
+            ["cat", "/etc/rancher/k3s/config.yaml.d/10-common.yaml"], check=False
+        )
         if "servicelb" in config.output:
-            return Observation(ok=False, seen="this lab's K3s was made with ServiceLB disabled; make the lab anew")
+            return Observation(
+                ok=False, seen="this lab's K3s was made with ServiceLB disabled; make the lab anew"
+            )
         return Observation(ok=True, seen="K3s's ServiceLB: every node answers at its own address")
 
 

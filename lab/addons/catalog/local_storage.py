@@ -35,12 +35,24 @@ def _config() -> Object:
         "spec": {
             "priorityClassName": "system-node-critical",
             "tolerations": [{"operator": "Exists"}],
-            "containers": [{"name": "helper-pod", "image": HELPER_IMAGE, "imagePullPolicy": "IfNotPresent"}],
+            "containers": [
+                {"name": "helper-pod", "image": HELPER_IMAGE, "imagePullPolicy": "IfNotPresent"}
+            ],
         },
     }
     paths = {"nodePathMap": [{"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": [FOLDER]}]}
-    data = {"config.json": json.dumps(paths), "setup": SETUP, "teardown": TEARDOWN, "helperPod.yaml": json.dumps(helper)}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta("local-path-config", SPACE), "data": data}
+    data = {
+        "config.json": json.dumps(paths),
+        "setup": SETUP,
+        "teardown": TEARDOWN,
+        "helperPod.yaml": json.dumps(helper),
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": meta("local-path-config", SPACE),
+        "data": data,
+    }
 
 
 def _rights() -> tuple[Object, ...]:
@@ -67,7 +79,10 @@ def _deployment() -> Object:
         "command": [NAME, "start", "--config", "/etc/config/config.json"],
         "volumeMounts": [{"name": "config-volume", "mountPath": "/etc/config/"}],
         "env": [
-            {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+            {
+                "name": "POD_NAMESPACE",
+                "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}},
+            },
             {"name": "CONFIG_MOUNT_PATH", "value": "/etc/config/"},
         ],
     }
@@ -108,7 +123,9 @@ class LocalStorage(Addon):
 
     def ready(self, site: Site) -> Observation:
         """The class is there and the provisioner runs; K3s has it in kube-system."""
-        observation = deployed(site, "kube-system" if site.distribution.name in self.packaged else SPACE, NAME)
+        observation = deployed(
+            site, "kube-system" if site.distribution.name in self.packaged else SPACE, NAME
+        )
         if not observation.ok:
             return observation
         if site.cluster.find(f"/apis/storage.k8s.io/v1/storageclasses/{CLASS}") is None:

@@ -22,12 +22,27 @@ API = "/apis/metrics.k8s.io/v1beta1/nodes"
 
 
 def _rights() -> tuple[Object, ...]:
-    aggregate = {f"rbac.authorization.k8s.io/aggregate-to-{who}": "true" for who in ("admin", "edit", "view")}
+    aggregate = {
+        f"rbac.authorization.k8s.io/aggregate-to-{who}": "true" for who in ("admin", "edit", "view")
+    }
     return (
         account(NAME, SPACE),
-        role("system:aggregated-metrics-reader", [("metrics.k8s.io", "pods nodes", "get list watch")], **aggregate),
-        role(f"system:{NAME}", [("-", "nodes/metrics", "get"), ("-", "pods nodes", "get list watch")]),
-        bind(f"{NAME}-auth-reader", "extension-apiserver-authentication-reader", NAME, SPACE, within=SPACE, cluster_role=False),
+        role(
+            "system:aggregated-metrics-reader",
+            [("metrics.k8s.io", "pods nodes", "get list watch")],
+            **aggregate,
+        ),
+        role(
+            f"system:{NAME}", [("-", "nodes/metrics", "get"), ("-", "pods nodes", "get list watch")]
+        ),
+        bind(
+            f"{NAME}-auth-reader",
+            "extension-apiserver-authentication-reader",
+            NAME,
+            SPACE,
+            within=SPACE,
+            cluster_role=False,
+        ),
         bind(f"{NAME}:system:auth-delegator", "system:auth-delegator", NAME, SPACE),
         bind(f"system:{NAME}", f"system:{NAME}", NAME, SPACE),
     )
@@ -55,7 +70,9 @@ def _container() -> dict[str, Any]:
         ],
         "ports": [{"containerPort": PORT, "name": "https", "protocol": "TCP"}],
         "livenessProbe": probe("/livez", periodSeconds=10, failureThreshold=3),
-        "readinessProbe": probe("/readyz", periodSeconds=2, failureThreshold=3, initialDelaySeconds=1),
+        "readinessProbe": probe(
+            "/readyz", periodSeconds=2, failureThreshold=3, initialDelaySeconds=1
+        ),
         "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -75,7 +92,14 @@ def _deployment() -> Object:
         "containers": [_container()],
         "volumes": [{"name": "tmp-dir", "emptyDir": {}}],
     }
-    return workload("Deployment", meta(NAME, SPACE, **SELECTOR), SELECTOR, pod, replicas=1, revisionHistoryLimit=1)
+    return workload(
+        "Deployment",
+        meta(NAME, SPACE, **SELECTOR),
+        SELECTOR,
+        pod,
+        replicas=1,
+        revisionHistoryLimit=1,
+    )
 
 
 class MetricsServer(Addon):
@@ -94,7 +118,12 @@ class MetricsServer(Addon):
         """Rights, Service, Deployment, and the API that the API server then passes on."""
         del site
         ports = [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": "https"}]
-        service = {"apiVersion": "v1", "kind": "Service", "metadata": meta(NAME, SPACE, **SELECTOR), "spec": {"ports": ports, "selector": SELECTOR}}
+        service = {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": meta(NAME, SPACE, **SELECTOR),
+            "spec": {"ports": ports, "selector": SELECTOR},
+        }
         api = {
             "apiVersion": "apiregistration.k8s.io/v1",
             "kind": "APIService",

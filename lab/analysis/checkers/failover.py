@@ -27,11 +27,19 @@ def _figure(rows: Sequence[Blow], measured: dict[str, Outages], what: str) -> Fi
     found: list[tuple[Blow, Phase]] = []
     never = []
     for blow in rows:
-        seen = next((phase for phase in blow.phases if phase.name == what), None) if what in PHASES else answer(measured, blow, what)
+        seen = (
+            next((phase for phase in blow.phases if phase.name == what), None)
+            if what in PHASES
+            else answer(measured, blow, what)
+        )
         if seen:
             found.append((blow, seen))
         prefixes = PROBES.get(what, (what,))
-        gone = [row.probe for row in measured.values() if under(row.probe, prefixes[-1]) and row.spans and row.spans[-1].open]
+        gone = [
+            row.probe
+            for row in measured.values()
+            if under(row.probe, prefixes[-1]) and row.spans and row.spans[-1].open
+        ]
         if not seen and gone and _struck(measured, blow, gone):
             never.append(f"{', '.join(gone)}: no lasting answer after the fault at {blow.t:.2f} s")
     name = f"failover({what})"
@@ -40,13 +48,18 @@ def _figure(rows: Sequence[Blow], measured: dict[str, Outages], what: str) -> Fi
         note = "; ".join(never) or (unseen if rows else "no fault fired")
         return Figure(name, None, "s", note=note)
     blow, slowest = max(found, key=lambda pair: pair[1].seconds)
-    note = "; ".join([f"after {', '.join(blow.faults)} on {', '.join(blow.nodes)} at {blow.t:.2f} s", *never])
+    note = "; ".join(
+        [f"after {', '.join(blow.faults)} on {', '.join(blow.nodes)} at {blow.t:.2f} s", *never]
+    )
     return Figure(name, slowest.seconds, "s", slowest.resolution, math.inf if never else None, note)
 
 
 def _struck(measured: dict[str, Outages], blow: Blow, names: list[str]) -> bool:
     """Tell whether the open outage of one of these probes began between this blow and the next."""
-    return any(blow.t <= measured[name].spans[-1].begin + measured[name].resolution < blow.limit for name in names)
+    return any(
+        blow.t <= measured[name].spans[-1].begin + measured[name].resolution < blow.limit
+        for name in names
+    )
 
 
 class _Failover:
@@ -70,11 +83,22 @@ class _Failover:
             unsure.append("nobody asked the API through the VIP (no probe api.vip)")
         good = []
         for blow in rows:
-            told = ", ".join(f"{phase.name} {phase.seconds:.3f} s" for phase in blow.phases) or "nothing changed"
+            told = (
+                ", ".join(f"{phase.name} {phase.seconds:.3f} s" for phase in blow.phases)
+                or "nothing changed"
+            )
             left = f"; not seen: {', '.join(blow.missing)}" if blow.missing else ""
-            good.append(f"{', '.join(blow.faults)} on {', '.join(blow.nodes)} at {blow.t:.2f} s: {told}{left}")
+            good.append(
+                f"{', '.join(blow.faults)} on {', '.join(blow.nodes)} at {blow.t:.2f} s: {told}{left}"
+            )
         seen = {phase.name for blow in rows for phase in blow.phases}
-        return verdict(self.name, bad, unsure, good, [_figure(rows, looked.measured, name) for name in PHASES if name in seen])
+        return verdict(
+            self.name,
+            bad,
+            unsure,
+            good,
+            [_figure(rows, looked.measured, name) for name in PHASES if name in seen],
+        )
 
 
 CHECKER = _Failover()

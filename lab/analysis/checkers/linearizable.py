@@ -150,9 +150,15 @@ def _nodes(head: _Node) -> list[_Node]:
 def operation(event: Event) -> Operation | None:
     """Read an operation of a history; None for one that says nothing about its key."""
     op, outcome = event.get("op"), event.get("outcome")
-    if op not in {"read", "write", "create"} or outcome == "fail" or (op == "read" and outcome != "ok"):
+    if (
+        op not in {"read", "write", "create"}
+        or outcome == "fail"
+        or (op == "read" and outcome != "ok")
+    ):
         return None
-    return Operation(str(op), _canonical(event.get("value")), event.t, event.end if outcome == "ok" else math.inf)
+    return Operation(
+        str(op), _canonical(event.get("value")), event.t, event.end if outcome == "ok" else math.inf
+    )
 
 
 def _canonical(value: Any) -> str:  # noqa: ANN401 (any JSON value)
@@ -175,13 +181,25 @@ class _Linearizable:
         for key, rows in sorted(keys.items()):
             fits = search(rows)
             if fits is False:
-                bad.append(f"{key}: no order of its {len(rows)} operations explains what was read{_where(rows)}")
+                bad.append(
+                    f"{key}: no order of its {len(rows)} operations explains what was read{_where(rows)}"
+                )
             elif fits is None:
-                unsure.append(f"{key}: {len(rows)} operations need more than {STEPS} steps to judge")
+                unsure.append(
+                    f"{key}: {len(rows)} operations need more than {STEPS} steps to judge"
+                )
         if answered < FEWEST or not reads:
-            unsure.append(f"{answered} answered operations with {reads} reads are too few (at least {FEWEST}, and a read)")
+            unsure.append(
+                f"{answered} answered operations with {reads} reads are too few (at least {FEWEST}, and a read)"
+            )
         figures = [Figure("operations", float(answered)), Figure("keys", float(len(keys)))]
-        return verdict(self.name, bad, unsure, [f"{answered} operations on {len(keys)} keys fit one order each"], figures)
+        return verdict(
+            self.name,
+            bad,
+            unsure,
+            [f"{answered} operations on {len(keys)} keys fit one order each"],
+            figures,
+        )
 
 
 def _where(rows: Sequence[Operation]) -> str:
@@ -201,7 +219,10 @@ def _where(rows: Sequence[Operation]) -> str:
 def _until(rows: Sequence[Operation], moment: float) -> list[Operation]:
     """Give what was known at a moment: what had not been answered by then is open."""
     known = (row for row in rows if row.begin <= moment)
-    opened = (row if row.end <= moment else Operation(row.op, row.value, row.begin, math.inf) for row in known)
+    opened = (
+        row if row.end <= moment else Operation(row.op, row.value, row.begin, math.inf)
+        for row in known
+    )
     return [row for row in opened if row.sure or row.op != "read"]
 
 

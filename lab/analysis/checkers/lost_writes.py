@@ -23,7 +23,9 @@ _ABSENT = object()
 
 def _reads(op: Event) -> bool:
     """Tell whether an operation told what is there. A list without an answer in it is no proof that nothing is there."""
-    told = op.get("op") == "read" or (op.get("op") == "list" and isinstance(op.get("value"), dict | list))
+    told = op.get("op") == "read" or (
+        op.get("op") == "list" and isinstance(op.get("value"), dict | list)
+    )
     return told and op.get("outcome") == "ok"
 
 
@@ -39,7 +41,11 @@ def _found(read: Event, key: str) -> Any:  # noqa: ANN401 (any JSON value)
 
 def _evidence(reads: list[Event], key: str, after: float) -> Event | None:
     """Give the last read of a key that began after then."""
-    mine = (read for read in reads if read.t >= after and (read.get("op") == "list" or str(read.get("key")) == key))
+    mine = (
+        read
+        for read in reads
+        if read.t >= after and (read.get("op") == "list" or str(read.get("key")) == key)
+    )
     return max(mine, key=lambda read: read.t, default=None)
 
 
@@ -53,7 +59,11 @@ def _judge(key: str, writes: list[Event], read: Event) -> str:
         return "refused"
     if value is True:
         return ""
-    same = [op for op in writes if json.dumps(op.get("value")) == json.dumps(value) and op.get("outcome") != "fail"]
+    same = [
+        op
+        for op in writes
+        if json.dumps(op.get("value")) == json.dumps(value) and op.get("outcome") != "fail"
+    ]
     if not same:
         return "phantom"
     newest = max((op.t for op in acked), default=0.0)
@@ -80,7 +90,11 @@ class _LostWrites:
             read = _evidence(lists if not acked else reads, key, max(acked, default=0.0))
             found[_judge(key, mine, read) if read else "unread" if acked else ""].append(key)
         found["phantom"] += sorted({key for read in lists for key in _keys(read)} - set(writes))
-        return self._verdict(found, sum(op.get("outcome") == "ok" for mine in writes.values() for op in mine), bool(lists))
+        return self._verdict(
+            found,
+            sum(op.get("outcome") == "ok" for mine in writes.values() for op in mine),
+            bool(lists),
+        )
 
     def _verdict(self, found: dict[str, list[str]], acked: int, listed: bool) -> Verdict:  # noqa: FBT001 (private, one call)
         sentences = {
@@ -88,17 +102,37 @@ class _LostWrites:
             "refused": "refused by the API and there all the same",
             "phantom": "there although nobody wrote it",
         }
-        bad = [f"{len(found[what])} {text}: {_shown(found[what])}" for what, text in sentences.items() if found.get(what)]
+        bad = [
+            f"{len(found[what])} {text}: {_shown(found[what])}"
+            for what, text in sentences.items()
+            if found.get(what)
+        ]
         unsure = []
         if found.get("unread"):
-            unsure.append(f"{len(found['unread'])} acknowledged and never read after that: {_shown(found['unread'])}")
+            unsure.append(
+                f"{len(found['unread'])} acknowledged and never read after that: {_shown(found['unread'])}"
+            )
         if not acked:
             unsure.append("no write was acknowledged")
         note = "; ".join(unsure)
-        lost = None if not acked or (unsure and not found.get("lost")) else float(len(found.get("lost", ())))
-        worst = float(len(found.get("lost", ())) + len(found.get("unread", ()))) if acked and unsure else None
-        figures = [Figure("lost_writes", lost, "", 0.0, worst, note), Figure("acknowledged_writes", float(acked))]
-        good = [f"{acked} acknowledged writes are all there" + ("" if listed else " (each key read on its own; no list)")]
+        lost = (
+            None
+            if not acked or (unsure and not found.get("lost"))
+            else float(len(found.get("lost", ())))
+        )
+        worst = (
+            float(len(found.get("lost", ())) + len(found.get("unread", ())))
+            if acked and unsure
+            else None
+        )
+        figures = [
+            Figure("lost_writes", lost, "", 0.0, worst, note),
+            Figure("acknowledged_writes", float(acked)),
+        ]
+        good = [
+            f"{acked} acknowledged writes are all there"
+            + ("" if listed else " (each key read on its own; no list)")
+        ]
         return verdict(self.name, bad, unsure, good, figures)
 
 

@@ -24,7 +24,11 @@ class _OneLeader:
         terms: dict[int, set[str]] = defaultdict(set)
         for reign in led:
             terms[reign.term].add(reign.member)
-        bad = [f"in term {term}, {' and '.join(sorted(who))} each said that it leads" for term, who in sorted(terms.items()) if len(who) > 1]
+        bad = [
+            f"in term {term}, {' and '.join(sorted(who))} each said that it leads"
+            for term, who in sorted(terms.items())
+            if len(who) > 1
+        ]
         unsure = [text for found in members.values() if (text := found.trouble() or found.blind())]
         if not members:
             unsure.append(f"nobody asked etcd's members (no probe {PREFIX}.<master>)")
@@ -33,8 +37,14 @@ class _OneLeader:
         changes = max(0, len(led) - 1)
         resolution = max((found.interval for found in members.values()), default=0.0)
         note = "; ".join(unsure)
-        figures = [Figure("leader_changes", float(changes), "", 0.0, math.inf if unsure else None, note)] if led else []
-        good = [f"terms seen: {len(terms)}, one leader in each; changes of leader: {changes} (asked every {resolution * 1000:.0f} ms)"]
+        figures = (
+            [Figure("leader_changes", float(changes), "", 0.0, math.inf if unsure else None, note)]
+            if led
+            else []
+        )
+        good = [
+            f"terms seen: {len(terms)}, one leader in each; changes of leader: {changes} (asked every {resolution * 1000:.0f} ms)"
+        ]
         return verdict(self.name, bad, unsure, good, figures)
 
 

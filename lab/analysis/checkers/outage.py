@@ -26,17 +26,42 @@ def figures(group: str, measured: Iterable[Outages]) -> tuple[Figure, ...]:
     def figure(name: str, unit: str, values: list[float], worst: list[float]) -> Figure:
         value = max(values, default=None)
         most = math.inf if len(seen) < len(rows) else max(worst, default=math.inf)
-        return Figure(f"{name}({group})", value, unit, resolution if unit else 0.0, most if value is None or most > value else None, note)
+        return Figure(
+            f"{name}({group})",
+            value,
+            unit,
+            resolution if unit else 0.0,
+            most if value is None or most > value else None,
+            note,
+        )
 
     times = [span for row in seen for span in row.spans]
     found = [
         figure("outage", "s", [row.longest for row in seen], [row.worst[0] for row in seen]),
-        figure("outages", "", [float(len(row.spans)) for row in seen], [row.worst[1] for row in seen]),
+        figure(
+            "outages", "", [float(len(row.spans)) for row in seen], [row.worst[1] for row in seen]
+        ),
         figure("unavailable", "s", [row.total for row in seen], [row.worst[2] for row in seen]),
     ]
     if times:
-        found.append(Figure(f"outage_first({group})", min(span.begin for span in times), "s", resolution, note="when the first began"))
-        found.append(Figure(f"outage_last({group})", max(span.end for span in times), "s", resolution, note="when the last ended"))
+        found.append(
+            Figure(
+                f"outage_first({group})",
+                min(span.begin for span in times),
+                "s",
+                resolution,
+                note="when the first began",
+            )
+        )
+        found.append(
+            Figure(
+                f"outage_last({group})",
+                max(span.end for span in times),
+                "s",
+                resolution,
+                note="when the last ended",
+            )
+        )
     return tuple(found)
 
 
@@ -46,13 +71,27 @@ class _Outage:
 
     def check(self, history: History) -> Verdict:
         measured = measure(history)
-        bad = [f"{row.probe} was still out when the samples ended, since {row.spans[-1].begin:.2f} s" for row in measured.values() if row.open]
+        bad = [
+            f"{row.probe} was still out when the samples ended, since {row.spans[-1].begin:.2f} s"
+            for row in measured.values()
+            if row.open
+        ]
         unsure = [row.trouble or row.blind for row in measured.values() if row.trouble or row.blind]
         if not measured:
             unsure.append("no probe asked anything")
         out = sum(bool(row.spans) for row in measured.values())
-        good = [f"{out} of {len(measured)} probes had an outage, and all came back" if out else f"none of {len(measured)} probes had an outage"]
-        return verdict(self.name, bad, unsure, good, [figure for name, row in measured.items() for figure in figures(name, [row])])
+        good = [
+            f"{out} of {len(measured)} probes had an outage, and all came back"
+            if out
+            else f"none of {len(measured)} probes had an outage"
+        ]
+        return verdict(
+            self.name,
+            bad,
+            unsure,
+            good,
+            [figure for name, row in measured.items() for figure in figures(name, [row])],
+        )
 
 
 CHECKER = _Outage()

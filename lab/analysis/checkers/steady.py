@@ -32,35 +32,66 @@ def _blind(found: Series) -> str:
 
 def _answers(probes: dict[str, Series]) -> list[str]:
     return [
-        f"{name}: {sum(not is_good(sample) for sample in _last(found))} of the last {LASTING} answers were bad" + _detail(found)
+        f"{name}: {sum(not is_good(sample) for sample in _last(found))} of the last {LASTING} answers were bad"
+        + _detail(found)
         for name, found in probes.items()
-        if not all(is_good(sample) for sample in _last(found)) and not name.startswith(f"{leader_terms.PREFIX}.")
+        if not all(is_good(sample) for sample in _last(found))
+        and not name.startswith(f"{leader_terms.PREFIX}.")
     ]
 
 
 def _detail(found: Series) -> str:
-    told = next((str(sample.get("detail")) for sample in reversed(_last(found)) if not is_good(sample) and sample.get("detail")), "")
+    told = next(
+        (
+            str(sample.get("detail"))
+            for sample in reversed(_last(found))
+            if not is_good(sample) and sample.get("detail")
+        ),
+        "",
+    )
     return f" ({told[:100]})" if told else ""
 
 
 def _nodes(probes: dict[str, Series]) -> list[str]:
     value = _last(probes["nodes"])[-1].get("value")
     states = value if isinstance(value, dict) else {}
-    return [f"node {name} is {state}" for name, state in sorted(states.items()) if state != "Ready"] or ([] if states else ["no node was listed"])
+    return [
+        f"node {name} is {state}" for name, state in sorted(states.items()) if state != "Ready"
+    ] or ([] if states else ["no node was listed"])
 
 
 def _holder(probes: dict[str, Series]) -> list[str]:
-    who = {holders for sample in _last(probes[vip_holders.PROBE]) if (holders := vip_holders.holders(sample))}
+    who = {
+        holders
+        for sample in _last(probes[vip_holders.PROBE])
+        if (holders := vip_holders.holders(sample))
+    }
     several = [holders for holders in who if len(holders) > 1]
     if several:
         return [f"the VIP has more than one holder: {' and '.join(several[0])}"]
-    return [] if len(who) == 1 else ["the VIP has no holder" if not who else f"the VIP still moves: {', '.join(sorted(h[0] for h in who))}"]
+    return (
+        []
+        if len(who) == 1
+        else [
+            "the VIP has no holder"
+            if not who
+            else f"the VIP still moves: {', '.join(sorted(h[0] for h in who))}"
+        ]
+    )
 
 
 def _leader(probes: dict[str, Series]) -> list[str]:
-    members = {name: found for name, found in probes.items() if name.startswith(f"{leader_terms.PREFIX}.")}
-    leading = {name for name, found in members.items() if (seen := _last(found)) and leader_terms.claim(seen[-1])}
-    mute = [name for name, found in members.items() if _last(found) and not is_good(_last(found)[-1])]
+    members = {
+        name: found for name, found in probes.items() if name.startswith(f"{leader_terms.PREFIX}.")
+    }
+    leading = {
+        name
+        for name, found in members.items()
+        if (seen := _last(found)) and leader_terms.claim(seen[-1])
+    }
+    mute = [
+        name for name, found in members.items() if _last(found) and not is_good(_last(found)[-1])
+    ]
     silent = [f"etcd member {name.removeprefix('etcd.')} does not answer" for name in mute]
     return silent + ([] if leading else ["etcd has no leader"])
 
@@ -89,7 +120,10 @@ class _Steady:
             bad += _leader(seen)
         else:
             left.append("etcd's leader")
-        good = [f"{len(seen)} probes answer" + (f"; nobody asked about {', '.join(left)}" if left else "")]
+        good = [
+            f"{len(seen)} probes answer"
+            + (f"; nobody asked about {', '.join(left)}" if left else "")
+        ]
         return verdict(self.name, bad, unsure, good, [Figure("steady_probes", float(len(seen)))])
 
 

@@ -25,7 +25,9 @@ class _VipUnique:
         unsure = list(filter(None, [found.trouble(), found.blind()]))
         if not any(holders(sample) for sample in found.seen):
             unsure.append("no node ever answered for the VIP")
-        who = sorted({" and ".join(holders(sample)) for sample in found.seen if len(holders(sample)) > 1})
+        who = sorted(
+            {" and ".join(holders(sample)) for sample in found.seen if len(holders(sample)) > 1}
+        )
         bad = [
             f"more than one node answered for the VIP from {span.begin:.2f} s on for {span.seconds * 1000:.0f} ms "
             f"(±{found.interval * 1000:.0f}): {'; '.join(who)}"
@@ -36,9 +38,18 @@ class _VipUnique:
         value = max(total, found.interval) if spans else 0.0
         worst = math.inf if unsure else None
         note = "; ".join(unsure)
-        figures = [Figure("vip_overlap", value, "s", found.interval, worst, note), Figure("vip_overlaps", float(len(spans)), "", 0.0, worst, note)]
+        figures = [
+            Figure("vip_overlap", value, "s", found.interval, worst, note),
+            Figure("vip_overlaps", float(len(spans)), "", 0.0, worst, note),
+        ]
         seen = len(found.seen)
-        return verdict(self.name, bad, unsure, [f"in {seen} samples, {found.interval * 1000:.0f} ms apart, never two holders at once"], figures)
+        return verdict(
+            self.name,
+            bad,
+            unsure,
+            [f"in {seen} samples, {found.interval * 1000:.0f} ms apart, never two holders at once"],
+            figures,
+        )
 
 
 CHECKER = _VipUnique()

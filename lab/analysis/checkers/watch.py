@@ -43,12 +43,16 @@ def _order(name: str, events: list[Event]) -> list[str]:
             continue
         if version < newest or (version == newest and kind != "BOOKMARK"):
             what = "repeated" if version == newest else f"went back from {newest} to"
-            bad.append(f"{name}: {what} resource version {version} ({kind} {event.get('key', '')}) at {event.t:.2f} s")
+            bad.append(
+                f"{name}: {what} resource version {version} ({kind} {event.get('key', '')}) at {event.t:.2f} s"
+            )
         newest = max(newest, version)
     return bad
 
 
-def _seen(name: str, events: list[Event], creates: list[Event], until: float) -> tuple[list[str], int]:
+def _seen(
+    name: str, events: list[Event], creates: list[Event], until: float
+) -> tuple[list[str], int]:
     """Say which creates a watch missed or saw twice, and how many it should have seen."""
     begin = events[0].t
     end = next((event.t for event in events if event.get("type") == "END"), until)
@@ -58,9 +62,13 @@ def _seen(name: str, events: list[Event], creates: list[Event], until: float) ->
     twice = sorted(key for key in due if added[key] > 1)
     bad = []
     if missed:
-        bad.append(f"{name}: {len(missed)} acknowledged creates never seen: {', '.join(missed[:SHOWN])}{' …' if len(missed) > SHOWN else ''}")
+        bad.append(
+            f"{name}: {len(missed)} acknowledged creates never seen: {', '.join(missed[:SHOWN])}{' …' if len(missed) > SHOWN else ''}"
+        )
     if twice:
-        bad.append(f"{name}: {len(twice)} creates seen more than once: {', '.join(twice[:SHOWN])}{' …' if len(twice) > SHOWN else ''}")
+        bad.append(
+            f"{name}: {len(twice)} creates seen more than once: {', '.join(twice[:SHOWN])}{' …' if len(twice) > SHOWN else ''}"
+        )
     return bad, len(due)
 
 
@@ -80,15 +88,28 @@ class _Watch:
             missed, due = _seen(name, events, creates, history.span[1])
             bad += [*_order(name, events), *missed]
             gone = [event for event in events if event.get("type") == "LOST"]
-            unsure += [f"{name}: the server no longer had resource version {event.get('rv')} at {event.t:.2f} s: a gap" for event in gone]
+            unsure += [
+                f"{name}: the server no longer had resource version {event.get('rv')} at {event.t:.2f} s: a gap"
+                for event in gone
+            ]
             if due < FEWEST:
-                unsure.append(f"{name}: {due} acknowledged creates while it watched are too few (at least {FEWEST})")
+                unsure.append(
+                    f"{name}: {due} acknowledged creates while it watched are too few (at least {FEWEST})"
+                )
             total += due
             resumed += sum(event.get("type") == "RESUME" for event in events[1:])
             lost += len(gone)
         counts = {"watch_creates": total, "watch_resumes": resumed, "watch_lost": lost}
-        figures = [Figure(figure, float(count)) for figure, count in counts.items()] if watches else []
-        return verdict(self.name, bad, unsure, [f"{total} creates each seen once, in order; {resumed} reconnections"], figures)
+        figures = (
+            [Figure(figure, float(count)) for figure, count in counts.items()] if watches else []
+        )
+        return verdict(
+            self.name,
+            bad,
+            unsure,
+            [f"{total} creates each seen once, in order; {resumed} reconnections"],
+            figures,
+        )
 
 
 CHECKER = _Watch()

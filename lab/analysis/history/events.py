@@ -52,7 +52,11 @@ class Event:
 
     def line(self) -> str:
         """Write it as one line of JSON."""
-        return json.dumps({"t": round(self.t, 6), "kind": self.kind, **self.data}, separators=(",", ":"), default=str)
+        return json.dumps(
+            {"t": round(self.t, 6), "kind": self.kind, **self.data},
+            separators=(",", ":"),
+            default=str,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +76,22 @@ class History:
             if event.kind == "probe":
                 probes.setdefault(str(event.data.get("probe")), []).append(event)
         object.__setattr__(self, "_kinds", {kind: tuple(events) for kind, events in kinds.items()})
-        object.__setattr__(self, "_probes", {probe: tuple(events) for probe, events in probes.items()})
+        object.__setattr__(
+            self, "_probes", {probe: tuple(events) for probe, events in probes.items()}
+        )
 
     def of(self, kind: str, **values: Any) -> tuple[Event, ...]:  # noqa: ANN401
         """Give the events of a kind whose data have these values."""
         events = self._kinds.get(kind, ())
-        return tuple(event for event in events if all(event.data.get(key) == value for key, value in values.items())) if values else events
+        return (
+            tuple(
+                event
+                for event in events
+                if all(event.data.get(key) == value for key, value in values.items())
+            )
+            if values
+            else events
+        )
 
     def samples(self, probe: str) -> tuple[Event, ...]:
         """Give a probe's samples."""
@@ -120,9 +134,14 @@ def parse(lines: Iterable[str], name: str = "history.jsonl") -> Iterator[Event]:
         except (ValueError, KeyError, TypeError, AttributeError):
             if number == len(rows):  # a run that was killed while it wrote
                 return
-            raise InputError(f"{name}:{number}: no event of a run: {line.strip()[:80]}", "a history is written by halab and not edited") from None
+            raise InputError(
+                f"{name}:{number}: no event of a run: {line.strip()[:80]}",
+                "a history is written by halab and not edited",
+            ) from None
         if event.kind not in KINDS:
-            raise InputError(f"{name}:{number}: no kind of event `{event.kind}`", f"known: {', '.join(KINDS)}")
+            raise InputError(
+                f"{name}:{number}: no kind of event `{event.kind}`", f"known: {', '.join(KINDS)}"
+            )
         yield event
 
 
@@ -131,7 +150,9 @@ def read(path: Path) -> History:
     try:
         return history(parse(path.read_text(encoding="utf-8").splitlines(), str(path)))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}", "a run's folder has a history.jsonl") from error
+        raise InputError(
+            f"{path} cannot be read: {error}", "a run's folder has a history.jsonl"
+        ) from error
 
 
 def write(file: TextIO, events: Iterable[Event]) -> None:

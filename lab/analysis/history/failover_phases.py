@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 TOGETHER_S = 0.5
 JOURNAL_S = 0.001
 """Resolution of a journal's time stamps as halab reads them; a log event that says `resolution` knows better."""
-LOGS = {"token_lost": "token-lost", "membership": "membership", "fenced": "fenced", "vip_start": "vip-start"}
+LOGS = {
+    "token_lost": "token-lost",
+    "membership": "membership",
+    "fenced": "fenced",
+    "vip_start": "vip-start",
+}
 PHASES = {
     "token_lost": "Corosync lost the node's token",
     "membership": "the others agreed on a new membership",
@@ -99,8 +104,19 @@ def look(history: History) -> Seen:
     """Sort a history out."""
     probes = series(history)
     observers = ("nodes", "endpoints", "pods", vip_holders.PROBE)
-    answers = {name: tuple(sample for sample in probes[name].seen if sample.get("ok") is True) for name in observers if name in probes}
-    return Seen(probes, answers, history.of("log"), history.of("fault"), leader_terms.reigns(history), measure(history))
+    answers = {
+        name: tuple(sample for sample in probes[name].seen if sample.get("ok") is True)
+        for name in observers
+        if name in probes
+    }
+    return Seen(
+        probes,
+        answers,
+        history.of("log"),
+        history.of("fault"),
+        leader_terms.reigns(history),
+        measure(history),
+    )
 
 
 def blows(history: History) -> tuple[Blow, ...]:
@@ -120,7 +136,11 @@ def blows_in(seen: Seen) -> tuple[Blow, ...]:
     found = []
     for number, group in enumerate(groups):
         ids = tuple(str(fire.get("id")) for fire in group)
-        heals = [event.t for event in seen.faults if event.get("action") in {"heal", "healed"} and str(event.get("id")) in ids]
+        heals = [
+            event.t
+            for event in seen.faults
+            if event.get("action") in {"heal", "healed"} and str(event.get("id")) in ids
+        ]
         limit = groups[number + 1][0].t if number + 1 < len(groups) else math.inf
         faults = tuple(sorted({str(fire.get("fault")) for fire in group}))
         nodes = tuple(sorted({str(fire.get("node")) for fire in group}))
@@ -135,10 +155,27 @@ def _phase(seen: Seen, blow: Blow, name: str) -> Phase | None:
     if name in LOGS:
         return _logged(seen, blow, name)
     if name in PROBES:
-        prefix = next((prefix for prefix in PROBES[name] if any(under(probe, prefix) for probe in seen.measured)), "")
+        prefix = next(
+            (
+                prefix
+                for prefix in PROBES[name]
+                if any(under(probe, prefix) for probe in seen.measured)
+            ),
+            "",
+        )
         answered = answer(seen.measured, blow, prefix) if prefix else None
-        return Phase(name, answered.seconds, answered.resolution, answered.detail) if answered else None
-    return {"vip_up": _vip_up, "leader": _leader, "not_ready": _not_ready, "endpoint": _endpoint, "pods": _pods}[name](seen, blow)
+        return (
+            Phase(name, answered.seconds, answered.resolution, answered.detail)
+            if answered
+            else None
+        )
+    return {
+        "vip_up": _vip_up,
+        "leader": _leader,
+        "not_ready": _not_ready,
+        "endpoint": _endpoint,
+        "pods": _pods,
+    }[name](seen, blow)
 
 
 def answer(measured: dict[str, Outages], blow: Blow, prefix: str) -> Phase | None:
@@ -148,7 +185,16 @@ def answer(measured: dict[str, Outages], blow: Blow, prefix: str) -> Phase | Non
         if not under(name, prefix):
             continue
         # An outage may begin, by its last good answer, just before the fault that caused it.
-        hit = next((span for span in row.spans if span.end > blow.t and span.begin + row.resolution >= blow.t and span.begin < blow.until), None)
+        hit = next(
+            (
+                span
+                for span in row.spans
+                if span.end > blow.t
+                and span.begin + row.resolution >= blow.t
+                and span.begin < blow.until
+            ),
+            None,
+        )
         if hit is not None and hit.open:
             return None
         if hit is not None:
@@ -163,11 +209,15 @@ def _logged(seen: Seen, blow: Blow, name: str) -> Phase | None:
     for event in seen.logs:
         if event.get("what") == LOGS[name] and blow.within(event.t):
             detail = f"{event.get('node', '')}: {event.get('text', '')}"[:120]
-            return Phase(name, event.t - blow.t, float(event.get("resolution") or JOURNAL_S), detail)
+            return Phase(
+                name, event.t - blow.t, float(event.get("resolution") or JOURNAL_S), detail
+            )
     return None
 
 
-def _before_after(seen: Seen, blow: Blow, probe: str, until: float) -> tuple[Event | None, Iterator[Event]]:
+def _before_after(
+    seen: Seen, blow: Blow, probe: str, until: float
+) -> tuple[Event | None, Iterator[Event]]:
     """Give a probe's last answer before the blow, and those after it."""
     samples = seen.answers.get(probe, ())
     begin = bisect_left(samples, blow.t, key=lambda sample: sample.t)
@@ -176,7 +226,14 @@ def _before_after(seen: Seen, blow: Blow, probe: str, until: float) -> tuple[Eve
     return before, (sample for sample in after if sample.end < until)
 
 
-def _first(seen: Seen, blow: Blow, probe: str, name: str, changed: Callable[[Event, Event], str], until: float | None = None) -> Phase | None:
+def _first(
+    seen: Seen,
+    blow: Blow,
+    probe: str,
+    name: str,
+    changed: Callable[[Event, Event], str],
+    until: float | None = None,
+) -> Phase | None:
     """Give the first answer after the blow that differs, by `changed`, from the last one before it."""
     before, after = _before_after(seen, blow, probe, blow.until if until is None else until)
     if before is None:
@@ -190,7 +247,9 @@ def _first(seen: Seen, blow: Blow, probe: str, name: str, changed: Callable[[Eve
 
 def _vip_up(seen: Seen, blow: Blow) -> Phase | None:
     def changed(before: Event, sample: Event) -> str:
-        return ", ".join(sorted(set(vip_holders.holders(sample)) - set(vip_holders.holders(before))))
+        return ", ".join(
+            sorted(set(vip_holders.holders(sample)) - set(vip_holders.holders(before)))
+        )
 
     return _first(seen, blow, vip_holders.PROBE, "vip_up", changed)
 
@@ -201,14 +260,20 @@ def _leader(seen: Seen, blow: Blow) -> Phase | None:
     for reign in seen.reigns:
         if blow.within(reign.first):
             resolution = seen.interval(f"{leader_terms.PREFIX}.{reign.node}")
-            return Phase("leader", reign.first - blow.t, resolution, f"{reign.node}, term {reign.term}")
+            return Phase(
+                "leader", reign.first - blow.t, resolution, f"{reign.node}, term {reign.term}"
+            )
     return None
 
 
 def _not_ready(seen: Seen, blow: Blow) -> Phase | None:
     def changed(before: Event, sample: Event) -> str:
         was, now = _mapping(before), _mapping(sample)
-        return ", ".join(f"{node}: {now[node]}" for node in sorted(now) if was.get(node) == "Ready" and now[node] != "Ready")
+        return ", ".join(
+            f"{node}: {now[node]}"
+            for node in sorted(now)
+            if was.get(node) == "Ready" and now[node] != "Ready"
+        )
 
     return _first(seen, blow, "nodes", "not_ready", changed)
 
@@ -227,13 +292,21 @@ def _pods(seen: Seen, blow: Blow) -> Phase | None:
 
     def ready(sample: Event) -> dict[str, str]:
         pods = _mapping(sample)
-        return {name: str(pod.get("node")) for name, pod in pods.items() if isinstance(pod, dict) and pod.get("ready") is True}
+        return {
+            name: str(pod.get("node"))
+            for name, pod in pods.items()
+            if isinstance(pod, dict) and pod.get("ready") is True
+        }
 
     def changed(before: Event, sample: Event) -> str:
         was, now = ready(before), ready(sample)
         lost = [name for name, node in was.items() if node in blow.nodes]
         back = bool(lost) and len(now) >= len(was) and not set(now.values()) & set(blow.nodes)
-        return f"{len(lost)} {'pod' if len(lost) == 1 else 'pods'} replaced: {', '.join(sorted(set(now) - set(was)))}" if back else ""
+        return (
+            f"{len(lost)} {'pod' if len(lost) == 1 else 'pods'} replaced: {', '.join(sorted(set(now) - set(was)))}"
+            if back
+            else ""
+        )
 
     return _first(seen, blow, "pods", "pods", changed, blow.limit)
 

@@ -26,11 +26,19 @@ class Reign:
 def claim(sample: Event) -> tuple[int, str] | None:
     """Give term and member where the sample says that this member leads."""
     value = sample.get("value")
-    if sample.get("ok") is not True or not isinstance(value, dict) or value.get("leader") is not True:
+    if (
+        sample.get("ok") is not True
+        or not isinstance(value, dict)
+        or value.get("leader") is not True
+    ):
         return None
     term = value.get("term")
     node = str(sample.get("probe")).removeprefix(f"{PREFIX}.")
-    return None if isinstance(term, bool) or not isinstance(term, int) else (term, str(value.get("member") or node))
+    return (
+        None
+        if isinstance(term, bool) or not isinstance(term, int)
+        else (term, str(value.get("member") or node))
+    )
 
 
 def reigns(history: History) -> tuple[Reign, ...]:
@@ -45,5 +53,10 @@ def reigns(history: History) -> tuple[Reign, ...]:
             if led and event.t >= said.setdefault(led, event.end):
                 known = found.get(led)
                 first = min(known.first, said[led]) if known else said[led]
-                found[led] = Reign(first, max(known.last, event.end) if known else event.end, *led, name.removeprefix(f"{PREFIX}."))
+                found[led] = Reign(
+                    first,
+                    max(known.last, event.end) if known else event.end,
+                    *led,
+                    name.removeprefix(f"{PREFIX}."),
+                )
     return tuple(sorted(found.values()))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from lab.analysis.history.series import Span, is_good, outages, series
 
 if TYPE_CHECKING:
-
     from lab.analysis.history.events import History
     from lab.analysis.history.series import Series
 
@@ -46,7 +45,9 @@ class Outages:
 
 def measure(history: History, prefix: str = "") -> dict[str, Outages]:
     """Give the outages of the probes that ask a yes-or-no question, by probe. Pure observation (no good sample can be bad) is none of them."""
-    return {name: _of(found) for name, found in series(history, prefix).items() if not _observes(found)}
+    return {
+        name: _of(found) for name, found in series(history, prefix).items() if not _observes(found)
+    }
 
 
 OBSERVERS = ("nodes", "endpoints", "pods", "vip.arp", "etcd")
@@ -65,4 +66,11 @@ def _of(found: Series) -> Outages:
         feared = outages(found.feared(is_good), found.interval, found.patience)
     longest = max((math.inf if span.open else span.seconds for span in feared), default=0.0)
     total = math.inf if any(span.open for span in feared) else sum(span.seconds for span in feared)
-    return Outages(found.name, spans, found.interval, (longest, float(len(feared)), total), found.trouble(), found.blind())
+    return Outages(
+        found.name,
+        spans,
+        found.interval,
+        (longest, float(len(feared)), total),
+        found.trouble(),
+        found.blind(),
+    )

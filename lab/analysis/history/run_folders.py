@@ -44,11 +44,20 @@ def find(word: str) -> Path:
     known = all_runs()
     if word == "last" and known:
         return known[-1]
-    hits = [run for run in known if run.name.startswith(word)] if re.fullmatch(r"[\w.-]+", word) else []
+    hits = (
+        [run for run in known if run.name.startswith(word)]
+        if re.fullmatch(r"[\w.-]+", word)
+        else []
+    )
     if len(hits) == 1:
         return hits[0]
-    names = ", ".join(run.name for run in (hits or known)[-5:]) or "none yet: `halab scenario run` makes one"
-    raise InputError(f"{'several runs begin with' if hits else 'no run'} `{word}`", f"runs: {names}")
+    names = (
+        ", ".join(run.name for run in (hits or known)[-5:])
+        or "none yet: `halab scenario run` makes one"
+    )
+    raise InputError(
+        f"{'several runs begin with' if hits else 'no run'} `{word}`", f"runs: {names}"
+    )
 
 
 def remove(path: Path) -> None:

@@ -89,7 +89,15 @@ class Series:
 
     def feared(self, good: Callable[[Event], bool]) -> tuple[Point, ...]:
         """Judge what was seen, and take all that was not seen as bad: the worst that the samples allow."""
-        return tuple(sorted((*self.points(good), *(Point(begin, end, good=False) for begin, end in self.stalls)), key=lambda point: point.t))
+        return tuple(
+            sorted(
+                (
+                    *self.points(good),
+                    *(Point(begin, end, good=False) for begin, end in self.stalls),
+                ),
+                key=lambda point: point.t,
+            )
+        )
 
 
 def is_good(sample: Event) -> bool:
@@ -112,7 +120,14 @@ def series(history: History, prefix: str = "") -> dict[str, Series]:
         interval, timeout = float(data.get("interval") or 0), float(data.get("timeout") or 0)
         events = history.samples(name)
         seen = tuple([event for event in events if event.data.get("ok") is not None])
-        found[name] = Series(name, interval, timeout, events, seen, tuple(_stalls(events, seen, interval, timeout, last)))
+        found[name] = Series(
+            name,
+            interval,
+            timeout,
+            events,
+            seen,
+            tuple(_stalls(events, seen, interval, timeout, last)),
+        )
     return found
 
 
@@ -148,7 +163,9 @@ def under(name: str, prefix: str) -> bool:
     return not prefix or name == prefix or name.startswith(f"{prefix}.")
 
 
-def _stalls(samples: Sequence[Event], seen: Sequence[Event], interval: float, timeout: float, last: float) -> Iterable[tuple[float, float]]:
+def _stalls(
+    samples: Sequence[Event], seen: Sequence[Event], interval: float, timeout: float, last: float
+) -> Iterable[tuple[float, float]]:
     """Give the holes in the schedule. At the end a question may still be open when the run ends: its time-out is allowed for."""
     if not samples or not interval:
         return
@@ -225,7 +242,14 @@ def merged(spans: Iterable[Span], interval: float) -> tuple[Span, ...]:
         if found and span.begin < found[-1].end:
             before = found.pop()
             end = max(before.end, span.end)
-            found.append(Span(before.begin, end, max(0.0, end - before.begin - interval), open=before.open or span.open))
+            found.append(
+                Span(
+                    before.begin,
+                    end,
+                    max(0.0, end - before.begin - interval),
+                    open=before.open or span.open,
+                )
+            )
         else:
             found.append(span)
     return tuple(found)

@@ -24,4 +24,6 @@ def overlaps(history: History) -> tuple[Span, ...]:
     found = series(history, PROBE).get(PROBE)
     if found is None:
         return ()
-    return tuple(bad_spans(found.points(lambda sample: len(holders(sample)) <= 1), found.interval, lasting=1))
+    return tuple(
+        bad_spans(found.points(lambda sample: len(holders(sample)) <= 1), found.interval, lasting=1)
+    )

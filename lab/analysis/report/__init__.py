@@ -9,7 +9,17 @@ from lab.analysis.judge import judge
 from lab.analysis.report.build import build
 from lab.analysis.report.compare import Comparison, compare
 from lab.analysis.report.model import Report
-from lab.analysis.report.write import FORMATS, comparison_html, comparison_json, comparison_text, html, json_text, junit, png, text
+from lab.analysis.report.write import (
+    FORMATS,
+    comparison_html,
+    comparison_json,
+    comparison_text,
+    html,
+    json_text,
+    junit,
+    png,
+    text,
+)
 
 __all__ = [
     "FORMATS",

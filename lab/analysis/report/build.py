@@ -40,7 +40,11 @@ def build(history: History, verdicts: Iterable[Verdict]) -> Report:
         about=tuple(_about(history)),
         done=tuple(_done(history)),
         rows=tuple(_row(verdict) for verdict in counted),
-        checked=tuple(_row(checkers.find(name).check(history)) for name in checkers.names() if name not in {verdict.name for verdict in counted}),
+        checked=tuple(
+            _row(checkers.find(name).check(history))
+            for name in checkers.names()
+            if name not in {verdict.name for verdict in counted}
+        ),
         outages=tuple(_outage(history, row) for row in measured.values()),
         blows=blows,
         phases=tuple(_phases(blows)),
@@ -54,8 +58,16 @@ def _sentence(outcome: Outcome, verdicts: tuple[Verdict, ...]) -> str:
     if not verdicts:
         return "Nothing was expected of this run, so nothing was judged."
     if outcome == "pass":
-        return f"All {len(verdicts)} expectations were met." if len(verdicts) > 1 else "The expectation was met."
-    told = [f"{verdict.name} ({verdict.reasons[0] if verdict.reasons else 'no reason'})" for verdict in verdicts if verdict.outcome == outcome]
+        return (
+            f"All {len(verdicts)} expectations were met."
+            if len(verdicts) > 1
+            else "The expectation was met."
+        )
+    told = [
+        f"{verdict.name} ({verdict.reasons[0] if verdict.reasons else 'no reason'})"
+        for verdict in verdicts
+        if verdict.outcome == outcome
+    ]
     more = f"; and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
     what = "not met" if outcome == "fail" else "not judged: too little was seen"
     return f"{len(told)} of {len(verdicts)} expectations {what}: {'; '.join(told[:_NAMED])}{more}."
@@ -93,9 +105,17 @@ def _done(history: History) -> Iterable[tuple[float, str]]:
 
 
 def _fault(event: Event) -> str:
-    words = {"fire": "fault fires", "proof": "the fault acts", "heal": "healing begins", "healed": "healed", "failed": "failed"}
+    words = {
+        "fire": "fault fires",
+        "proof": "the fault acts",
+        "heal": "healing begins",
+        "healed": "healed",
+        "failed": "failed",
+    }
     word, node = str(event.get("word") or ""), str(event.get("node") or "")
-    chosen = f", chosen by {word}" if word and word != node and event.get("action") == "fire" else ""
+    chosen = (
+        f", chosen by {word}" if word and word != node and event.get("action") == "fire" else ""
+    )
     detail = f": {event.get('detail')}" if event.get("detail") else ""
     return f"{words.get(str(event.get('action')), str(event.get('action')))}: {event.get('fault')} on {node}{chosen}{detail}"
 
@@ -103,12 +123,24 @@ def _fault(event: Event) -> str:
 def _outage(history: History, row: Outages) -> OutageRow:
     instrument = history.instruments().get(row.probe)
     question = str(instrument.get("question") or "") if instrument else ""
-    note = row.trouble or "; ".join(filter(None, ["still out at the end" if row.open else "", row.blind]))
+    note = row.trouble or "; ".join(
+        filter(None, ["still out at the end" if row.open else "", row.blind])
+    )
     if row.trouble:
         return OutageRow(row.probe, question, row.resolution, None, None, None, None, None, note)
     first = min((span.begin for span in row.spans), default=None)
     last = max((span.end for span in row.spans), default=None)
-    return OutageRow(row.probe, question, row.resolution, len(row.spans), row.longest, row.total, first, last, note)
+    return OutageRow(
+        row.probe,
+        question,
+        row.resolution,
+        len(row.spans),
+        row.longest,
+        row.total,
+        first,
+        last,
+        note,
+    )
 
 
 def _phases(blows: tuple[Blow, ...]) -> Iterable[PhaseRow]:
@@ -116,7 +148,14 @@ def _phases(blows: tuple[Blow, ...]) -> Iterable[PhaseRow]:
         found = [phase for blow in blows for phase in blow.phases if phase.name == name]
         if found:
             times = [phase.seconds for phase in found]
-            yield PhaseRow(name, meaning, len(found), median(times), max(times), max(phase.resolution for phase in found))
+            yield PhaseRow(
+                name,
+                meaning,
+                len(found),
+                median(times),
+                max(times),
+                max(phase.resolution for phase in found),
+            )
 
 
 def _again(history: History) -> Iterable[str]:
@@ -131,7 +170,11 @@ def _again(history: History) -> Iterable[str]:
 
 def more(row: Row) -> tuple[str, ...]:
     """Give the reasons that say more than the figure beside them."""
-    return tuple(reason for reason in row.reasons if reason not in {f"measured: {figure_text(row)}", figure_text(row)})
+    return tuple(
+        reason
+        for reason in row.reasons
+        if reason not in {f"measured: {figure_text(row)}", figure_text(row)}
+    )
 
 
 def figure_text(row: Row) -> str:
@@ -141,4 +184,8 @@ def figure_text(row: Row) -> str:
     figure = row.figures[0]
     if "(" in figure.name and not row.name.startswith(figure.name):
         return ""  # one probe of many: the tables have them all
-    return shown(figure) if row.name.startswith(figure.name) else f"{figure.name.replace('_', ' ')}: {shown(figure)}"
+    return (
+        shown(figure)
+        if row.name.startswith(figure.name)
+        else f"{figure.name.replace('_', ' ')}: {shown(figure)}"
+    )

@@ -37,26 +37,45 @@ class Comparison:
 def compare(a: Report, b: Report) -> Comparison:
     """Put two runs side by side."""
     left, right = dict(a.about), dict(b.about)
-    told = [key for key in {**left, **right} if left.get(key) != right.get(key) and key not in {"began", "lasted", "samples"}]
+    told = [
+        key
+        for key in {**left, **right}
+        if left.get(key) != right.get(key) and key not in {"began", "lasted", "samples"}
+    ]
     about = tuple(Difference(key, left.get(key, "-"), right.get(key, "-")) for key in told)
     return Comparison(a, b, about, (*_rows(a, b), *_outages(a, b), *_phases(a, b)))
 
 
 def _rows(a: Report, b: Report) -> Iterable[Difference]:
-    left, right = {row.name: row for row in (*a.rows, *a.checked)}, {row.name: row for row in (*b.rows, *b.checked)}
+    left, right = (
+        {row.name: row for row in (*a.rows, *a.checked)},
+        {row.name: row for row in (*b.rows, *b.checked)},
+    )
     for name in {**left, **right}:
         mine, other = left.get(name), right.get(name)
-        cell, cell_b = (f"{row.outcome} {figure_text(row)}".strip() if row else "-" for row in (mine, other))
-        change = "" if mine is None or other is None or mine.outcome == other.outcome else f"{mine.outcome} → {other.outcome}"
+        cell, cell_b = (
+            f"{row.outcome} {figure_text(row)}".strip() if row else "-" for row in (mine, other)
+        )
+        change = (
+            ""
+            if mine is None or other is None or mine.outcome == other.outcome
+            else f"{mine.outcome} → {other.outcome}"
+        )
         yield Difference(name, cell, cell_b, change)
 
 
-def _times(prefix: str, left: dict[str, tuple[float, float]], right: dict[str, tuple[float, float]]) -> Iterable[Difference]:
+def _times(
+    prefix: str, left: dict[str, tuple[float, float]], right: dict[str, tuple[float, float]]
+) -> Iterable[Difference]:
     """Compare times with their resolutions."""
     for name in {**left, **right}:
         mine, other = left.get(name), right.get(name)
-        cell, cell_b = (f"{seconds(each[0])} ± {seconds(each[1])}" if each else "-" for each in (mine, other))
-        yield Difference(f"{prefix} {name}", cell, cell_b, _change(mine, other) if mine and other else "")
+        cell, cell_b = (
+            f"{seconds(each[0])} ± {seconds(each[1])}" if each else "-" for each in (mine, other)
+        )
+        yield Difference(
+            f"{prefix} {name}", cell, cell_b, _change(mine, other) if mine and other else ""
+        )
 
 
 def _change(mine: tuple[float, float], other: tuple[float, float]) -> str:
@@ -69,7 +88,11 @@ def _change(mine: tuple[float, float], other: tuple[float, float]) -> str:
 
 def _outages(a: Report, b: Report) -> Iterable[Difference]:
     def longest(report: Report) -> dict[str, tuple[float, float]]:
-        return {row.probe: (row.longest, row.interval) for row in report.outages if row.longest is not None}
+        return {
+            row.probe: (row.longest, row.interval)
+            for row in report.outages
+            if row.longest is not None
+        }
 
     return _times("longest outage of", longest(a), longest(b))
 

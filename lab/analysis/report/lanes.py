@@ -30,12 +30,25 @@ def lanes(history: History, measured: dict[str, Outages]) -> tuple[Lane, ...]:
     rows = [*_steps(history, span[1]), *_faults(history, span[1])]
     if vip_holders.PROBE in probes:
         rows += _named("VIP holder", probes[vip_holders.PROBE], vip_holders.holders)
-    members = {name: found for name, found in probes.items() if name.startswith(f"{leader_terms.PREFIX}.")}
-    rows += [lane for name, found in members.items() for lane in _leading(name.removeprefix(f"{leader_terms.PREFIX}."), found)]
-    rows += [Lane("Answers", name, tuple(_answers(probes[name], row))) for name, row in measured.items() if probes[name].samples]
+    members = {
+        name: found for name, found in probes.items() if name.startswith(f"{leader_terms.PREFIX}.")
+    }
+    rows += [
+        lane
+        for name, found in members.items()
+        for lane in _leading(name.removeprefix(f"{leader_terms.PREFIX}."), found)
+    ]
+    rows += [
+        Lane("Answers", name, tuple(_answers(probes[name], row)))
+        for name, row in measured.items()
+        if probes[name].samples
+    ]
     if "nodes" in probes:
         rows += _nodes(probes["nodes"])
-    return tuple(Lane(lane.group, lane.name, thinned(lane.stretches, (span[1] - span[0]) / DRAWN)) for lane in rows)
+    return tuple(
+        Lane(lane.group, lane.name, thinned(lane.stretches, (span[1] - span[0]) / DRAWN))
+        for lane in rows
+    )
 
 
 def _steps(history: History, end: float) -> list[Lane]:
@@ -48,19 +61,36 @@ def _steps(history: History, end: float) -> list[Lane]:
         elif index in begun:
             before = begun.pop(index)
             failed = " (failed)" if event.get("state") == "failed" else ""
-            stretches.append(Stretch(before.t, event.t, "step", f"{before.get('text', '')}{failed}"))
-    stretches += [Stretch(event.t, end, "step", f"{event.get('text', '')} (not ended)") for event in begun.values()]
-    return [Lane("Scenario", "steps", tuple(sorted(stretches, key=lambda each: each.begin)))] if stretches else []
+            stretches.append(
+                Stretch(before.t, event.t, "step", f"{before.get('text', '')}{failed}")
+            )
+    stretches += [
+        Stretch(event.t, end, "step", f"{event.get('text', '')} (not ended)")
+        for event in begun.values()
+    ]
+    return (
+        [Lane("Scenario", "steps", tuple(sorted(stretches, key=lambda each: each.begin)))]
+        if stretches
+        else []
+    )
 
 
 def _faults(history: History, end: float) -> list[Lane]:
     rows: dict[str, list[Stretch]] = {}
     events = history.of("fault")
     for fire in (event for event in events if event.get("action") == "fire"):
-        ends = [event.t for event in events if event.get("id") == fire.get("id") and event.get("action") == "healed"]
+        ends = [
+            event.t
+            for event in events
+            if event.get("id") == fire.get("id") and event.get("action") == "healed"
+        ]
         word = str(fire.get("word") or "")
-        told = f"{fire.get('fault')} on {fire.get('node')}" + (f" ({word})" if word and word != fire.get("node") else "")
-        rows.setdefault(str(fire.get("fault")), []).append(Stretch(fire.t, min((t for t in ends if t >= fire.t), default=end), "fault", told))
+        told = f"{fire.get('fault')} on {fire.get('node')}" + (
+            f" ({word})" if word and word != fire.get("node") else ""
+        )
+        rows.setdefault(str(fire.get("fault")), []).append(
+            Stretch(fire.t, min((t for t in ends if t >= fire.t), default=end), "fault", told)
+        )
     return [Lane("Faults", name, tuple(stretches)) for name, stretches in rows.items()]
 
 
@@ -72,7 +102,9 @@ def runs(found: Series, state: Callable[[Event], tuple[State, str] | None]) -> l
         until = samples[index + 1].t if index + 1 < len(samples) else sample.t + found.interval
         if until - sample.t > found.patience:
             until = sample.t + found.interval
-        now: tuple[State, str] | None = ("unknown", "") if sample.get("ok") is None else state(sample)
+        now: tuple[State, str] | None = (
+            ("unknown", "") if sample.get("ok") is None else state(sample)
+        )
         if now is None:
             continue
         last = stretches[-1] if stretches else None
@@ -97,13 +129,19 @@ def _leading(node: str, found: Series) -> list[Lane]:
         return ("on", f"term {led[0]}") if led else None
 
     stretches = runs(found, state)
-    return [Lane("etcd leader", node, tuple(stretches))] if any(stretch.state == "on" for stretch in stretches) else []
+    return (
+        [Lane("etcd leader", node, tuple(stretches))]
+        if any(stretch.state == "on" for stretch in stretches)
+        else []
+    )
 
 
 def _nodes(found: Series) -> list[Lane]:
     def mapping(sample: Event) -> dict[str, str]:
         value = sample.get("value")
-        return {str(key): str(each) for key, each in value.items()} if isinstance(value, dict) else {}
+        return (
+            {str(key): str(each) for key, each in value.items()} if isinstance(value, dict) else {}
+        )
 
     def state(name: str) -> Callable[[Event], tuple[State, str] | None]:
         def of(sample: Event) -> tuple[State, str] | None:
@@ -119,8 +157,16 @@ def _nodes(found: Series) -> list[Lane]:
 def _answers(found: Series, row: Outages) -> Iterable[Stretch]:
     """Give the stretches between a probe's outages and stalls, so that the picture and the table say the same."""
     end = found.samples[-1].t + found.interval
-    marks: list[Stretch] = [Stretch(span.begin, min(span.end, end) if not span.open else end, "bad", _told(span.seconds)) for span in row.spans]
-    marks += [Stretch(begin, until, "unknown", "the instrument did not look") for begin, until in found.stalls]
+    marks: list[Stretch] = [
+        Stretch(
+            span.begin, min(span.end, end) if not span.open else end, "bad", _told(span.seconds)
+        )
+        for span in row.spans
+    ]
+    marks += [
+        Stretch(begin, until, "unknown", "the instrument did not look")
+        for begin, until in found.stalls
+    ]
     at = found.samples[0].t
     for mark in sorted(marks, key=lambda each: each.begin):
         if mark.begin > at:
@@ -141,7 +187,11 @@ def thinned(stretches: tuple[Stretch, ...], least: float) -> tuple[Stretch, ...]
         joined: list[Stretch] = []
         for each in stretches:
             last = joined[-1] if joined else None
-            if last and each.begin - last.end < least and min(each.end - each.begin, last.end - last.begin) < least:
+            if (
+                last
+                and each.begin - last.end < least
+                and min(each.end - each.begin, last.end - last.begin) < least
+            ):
                 state: State = last.state if last.state == each.state else "mixed"
                 joined[-1] = Stretch(last.begin, each.end, state, "")
             else:

@@ -37,17 +37,36 @@ def draw(report: Report) -> bytes:
     rows = sum(len(lanes) + 1 for _, lanes in grouped(report.lanes))
     figure = Figure(figsize=(WIDTH_IN, FRAME_IN + rows * ROW_IN), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.12, 1.05 / figure.get_figheight(), 0.86, 1 - FRAME_IN / figure.get_figheight()))
+    axes = figure.add_axes(
+        (0.12, 1.05 / figure.get_figheight(), 0.86, 1 - FRAME_IN / figure.get_figheight())
+    )
     _lanes(axes, report)
     free = report.span[0]
     for blow in report.blows:
         axes.axvline(blow.t, color=COLOURS["fault"], linewidth=1, linestyle="--")
         if blow.t < free:  # two names on each other are none; the fault's bar bears it, too
             continue
-        axes.annotate(named(blow), (blow.t, 0), xytext=(3, 2), textcoords="offset points", fontsize=7, color=COLOURS["fault"], annotation_clip=False)
+        axes.annotate(
+            named(blow),
+            (blow.t, 0),
+            xytext=(3, 2),
+            textcoords="offset points",
+            fontsize=7,
+            color=COLOURS["fault"],
+            annotation_clip=False,
+        )
         free = blow.t + len(named(blow)) * LETTER * (report.span[1] - report.span[0])
-    figure.text(0.01, 1 - 0.22 / figure.get_figheight(), f"{OUTCOMES[report.outcome]}: {report.title}", fontsize=12, weight="bold", va="center")
-    figure.text(0.01, 1 - 0.47 / figure.get_figheight(), report.sentence[:170], fontsize=8.5, va="center")
+    figure.text(
+        0.01,
+        1 - 0.22 / figure.get_figheight(),
+        f"{OUTCOMES[report.outcome]}: {report.title}",
+        fontsize=12,
+        weight="bold",
+        va="center",
+    )
+    figure.text(
+        0.01, 1 - 0.47 / figure.get_figheight(), report.sentence[:170], fontsize=8.5, va="center"
+    )
     _legend(axes, report)
     out = BytesIO()
     figure.savefig(out, format="png", metadata={"Software": "halab"})
@@ -59,16 +78,38 @@ def _lanes(axes: Axes, report: Report) -> None:
     y = 0
     labels: list[tuple[int, str]] = []
     for group, lanes in grouped(report.lanes):
-        axes.text(-0.135, y + 0.5, group, fontsize=8, weight="bold", va="center", transform=axes.get_yaxis_transform())
+        axes.text(
+            -0.135,
+            y + 0.5,
+            group,
+            fontsize=8,
+            weight="bold",
+            va="center",
+            transform=axes.get_yaxis_transform(),
+        )
         y += 1
         for lane in lanes:
             for each in lane.stretches:
                 width = max(each.end - each.begin, length / 1000)
                 hatch = "////" if each.state in {"bad", "unknown"} else None
-                axes.broken_barh([(each.begin, width)], (y + 0.14, 0.72), facecolors=COLOURS[each.state], hatch=hatch, edgecolor="white", linewidth=0)
+                axes.broken_barh(
+                    [(each.begin, width)],
+                    (y + 0.14, 0.72),
+                    facecolors=COLOURS[each.state],
+                    hatch=hatch,
+                    edgecolor="white",
+                    linewidth=0,
+                )
                 if each.state in {"fault", "step"} and len(each.text) * LETTER < width / length:
                     colour = "white" if each.state == "fault" else "black"
-                    axes.text(each.begin + length * 0.003, y + 0.52, each.text, fontsize=7, va="center", color=colour)
+                    axes.text(
+                        each.begin + length * 0.003,
+                        y + 0.52,
+                        each.text,
+                        fontsize=7,
+                        va="center",
+                        color=colour,
+                    )
             labels.append((y, lane.name))
             y += 1
     axes.set_yticks([row + 0.5 for row, _ in labels], [name for _, name in labels], fontsize=7.5)
@@ -89,9 +130,16 @@ def _legend(axes: Axes, report: Report) -> None:
     seen = {each.state for lane in report.lanes for each in lane.stretches}
     hatched = {"bad", "unknown"}
     patches = [
-        Patch(facecolor=COLOURS[state], label=text, hatch="////" if state in hatched else None, edgecolor="white")
+        Patch(
+            facecolor=COLOURS[state],
+            label=text,
+            hatch="////" if state in hatched else None,
+            edgecolor="white",
+        )
         for state, text in STATES.items()
         if state in seen
     ]
     if patches:
-        axes.figure.legend(handles=patches, loc="lower left", ncols=len(patches), fontsize=8, frameon=False)
+        axes.figure.legend(
+            handles=patches, loc="lower left", ncols=len(patches), fontsize=8, frameon=False
+        )

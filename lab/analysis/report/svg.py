@@ -31,7 +31,10 @@ def ticks(begin: float, end: float) -> list[float]:
     rough = max(end - begin, 1e-6) / TICKS
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
-    return [step * number for number in range(math.ceil(begin / step - 1e-9), math.floor(end / step + 1e-9) + 1)]
+    return [
+        step * number
+        for number in range(math.ceil(begin / step - 1e-9), math.floor(end / step + 1e-9) + 1)
+    ]
 
 
 def grouped(lanes: Iterable[Lane]) -> list[tuple[str, list[Lane]]]:
@@ -42,7 +45,9 @@ def grouped(lanes: Iterable[Lane]) -> list[tuple[str, list[Lane]]]:
     return list(groups.items())
 
 
-def timeline(lanes: tuple[Lane, ...], span: tuple[float, float], blows: tuple[Blow, ...], label: str) -> str:
+def timeline(
+    lanes: tuple[Lane, ...], span: tuple[float, float], blows: tuple[Blow, ...], label: str
+) -> str:
     """Draw lanes from one time to another, with a line where faults fired."""
     begin, end = span
     scale = (WIDTH - LABELS - RIGHT) / max(end - begin, 1e-6)
@@ -58,7 +63,10 @@ def timeline(lanes: tuple[Lane, ...], span: tuple[float, float], blows: tuple[Bl
         for lane in members:
             body += _lane(lane, y, x, begin, end)
             y += ROW
-    frame = [f'<path class="grid" d="M{x(t)} {TOP - 6}V{y}"/><text class="tick" x="{x(t)}" y="{TOP - 10}">{t:g} s</text>' for t in ticks(begin, end)]
+    frame = [
+        f'<path class="grid" d="M{x(t)} {TOP - 6}V{y}"/><text class="tick" x="{x(t)}" y="{TOP - 10}">{t:g} s</text>'
+        for t in ticks(begin, end)
+    ]
     marks = [
         f'<path class="fire" d="M{x(blow.t)} {TOP - 6}V{y}"><title>{escape(f"{blow.t:.2f} s: {named(blow)}")}</title></path>'
         for blow in blows
@@ -75,9 +83,17 @@ def _lane(lane: Lane, y: int, x: Callable[[float], float], begin: float, end: fl
             continue
         left, width = x(each.begin), max(1.0, round(x(each.end) - x(each.begin), 1))
         told = f"{lane.name}: {each.text or each.state}, {each.begin:.2f} to {each.end:.2f} s"
-        parts.append(f'<rect class="{each.state}" x="{left}" y="{y}" width="{width}" height="{BAR}"><title>{escape(told)}</title></rect>')
-        if each.text and each.state in {"fault", "step", "bad", "on"} and len(each.text) * LETTER < width:
-            parts.append(f'<text class="in {each.state}-text" x="{left + 4}" y="{y + BAR - 3}">{escape(each.text)}</text>')
+        parts.append(
+            f'<rect class="{each.state}" x="{left}" y="{y}" width="{width}" height="{BAR}"><title>{escape(told)}</title></rect>'
+        )
+        if (
+            each.text
+            and each.state in {"fault", "step", "bad", "on"}
+            and len(each.text) * LETTER < width
+        ):
+            parts.append(
+                f'<text class="in {each.state}-text" x="{left + 4}" y="{y + BAR - 3}">{escape(each.text)}</text>'
+            )
     return parts
 
 
@@ -104,9 +120,15 @@ def phases(blow: Blow) -> str:
         y = 6 + number * ROW
         width = max(2.0, round(phase.seconds * scale, 1))
         title = escape(f"{phase.detail} (± {seconds(phase.resolution)})")
-        parts.append(f'<text class="lane" x="{label - 8}" y="{y + BAR - 2}">{escape(meaning(phase.name))}</text>')
-        parts.append(f'<rect class="phase" x="{label}" y="{y}" width="{width}" height="{BAR}"><title>{title}</title></rect>')
-        parts.append(f'<text class="value" x="{label + width + 6}" y="{y + BAR - 2}">{seconds(phase.seconds)}</text>')
+        parts.append(
+            f'<text class="lane" x="{label - 8}" y="{y + BAR - 2}">{escape(meaning(phase.name))}</text>'
+        )
+        parts.append(
+            f'<rect class="phase" x="{label}" y="{y}" width="{width}" height="{BAR}"><title>{title}</title></rect>'
+        )
+        parts.append(
+            f'<text class="value" x="{label + width + 6}" y="{y + BAR - 2}">{seconds(phase.seconds)}</text>'
+        )
     told = escape(f"phases after {named(blow)}")
     return f'<svg class="timeline" viewBox="0 0 {WIDTH} {len(rows) * ROW + 12}" role="img" aria-label="{told}">{"".join(parts)}</svg>'
 
@@ -115,14 +137,42 @@ def closeups(report: Report) -> list[tuple[str, str]]:
     """Give title and drawing of the time around the first faults, where the whole run is too long to show it."""
     found = []
     for blow in report.blows[:CLOSE_MOST]:
-        answers = [stretch for lane in report.lanes if lane.group == "Answers" for stretch in lane.stretches]
-        ends = [stretch.end for stretch in answers if stretch.state == "bad" and _follows(stretch.begin, blow)]
-        last = max([phase.seconds for phase in blow.phases if phase.name not in {"not_ready", "endpoint", "pods"}], default=0.0)
-        reach = max(CLOSE_LEAST_S, last, *(end - blow.t for end in ends if end - blow.t < 4 * max(last, CLOSE_LEAST_S)), 0.0)
-        begin, end = max(0.0, blow.t - CLOSE_BEFORE_S), min(report.span[1], blow.t + reach * (1 + CLOSE_AFTER))
+        answers = [
+            stretch
+            for lane in report.lanes
+            if lane.group == "Answers"
+            for stretch in lane.stretches
+        ]
+        ends = [
+            stretch.end
+            for stretch in answers
+            if stretch.state == "bad" and _follows(stretch.begin, blow)
+        ]
+        last = max(
+            [
+                phase.seconds
+                for phase in blow.phases
+                if phase.name not in {"not_ready", "endpoint", "pods"}
+            ],
+            default=0.0,
+        )
+        reach = max(
+            CLOSE_LEAST_S,
+            last,
+            *(end - blow.t for end in ends if end - blow.t < 4 * max(last, CLOSE_LEAST_S)),
+            0.0,
+        )
+        begin, end = (
+            max(0.0, blow.t - CLOSE_BEFORE_S),
+            min(report.span[1], blow.t + reach * (1 + CLOSE_AFTER)),
+        )
         if (end - begin) * 2 < report.span[1] - report.span[0]:
             title = f"{named(blow)} at {blow.t:.2f} s, from {begin:.1f} to {end:.1f} s"
-            seen = tuple(lane for lane in report.lanes if any(each.begin < end and each.end > begin for each in lane.stretches))
+            seen = tuple(
+                lane
+                for lane in report.lanes
+                if any(each.begin < end and each.end > begin for each in lane.stretches)
+            )
             found.append((title, timeline(seen, (begin, end), report.blows, title)))
     return found
 

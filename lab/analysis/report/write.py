@@ -44,7 +44,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Give a table of text, columns as wide as needed."""
     lines = [tuple(head), *(tuple(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    return "\n".join("  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        "  "
+        + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
 
 
 def time_cell(value: float | None) -> str:
@@ -55,7 +59,9 @@ def time_cell(value: float | None) -> str:
 def _verdict_lines(rows: Iterable[Row]) -> list[str]:
     lines = []
     for row in rows:
-        lines.append(f"  {wording.OUTCOMES[row.outcome]:8} {row.name}   {figure_text(row)}".rstrip())
+        lines.append(
+            f"  {wording.OUTCOMES[row.outcome]:8} {row.name}   {figure_text(row)}".rstrip()
+        )
         lines += [f"           {reason}" for reason in more(row)]
     return lines
 
@@ -68,19 +74,40 @@ def outage_cells(row: OutageRow) -> tuple[str, ...]:
     return (row.probe, count, *times, *ends, f"± {seconds(row.interval)}", row.note)
 
 
-OUTAGE_HEAD = ("probe", "outages", "longest", "in all", "first began", "last ended", "resolution", "")
+OUTAGE_HEAD = (
+    "probe",
+    "outages",
+    "longest",
+    "in all",
+    "first began",
+    "last ended",
+    "resolution",
+    "",
+)
 
 
 def text(report: Report) -> str:
     """Give the report as text for a terminal."""
-    parts = [f"{wording.OUTCOMES[report.outcome]}: {report.title}", report.sentence, "", *(f"  {name}: {value}" for name, value in report.about)]
+    parts = [
+        f"{wording.OUTCOMES[report.outcome]}: {report.title}",
+        report.sentence,
+        "",
+        *(f"  {name}: {value}" for name, value in report.about),
+    ]
     parts += ["", "What was done", *(f"  {t:9.2f} s  {what}" for t, what in report.done)]
     parts += ["", "Expectations", *_verdict_lines(report.rows)]
     if report.outages:
-        parts += ["", "Outages of each probe", table(OUTAGE_HEAD, map(outage_cells, report.outages))]
+        parts += [
+            "",
+            "Outages of each probe",
+            table(OUTAGE_HEAD, map(outage_cells, report.outages)),
+        ]
     for blow in report.blows:
         parts += ["", f"After {svg.named(blow)} at {blow.t:.2f} s"]
-        parts += [f"  {seconds(each.seconds):>9}  ± {seconds(each.resolution):<7} {each.name:11} {each.detail}" for each in by_time(blow.phases)]
+        parts += [
+            f"  {seconds(each.seconds):>9}  ± {seconds(each.resolution):<7} {each.name:11} {each.detail}"
+            for each in by_time(blow.phases)
+        ]
         if blow.missing:
             parts.append(f"  not seen: {', '.join(blow.missing)}")
     if report.checked:
@@ -98,26 +125,42 @@ def junit(report: Report) -> str:
     """Give the verdicts that count as JUnit XML: fail is a failure, unknown an error."""
     counts = {kind: sum(row.outcome == kind for row in report.rows) for kind in wording.OUTCOMES}
     title = _printable(report.title)
-    head = {"name": f"halab: {title}", "tests": str(len(report.rows)), "failures": str(counts["fail"]), "errors": str(counts["unknown"])}
+    head = {
+        "name": f"halab: {title}",
+        "tests": str(len(report.rows)),
+        "failures": str(counts["fail"]),
+        "errors": str(counts["unknown"]),
+    }
     suites = ET.Element("testsuites")
     suite = ET.SubElement(suites, "testsuite", {**head, "time": f"{report.span[1]:.3f}"})
     properties = ET.SubElement(suite, "properties")
     for name, value in report.about:
         ET.SubElement(properties, "property", {"name": name, "value": _printable(value)})
     for row in report.rows:
-        case = ET.SubElement(suite, "testcase", {"classname": title, "name": _printable(row.name), "time": "0"})
+        case = ET.SubElement(
+            suite, "testcase", {"classname": title, "name": _printable(row.name), "time": "0"}
+        )
         told = _printable("\n".join(row.reasons))
         if row.outcome != "pass":
             kind = "failure" if row.outcome == "fail" else "error"
             ET.SubElement(case, kind, {"message": told.split("\n", maxsplit=1)[0]}).text = told
-        ET.SubElement(case, "system-out").text = _printable("\n".join(filter(None, [row.meaning, figure_text(row), told])))
+        ET.SubElement(case, "system-out").text = _printable(
+            "\n".join(filter(None, [row.meaning, figure_text(row), told]))
+        )
     ET.indent(suites)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"
+    )
 
 
 def _printable(value: str) -> str:
     """Leave out what XML cannot hold."""
-    return "".join(letter for letter in value if letter in "\t\n" or (letter >= " " and not "\ud800" <= letter <= "\udfff" and letter < "\ufffe"))
+    return "".join(
+        letter
+        for letter in value
+        if letter in "\t\n"
+        or (letter >= " " and not "\ud800" <= letter <= "\udfff" and letter < "\ufffe")
+    )
 
 
 def _page(name: str, **values: Any) -> str:  # noqa: ANN401 (the template's values)
@@ -125,10 +168,26 @@ def _page(name: str, **values: Any) -> str:  # noqa: ANN401 (the template's valu
 
     folder = Path(__file__).parent
     loader = jinja2.FileSystemLoader(folder)
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update({"seconds": seconds, "figure": figure_text, "more": more, "cells": outage_cells, "named": svg.named})
+    environment = jinja2.Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        {
+            "seconds": seconds,
+            "figure": figure_text,
+            "more": more,
+            "cells": outage_cells,
+            "named": svg.named,
+        }
+    )
     style = (folder / "page.css").read_text(encoding="utf-8")
-    return environment.get_template(name).render(style=style, words=wording, states=STATES, svg=svg, outage_head=OUTAGE_HEAD, **values)
+    return environment.get_template(name).render(
+        style=style, words=wording, states=STATES, svg=svg, outage_head=OUTAGE_HEAD, **values
+    )
 
 
 def html(report: Report) -> str:
@@ -150,8 +209,14 @@ def comparison_html(comparison: Comparison) -> str:
 
 def comparison_json(comparison: Comparison) -> str:
     """Give two runs side by side as JSON: the rows of the tables, without the reports themselves."""
-    rows = {key: [asdict(row) for row in value] for key, value in (("about", comparison.about), ("figures", comparison.figures))}
-    runs = {side: {"title": run.title, "outcome": run.outcome, "sentence": run.sentence} for side, run in (("a", comparison.a), ("b", comparison.b))}
+    rows = {
+        key: [asdict(row) for row in value]
+        for key, value in (("about", comparison.about), ("figures", comparison.figures))
+    }
+    runs = {
+        side: {"title": run.title, "outcome": run.outcome, "sentence": run.sentence}
+        for side, run in (("a", comparison.a), ("b", comparison.b))
+    }
     return json.dumps({"schema": SCHEMA, **runs, **_plain(rows)}, indent=1) + "\n"
 
 
@@ -159,7 +224,10 @@ def comparison_text(comparison: Comparison) -> str:
     """Give two runs side by side as text."""
     head = f"A  {wording.OUTCOMES[comparison.a.outcome]}: {comparison.a.title}\nB  {wording.OUTCOMES[comparison.b.outcome]}: {comparison.b.title}"
     about = table(("", "A", "B"), [(row.name, row.a, row.b) for row in comparison.about])
-    figures = table(("figure", "A", "B", "B against A"), [(row.name, row.a, row.b, row.change) for row in comparison.figures])
+    figures = table(
+        ("figure", "A", "B", "B against A"),
+        [(row.name, row.a, row.b, row.change) for row in comparison.figures],
+    )
     return f"{head}\n\nWhat differs\n{about if comparison.about else '  nothing that the runs say of themselves'}\n\nFigures\n{figures}\n"
 
 

@@ -11,7 +11,6 @@ import pkgutil
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-
     from lab.chaos.fault import Fault
 
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 def held(site: Site) -> bool:
     """Tell whether the node has the floating address."""
     vip = str(site.topology.network.vip)
-    return f" {vip}/" in site.node.run(["ip", "-4", "-o", "addr", "show", "dev", "eth0"], check=False).output
+    return (
+        f" {vip}/"
+        in site.node.run(["ip", "-4", "-o", "addr", "show", "dev", "eth0"], check=False).output
+    )
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,9 @@ class VipLost(Base):
         """Remove it, and see at once that it is gone: Pacemaker may be quick."""
         del hit
         vip = site.topology.network.vip
-        shown = site.node.run(["sh", "-c", f"ip addr del {vip}/32 dev eth0 && ip -4 -o addr show dev eth0"]).output
+        shown = site.node.run(
+            ["sh", "-c", f"ip addr del {vip}/32 dev eth0 && ip -4 -o addr show dev eth0"]
+        ).output
         if f" {vip}/" in shown:
             raise FaultError(f"{site.node.name} still holds {vip}")
 
@@ -71,7 +76,13 @@ class VipDoubled(Base):
         """Take the address, and announce it as a new holder would; proven by what the interface shows."""
         del hit
         vip = site.topology.network.vip
-        shown = site.node.run(["sh", "-c", f"ip addr add {vip}/32 dev eth0; {{ {_announce(vip)}; }} >/dev/null; ip -4 -o addr show dev eth0"]).output
+        shown = site.node.run(
+            [
+                "sh",
+                "-c",
+                f"ip addr add {vip}/32 dev eth0; {{ {_announce(vip)}; }} >/dev/null; ip -4 -o addr show dev eth0",
+            ]
+        ).output
         return f"{site.node.name} claims {vip}, too" if f" {vip}/" in shown else None
 
     def proof(self, site: Site, hit: Hit) -> str:
@@ -90,8 +101,18 @@ class VipDoubled(Base):
             right = f"crm_resource --resource {VIP_RESOURCE} --locate 2>/dev/null | grep -qw {site.node.name}"
             site.node.run(["sh", "-c", f"{right} || ip addr del {vip}/32 dev eth0"], check=False)
         for node in (site.node, *site.others.values()):
-            if node.role == "master" and site.engine.inspect(node.container)["State"]["Status"] == "running":
-                node.run(["sh", "-c", f"ip -4 -o addr show dev eth0 | grep -q ' {vip}/' && {{ {_announce(vip)}; }}"], check=False)
+            if (
+                node.role == "master"
+                and site.engine.inspect(node.container)["State"]["Status"] == "running"
+            ):
+                node.run(
+                    [
+                        "sh",
+                        "-c",
+                        f"ip -4 -o addr show dev eth0 | grep -q ' {vip}/' && {{ {_announce(vip)}; }}",
+                    ],
+                    check=False,
+                )
 
 
 def _announce(vip: object) -> str:

@@ -35,6 +35,8 @@ ASK = {
 }
 """Unit → where it answers by HTTP, with its date."""
 UNITS = {"s": 1, "m": 60, "h": 3600}
+ROUNDED_S = 2
+"""A program says its time in whole seconds, and is asked some tenths of a second later."""
 LEAST_S = 5
 """An answer's date has a resolution of one second."""
 MOST_S = 10 * 365 * 86400
@@ -52,7 +54,9 @@ class ClockSkew(Base):
     """One service lives in another time."""
 
     name: str = "clock-skew"
-    summary: str = "let one service believe in another time of day (--set unit=kube-apiserver --set by=+60s)"
+    summary: str = (
+        "let one service believe in another time of day (--set unit=kube-apiserver --set by=+60s)"
+    )
     options: Options = field(default_factory=lambda: {"unit": "kube-apiserver", "by": "+60s"})
     needs: str = "amd64, and memory of processes that root may write"
 
@@ -60,7 +64,9 @@ class ClockSkew(Base):
         """Try it on a process made for that."""
         missing = node_program.lacks(site, PROGRAM)
         tried = site.node.run([PROGRAM, "--try"], check=False)
-        return missing or ("" if tried.code == 0 else tried.output.strip().removeprefix(f"{PROGRAM}: "))
+        return missing or (
+            "" if tried.code == 0 else tried.output.strip().removeprefix(f"{PROGRAM}: ")
+        )
 
     def check(self, site: Site, options: Options) -> str:
         """A skew, and a service that runs and says what time it believes in."""
@@ -75,7 +81,11 @@ class ClockSkew(Base):
         off = self._off(site, name)
         if off is None:
             return f"{name} does not answer at {ASK[name]}"
-        return f"{name} on {site.node.name} is {off} s off already: heal that first" if abs(off) >= LEAST_S else ""
+        return (
+            f"{name} on {site.node.name} is {off} s off already: heal that first"
+            if abs(off) >= LEAST_S
+            else ""
+        )
 
     def _off(self, site: Site, name: str) -> int | None:
         """Give how many seconds a service is before the machine's clock; nothing where it does not answer."""
@@ -89,7 +99,9 @@ class ClockSkew(Base):
         return {"pid": self._pid(site, options)}
 
     def _pid(self, site: Site, options: Options) -> str:
-        return site.node.run(["systemctl", "show", "-P", "MainPID", unit(site, options["unit"])]).output.strip()
+        return site.node.run(
+            ["systemctl", "show", "-P", "MainPID", unit(site, options["unit"])]
+        ).output.strip()
 
     def inject(self, site: Site, hit: Hit) -> None:
         """Write over its function."""
@@ -99,7 +111,9 @@ class ClockSkew(Base):
         """The service says so itself; a second more or less is the resolution."""
         name, by = unit(site, hit.options["unit"]), seconds(hit.options["by"]) or 0
         off = self._off(site, name)
-        return f"{name} on {site.node.name} is {off:+d} s off by its own word" if off is not None and abs(off - by) <= 2 else ""  # noqa: PLR2004
+        if off is None or abs(off - by) > ROUNDED_S:
+            return ""
+        return f"{name} on {site.node.name} is {off:+d} s off by its own word"
 
     def heal(self, site: Site, hit: Hit) -> None:
         """Give the function back; a process of a later start has it."""
@@ -107,7 +121,9 @@ class ClockSkew(Base):
             return
         done = site.node.run([PROGRAM, "--by", "0s", hit.before["pid"]], check=False)
         if done.code != 0 and self._pid(site, hit.options) == hit.before["pid"]:
-            raise FaultError(f"the clock of {hit.options['unit']} on {site.node.name} cannot be set right: {done.output.strip()}")
+            raise FaultError(
+                f"the clock of {hit.options['unit']} on {site.node.name} cannot be set right: {done.output.strip()}"
+            )
 
 
 FAULTS = (ClockSkew(),)

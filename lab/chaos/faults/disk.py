@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from lab.live.active_faults import Hit, Options
 
 PROGRAM = "halab-disk"
-PLACES = {"upstream": ("etcd", "/var/lib/etcd/data"), "k3s": ("k3s", "/var/lib/rancher/k3s/server/db/etcd")}
+PLACES = {
+    "upstream": ("etcd", "/var/lib/etcd/data"),
+    "k3s": ("k3s", "/var/lib/rancher/k3s/server/db/etcd"),
+}
 """Distribution → the unit that is etcd, and where its data are."""
 FUSE = "/dev/fuse"
 DEVICE = "mknod /dev/fuse c 10 229"
@@ -36,7 +39,10 @@ FSYNC = "etcd_disk_wal_fsync_duration_seconds"
 def fsyncs(site: Site) -> tuple[int, float]:
     """Ask etcd how often it has stored its log safely since it was started, and how many milliseconds that took in all."""
     text = site.node.run(["sh", "-c", f"{METRICS} | grep {FSYNC}"], check=False).output
-    found = {word: float(number) for word, number in re.findall(rf"^{FSYNC}_(sum|count) (\S+)$", text, re.MULTILINE)}
+    found = {
+        word: float(number)
+        for word, number in re.findall(rf"^{FSYNC}_(sum|count) (\S+)$", text, re.MULTILINE)
+    }
     return int(found.get("count", 0)), found.get("sum", 0.0) * 1000
 
 
@@ -64,7 +70,11 @@ class Disk(Base):
     def lacks(self, site: Site) -> str:
         """FUSE must be in the kernel."""
         there = site.node.run(["grep", "-qw", "fuse", "/proc/filesystems"], check=False).code == 0
-        return node_program.lacks(site, PROGRAM) if there else "this kernel lacks FUSE (`modprobe fuse` on the host)"
+        return (
+            node_program.lacks(site, PROGRAM)
+            if there
+            else "this kernel lacks FUSE (`modprobe fuse` on the host)"
+        )
 
     def check(self, site: Site, options: Options) -> str:
         """A master with etcd, and a time."""
@@ -77,7 +87,11 @@ class Disk(Base):
             return "no etcd keeps its data there (target a master)"
         if "1" in words:
             return f"{site.node.name} has such a fault already: heal that first"
-        return "" if words[0] in {"active", "activating"} else f"{unit} is {words[0]} on {site.node.name}"
+        return (
+            ""
+            if words[0] in {"active", "activating"}
+            else f"{unit} is {words[0]} on {site.node.name}"
+        )
 
     def prepare(self, site: Site, options: Options) -> Options:
         """Note how quick the disk is while it is whole, and whether the device must be made."""
@@ -89,7 +103,11 @@ class Disk(Base):
     def inject(self, site: Site, hit: Hit) -> None:
         """Mount it under etcd, and let it ail once etcd is back."""
         unit, folder = PLACES[site.distribution]
-        start = shlex.join(node_program.start_words(hit, PROGRAM, ["--folder", folder, *self.words.format(**hit.options).split()]))
+        start = shlex.join(
+            node_program.start_words(
+                hit, PROGRAM, ["--folder", folder, *self.words.format(**hit.options).split()]
+            )
+        )
         make = f"{{ test -e {FUSE} || {DEVICE}; }}"
         back = f"for _ in $(seq 200); do {METRICS} -o /dev/null && break; sleep 0.2; done; {METRICS} -o /dev/null"
         turn = f"systemctl kill --signal=SIGUSR1 {node_program.unit(hit, PROGRAM)}"
@@ -102,10 +120,20 @@ class Disk(Base):
         if "fsync" in hit.options:
             wanted = milliseconds(hit.options["fsync"]) or 0
             now = mean_fsync(site, 0.5 + wanted / 1000)
-            return f"fsync of etcd's log takes {now:.0f} ms ({hit.before['fsync']} ms before)" if now is not None and now >= wanted else ""
+            return (
+                f"fsync of etcd's log takes {now:.0f} ms ({hit.before['fsync']} ms before)"
+                if now is not None and now >= wanted
+                else ""
+            )
         probe = f"dd if=/dev/zero of={folder}/halab-probe bs=4k count=1; rm -f {folder}/halab-probe"
-        refused = "No space left on device" in site.node.run(["sh", "-c", probe], check=False).output
-        return f"writing 4 KiB to {site.node.name}:{folder}: no space left on device" if refused else ""
+        refused = (
+            "No space left on device" in site.node.run(["sh", "-c", probe], check=False).output
+        )
+        return (
+            f"writing 4 KiB to {site.node.name}:{folder}: no space left on device"
+            if refused
+            else ""
+        )
 
     def heal(self, site: Site, hit: Hit) -> None:
         """Take it away, and start etcd anew where it was running, or trying to."""
@@ -123,6 +151,15 @@ class Disk(Base):
 
 
 FAULTS = (
-    Disk("disk-slow", "etcd's disk takes longer to store safely (--set fsync=200ms); etcd is started anew", "--fsync {fsync}", {"fsync": "200ms"}),
-    Disk("disk-full", "etcd's disk is full: what needs new room is refused; etcd is started anew", "--full"),
+    Disk(
+        "disk-slow",
+        "etcd's disk takes longer to store safely (--set fsync=200ms); etcd is started anew",
+        "--fsync {fsync}",
+        {"fsync": "200ms"},
+    ),
+    Disk(
+        "disk-full",
+        "etcd's disk is full: what needs new room is refused; etcd is started anew",
+        "--full",
+    ),
 )

@@ -16,7 +16,14 @@ PROPERTY = "stonith-enabled"
 
 def value(site: Site, text: str = "") -> str:
     """Give the cluster's property, set first where a text is given."""
-    argv = ["crm_attribute", "--type", "crm_config", "--name", PROPERTY, *(["--update", text] if text else ["--query", "--quiet"])]
+    argv = [
+        "crm_attribute",
+        "--type",
+        "crm_config",
+        "--name",
+        PROPERTY,
+        *(["--update", text] if text else ["--query", "--quiet"]),
+    ]
     return site.node.run(argv).output.strip()
 
 
@@ -50,12 +57,22 @@ class FencingOff(Base):
         places = [site.node, *(other for other in site.others.values() if other.role == "master")]
         for node in places:
             if site.engine.inspect(node.container)["State"]["Status"] == "running":
-                argv = ["crm_attribute", "--type", "crm_config", "--name", PROPERTY, "--update", "true"]
+                argv = [
+                    "crm_attribute",
+                    "--type",
+                    "crm_config",
+                    "--name",
+                    PROPERTY,
+                    "--update",
+                    "true",
+                ]
                 if node.run(argv, check=False).code == 0:
                     return
         from lab.base.errors import FaultError
 
-        raise FaultError("no master takes the order to turn fencing on", "power one on: `halab start`")
+        raise FaultError(
+            "no master takes the order to turn fencing on", "power one on: `halab start`"
+        )
 
 
 FAULTS = (FencingOff(),)

@@ -23,7 +23,11 @@ def state(site: Site) -> str:
 def seconds(word: str) -> float | None:
     """Read the engine's time (RFC 3339 with nanoseconds, UTC) as seconds since 1970; nothing where it is none."""
     found = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z", word)
-    return datetime.fromisoformat(found[1] + "+00:00").timestamp() + float(found[2] or 0) if found else None
+    return (
+        datetime.fromisoformat(found[1] + "+00:00").timestamp() + float(found[2] or 0)
+        if found
+        else None
+    )
 
 
 class _Off(Base):
@@ -131,7 +135,11 @@ class Reboot(Base):
     def proof(self, site: Site, hit: Hit) -> str:
         """It was started after the fault began."""
         started = str(site.engine.inspect(site.node.container)["State"]["StartedAt"])
-        return f"{site.node.name} was started anew at {started}" if started != hit.before[STARTED] else ""
+        return (
+            f"{site.node.name} was started anew at {started}"
+            if started != hit.before[STARTED]
+            else ""
+        )
 
     def heal(self, site: Site, hit: Hit) -> None:
         """See that it runs."""

@@ -33,11 +33,20 @@ ANSWERS = 20
 def peers(site: Site, words: str) -> list[NodeHandle]:
     """Give the machines that `from` names, by commas: all, rest (all that this fault does not hit), minority, majority, roles, names."""
     minority, majority = site.topology.halves
-    sets = {"all": tuple(site.others), "rest": tuple(set(site.others) - set(site.group)), "minority": minority, "majority": majority}
+    sets = {
+        "all": tuple(site.others),
+        "rest": tuple(set(site.others) - set(site.group)),
+        "minority": minority,
+        "majority": majority,
+    }
     chosen: set[str] = set()
     for word in words.split(","):
         role = word.removesuffix("s")
-        chosen |= {name for name, other in site.others.items() if name in sets.get(word, (word,)) or role == other.role}
+        chosen |= {
+            name
+            for name, other in site.others.items()
+            if name in sets.get(word, (word,)) or role == other.role
+        }
     return [site.others[name] for name in sorted(chosen)]
 
 
@@ -107,7 +116,10 @@ class Partition(Rules):
         """Settle who is meant, and note their wires; so many engine calls are not made while the fault fires."""
         others = peers(site, options["from"])
         if options["shape"] == "ring":
-            others = [site.others[name] for name in unheard([node.name for node in site.topology.masters], site.node.name)]
+            others = [
+                site.others[name]
+                for name in unheard([node.name for node in site.topology.masters], site.node.name)
+            ]
         way = "in" if options["shape"] == "ring" else options["way"]
         return {
             "peers": ",".join(other.name for other in others),
@@ -150,7 +162,12 @@ class Partition(Rules):
 
     def inject(self, site: Site, hit: Hit) -> str:
         """Lay the rules down and send something for them to drop: a quiet node would show no effect for seconds."""
-        return fire(site, hit, self.rules(site, hit), [f"busybox ping -c 1 -W 1 {other.ip}" for other in self._others(site, hit)])
+        return fire(
+            site,
+            hit,
+            self.rules(site, hit),
+            [f"busybox ping -c 1 -W 1 {other.ip}" for other in self._others(site, hit)],
+        )
 
 
 @dataclass(frozen=True)
@@ -165,8 +182,15 @@ class Loss(Rules):
     def check(self, site: Site, options: Options) -> str:
         """A share is a number."""
         del site
-        good = re.fullmatch(r"\d+(\.\d)?", options["percent"]) and 0 < float(options["percent"]) <= PERCENT
-        return "" if good else f"percent={options['percent']}: a number above 0, at most 100, with one decimal at most"
+        good = (
+            re.fullmatch(r"\d+(\.\d)?", options["percent"])
+            and 0 < float(options["percent"]) <= PERCENT
+        )
+        return (
+            ""
+            if good
+            else f"percent={options['percent']}: a number above 0, at most 100, with one decimal at most"
+        )
 
     def lacks(self, site: Site) -> str:
         """It draws with nft, at the way in, for which every kernel has a hook (Linux 4.2)."""
@@ -190,7 +214,10 @@ class Loss(Rules):
         return fire(site, hit, "", self._knocks(site))
 
     def _knocks(self, site: Site) -> list[str]:
-        return [f"ping -q -c {ANSWERS} -i 0.01 -W 1 {other.ip}" for _, other in sorted(site.others.items())]
+        return [
+            f"ping -q -c {ANSWERS} -i 0.01 -W 1 {other.ip}"
+            for _, other in sorted(site.others.items())
+        ]
 
 
 @dataclass(frozen=True)
@@ -212,11 +239,18 @@ class BmcUnreachable(Rules):
     def lacks(self, site: Site) -> str:
         """A second network must be there."""
         names = site.node.run(["ls", "/sys/class/net"], check=False).output
-        return super().lacks(site) or ("" if re.search(r"mgmt\d|eth[1-9]", names) else "the node has no second network (fencing is off?)")
+        return super().lacks(site) or (
+            ""
+            if re.search(r"mgmt\d|eth[1-9]", names)
+            else "the node has no second network (fencing is off?)"
+        )
 
     def check(self, site: Site, options: Options) -> str:
         """The interface must be there."""
-        if not re.fullmatch(r"[a-z][a-z0-9]{0,14}", options["device"]) or options["device"] == DEVICE:
+        if (
+            not re.fullmatch(r"[a-z][a-z0-9]{0,14}", options["device"])
+            or options["device"] == DEVICE
+        ):
             return f"device={options['device']}: an interface's name, but not {DEVICE} (that is `partition`)"
         if not self._network(site, options["device"]):
             return f"{site.node.name} has no interface {options['device']}"

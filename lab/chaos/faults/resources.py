@@ -36,13 +36,21 @@ class Cpu(Base):
         return {"quota": str(quota or -1), "throttled": str(self._throttled(site))}
 
     def _throttled(self, site: Site) -> int:
-        argv = ["sh", "-c", "cat /sys/fs/cgroup/cpu.stat /sys/fs/cgroup/cpu/cpu.stat /sys/fs/cgroup/cpu,cpuacct/cpu.stat 2>/dev/null"]
+        argv = [
+            "sh",
+            "-c",
+            "cat /sys/fs/cgroup/cpu.stat /sys/fs/cgroup/cpu/cpu.stat /sys/fs/cgroup/cpu,cpuacct/cpu.stat 2>/dev/null",
+        ]
         found = re.search(r"nr_throttled (\d+)", site.node.run(argv, check=False).output)
         return int(found[1]) if found else 0
 
     def inject(self, site: Site, hit: Hit) -> None:
         """Set the quota, and want more than it for a moment: an idle machine would not be throttled for long."""
-        site.engine.limit(site.node.container, cpu_period=100_000, cpu_quota=int(float(hit.options["cores"]) * 100_000))
+        site.engine.limit(
+            site.node.container,
+            cpu_period=100_000,
+            cpu_quota=int(float(hit.options["cores"]) * 100_000),
+        )
         site.node.run(["timeout", "0.2", "sh", "-c", "while :; do :; done"], check=False)
 
     def proof(self, site: Site, hit: Hit) -> str:
@@ -52,7 +60,9 @@ class Cpu(Base):
 
     def heal(self, site: Site, hit: Hit) -> None:
         """The old quota."""
-        site.engine.limit(site.node.container, cpu_period=100_000, cpu_quota=int(hit.before["quota"]))
+        site.engine.limit(
+            site.node.container, cpu_period=100_000, cpu_quota=int(hit.before["quota"])
+        )
 
 
 def _number(text: str) -> int:
@@ -79,13 +89,19 @@ class Memory(Base):
             return f"spare={options['spare']}: a number of MiB, like 16m"
         limit = site.engine.inspect(site.node.container)["HostConfig"]["Memory"]
         most = int(site.engine.info()["MemTotal"])
-        return f"{site.node.name} has such a fault already: heal that first" if 0 < limit < most else ""
+        return (
+            f"{site.node.name} has such a fault already: heal that first"
+            if 0 < limit < most
+            else ""
+        )
 
     def _used(self, site: Site) -> int:
         """Give the bytes in use, without the page cache that can be dropped at once."""
         caches = "grep -h -e ^total_inactive_file -e ^inactive_file memory/memory.stat memory.stat"
         ask = f"cd /sys/fs/cgroup; cat memory/memory.usage_in_bytes memory.current; {caches}"
-        lines = site.node.run(["sh", "-c", f"{{ {ask}; }} 2>/dev/null"], check=False).output.splitlines()
+        lines = site.node.run(
+            ["sh", "-c", f"{{ {ask}; }} 2>/dev/null"], check=False
+        ).output.splitlines()
         used = next((int(line) for line in lines if line.isdigit()), 0)
         dropped = [int(line.split()[1]) for line in lines if " " in line]
         return max(used - max(dropped, default=0), 0)
@@ -93,7 +109,14 @@ class Memory(Base):
     def _refused(self, site: Site) -> int:
         """Give how often the kernel found the limit reached: failcnt (cgroup v1, of memory and of memory with swap) or the events named max (v2)."""
         ask = "cd /sys/fs/cgroup; cat memory/memory.failcnt memory/memory.memsw.failcnt; sed -n 's/^max //p' memory.events"
-        return sum(map(_number, site.node.run(["sh", "-c", f"{{ {ask}; }} 2>/dev/null"], check=False).output.split()))
+        return sum(
+            map(
+                _number,
+                site.node.run(
+                    ["sh", "-c", f"{{ {ask}; }} 2>/dev/null"], check=False
+                ).output.split(),
+            )
+        )
 
     def prepare(self, site: Site, options: Options) -> Options:
         """Note the old limit (none: all that the host has), and the new one."""
@@ -102,7 +125,11 @@ class Memory(Base):
         old = int(host["Memory"])
         # The engine knows no way back to `no limit`: the host's whole memory is the same.
         whole = int(site.engine.info()["MemTotal"])
-        return {"limit": str(old or whole), "swap": str(host["MemorySwap"] if old else 2 * whole), "refused": str(self._refused(site))}
+        return {
+            "limit": str(old or whole),
+            "swap": str(host["MemorySwap"] if old else 2 * whole),
+            "refused": str(self._refused(site)),
+        }
 
     def inject(self, site: Site, hit: Hit) -> None:
         """Set the limit; then read and write a file larger than what is spared, whose pages the kernel must reclaim again."""
@@ -111,20 +138,37 @@ class Memory(Base):
         site.engine.limit(site.node.container, mem_limit=limit, memswap_limit=limit)
         peak = "echo 0 > /sys/fs/cgroup/memory/memory.max_usage_in_bytes"
         knock = f"/var/tmp/halab-{hit.id}"  # noqa: S108 (on the node; the name is random)
-        site.node.run(["sh", "-c", f"{{ {peak}; dd if=/dev/zero of={knock} bs=1M count={spare * 2}; }} 2>/dev/null; rm -f {knock}"], check=False)
+        site.node.run(
+            [
+                "sh",
+                "-c",
+                f"{{ {peak}; dd if=/dev/zero of={knock} bs=1M count={spare * 2}; }} 2>/dev/null; rm -f {knock}",
+            ],
+            check=False,
+        )
 
     def proof(self, site: Site, hit: Hit) -> str:
         """The kernel has found the limit reached since: it counted that, or (cgroup v1, not every kernel counts) the peak stands at the limit."""
         times = self._refused(site) - int(hit.before["refused"])
         limit = int(site.engine.inspect(site.node.container)["HostConfig"]["Memory"])
-        peak = _number(site.node.run(["cat", "/sys/fs/cgroup/memory/memory.max_usage_in_bytes"], check=False).output)
+        peak = _number(
+            site.node.run(
+                ["cat", "/sys/fs/cgroup/memory/memory.max_usage_in_bytes"], check=False
+            ).output
+        )
         if times <= 0 and peak < limit - MIB:
             return ""
-        return f"limited to {limit // MIB} MiB, which " + (f"were reached {times} times" if times > 0 else "were reached")
+        return f"limited to {limit // MIB} MiB, which " + (
+            f"were reached {times} times" if times > 0 else "were reached"
+        )
 
     def heal(self, site: Site, hit: Hit) -> None:
         """The old limit."""
-        site.engine.limit(site.node.container, mem_limit=int(hit.before["limit"]), memswap_limit=int(hit.before["swap"]))
+        site.engine.limit(
+            site.node.container,
+            mem_limit=int(hit.before["limit"]),
+            memswap_limit=int(hit.before["swap"]),
+        )
 
 
 FAULTS = (Cpu(), Memory())

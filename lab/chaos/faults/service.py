@@ -51,7 +51,11 @@ class Service(Base):
             return f"whom={options['whom']}: main or all"
         name = unit(site, options["unit"])
         found = site.node.run(["systemctl", "is-active", name], check=False).output.strip()
-        return "" if found in {"active", "activating"} else f"{name} is {found or 'unknown'} on {site.node.name}"
+        return (
+            ""
+            if found in {"active", "activating"}
+            else f"{name} is {found or 'unknown'} on {site.node.name}"
+        )
 
     def prepare(self, site: Site, options: Options) -> Options:
         """Remember the process."""
@@ -71,7 +75,11 @@ class Service(Base):
         """The unit does not run, its process is another one, or stands still."""
         name, pid = unit(site, hit.options["unit"]), hit.before["pid"]
         if self.signal == "SIGSTOP":
-            found = site.node.run(["cat", f"/proc/{pid}/stat"], check=False).output.rsplit(")", 1)[-1].split()
+            found = (
+                site.node.run(["cat", f"/proc/{pid}/stat"], check=False)
+                .output.rsplit(")", 1)[-1]
+                .split()
+            )
             return f"{name} (process {pid}) stands still" if found[:1] == ["T"] else ""
         now = self._pid(site, name)
         return f"{name}: process {pid} is gone" if now != pid else ""
@@ -81,10 +89,16 @@ class Service(Base):
         if not same_life(site, hit):
             return
         name = unit(site, hit.options["unit"])
-        action = ["kill", "--signal=SIGCONT", name] if self.signal == "SIGSTOP" else ["start", "--no-block", name]
+        action = (
+            ["kill", "--signal=SIGCONT", name]
+            if self.signal == "SIGSTOP"
+            else ["start", "--no-block", name]
+        )
         result = site.node.run(["systemctl", *action], check=False)
         if result.code != 0:
-            raise FaultError(f"{name} on {site.node.name} cannot be healed: {result.output.strip()}")
+            raise FaultError(
+                f"{name} on {site.node.name} cannot be healed: {result.output.strip()}"
+            )
 
 
 FAULTS = (

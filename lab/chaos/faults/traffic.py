@@ -51,7 +51,10 @@ def queue_lacks(site: Site) -> str:
     table = "iptables -w -t mangle"
     probe = f"try=halab-try-$$; {table} -N $try && {table} -A $try -j {rule}; code=$?; {table} -F $try; {table} -X $try; exit $code"
     missing = node_program.lacks(site, PROGRAM)
-    tried = site.node.run(["sh", "-c", f"command -v iptables >/dev/null || {{ echo no iptables; exit 1; }}; {probe}"], check=False)
+    tried = site.node.run(
+        ["sh", "-c", f"command -v iptables >/dev/null || {{ echo no iptables; exit 1; }}; {probe}"],
+        check=False,
+    )
     return missing or ("" if tried.code == 0 else f"no packet queue: {tried.output.strip()}")
 
 
@@ -87,18 +90,37 @@ class Traffic(Base):
             return f"percent={options['percent']}: a number above 0, at most 100"
         if options["means"] not in MEANS:
             return f"means={options['means']}: {', '.join(MEANS)}"
-        lacking = {"netem": netem_lacks, "delay": queue_lacks}.get(options["means"], lambda _: "")(site)
+        lacking = {"netem": netem_lacks, "delay": queue_lacks}.get(options["means"], lambda _: "")(
+            site
+        )
         taken = lacking or qdisc.taken(site) or self._taken(site)
-        return taken or ("" if self._peer(site) else "no other machine answers a ping, so a delay could not be shown")
+        return taken or (
+            ""
+            if self._peer(site)
+            else "no other machine answers a ping, so a delay could not be shown"
+        )
 
     def _taken(self, site: Site) -> str:
-        chains = site.node.run(["iptables", "-w", "-t", "mangle", "-S", "POSTROUTING"], check=False).output
-        return f"{site.node.name} has such a fault already: heal that first" if "-j halab-" in chains else ""
+        chains = site.node.run(
+            ["iptables", "-w", "-t", "mangle", "-S", "POSTROUTING"], check=False
+        ).output
+        return (
+            f"{site.node.name} has such a fault already: heal that first"
+            if "-j halab-" in chains
+            else ""
+        )
 
     def _peer(self, site: Site) -> str:
         """Give the first machine that answers a ping."""
         order = sorted(site.others.values(), key=lambda other: (other.role != "worker", other.name))
-        return next((other.ip for other in order if site.node.run(["ping", "-c", "1", "-W", "1", other.ip], check=False).code == 0), "")
+        return next(
+            (
+                other.ip
+                for other in order
+                if site.node.run(["ping", "-c", "1", "-W", "1", other.ip], check=False).code == 0
+            ),
+            "",
+        )
 
     def prepare(self, site: Site, options: Options) -> Options:
         """Choose the means, and measure a round trip while it is whole."""
@@ -115,7 +137,9 @@ class Traffic(Base):
             qdisc.put(site, "netem " + self.netem.format(**words))
             return
         number, name = int(hit.id, 16) % 0xFFFF, f"halab-{hit.id}"
-        start = node_program.start_words(hit, PROGRAM, ["--queue", str(number), *self.program.format(**words).split()])
+        start = node_program.start_words(
+            hit, PROGRAM, ["--queue", str(number), *self.program.format(**words).split()]
+        )
         table = "iptables -w -t mangle"
         rules = f"{table} -N {name} && {table} -A {name} -j {QUEUE.format(number)} && {table} -A POSTROUTING -o {qdisc.DEVICE} -j {name}"
         site.node.run(["sh", "-c", f"{shlex.join(start)} && {rules}"])
@@ -125,14 +149,25 @@ class Traffic(Base):
         means = "netem" if hit.before["means"] == "netem" else PROGRAM
         before, now = float(hit.before["round_trip"]), round_trip(site, hit.before["peer"])
         if self.counts == "held":
-            wanted = ((milliseconds(hit.options["delay"]) or 0) - (milliseconds(hit.options["jitter"]) or 0)) / 2
+            wanted = (
+                (milliseconds(hit.options["delay"]) or 0)
+                - (milliseconds(hit.options["jitter"]) or 0)
+            ) / 2
             late = now is not None and now - before >= max(wanted, 0.1)
-            return f"{means}: round trip to {hit.before['peer']} {before:.1f} ms before, {now:.1f} ms now" if late else ""
+            return (
+                f"{means}: round trip to {hit.before['peer']} {before:.1f} ms before, {now:.1f} ms now"
+                if late
+                else ""
+            )
         if means == "netem":
             found = qdisc.proof(site)
             return f"netem: {found}" if found else ""
         count = node_program.told(site, hit, PROGRAM).get(self.counts, 0)
-        return f"{means}: {count} packets {'corrupted' if self.counts == 'corrupted' else 'sent before their turn'}" if count else ""
+        return (
+            f"{means}: {count} packets {'corrupted' if self.counts == 'corrupted' else 'sent before their turn'}"
+            if count
+            else ""
+        )
 
     def heal(self, site: Site, hit: Hit) -> None:
         """Packets pass first, then the program ends and lets go what it held."""

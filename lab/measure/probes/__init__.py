@@ -29,8 +29,15 @@ class Question(Protocol):
 
 def questions() -> dict[str, Question]:
     """The folder is the list: each module's QUESTION, by the module's name."""
-    loaded = {module.name: importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)}
-    return {name: cast("Question", module.QUESTION) for name, module in loaded.items() if hasattr(module, "QUESTION")}
+    loaded = {
+        module.name: importlib.import_module(f"{__name__}.{module.name}")
+        for module in pkgutil.iter_modules(__path__)
+    }
+    return {
+        name: cast("Question", module.QUESTION)
+        for name, module in loaded.items()
+        if hasattr(module, "QUESTION")
+    }
 
 
 def rows(ground: ProbeContext, wanted: Iterable[str] | None = None) -> tuple[ProbeSpec, ...]:
@@ -44,10 +51,14 @@ def rows(ground: ProbeContext, wanted: Iterable[str] | None = None) -> tuple[Pro
     words = list(wanted)
     unknown = [word for word in words if not any(_means(word, row) for row in found)]
     if unknown:
-        raise InputError(f"no probe `{unknown[0]}`", f"known: {', '.join(row.name for row in found)}")
+        raise InputError(
+            f"no probe `{unknown[0]}`", f"known: {', '.join(row.name for row in found)}"
+        )
     chosen = [row for row in found if any(_means(word, row) for word in words)]
     writes = any(row.client and row.settings["kind"] in {"create", "register"} for row in chosen)
-    return tuple(row for row in found if row in chosen or (writes and row.settings["kind"] == "list"))
+    return tuple(
+        row for row in found if row in chosen or (writes and row.settings["kind"] == "list")
+    )
 
 
 def _means(word: str, row: ProbeSpec) -> bool:

@@ -20,21 +20,49 @@ SINGLE_S = 0.1
 class Api:
     """GET /readyz: the API server says itself whether it can serve, its etcd included."""
 
-    summary: str = "the API server's own word that it can serve, through VIP, load balancer and each master"
+    summary: str = (
+        "the API server's own word that it can serve, through VIP, load balancer and each master"
+    )
 
     def rows(self, ground: ProbeContext) -> tuple[ProbeSpec, ...]:
         """New and kept through VIP and load balancer; new to each master."""
         topology = ground.topology
         places = {"vip": str(topology.network.vip), "lb": str(topology.loadbalancer.ip)}
-        shared = [_row(f"api.{word}.{how}", ip, how) for word, ip in places.items() for how in ("new", "kept")]
-        return (*shared, *(_row(f"api.{node.name}.new", str(node.ip), "new", SINGLE_S) for node in topology.masters))
+        shared = [
+            _row(f"api.{word}.{how}", ip, how)
+            for word, ip in places.items()
+            for how in ("new", "kept")
+        ]
+        return (
+            *shared,
+            *(
+                _row(f"api.{node.name}.new", str(node.ip), "new", SINGLE_S)
+                for node in topology.masters
+            ),
+        )
 
 
 def _row(name: str, ip: str, connection: str, interval: float = INTERVAL_S) -> ProbeSpec:
     address = f"{ip}:{KUBERNETES_PORT}"
-    how = "on a new connection each time" if connection == "new" else "on a kept connection, made anew after a failure"
-    settings = {"kind": "https", "addresses": [address], "path": "/readyz", "identity": API, "codes": [200]}
-    return ProbeSpec(name=name, settings=settings, question=f"GET https://{address}/readyz {how}", interval=interval, connection=connection)
+    how = (
+        "on a new connection each time"
+        if connection == "new"
+        else "on a kept connection, made anew after a failure"
+    )
+    settings = {
+        "kind": "https",
+        "addresses": [address],
+        "path": "/readyz",
+        "identity": API,
+        "codes": [200],
+    }
+    return ProbeSpec(
+        name=name,
+        settings=settings,
+        question=f"GET https://{address}/readyz {how}",
+        interval=interval,
+        connection=connection,
+    )
 
 
 QUESTION = Api()

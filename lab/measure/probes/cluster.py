@@ -33,7 +33,13 @@ class Cluster:
         }
         more = {"pods": {"path": f"?labelSelector=app%3D{SERVICE}"}}
         return tuple(
-            ProbeSpec(name=kind, settings={"kind": kind, **shared, **more.get(kind, {})}, question=text, interval=POLL_S, connection="kept")
+            ProbeSpec(
+                name=kind,
+                settings={"kind": kind, **shared, **more.get(kind, {})},
+                question=text,
+                interval=POLL_S,
+                connection="kept",
+            )
             for kind, text in texts.items()
         )
 

@@ -24,7 +24,12 @@ class Dns:
         server = f"{ground.topology.kubernetes.cluster_dns}:53"
         settings = {"kind": "dns", "addresses": [server], "query": NAME}
         return tuple(
-            ProbeSpec(name=f"dns.pod.{node.name}", settings=settings, question=f"A {NAME} at {server}, UDP, from a pod on {node.name}", pod=node.name)
+            ProbeSpec(
+                name=f"dns.pod.{node.name}",
+                settings=settings,
+                question=f"A {NAME} at {server}, UDP, from a pod on {node.name}",
+                pod=node.name,
+            )
             for node in ground.pods
         )
 

@@ -23,13 +23,22 @@ class Service:
         """From outside through the VIP: the one address that outlives every node."""
         outside = f"{ground.topology.network.vip}:{ground.node_port}"
         inside = f"{ground.service_ip}:{PORT}"
-        pods = (_row(f"service.pod.{node.name}", inside, f"from a pod on {node.name}", node.name) for node in ground.pods)
+        pods = (
+            _row(f"service.pod.{node.name}", inside, f"from a pod on {node.name}", node.name)
+            for node in ground.pods
+        )
         return (_row("service.outside", outside, "from outside, by the node port", ""), *pods)
 
 
 def _row(name: str, address: str, where: str, pod: str) -> ProbeSpec:
     settings = {"kind": "http", "addresses": [address], "path": "/", "codes": [200]}
-    return ProbeSpec(name=name, settings=settings, question=f"GET http://{address}/ {where}", connection="new", pod=pod)
+    return ProbeSpec(
+        name=name,
+        settings=settings,
+        question=f"GET http://{address}/ {where}",
+        connection="new",
+        pod=pod,
+    )
 
 
 QUESTION = Service()

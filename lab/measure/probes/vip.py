@@ -27,7 +27,14 @@ class Vip:
         """One request every tenth of a second."""
         vip = str(ground.topology.network.vip)
         settings = {"kind": "arp", "interface": "eth0", "query": vip}
-        return (ProbeSpec(name=NAME, settings=settings, question=f"ARP who-has {vip}: the nodes that answer", interval=ARP_S),)
+        return (
+            ProbeSpec(
+                name=NAME,
+                settings=settings,
+                question=f"ARP who-has {vip}: the nodes that answer",
+                interval=ARP_S,
+            ),
+        )
 
 
 def named(macs: list[str], nodes: Mapping[str, str]) -> list[str]:

@@ -25,9 +25,20 @@ class Watch:
         """One through the VIP, one through the load balancer."""
         topology = ground.topology
         places = {"vip": topology.network.vip, "lb": topology.loadbalancer.ip}
-        shared = {"kind": "watch", "identity": API, "namespace": SPACE, "label": LABEL, "silence": SILENCE_S}
+        shared = {
+            "kind": "watch",
+            "identity": API,
+            "namespace": SPACE,
+            "label": LABEL,
+            "silence": SILENCE_S,
+        }
         return tuple(
-            ProbeSpec(name=name, settings={**shared, "addresses": [f"{ip}:{KUBERNETES_PORT}"]}, client=True, probe=name)
+            ProbeSpec(
+                name=name,
+                settings={**shared, "addresses": [f"{ip}:{KUBERNETES_PORT}"]},
+                client=True,
+                probe=name,
+            )
             for name, ip in ((f"watch.{word}", ip) for word, ip in places.items())
         )
 

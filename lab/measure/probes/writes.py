@@ -30,25 +30,46 @@ class Writes:
         topology = ground.topology
         places = {"vip": str(topology.network.vip), "lb": str(topology.loadbalancer.ip)}
         creates = [_create(word, ip) for word, ip in places.items()]
-        registers = [_register(f"register.{word}.{number}", ip) for word, ip in places.items() for number in range(1, CLIENTS + 1)]
+        registers = [
+            _register(f"register.{word}.{number}", ip)
+            for word, ip in places.items()
+            for number in range(1, CLIENTS + 1)
+        ]
         final = ProbeSpec(name="final", settings=_settings("list", places["lb"]), client=True)
         return (*creates, *registers, final)
 
 
 def _settings(kind: str, ip: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 (the agent's words)
-    return {"kind": kind, "addresses": [f"{ip}:{KUBERNETES_PORT}"], "identity": API, "namespace": SPACE, "label": LABEL, **more}
+    return {
+        "kind": kind,
+        "addresses": [f"{ip}:{KUBERNETES_PORT}"],
+        "identity": API,
+        "namespace": SPACE,
+        "label": LABEL,
+        **more,
+    }
 
 
 def _create(word: str, ip: str) -> ProbeSpec:
     name = f"write.{word}.new"
     text = f"create a ConfigMap through {ip}:{KUBERNETES_PORT} on a new connection each time"
     settings = _settings("create", ip, prefix=f"create-{word}")
-    return ProbeSpec(name=name, settings=settings, question=text, interval=CREATE_S, connection="new", client=True, probe=name)
+    return ProbeSpec(
+        name=name,
+        settings=settings,
+        question=text,
+        interval=CREATE_S,
+        connection="new",
+        client=True,
+        probe=name,
+    )
 
 
 def _register(name: str, ip: str) -> ProbeSpec:
     settings = _settings("register", ip, prefix=name.replace(".", "-"), keys=list(REGISTERS))
-    return ProbeSpec(name=name, settings=settings, interval=REGISTER_S, connection="kept", client=True)
+    return ProbeSpec(
+        name=name, settings=settings, interval=REGISTER_S, connection="kept", client=True
+    )
 
 
 QUESTION = Writes()

@@ -71,7 +71,10 @@ def _address_first(topology: Topology) -> str:
 def _not_itself(topology: Topology) -> str:
     """Keep each device off the machine that it switches: nobody is asked to shoot himself."""
     names = [node.name for node in topology.masters]
-    return "".join(f'<rsc_location id="not-on-{name}" rsc="fence-{name}" node="{name}" score="-INFINITY"/>' for name in names)
+    return "".join(
+        f'<rsc_location id="not-on-{name}" rsc="fence-{name}" node="{name}" score="-INFINITY"/>'
+        for name in names
+    )
 
 
 def cib(topology: Topology, health: HealthCheck, password: str) -> str:
@@ -104,7 +107,13 @@ def cib(topology: Topology, health: HealthCheck, password: str) -> str:
     # answers move the address, or three that are late: nine seconds of a server that answers nobody
     # while its machine lives.
     # The monitor here only looks whether it lives: each of Pacemaker's own questions costs 25 ms of a core on each master.
-    parameters = {"url": health.url, "cacert": health.ca, "cert": health.certificate, "key": health.key, "attribute": ATTRIBUTE}
+    parameters = {
+        "url": health.url,
+        "cacert": health.ca,
+        "cert": health.certificate,
+        "key": health.key,
+        "attribute": ATTRIBUTE,
+    }
     # A /32: the address must never become the primary one of its subnet, nor vanish with it.
     address = {"ip": str(topology.network.vip), "cidr_netmask": "32", "nic": "eth0"}
     return f"""<cib crm_feature_set="3.0.0" validate-with="pacemaker-3.0" epoch="1" num_updates="0" admin_epoch="1"><configuration>
@@ -141,7 +150,10 @@ def _operations(prefix: str, every: str) -> str:
 
 
 def _nvpairs(prefix: str, values: dict[str, str]) -> str:
-    return "".join(f'<nvpair id="{prefix}-{name}" name="{name}" value={quoteattr(value)}/>' for name, value in values.items())
+    return "".join(
+        f'<nvpair id="{prefix}-{name}" name="{name}" value={quoteattr(value)}/>'
+        for name, value in values.items()
+    )
 
 
 def files(topology: Topology, secrets: Secrets, health: HealthCheck) -> tuple[File, ...]:
@@ -163,7 +175,12 @@ def files(topology: Topology, secrets: Secrets, health: HealthCheck) -> tuple[Fi
     return (
         File(path="/etc/corosync/corosync.conf", content=corosync_conf(topology).encode()),
         File(path="/etc/corosync/authkey", content=secrets.files["corosync.authkey"], mode=0o400),
-        File(path="/var/lib/pacemaker/cib/cib.xml", content=cib(topology, health, password).encode(), mode=0o600, owner=HACLUSTER),
+        File(
+            path="/var/lib/pacemaker/cib/cib.xml",
+            content=cib(topology, health, password).encode(),
+            mode=0o600,
+            owner=HACLUSTER,
+        ),
         fencings.file(),
         File(path="/etc/systemd/system/corosync.service.d/halab.conf", content=urgent),
         File(path="/etc/systemd/system/pacemaker.service.d/halab.conf", content=restart + stack),

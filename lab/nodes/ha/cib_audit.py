@@ -31,12 +31,22 @@ class Audit:
     def observe(self) -> Observation:
         """Look once. Raises LabError where a master cannot be asked."""
         with ThreadPoolExecutor(len(self.masters)) as pool:
-            answers = dict(zip([node.name for node in self.masters], pool.map(_ask, self.masters), strict=True))
+            answers = dict(
+                zip([node.name for node in self.masters], pool.map(_ask, self.masters), strict=True)
+            )
         wanted = self.before or next(iter(answers.values()))[0]
-        wrong = [text for name, (settings, idle) in answers.items() for text in _wrong(name, wanted, settings, self._needed(idle, settings))]
+        wrong = [
+            text
+            for name, (settings, idle) in answers.items()
+            for text in _wrong(name, wanted, settings, self._needed(idle, settings))
+        ]
         if not wrong:
             self.before = wanted
-        return Observation(ok=not wrong, seen="; ".join(wrong)[:300] or f"{len(answers)} masters have the same CIB, and every resource runs")
+        return Observation(
+            ok=not wrong,
+            seen="; ".join(wrong)[:300]
+            or f"{len(answers)} masters have the same CIB, and every resource runs",
+        )
 
     def _needed(self, idle: tuple[str, ...], settings: dict[str, str]) -> tuple[str, ...]:
         """Leave out fencing devices where none can run: a lone master's may not run on itself; with fencing off nobody needs them."""
@@ -45,13 +55,20 @@ class Audit:
 
 
 def _ask(node: NodeHandle) -> tuple[dict[str, str], tuple[str, ...]]:
-    settings, resources = (node.run(argv, check=False, timeout_s=ASK_TIMEOUT_S).output for argv in (CONFIGURATION, RESOURCES))
+    settings, resources = (
+        node.run(argv, check=False, timeout_s=ASK_TIMEOUT_S).output
+        for argv in (CONFIGURATION, RESOURCES)
+    )
     return crm_mon.settings(settings), crm_mon.idle(resources)
 
 
-def _wrong(name: str, wanted: dict[str, str], settings: dict[str, str], idle: tuple[str, ...]) -> list[str]:
+def _wrong(
+    name: str, wanted: dict[str, str], settings: dict[str, str], idle: tuple[str, ...]
+) -> list[str]:
     if not settings:
         return [f"the CIB of {name} does not answer"]
-    changed = sorted(key for key in wanted.keys() | settings.keys() if wanted.get(key) != settings.get(key))
+    changed = sorted(
+        key for key in wanted.keys() | settings.keys() if wanted.get(key) != settings.get(key)
+    )
     told = [f"the CIB of {name} differs in {', '.join(changed[:5])}"] if changed else []
     return told + [f"{name} says that {resource} does not run" for resource in idle]

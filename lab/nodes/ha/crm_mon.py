@@ -30,11 +30,19 @@ def view(xml: str) -> View:
     """Read the answer to ASK; a master whose cluster stack does not answer yet sees nobody."""
     root = _root(xml)
     good = {"online": "true", "pending": "false", "unclean": "false"}
-    members = frozenset(row.get("name", "") for row in root.iterfind("nodes/node") if all(row.get(key) == word for key, word in good.items()))
+    members = frozenset(
+        row.get("name", "")
+        for row in root.iterfind("nodes/node")
+        if all(row.get(key) == word for key, word in good.items())
+    )
     dc = root.find("summary/current_dc")
     events = list(root.iterfind("fence_history/fence_event"))
     running = tuple(row.get("target", "") for row in events if row.get("status") == "pending")
-    done = tuple((row.get("target", ""), _moment(row.get("completed", ""))) for row in events if row.get("status") == "success")
+    done = tuple(
+        (row.get("target", ""), _moment(row.get("completed", "")))
+        for row in events
+        if row.get("status") == "success"
+    )
     return View(members, dc is not None and dc.get("with_quorum") == "true", running, done)
 
 
@@ -44,7 +52,11 @@ def settings(xml: str) -> dict[str, str]:
     Empty where the cluster stack does not answer.
     """
     parts = [part for part in _root(xml) if part.tag != "nodes"]
-    found = {item.get("id", ""): " ".join(f"{key}={value}" for key, value in sorted(item.items())) for part in parts for item in part.iter()}
+    found = {
+        item.get("id", ""): " ".join(f"{key}={value}" for key, value in sorted(item.items()))
+        for part in parts
+        for item in part.iter()
+    }
     found.pop("", None)
     return found
 
@@ -52,7 +64,11 @@ def settings(xml: str) -> dict[str, str]:
 def idle(xml: str) -> tuple[str, ...]:
     """Read from `crm_mon --inactive` which resources do not run, or are blocked; Pacemaker itself where it does not answer."""
     rows = _root(xml).findall(".//resource")
-    wrong = {row.get("id", "") for row in rows if row.get("active") != "true" or row.get("blocked") == "true"}
+    wrong = {
+        row.get("id", "")
+        for row in rows
+        if row.get("active") != "true" or row.get("blocked") == "true"
+    }
     return tuple(sorted(wrong)) if rows else ("Pacemaker",)
 
 

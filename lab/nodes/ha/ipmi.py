@@ -28,4 +28,17 @@ def command(topology: Topology, node: str, *words: str) -> list[str]:
     # A controller answers when it is done: starting a machine takes a slow host longer than the five seconds after which ipmitool gives up by
     # default (seen under emulation); four times five are what a controller waits for the engine.
     patience = ["-N", "5", "-R", "4"]
-    return ["ipmitool", "-I", "lanplus", "-C", "3", *patience, *place, "-U", IPMI_USER, "-f", PASSWORD_FILE, *words]
+    return [
+        "ipmitool",
+        "-I",
+        "lanplus",
+        "-C",
+        "3",
+        *patience,
+        *place,
+        "-U",
+        IPMI_USER,
+        "-f",
+        PASSWORD_FILE,
+        *words,
+    ]

@@ -52,7 +52,9 @@ def revive(node: NodeHandle) -> str:
     The others' word of a shot waits while Corosync agrees on who is left, and may reach the machine when it runs again. Its Pacemaker then says
     "We were allegedly just fenced", ends with 100 (CRM_EX_FATAL) and is not started again by systemd (to its unit, 100 is SuccessExitStatus).
     """
-    if set(crm_mon.FATAL) <= set(node.run(crm_mon.ASK_UNIT, check=False, timeout_s=ASK_TIMEOUT_S).output.splitlines()):
+    if set(crm_mon.FATAL) <= set(
+        node.run(crm_mon.ASK_UNIT, check=False, timeout_s=ASK_TIMEOUT_S).output.splitlines()
+    ):
         node.run(("systemctl", "start", "--no-block", "pacemaker"), timeout_s=ASK_TIMEOUT_S)
         return "its Pacemaker had ended, told late that the machine had been shot; started again"
     return ""
@@ -66,7 +68,12 @@ def member(node: NodeHandle) -> Observation:
     if not seen.members and (ended := revive(node)):
         return Observation(ok=False, seen=ended)
     ok = seen.quorate and node.name in seen.members and node.name not in seen.fencing
-    return Observation(ok=ok, seen=f"{node.name} is Ready, and a member of Pacemaker's cluster" if ok else "is no member of Pacemaker's cluster yet")
+    return Observation(
+        ok=ok,
+        seen=f"{node.name} is Ready, and a member of Pacemaker's cluster"
+        if ok
+        else "is no member of Pacemaker's cluster yet",
+    )
 
 
 def quiet_s(token_ms: int) -> float:
@@ -92,7 +99,10 @@ class Settling:
 
     def observe(self) -> Observation:
         """Look once: ok when all that are wanted have agreed for long enough."""
-        since, self.agreed = self.agreed, None  # a master that dies while it is asked is no agreement, either
+        since, self.agreed = (
+            self.agreed,
+            None,
+        )  # a master that dies while it is asked is no agreement, either
         observation = self._look()
         if not observation.ok:
             return observation
@@ -103,23 +113,36 @@ class Settling:
     def _look(self) -> Observation:
         self.wanted |= {node.name for node in self.masters if node.running}
         on = [node for node in self.masters if node.name in self.wanted]
-        if shot := "; ".join(f"{node.name} {said}" for node in on if (said := power_on_again(node))):
+        if shot := "; ".join(
+            f"{node.name} {said}" for node in on if (said := power_on_again(node))
+        ):
             return Observation(ok=False, seen=shot)
         with ThreadPoolExecutor(max(1, len(on))) as pool:
             views = dict(zip([node.name for node in on], pool.map(look, on), strict=True))
         self.wanted |= self._shot(views.values())
-        if ended := "; ".join(f"{node.name}: {said}" for node in on if not views[node.name].members and (said := revive(node))):
+        if ended := "; ".join(
+            f"{node.name}: {said}"
+            for node in on
+            if not views[node.name].members and (said := revive(node))
+        ):
             return Observation(ok=False, seen=ended)
         being = sorted({name for view in views.values() for name in view.fencing})
         if being:
             return Observation(ok=False, seen=f"{', '.join(being)} about to be shot")
         for name, view in views.items():
             if missing := sorted(self.wanted - view.members):
-                return Observation(ok=False, seen=f"{name} does not count {', '.join(missing)} as a member")
+                return Observation(
+                    ok=False, seen=f"{name} does not count {', '.join(missing)} as a member"
+                )
             if not view.quorate:
                 return Observation(ok=False, seen=f"{name} has no quorum")
         return Observation(ok=True, seen=f"{', '.join(sorted(views))} are one cluster")
 
     def _shot(self, views: Iterable[View]) -> set[str]:
         known = {node.name for node in self.masters}
-        return {name for view in views for name, moment in view.fenced if moment >= self.since and name in known}
+        return {
+            name
+            for view in views
+            for name, moment in view.fenced
+            if moment >= self.since and name in known
+        }

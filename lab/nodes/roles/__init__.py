@@ -51,7 +51,9 @@ class RoleKind(Protocol):
     def volumes(self, node: Node, distribution: Distribution) -> dict[str, str]:
         """Give the node's volumes, purpose → mount point."""
 
-    def files(self, topology: Topology, node: Node, secrets: Secrets, distribution: Distribution) -> tuple[File, ...]:
+    def files(
+        self, topology: Topology, node: Node, secrets: Secrets, distribution: Distribution
+    ) -> tuple[File, ...]:
         """Give the files laid down before the boot."""
 
     def ports(self, topology: Topology) -> dict[int, int]:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 class Bmc:
     """Switches power."""
 
-    traits: Traits = field(default=Traits(cluster=False, machine=False, engine_socket=True), init=False)
+    traits: Traits = field(
+        default=Traits(cluster=False, machine=False, engine_socket=True), init=False
+    )
 
     def image(self, distribution: Distribution) -> str:
         """Its own."""
@@ -33,14 +35,32 @@ class Bmc:
         del node, distribution
         return {}
 
-    def files(self, topology: Topology, node: Node, secrets: Secrets, distribution: Distribution) -> tuple[File, ...]:
+    def files(
+        self, topology: Topology, node: Node, secrets: Secrets, distribution: Distribution
+    ) -> tuple[File, ...]:
         """Whose power it switches, and who may ask."""
         del distribution
-        nodes = {one.name: {"port": topology.ipmi_port(one.name), "container": container_name(topology.name, one.name)} for one in topology.nodes}
+        nodes = {
+            one.name: {
+                "port": topology.ipmi_port(one.name),
+                "container": container_name(topology.name, one.name),
+            }
+            for one in topology.nodes
+        }
         secret = ipmi_password(secrets)
-        content = {"lab": topology.name, "address": str(node.ip), "user": IPMI_USER, "password": secret, "nodes": nodes}
+        content = {
+            "lab": topology.name,
+            "address": str(node.ip),
+            "user": IPMI_USER,
+            "password": secret,
+            "nodes": nodes,
+        }
         return (
-            File(path="/etc/halab/bmc.json", content=json.dumps(content, indent=1).encode(), mode=0o600),
+            File(
+                path="/etc/halab/bmc.json",
+                content=json.dumps(content, indent=1).encode(),
+                mode=0o600,
+            ),
             File(path=PASSWORD_FILE, content=secret.encode(), mode=0o600),
         )
 

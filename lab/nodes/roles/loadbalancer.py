@@ -41,10 +41,14 @@ class Balancer:
         del node, distribution
         return {}
 
-    def files(self, topology: Topology, node: Node, secrets: Secrets, distribution: Distribution) -> tuple[File, ...]:
+    def files(
+        self, topology: Topology, node: Node, secrets: Secrets, distribution: Distribution
+    ) -> tuple[File, ...]:
         """nginx's configuration, and who is to be asked whether it serves (images/loadbalancer's halab-balance)."""
         del node
-        masters = "".join(f"{master.name} {master.ip} {KUBERNETES_PORT}\n" for master in topology.masters)
+        masters = "".join(
+            f"{master.name} {master.ip} {KUBERNETES_PORT}\n" for master in topology.masters
+        )
         health = distribution.client(secrets, HEALTH_USER)
         return (
             File(path="/etc/nginx/nginx.conf", content=nginx.conf(topology).encode()),

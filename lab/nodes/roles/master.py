@@ -30,10 +30,18 @@ class Master:
         """The distribution's."""
         return distribution.volumes(node)
 
-    def files(self, topology: Topology, node: Node, secrets: Secrets, distribution: Distribution) -> tuple[File, ...]:
+    def files(
+        self, topology: Topology, node: Node, secrets: Secrets, distribution: Distribution
+    ) -> tuple[File, ...]:
         """The distribution's, and the cluster stack's; Pacemaker watches the API server but never starts or stops it."""
-        stack = unit_links("/usr/lib/systemd/system/corosync.service", "/usr/lib/systemd/system/pacemaker.service")
-        return (*distribution.files(topology, node, secrets), *cib.files(topology, secrets, distribution.health), *stack)
+        stack = unit_links(
+            "/usr/lib/systemd/system/corosync.service", "/usr/lib/systemd/system/pacemaker.service"
+        )
+        return (
+            *distribution.files(topology, node, secrets),
+            *cib.files(topology, secrets, distribution.health),
+            *stack,
+        )
 
     def ports(self, topology: Topology) -> dict[int, int]:
         """Masters are reached through the load balancer."""

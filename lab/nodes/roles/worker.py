@@ -29,7 +29,9 @@ class Worker:
         """The distribution's."""
         return distribution.volumes(node)
 
-    def files(self, topology: Topology, node: Node, secrets: Secrets, distribution: Distribution) -> tuple[File, ...]:
+    def files(
+        self, topology: Topology, node: Node, secrets: Secrets, distribution: Distribution
+    ) -> tuple[File, ...]:
         """The distribution's."""
         return distribution.files(topology, node, secrets)
 

@@ -41,7 +41,9 @@ def storage_nodes(site: Site) -> tuple[str, ...]:
         return tuple(row["name"] for row in found["spec"]["storage"]["nodes"])
     ready = [name for name, item in site.cluster.nodes().items() if node_ready(item)[0]]
     order = [node.name for node in (*site.topology.workers, *site.topology.masters)]
-    return tuple(name for name in order if name in ready and site.node(name).running)[: rook.REPLICAS]
+    return tuple(name for name in order if name in ready and site.node(name).running)[
+        : rook.REPLICAS
+    ]
 
 
 class CephAddon(Addon):
@@ -91,15 +93,25 @@ class CephAddon(Addon):
         try:
             health = ceph.health()
         except LabError as error:
-            return Observation(ok=False, seen=f"{_progress(ceph)}; {error.message.splitlines()[0][:120]}{_lost(site)}")
+            return Observation(
+                ok=False,
+                seen=f"{_progress(ceph)}; {error.message.splitlines()[0][:120]}{_lost(site)}",
+            )
         if not working(health.status, health.codes):
             return Observation(ok=False, seen=health.text() + _lost(site))
-        whole = len(health.quorum) == rook.REPLICAS and health.mgr and health.osds_up == health.osds_in == rook.REPLICAS
+        whole = (
+            len(health.quorum) == rook.REPLICAS
+            and health.mgr
+            and health.osds_up == health.osds_in == rook.REPLICAS
+        )
         if not whole or not health.pgs or health.pgs_clean < health.pgs:
             return Observation(ok=False, seen=health.text() + _lost(site))
         hosts = ceph.hosts(rook.TOOLS)
         if len(set(hosts)) < 2 or not _has_pool(ceph):  # noqa: PLR2004 (one writes, another reads)
-            return Observation(ok=False, seen=f"{health.text()}; the pool {rook.POOL} or the tools are not there yet")
+            return Observation(
+                ok=False,
+                seen=f"{health.text()}; the pool {rook.POOL} or the tools are not there yet",
+            )
         return _round_trip(ceph, hosts[0], hosts[-1], health.text())
 
     def retire(self, site: Site) -> None:
@@ -115,7 +127,12 @@ class CephAddon(Addon):
         # The operator waits for daemons on dead nodes, and may itself be gone; the data are to go in any case.
         with contextlib.suppress(LabError):
             until("Rook takes Ceph down", gone, timeout_s=TEARDOWN_TIMEOUT_S)
-        for place in (pool, CLUSTER_PATH, f"{API}/secrets/rook-ceph-mon", f"{API}/configmaps/rook-ceph-mon-endpoints"):
+        for place in (
+            pool,
+            CLUSTER_PATH,
+            f"{API}/secrets/rook-ceph-mon",
+            f"{API}/configmaps/rook-ceph-mon-endpoints",
+        ):
             _release(site, place)
 
     def clean(self, site: Site) -> None:
@@ -131,14 +148,18 @@ def working(status: str, codes: tuple[str, ...]) -> bool:
 
 
 def _progress(ceph: Ceph) -> str:
-    counts = {word: len(ceph.pods(f"rook-ceph-{word}")) for word in ("operator", "mon", "mgr", "osd")}
+    counts = {
+        word: len(ceph.pods(f"rook-ceph-{word}")) for word in ("operator", "mon", "mgr", "osd")
+    }
     return ", ".join(f"{count} {word}" for word, count in counts.items())
 
 
 def _lost(site: Site) -> str:
     """Say which of the chosen nodes were lost since: their OSDs come when they return. Others are chosen after a `disable` only."""
     nodes = site.cluster.nodes()
-    lost = [name for name in storage_nodes(site) if name not in nodes or not node_ready(nodes[name])[0]]
+    lost = [
+        name for name in storage_nodes(site) if name not in nodes or not node_ready(nodes[name])[0]
+    ]
     return f"; not Ready, and chosen for an OSD: {', '.join(lost)}" if lost else ""
 
 
@@ -152,7 +173,9 @@ def _round_trip(ceph: Ceph, writer: str, reader: str, seen: str) -> Observation:
     read = ceph.checksum(reader, name)
     ceph.remove(writer, name)
     if wrote != read:
-        return Observation(ok=False, seen=f"written through {writer}: {wrote}, read through {reader}: {read}")
+        return Observation(
+            ok=False, seen=f"written through {writer}: {wrote}, read through {reader}: {read}"
+        )
     return Observation(ok=True, seen=f"{seen}; written through {writer}, read through {reader}")
 
 
@@ -161,13 +184,17 @@ def _wipe(site: Site, node: NodeHandle) -> None:
     unit, script = f"/etc/systemd/system/{disk.UNIT}.service", disk.SCRIPT
     link = f"/etc/systemd/system/multi-user.target.wants/{disk.UNIT}.service"
     paths = f"{unit} {link} {script} {disk.image(site.topology, node.name)}"
-    node.run(["sh", "-c", f"systemctl stop {disk.UNIT} 2>/dev/null; rm -f {paths}; rm -rf {rook.DATA}"])
+    node.run(
+        ["sh", "-c", f"systemctl stop {disk.UNIT} 2>/dev/null; rm -f {paths}; rm -rf {rook.DATA}"]
+    )
 
 
 def _release(site: Site, place: str) -> None:
     """Take the finalizers off an object that its owner no longer looks after."""
     if site.cluster.find(place) is not None:
-        site.cluster.request("PATCH", place, {"metadata": {"finalizers": None}}, kind="application/merge-patch+json")
+        site.cluster.request(
+            "PATCH", place, {"metadata": {"finalizers": None}}, kind="application/merge-patch+json"
+        )
 
 
 ADDON = CephAddon()

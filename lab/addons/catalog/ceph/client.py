@@ -69,7 +69,12 @@ class Ceph:
         """Give the living pods of an app label (rook-ceph-mon, -mgr, -osd, -tools). Those on nodes that are not Ready do not live."""
         ready = {name for name, item in self.site.cluster.nodes().items() if node_ready(item)[0]}
         items = self.site.cluster.get(f"{API}/pods?labelSelector=app%3D{app}")["items"]
-        running = [item for item in items if item.get("status", {}).get("phase") == "Running" and "deletionTimestamp" not in item["metadata"]]
+        running = [
+            item
+            for item in items
+            if item.get("status", {}).get("phase") == "Running"
+            and "deletionTimestamp" not in item["metadata"]
+        ]
         return [item for item in running if item["spec"].get("nodeName") in ready]
 
     def hosts(self, app: str) -> tuple[str, ...]:
@@ -89,26 +94,48 @@ class Ceph:
 
     def _access(self) -> tuple[str, str]:
         cluster = self.site.cluster
-        secret, endpoints = cluster.find(f"{API}/secrets/rook-ceph-mon"), cluster.find(f"{API}/configmaps/rook-ceph-mon-endpoints")
+        secret, endpoints = (
+            cluster.find(f"{API}/secrets/rook-ceph-mon"),
+            cluster.find(f"{API}/configmaps/rook-ceph-mon-endpoints"),
+        )
         monitors = (endpoints or {}).get("data", {}).get("data", "")
         if secret is None or not monitors:
             raise LabError("no monitors yet")
         # `a=10.43.1.2:6789,b=…`
         hosts = ",".join(part.partition("=")[2] for part in monitors.split(","))
-        return hosts, base64.b64decode(secret["data"].get("ceph-secret") or secret["data"]["admin-secret"]).decode()
+        return hosts, base64.b64decode(
+            secret["data"].get("ceph-secret") or secret["data"]["admin-secret"]
+        ).decode()
 
     def _master(self) -> NodeHandle:
         return helm.on_a_master(self.site).master
 
-    def run(self, argv: list[str], *, node: str = "", data: bytes = b"", timeout_s: float = TIMEOUT_S) -> str:
+    def run(
+        self, argv: list[str], *, node: str = "", data: bytes = b"", timeout_s: float = TIMEOUT_S
+    ) -> str:
         """Run a command in the tools pod of a node, or of any; gives what it prints. Raises LabError, CommandFailed."""
         pods = [item for item in self.pods(TOOLS) if node in {"", item["spec"]["nodeName"]}]
         if not pods:
             raise LabError(f"no {TOOLS} pod runs{' on ' + node if node else ''} yet")
         hosts, key = self._access()
         name = pods[0]["metadata"]["name"]
-        words = ["kubectl", "-n", SPACE, "exec", "-i", name, "--", "bash", "-ec", WRAPPER, "-", *argv]
-        result = self._master().run(words, stdin=f"{hosts}\n{key}\n".encode() + data, timeout_s=timeout_s, check=False)
+        words = [
+            "kubectl",
+            "-n",
+            SPACE,
+            "exec",
+            "-i",
+            name,
+            "--",
+            "bash",
+            "-ec",
+            WRAPPER,
+            "-",
+            *argv,
+        ]
+        result = self._master().run(
+            words, stdin=f"{hosts}\n{key}\n".encode() + data, timeout_s=timeout_s, check=False
+        )
         if result.code != 0:
             raise CommandFailed(name, tuple(argv), result.code, result.output)
         return result.output

@@ -49,7 +49,10 @@ def checked(name: str) -> str:
     """Give the name back. Raises InputError for anything but a loop device of halab's own: Ceph overwrites what it is given."""
     number = int(name.removeprefix("loop")) if NAME.fullmatch(name) else -1
     if not FIRST <= number <= LAST + 100:
-        raise InputError(f"Ceph may not have the device `{name}`", "only loop devices that halab made over files of its own are ever given to it")
+        raise InputError(
+            f"Ceph may not have the device `{name}`",
+            "only loop devices that halab made over files of its own are ever given to it",
+        )
     return name
 
 

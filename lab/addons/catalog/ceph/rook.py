@@ -29,7 +29,12 @@ OSD_MIB = 896
 """The least that Ceph takes as osd_memory_target; its default of 4 GiB is for real disks."""
 LEAVE_AFTER_S = 10
 LEAVE_DEAD_NODES = [
-    {"key": f"node.kubernetes.io/{word}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": LEAVE_AFTER_S}
+    {
+        "key": f"node.kubernetes.io/{word}",
+        "operator": "Exists",
+        "effect": "NoExecute",
+        "tolerationSeconds": LEAVE_AFTER_S,
+    }
     for word in ("not-ready", "unreachable")
 ]
 UNUSED = ("csi", "cephfs-", "rbd-", "objectstorage", "cosi")
@@ -66,7 +71,11 @@ def kept(item: Object) -> Object | None:
 
 def _without_descriptions(value: Any) -> Any:  # noqa: ANN401 (JSON)
     if isinstance(value, dict):
-        return {key: _without_descriptions(item) for key, item in value.items() if key != "description" or not isinstance(item, str)}
+        return {
+            key: _without_descriptions(item)
+            for key, item in value.items()
+            if key != "description" or not isinstance(item, str)
+        }
     return [_without_descriptions(item) for item in value] if isinstance(value, list) else value
 
 
@@ -85,8 +94,18 @@ def settings() -> tuple[Object, ...]:
         "ROOK_WATCH_FOR_NODE_FAILURE": "false",
     }
     return (
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta("rook-config-override", SPACE), "data": {"config": CONFIG}},
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta("rook-ceph-operator-config", SPACE), "data": operator},
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": meta("rook-config-override", SPACE),
+            "data": {"config": CONFIG},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": meta("rook-ceph-operator-config", SPACE),
+            "data": operator,
+        },
     )
 
 
@@ -101,7 +120,12 @@ def operator() -> Object:
         "image": IMAGE,
         "imagePullPolicy": "IfNotPresent",
         "args": ["ceph", "operator"],
-        "securityContext": {"runAsNonRoot": True, "runAsUser": 2016, "runAsGroup": 2016, "capabilities": {"drop": ["ALL"]}},
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 2016,
+            "runAsGroup": 2016,
+            "capabilities": {"drop": ["ALL"]},
+        },
         "env": [
             {"name": "ROOK_CURRENT_NAMESPACE_ONLY", "value": "true"},
             {"name": "ROOK_UNREACHABLE_NODE_TOLERATION_SECONDS", "value": str(LEAVE_AFTER_S)},
@@ -109,29 +133,57 @@ def operator() -> Object:
             own("POD_NAME", "metadata.name"),
             own("POD_NAMESPACE", "metadata.namespace"),
         ],
-        "volumeMounts": [{"mountPath": DATA, "name": "rook-config"}, {"mountPath": "/etc/ceph", "name": "default-config-dir"}],
+        "volumeMounts": [
+            {"mountPath": DATA, "name": "rook-config"},
+            {"mountPath": "/etc/ceph", "name": "default-config-dir"},
+        ],
     }
     pod = {
         "serviceAccountName": "rook-ceph-system",
         "containers": [container],
         "tolerations": [*MASTERS_TOO, *LEAVE_DEAD_NODES],
-        "volumes": [{"name": "rook-config", "emptyDir": {}}, {"name": "default-config-dir", "emptyDir": {}}],
+        "volumes": [
+            {"name": "rook-config", "emptyDir": {}},
+            {"name": "default-config-dir", "emptyDir": {}},
+        ],
     }
     name = "rook-ceph-operator"
-    return workload("Deployment", meta(name, SPACE, operator="rook"), {"app": name}, pod, replicas=1, strategy={"type": "Recreate"})
+    return workload(
+        "Deployment",
+        meta(name, SPACE, operator="rook"),
+        {"app": name},
+        pod,
+        replicas=1,
+        strategy={"type": "Recreate"},
+    )
 
 
 def tools() -> Object:
     """Give a pod on each node with Ceph's tools, which does nothing by itself: a client's place, so that data go in here and come out there."""
-    container = {"name": TOOLS, "image": CEPH_IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["sleep", "infinity"]}
-    pod = {"containers": [container], "tolerations": MASTERS_TOO, "terminationGracePeriodSeconds": 0}
+    container = {
+        "name": TOOLS,
+        "image": CEPH_IMAGE,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sleep", "infinity"],
+    }
+    pod = {
+        "containers": [container],
+        "tolerations": MASTERS_TOO,
+        "terminationGracePeriodSeconds": 0,
+    }
     labels = {"app": TOOLS}
     return workload("DaemonSet", meta(TOOLS, SPACE, **labels), labels, pod)
 
 
 def cluster(topology: Topology, nodes: Sequence[str]) -> Object:
     """Give the CephCluster: three monitors, one manager, an OSD on each of the given nodes, on halab's own loop device and nothing else."""
-    devices = [{"name": node, "devices": [{"name": disk.device(topology, node), "config": {"deviceClass": "ssd"}}]} for node in nodes]
+    devices = [
+        {
+            "name": node,
+            "devices": [{"name": disk.device(topology, node), "config": {"deviceClass": "ssd"}}],
+        }
+        for node in nodes
+    ]
     quick = {"disabled": False, "interval": "15s"}
     spec = {
         "cephVersion": {"image": CEPH_IMAGE, "allowUnsupported": False},
@@ -152,7 +204,12 @@ def cluster(topology: Topology, nodes: Sequence[str]) -> Object:
         "healthCheck": {"daemonHealth": {"mon": quick, "osd": quick, "status": quick}},
         "storage": {"useAllNodes": False, "useAllDevices": False, "nodes": devices},
     }
-    found = {"apiVersion": "ceph.rook.io/v1", "kind": "CephCluster", "metadata": meta(SPACE, SPACE), "spec": spec}
+    found = {
+        "apiVersion": "ceph.rook.io/v1",
+        "kind": "CephCluster",
+        "metadata": meta(SPACE, SPACE),
+        "spec": spec,
+    }
     refuse_foreign_disks(found)
     return found
 
@@ -164,16 +221,36 @@ def refuse_foreign_disks(item: Object) -> None:
     """
     storage = item["spec"]["storage"]
     for place in (storage, *storage.get("nodes", ())):
-        for key in ("useAllNodes", "useAllDevices", "deviceFilter", "devicePathFilter", "storageClassDeviceSets"):
+        for key in (
+            "useAllNodes",
+            "useAllDevices",
+            "deviceFilter",
+            "devicePathFilter",
+            "storageClassDeviceSets",
+        ):
             if place.get(key):
-                raise InputError(f"CephCluster with {key}: refused", "it would let Ceph take disks of the host")
+                raise InputError(
+                    f"CephCluster with {key}: refused", "it would let Ceph take disks of the host"
+                )
         for row in place.get("devices", ()):
             disk.checked(row.get("name", ""))
             if row.get("fullpath"):
-                raise InputError("CephCluster with a device's full path: refused", "only loop devices that halab made")
+                raise InputError(
+                    "CephCluster with a device's full path: refused",
+                    "only loop devices that halab made",
+                )
 
 
 def pool() -> Object:
     """Give the pool for the round trip and for users: three copies on three hosts, writable with two."""
-    spec = {"failureDomain": "host", "replicated": {"size": REPLICAS, "requireSafeReplicaSize": True}, "parameters": {"pg_num": "8", "pgp_num": "8"}}
-    return {"apiVersion": "ceph.rook.io/v1", "kind": "CephBlockPool", "metadata": meta(POOL, SPACE), "spec": spec}
+    spec = {
+        "failureDomain": "host",
+        "replicated": {"size": REPLICAS, "requireSafeReplicaSize": True},
+        "parameters": {"pg_num": "8", "pgp_num": "8"},
+    }
+    return {
+        "apiVersion": "ceph.rook.io/v1",
+        "kind": "CephBlockPool",
+        "metadata": meta(POOL, SPACE),
+        "spec": spec,
+    }

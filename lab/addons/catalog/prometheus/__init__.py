@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from lab.addons.addon import Addon, Chart, Needs, PodImage
-from lab.addons.catalog.prometheus.values import CLUSTER_PORT, IMAGES, NGINX_EXPORTER, NGINX_PORT, QUICK, RELEASE, SERVER, SPACE, values
+from lab.addons.catalog.prometheus.values import (
+    CLUSTER_PORT,
+    IMAGES,
+    NGINX_EXPORTER,
+    NGINX_PORT,
+    QUICK,
+    RELEASE,
+    SERVER,
+    SPACE,
+    values,
+)
 from lab.addons.objects import meta, workload
 from lab.base import paths
 from lab.base.errors import LabError
@@ -47,13 +57,25 @@ def _exporter(site: Site) -> tuple[Object, ...]:
         "imagePullPolicy": "IfNotPresent",
         "args": [f"--nginx.scrape-uri={uri}", f"--web.listen-address=:{NGINX_PORT}"],
         "ports": [{"name": "metrics", "containerPort": NGINX_PORT}],
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsUser": 65534, "runAsNonRoot": True},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "runAsUser": 65534,
+            "runAsNonRoot": True,
+        },
     }
     pod = {"automountServiceAccountToken": False, "tolerations": QUICK, "containers": [container]}
-    deployment = workload("Deployment", meta(NGINX_EXPORTER, SPACE, **labels), labels, pod, replicas=1)
+    deployment = workload(
+        "Deployment", meta(NGINX_EXPORTER, SPACE, **labels), labels, pod, replicas=1
+    )
     ports = [{"name": "metrics", "port": NGINX_PORT, "targetPort": "metrics", "protocol": "TCP"}]
     spec = {"selector": labels, "ports": ports}
-    return deployment, {"apiVersion": "v1", "kind": "Service", "metadata": meta(NGINX_EXPORTER, SPACE, **labels), "spec": spec}
+    return deployment, {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": meta(NGINX_EXPORTER, SPACE, **labels),
+        "spec": spec,
+    }
 
 
 class Prometheus(Addon):
@@ -97,23 +119,44 @@ class Prometheus(Addon):
             master.run(["systemctl", "disable", "--now", UNIT], check=False)
 
     def _running(self, site: Site) -> list[NodeHandle]:
-        return [master for node in site.topology.masters if (master := site.node(node.name)).running]
+        return [
+            master for node in site.topology.masters if (master := site.node(node.name)).running
+        ]
 
     def ready(self, site: Site) -> Observation:
         """It has figures of every Ready node, of every master's parts, of DNS and load balancer, and the alerting rules are loaded."""
         ready = {name for name, item in site.cluster.nodes().items() if node_ready(item)[0]}
         masters = len([node for node in site.topology.masters if node.name in ready])
-        wanted = {"apiserver": masters, "etcd": masters, "pacemaker": masters, "kubelet": len(ready), "node-exporter": len(ready)}
+        wanted = {
+            "apiserver": masters,
+            "etcd": masters,
+            "pacemaker": masters,
+            "kubelet": len(ready),
+            "node-exporter": len(ready),
+        }
         wanted |= {"coredns": 1, "kube-state-metrics": 1, "nginx": 1}
         try:
-            found = {row["metric"]["job"]: int(row["value"][1]) for row in query(site, "sum by (job) (up)")}
+            found = {
+                row["metric"]["job"]: int(row["value"][1])
+                for row in query(site, "sum by (job) (up)")
+            }
             nginx_up = query(site, "nginx_up == 1")
         except LabError as error:
-            return Observation(ok=False, seen=f"the server does not answer yet ({error.message[:120]})")
-        missing = [f"{job} {found.get(job, 0)} of {count}" for job, count in wanted.items() if found.get(job, 0) < count]
+            return Observation(
+                ok=False, seen=f"the server does not answer yet ({error.message[:120]})"
+            )
+        missing = [
+            f"{job} {found.get(job, 0)} of {count}"
+            for job, count in wanted.items()
+            if found.get(job, 0) < count
+        ]
         if missing or not nginx_up:
-            return Observation(ok=False, seen=f"scraped so far: {', '.join(missing) or 'all but nginx itself'}")
-        return Observation(ok=True, seen=f"{sum(found.values())} targets up, figures of {len(ready)} nodes")
+            return Observation(
+                ok=False, seen=f"scraped so far: {', '.join(missing) or 'all but nginx itself'}"
+            )
+        return Observation(
+            ok=True, seen=f"{sum(found.values())} targets up, figures of {len(ready)} nodes"
+        )
 
 
 ADDON = Prometheus()

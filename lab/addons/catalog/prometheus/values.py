@@ -21,7 +21,15 @@ SPACE = "default"
 """Where `helm install prometheus …` without a namespace puts it, so that `kubectl expose deployment prometheus-server` finds it."""
 SERVER = f"{RELEASE}-server"
 NGINX_EXPORTER = f"{RELEASE}-nginx-exporter"
-ETCD_PORT, NODE_PORT, CLUSTER_PORT, DNS_PORT, KUBELET_PORT, NGINX_PORT, STATE_PORT = 2381, 9100, 9664, 9153, 10250, 9113, 8080
+ETCD_PORT, NODE_PORT, CLUSTER_PORT, DNS_PORT, KUBELET_PORT, NGINX_PORT, STATE_PORT = (
+    2381,
+    9100,
+    9664,
+    9153,
+    10250,
+    9113,
+    8080,
+)
 IMAGES = {
     "server": ("quay.io/prometheus/prometheus", "v2.53.3"),
     "alertmanager": ("quay.io/prometheus/alertmanager", "v0.28.1"),
@@ -32,11 +40,20 @@ IMAGES = {
 """images/versions.yaml names them; a unit test holds the two together."""
 ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 QUICK = [
-    {"key": f"node.kubernetes.io/{word}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 10}
+    {
+        "key": f"node.kubernetes.io/{word}",
+        "operator": "Exists",
+        "effect": "NoExecute",
+        "tolerationSeconds": 10,
+    }
     for word in ("not-ready", "unreachable")
 ]
 """A pod leaves a dead node ten seconds after it is known to be dead: alerts about a crash must not wait for the alerter."""
-HISTOGRAMS = {"source_labels": ["__name__"], "regex": "(apiserver|etcd|workqueue|rest_client|scheduler).*_bucket", "action": "drop"}
+HISTOGRAMS = {
+    "source_labels": ["__name__"],
+    "regex": "(apiserver|etcd|workqueue|rest_client|scheduler).*_bucket",
+    "action": "drop",
+}
 """Two thirds of an API server's series; no alert and no page of a lab needs them."""
 
 
@@ -56,16 +73,31 @@ def _secure() -> dict[str, Any]:
 
 def _nodes(port: int) -> dict[str, Any]:
     """A target at each node of the cluster, named after it."""
-    address = {"source_labels": ["__meta_kubernetes_node_address_InternalIP"], "target_label": "__address__", "replacement": f"$1:{port}"}
+    address = {
+        "source_labels": ["__meta_kubernetes_node_address_InternalIP"],
+        "target_label": "__address__",
+        "replacement": f"$1:{port}",
+    }
     name = {"source_labels": ["__meta_kubernetes_node_name"], "target_label": "node"}
     return {"kubernetes_sd_configs": [{"role": "node"}], "relabel_configs": [address, name]}
 
 
 def _pods(space: str, label: str, value: str, port: int) -> dict[str, Any]:
     """A target at each pod with a label."""
-    keep = {"source_labels": [f"__meta_kubernetes_pod_label_{label}"], "regex": value, "action": "keep"}
-    one = {"source_labels": ["__meta_kubernetes_pod_container_port_number"], "regex": str(port), "action": "keep"}
-    names = [{"source_labels": [f"__meta_kubernetes_pod_{word}"], "target_label": to} for word, to in (("node_name", "node"), ("name", "pod"))]
+    keep = {
+        "source_labels": [f"__meta_kubernetes_pod_label_{label}"],
+        "regex": value,
+        "action": "keep",
+    }
+    one = {
+        "source_labels": ["__meta_kubernetes_pod_container_port_number"],
+        "regex": str(port),
+        "action": "keep",
+    }
+    names = [
+        {"source_labels": [f"__meta_kubernetes_pod_{word}"], "target_label": to}
+        for word, to in (("node_name", "node"), ("name", "pod"))
+    ]
     where = [{"role": "pod", "namespaces": {"names": [space]}}]
     return {"kubernetes_sd_configs": where, "relabel_configs": [keep, one, *names]}
 
@@ -73,12 +105,23 @@ def _pods(space: str, label: str, value: str, port: int) -> dict[str, Any]:
 def jobs(topology: Topology) -> list[dict[str, Any]]:
     """Give the scrape configurations; none has the name of one of prometheus-community's chart."""
     masters = topology.masters
-    server = {"job_name": "apiserver", "scrape_interval": "10s", **_secure(), "metric_relabel_configs": [HISTOGRAMS]}
+    server = {
+        "job_name": "apiserver",
+        "scrape_interval": "10s",
+        **_secure(),
+        "metric_relabel_configs": [HISTOGRAMS],
+    }
     return [
         {**server, "static_configs": _by_name(masters, KUBERNETES_PORT)},
         {"job_name": "etcd", "static_configs": _by_name(masters, ETCD_PORT)},
         {"job_name": "kubelet", **_secure(), **_nodes(KUBELET_PORT)},
-        {"job_name": "cadvisor", "scrape_interval": "15s", "metrics_path": "/metrics/cadvisor", **_secure(), **_nodes(KUBELET_PORT)},
+        {
+            "job_name": "cadvisor",
+            "scrape_interval": "15s",
+            "metrics_path": "/metrics/cadvisor",
+            **_secure(),
+            **_nodes(KUBELET_PORT),
+        },
         {"job_name": "node-exporter", "scrape_interval": "10s", **_nodes(NODE_PORT)},
         {"job_name": "coredns", **_pods("kube-system", "k8s_app", "kube-dns", DNS_PORT)},
         {
@@ -88,8 +131,16 @@ def jobs(topology: Topology) -> list[dict[str, Any]]:
             **_pods(SPACE, "app_kubernetes_io_name", "kube-state-metrics", STATE_PORT),
         },
         # Each question costs a master a tenth of a second of a core: crm_mon and cibadmin.
-        {"job_name": "pacemaker", "honor_labels": True, "scrape_interval": "10s", "static_configs": _by_name(masters, CLUSTER_PORT)},
-        {"job_name": "nginx", "static_configs": [{"targets": [f"{NGINX_EXPORTER}.{SPACE}.svc:{NGINX_PORT}"]}]},
+        {
+            "job_name": "pacemaker",
+            "honor_labels": True,
+            "scrape_interval": "10s",
+            "static_configs": _by_name(masters, CLUSTER_PORT),
+        },
+        {
+            "job_name": "nginx",
+            "static_configs": [{"targets": [f"{NGINX_EXPORTER}.{SPACE}.svc:{NGINX_PORT}"]}],
+        },
     ]
 
 
@@ -101,7 +152,11 @@ def values(topology: Topology) -> dict[str, Any]:
     return {
         "server": {
             "image": {"repository": server_image[0], "tag": server_image[1]},
-            "global": {"scrape_interval": "5s", "scrape_timeout": "4s", "evaluation_interval": "5s"},
+            "global": {
+                "scrape_interval": "5s",
+                "scrape_timeout": "4s",
+                "evaluation_interval": "5s",
+            },
             "retention": "2d",
             "service": {"type": "ClusterIP", "servicePort": 80},
             "persistentVolume": {"enabled": False},
@@ -123,7 +178,10 @@ def values(topology: Topology) -> dict[str, Any]:
             "tolerations": QUICK,
         },
         "kube-state-metrics": {"image": _split("kube-state-metrics"), "tolerations": QUICK},
-        "prometheus-node-exporter": {"image": _split("prometheus-node-exporter"), "tolerations": [{"operator": "Exists"}]},
+        "prometheus-node-exporter": {
+            "image": _split("prometheus-node-exporter"),
+            "tolerations": [{"operator": "Exists"}],
+        },
         "prometheus-pushgateway": {"enabled": False},
     }
 

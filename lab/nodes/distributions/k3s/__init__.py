@@ -83,16 +83,26 @@ class K3s:
         shared = (
             File(path=k3s_config.RESOLV_CONF, content=resolv_conf(topology, node)),
             File(path=NODE_PASSWORD, content=node_password(secrets, node.name), mode=0o600),
-            File(path=f"{DATA}/agent/etc/containerd/config-v3.toml.d/10-halab.toml", content=k3s_config.CONTAINERD),
+            File(
+                path=f"{DATA}/agent/etc/containerd/config-v3.toml.d/10-halab.toml",
+                content=k3s_config.CONTAINERD,
+            ),
             File(path=KUBELET_FILE, content=k3s_config.kubelet()),
         )
         role, unit = ("server", "k3s") if node.role is Role.MASTER else ("agent", "k3s-agent")
         units = (
             File(path=f"/etc/systemd/system/{unit}.service", content=k3s_config.unit(role)),
-            File(path=f"/etc/systemd/system/{unit}.service.d/10-halab.conf", content=k3s_config.DROP_IN),
+            File(
+                path=f"/etc/systemd/system/{unit}.service.d/10-halab.conf",
+                content=k3s_config.DROP_IN,
+            ),
             *unit_links(f"{unit}.service"),
         )
-        own = self._master(topology, node, secrets) if node.role is Role.MASTER else self._agent(topology, node, secrets)
+        own = (
+            self._master(topology, node, secrets)
+            if node.role is Role.MASTER
+            else self._agent(topology, node, secrets)
+        )
         return (*shared, *own, *units)
 
     def _master(self, topology: Topology, node: Node, secrets: Secrets) -> tuple[File, ...]:

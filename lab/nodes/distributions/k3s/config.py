@@ -91,8 +91,14 @@ def common(topology: Topology, secrets: Secrets) -> Config:
         # The lab's snapshots would only use its disk.
         "etcd-disable-snapshots": True,
         "etcd-expose-metrics": True,
-        "kube-apiserver-arg": ["default-not-ready-toleration-seconds=30", "default-unreachable-toleration-seconds=30"],
-        "kube-controller-manager-arg": ["node-monitor-period=2s", f"node-monitor-grace-period={kubernetes.node_monitor_grace_ms}ms"],
+        "kube-apiserver-arg": [
+            "default-not-ready-toleration-seconds=30",
+            "default-unreachable-toleration-seconds=30",
+        ],
+        "kube-controller-manager-arg": [
+            "node-monitor-period=2s",
+            f"node-monitor-grace-period={kubernetes.node_monitor_grace_ms}ms",
+        ],
         "write-kubeconfig-mode": "0600",
     }
     if topology.workers:
@@ -111,7 +117,11 @@ def master(topology: Topology, node: Node, *, booted: bool = False) -> Config:
     if node != first:
         return {"server": f"https://{first.ip}:{KUBERNETES_PORT}", **config}
     if booted:
-        return {"cluster-init": True, "server": f"https://{topology.network.vip}:{KUBERNETES_PORT}", **config}
+        return {
+            "cluster-init": True,
+            "server": f"https://{topology.network.vip}:{KUBERNETES_PORT}",
+            **config,
+        }
     return {"cluster-init": True, **config}
 
 
@@ -127,7 +137,11 @@ def rejoining(topology: Topology, node: Node, keeper: Node) -> Config:
 
 def agent(topology: Topology, node: Node, secrets: Secrets) -> Config:
     """The whole file of a worker."""
-    return {"server": f"https://{topology.network.vip}:{KUBERNETES_PORT}", "token": secrets.text("agent-token"), **_node(node)}
+    return {
+        "server": f"https://{topology.network.vip}:{KUBERNETES_PORT}",
+        "token": secrets.text("agent-token"),
+        **_node(node),
+    }
 
 
 def render_master(config: Config) -> bytes:

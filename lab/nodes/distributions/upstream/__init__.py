@@ -40,8 +40,21 @@ def kubeconfig(authority: bytes, server: str, pair: Pair) -> bytes:
         {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "lab", "cluster": {"server": server, "certificate-authority-data": b64(authority)}}],
-            "users": [{"name": "me", "user": {"client-certificate-data": b64(pair.certificate), "client-key-data": b64(pair.key)}}],
+            "clusters": [
+                {
+                    "name": "lab",
+                    "cluster": {"server": server, "certificate-authority-data": b64(authority)},
+                }
+            ],
+            "users": [
+                {
+                    "name": "me",
+                    "user": {
+                        "client-certificate-data": b64(pair.certificate),
+                        "client-key-data": b64(pair.key),
+                    },
+                }
+            ],
             "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "me"}}],
             "current-context": "lab",
         },
@@ -54,7 +67,9 @@ def _secret(path: str, content: bytes) -> File:
 
 
 def _pair(folder: str, name: str, pair: Pair) -> tuple[File, ...]:
-    return File(path=f"{folder}/{name}.crt", content=pair.certificate), _secret(f"{folder}/{name}.key", pair.key)
+    return File(path=f"{folder}/{name}.crt", content=pair.certificate), _secret(
+        f"{folder}/{name}.key", pair.key
+    )
 
 
 def _unit(name: str, content: bytes) -> File:
@@ -70,7 +85,10 @@ class Upstream:
     datastore: str = "/var/lib/etcd/data/member/wal"
     joins_itself: bool = False
     health: HealthCheck = HealthCheck(  # noqa: RUF009 (frozen: shared by all instances on purpose)
-        url=f"https://127.0.0.1:{KUBERNETES_PORT}/readyz", ca=f"{K8S}/ca.crt", certificate=f"{K8S}/health.crt", key=f"{K8S}/health.key"
+        url=f"https://127.0.0.1:{KUBERNETES_PORT}/readyz",
+        ca=f"{K8S}/ca.crt",
+        certificate=f"{K8S}/health.crt",
+        key=f"{K8S}/health.key",
     )
     etcd_client: Client = Client(  # noqa: RUF009
         ca=f"{ETCD}/ca.crt",
@@ -90,7 +108,11 @@ class Upstream:
         master = node.role is Role.MASTER
         units = (*NODE_UNITS, *MASTER_UNITS) if master else NODE_UNITS
         links = unit_links(*(f"{unit}.service" for unit in units))
-        return (*self._node_files(topology, node, secrets), *(self._master_files(topology, node, secrets) if master else ()), *links)
+        return (
+            *self._node_files(topology, node, secrets),
+            *(self._master_files(topology, node, secrets) if master else ()),
+            *links,
+        )
 
     def _node_files(self, topology: Topology, node: Node, secrets: Secrets) -> tuple[File, ...]:
         authority = secrets.authority("ca")
@@ -98,14 +120,23 @@ class Upstream:
         host = node.ip if node.role is Role.MASTER else topology.network.vip
         server = f"https://{host}:{KUBERNETES_PORT}"
         users = {
-            "kubelet": issue(authority, f"system:node:{node.name}", organisations=("system:nodes",)),
+            "kubelet": issue(
+                authority, f"system:node:{node.name}", organisations=("system:nodes",)
+            ),
             "kube-proxy": issue(authority, "system:kube-proxy"),
             "flannel": issue(authority, FLANNEL_USER),
         }
-        network = {"Network": str(topology.kubernetes.pod_cidr), "EnableNFTables": False, "Backend": {"Type": "vxlan"}}
+        network = {
+            "Network": str(topology.kubernetes.pod_cidr),
+            "EnableNFTables": False,
+            "Backend": {"Type": "vxlan"},
+        }
         return (
             File(path=f"{K8S}/ca.crt", content=authority.certificate),
-            *(_secret(f"{K8S}/{name}.conf", kubeconfig(authority.certificate, server, pair)) for name, pair in users.items()),
+            *(
+                _secret(f"{K8S}/{name}.conf", kubeconfig(authority.certificate, server, pair))
+                for name, pair in users.items()
+            ),
             *_pair(K8S, "flannel", users["flannel"]),
             *_pair(K8S, "kubelet", issue(authority, node.name, names=(node.name, str(node.ip)))),
             File(path=f"{K8S}/kubelet.yaml", content=kubelet_config(topology, node)),
@@ -119,12 +150,17 @@ class Upstream:
         )
 
     def _master_files(self, topology: Topology, node: Node, secrets: Secrets) -> tuple[File, ...]:
-        authority, etcd, proxy = (secrets.authority(name) for name in ("ca", "etcd-ca", "front-proxy-ca"))
+        authority, etcd, proxy = (
+            secrets.authority(name) for name in ("ca", "etcd-ca", "front-proxy-ca")
+        )
         own = (node.name, str(node.ip), "127.0.0.1", "localhost")
         service = "kubernetes.default.svc.cluster.local"
         names = (*topology.api_names, *own, *(service.rsplit(".", cut)[0] for cut in range(5)))
         server = f"https://{node.ip}:{KUBERNETES_PORT}"
-        managers = {name: issue(authority, f"system:kube-{name}") for name in ("controller-manager", "scheduler")}
+        managers = {
+            name: issue(authority, f"system:kube-{name}")
+            for name in ("controller-manager", "scheduler")
+        }
         admin = Pair(secrets.files["admin.key"], secrets.files["admin.crt"])
         return (
             File(path=f"{ETCD}/ca.crt", content=etcd.certificate),
@@ -137,7 +173,10 @@ class Upstream:
             _secret(f"{K8S}/sa.key", secrets.files["sa.key"]),
             File(path=f"{K8S}/sa.pub", content=secrets.files["sa.pub"]),
             _secret(f"{K8S}/ca.key", authority.key),
-            *(_secret(f"{K8S}/{name}.conf", kubeconfig(authority.certificate, server, pair)) for name, pair in managers.items()),
+            *(
+                _secret(f"{K8S}/{name}.conf", kubeconfig(authority.certificate, server, pair))
+                for name, pair in managers.items()
+            ),
             _secret("/root/.kube/config", kubeconfig(authority.certificate, server, admin)),
             _unit("etcd", kubeunits.etcd(topology, node)),
             _unit("kube-apiserver", kubeunits.apiserver(topology, node)),
@@ -206,7 +245,11 @@ def _rights() -> tuple[dict[str, Any], ...]:
         ],
     }
     # system:kubelet-api-admin exists in every cluster and is bound to nobody.
-    return flannel, _binding("flannel", "flannel", FLANNEL_USER), _binding("halab:kubelet-client", "system:kubelet-api-admin", KUBELET_CLIENT)
+    return (
+        flannel,
+        _binding("flannel", "flannel", FLANNEL_USER),
+        _binding("halab:kubelet-client", "system:kubelet-api-admin", KUBELET_CLIENT),
+    )
 
 
 DISTRIBUTION = Upstream()

@@ -11,7 +11,6 @@ from lab.nodes.files import PAUSE_IMAGE
 from lab.topology.model import Role
 
 if TYPE_CHECKING:
-
     from lab.topology.model import Node, Topology
 
 
@@ -20,7 +19,13 @@ def kubelet_config(topology: Topology, node: Node) -> bytes:
     taint = {"key": kubeunits.CONTROL_PLANE_TAINT, "value": "true", "effect": "NoExecute"}
     # Without workers the masters must take the workloads.
     taints = [taint] if node.role is Role.MASTER and topology.workers else []
-    reserved = {"evictionHard": {"imagefs.available": "0%", "nodefs.available": "0%", "nodefs.inodesFree": "0%"}}
+    reserved = {
+        "evictionHard": {
+            "imagefs.available": "0%",
+            "nodefs.available": "0%",
+            "nodefs.inodesFree": "0%",
+        }
+    }
     config = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",

@@ -19,9 +19,17 @@ LEADER_ELECTION = ("--leader-elect-lease-duration=10s", "--leader-elect-renew-de
 CONTROL_PLANE_TAINT = "node-role.kubernetes.io/control-plane"
 
 
-def unit(description: str, argv: list[str], *, after: str = "", service: tuple[str, ...] = ()) -> bytes:
+def unit(
+    description: str, argv: list[str], *, after: str = "", service: tuple[str, ...] = ()
+) -> bytes:
     """Render a unit that is restarted for ever: at boot, peers are missing, and five early failures must not end it for good."""
-    lines = ["[Unit]", f"Description={description}", f"After=network.target {after}".rstrip(), "StartLimitIntervalSec=0", ""]
+    lines = [
+        "[Unit]",
+        f"Description={description}",
+        f"After=network.target {after}".rstrip(),
+        "StartLimitIntervalSec=0",
+        "",
+    ]
     lines += ["[Service]", "ExecStart=" + " \\\n    ".join(argv), "Restart=always", "RestartSec=1"]
     lines += [*LOG_LIMIT, GARBAGE, *service, ""]
     return "\n".join([*lines, "[Install]", "WantedBy=multi-user.target", ""]).encode()
@@ -135,7 +143,12 @@ def controller_manager(topology: Topology, node: Node) -> bytes:
         "--kube-api-burst=400",
         *LEADER_ELECTION,
     ]
-    return unit("Kubernetes controller manager", argv, after="kube-apiserver.service", service=await_api(node))
+    return unit(
+        "Kubernetes controller manager",
+        argv,
+        after="kube-apiserver.service",
+        service=await_api(node),
+    )
 
 
 def scheduler(node: Node) -> bytes:
@@ -143,7 +156,9 @@ def scheduler(node: Node) -> bytes:
     config = f"{K8S}/scheduler.conf"
     flags = [f"--{word}kubeconfig={config}" for word in ("", "authentication-", "authorization-")]
     argv = ["/usr/local/bin/kube-scheduler", *flags, "--bind-address=127.0.0.1", *LEADER_ELECTION]
-    return unit("Kubernetes scheduler", argv, after="kube-apiserver.service", service=await_api(node))
+    return unit(
+        "Kubernetes scheduler", argv, after="kube-apiserver.service", service=await_api(node)
+    )
 
 
 PODS_END = (
@@ -191,7 +206,10 @@ def kube_proxy(topology: Topology, node: Node) -> bytes:
     # Behind the translation of addresses: only what was not translated is refused.
     services = f"-d {topology.kubernetes.service_cidr} -j REJECT"
     rules = [f"{{}} {chain} {services}" for chain in ("OUTPUT", "FORWARD")]
-    refuse = [f"ExecStartPre=/bin/sh -c 'iptables -w {rule.format('-C')} 2>/dev/null || iptables -w {rule.format('-A')}'" for rule in rules]
+    refuse = [
+        f"ExecStartPre=/bin/sh -c 'iptables -w {rule.format('-C')} 2>/dev/null || iptables -w {rule.format('-A')}'"
+        for rule in rules
+    ]
     return unit("kube-proxy", argv, service=tuple(refuse))
 
 
