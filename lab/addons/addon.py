@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lab.base.wait import Observation
     from lab.engine.node import NodeHandle
     from lab.kube.api import Cluster
-    from lab.kube.pki import Secrets
+    from lab.live.access import Access
     from lab.nodes.distributions import Distribution
     from lab.topology.model import Topology
 
@@ -30,11 +30,15 @@ class Site:
     """Where an add-on works: a lab whose API answers. `options` are the user's (`--chart`), empty where there are none."""
 
     topology: Topology
-    distribution: Distribution
+    access: Access
     cluster: Cluster
     node: Callable[[str], NodeHandle]
-    keys: Secrets
     options: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def distribution(self) -> Distribution:
+        """Return the distribution that the lab's nodes were made with."""
+        return self.access.distribution
 
     def at_least(self, minor: tuple[int, int]) -> bool:
         """Tell whether the cluster's Kubernetes is of this minor release, (1, 34), or a later one.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from lab.base.errors import CommandFailed, InputError, LabError
 from lab.base.hashing import digest, folder_hash
 from lab.engine.files import File
+from lab.kube import kubeconfig
 from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:
@@ -92,32 +93,10 @@ class Helm:
         self.master.put(files)
 
     def _kubeconfig(self) -> bytes:
-        def b64(data: bytes) -> str:
-            return base64.b64encode(data).decode()
-
-        keys, distribution = self.site.keys, self.site.distribution
-        admin = distribution.admin(keys)
-        cluster = {
-            "server": f"https://127.0.0.1:{KUBERNETES_PORT}",
-            "certificate-authority-data": b64(distribution.server_authority(keys)),
-        }
-        user = {
-            "client-certificate-data": b64(admin.certificate),
-            "client-key-data": b64(admin.key),
-        }
-        context = {"cluster": "lab", "user": "me"}
-        named = {
-            "clusters": ("cluster", cluster),
-            "users": ("user", user),
-            "contexts": ("context", context),
-        }
-        lists = {
-            key: [{"name": "me" if key == "users" else "lab", word: value}]
-            for key, (word, value) in named.items()
-        }
-        return json.dumps(
-            {"apiVersion": "v1", "kind": "Config", **lists, "current-context": "lab"}
-        ).encode()
+        """Return a kubeconfig that points at the master's own API server, as JSON, which is YAML."""
+        own = self.site.access.credentials
+        server = f"https://127.0.0.1:{KUBERNETES_PORT}"
+        return json.dumps(kubeconfig.build("lab", server, own.authority, own.admin)).encode()
 
     def run(self, *words: str, timeout_s: float = 60) -> str:
         """Run helm. Raises CommandFailed with what it printed."""

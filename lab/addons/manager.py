@@ -120,9 +120,7 @@ class Enabler:
 
     def _site(self, options: dict[str, str]) -> Site:
         here = self.site
-        return addon.Site(
-            here.topology, here.distribution, here.cluster, here.node, here.keys, options
-        )
+        return addon.Site(here.topology, here.access, here.cluster, here.node, options)
 
     def _ask(self, addon: Addon, site: Site) -> Observation:
         return tried(lambda: addon.ready(site))
@@ -314,8 +312,8 @@ class Enabler:
 def hand(lab: Lab) -> Iterator[Enabler]:
     """Lend the hand for a lab's add-ons. Holds the lab's lock; raises LabError where the API does not answer."""
     with exclusive(lab.name, lab.reporter):
-        keys = lab.secrets()
-        with lab.cluster(keys) as cluster:
+        access = lab.access()
+        with access.cluster() as cluster:
             # A master may just have died, and the load balancer not know it yet.
             try:
                 until(
@@ -328,5 +326,5 @@ def hand(lab: Lab) -> Iterator[Enabler]:
                     f"the API of lab {lab.name} does not answer",
                     f"`halab status {lab.name}` shows why",
                 ) from None
-            site = addon.Site(lab.topology, lab.distribution(), cluster, lab.node, keys)
+            site = addon.Site(lab.topology, access, cluster, lab.node)
             yield Enabler(lab.builder(), site, lab.reporter, lab.cancelled)

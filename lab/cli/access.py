@@ -146,13 +146,7 @@ def _write_own(found: object) -> dict[str, object]:
     from lab.live.lab import Lab
 
     assert isinstance(found, Lab)  # noqa: S101 (for the type checker: `Lab` is imported late)
-    keys, chosen = found.secrets(), found.distribution()
-    config = kubeconfig.build(
-        found.name,
-        f"https://127.0.0.1:{found.port()}",
-        chosen.server_authority(keys),
-        chosen.admin(keys),
-    )
+    config = found.access().kubeconfig(found.name)
     kubeconfig.write(kubeconfig.own_path(found.name), config)
     return config
 

@@ -16,7 +16,6 @@ from lab.cli.common import (
     complete_node,
     complete_topology,
     find_lab,
-    is_lab,
     load_topology,
     topology_path,
 )
@@ -60,19 +59,21 @@ def _lab(word: str, overrides: tuple[str, ...], name: str, reporter: Reporter | 
 
     if bare(word) and not overrides and not name:
         connected = client.connect()
-        if is_lab(word, connected):
-            return lab.find(connected, word, reporter)
+        held = connected.labs()
+        if word in held and held[word].topology:
+            return lab.find(connected, word, reporter, held)
     if topology_path(word) is not None:
         topology = load_topology(word, overrides, name)
         return lab.Lab(client.connect(), topology, reporter or Silent())
     connected = client.connect()
-    if word in connected.labs():
+    held = connected.labs()
+    if word in held:
         if overrides or name:
             raise InputError(
                 "--set and --name go with a topology file, not with a lab that exists",
                 f"`halab start {word}`",
             )
-        return lab.find(connected, word, reporter)
+        return lab.find(connected, word, reporter, held)
     load_topology(word)  # raises, and says what there is
     raise AssertionError(word)
 
@@ -112,6 +113,7 @@ def start_command(
     """Bring a lab up and wait until it works. A second start changes nothing."""
     from lab.cli import output as out
     from lab.kube import kubeconfig
+    from lab.lifecycle.start import start, start_node
     from lab.live.status import look
 
     if dry_run:
@@ -119,30 +121,24 @@ def start_command(
         return
     with out.Progress(f"starting {file}") as progress:
         lab = _lab(file, overrides, name, progress)
-        plan = lab.start_node(node) if node else lab.start(distribution, timeout)
-    for reason in lab.why_not:
+        started = start_node(lab, node) if node else start(lab, distribution, timeout)
+    for reason in started.why_not:
         click.echo(f"not used: {reason}", err=True)
-    keys = lab.secrets()
-    chosen = lab.distribution()
-    config = kubeconfig.build(
-        lab.name,
-        f"https://127.0.0.1:{lab.port()}",
-        chosen.server_authority(keys),
-        chosen.admin(keys),
-    )
-    kubeconfig.write(kubeconfig.own_path(lab.name), config)
-    found = look(lab)
+    access = started.access or lab.access()
+    own_path = kubeconfig.own_path(lab.name)
+    kubeconfig.write(own_path, access.kubeconfig(lab.name))
+    found = look(lab, access)
     if output == "json":
         out.answer(
             {
                 **found.to_dict(),
-                "changed": not plan.empty,
-                "why_not": lab.why_not,
-                "kubeconfig": str(kubeconfig.own_path(lab.name)),
+                "changed": not started.plan.empty,
+                "why_not": started.why_not,
+                "kubeconfig": str(own_path),
             }
         )
         return
-    if plan.empty:
+    if started.plan.empty:
         click.echo(f"lab {lab.name} runs already; no machine was changed", err=True)
     out.status(found)
     click.echo(
@@ -154,8 +150,9 @@ def start_command(
 
 def _show_plan(lab: Lab, distribution: str, output: str) -> None:
     from lab.cli import output as out
+    from lab.lifecycle.start import preview
 
-    plan = lab.preview(distribution)
+    plan = preview(lab, distribution)
     if output == "json":
         out.answer({"lab": lab.name, "steps": [asdict(step) for step in plan.steps]})
     else:
@@ -236,9 +233,10 @@ def list_command(output: str) -> None:
 def stop_command(lab: str | None, nodes: tuple[str, ...], output: str) -> None:
     """Shut a lab down, or some of its nodes; disks stay. `halab start LAB [NODE]` powers on again."""
     from lab.cli import output as out
+    from lab.lifecycle.stop import stop
 
     with out.Progress("stopping") as progress:
-        plan = find_lab(lab, progress).stop(*nodes)
+        plan = stop(find_lab(lab, progress), *nodes)
     if output == "json":
         out.answer({"stopped": [step.subject for step in plan.steps]})
     elif plan.empty:

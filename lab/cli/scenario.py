@@ -132,6 +132,7 @@ def run(lab: str, scenario: str, seed: int | None, repeats: int | None, output: 
 
 def _running(word: str, progress: Reporter) -> Lab:
     """Give the lab that a word means, started where it does not run."""
+    from lab.lifecycle.start import start
     from lab.live import lab as labs
 
     connected = client.connect()
@@ -141,7 +142,7 @@ def _running(word: str, progress: Reporter) -> Lab:
         name = topology.name
         if name not in connected.labs():
             made = labs.Lab(connected, topology, progress)
-            made.start()
+            start(made)
             return made
     return find_lab(name, progress)
 

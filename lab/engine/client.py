@@ -80,18 +80,22 @@ class Engine(AgentCalls, FileCalls, ImageCalls, AboutCalls, NetworkCalls, PowerC
 
     def labs(self) -> dict[str, Observed]:
         """Give everything that bears a lab's label, by lab."""
-        with engine_errors("listing labs"):
-            found = {
-                "networks": self._api.networks(filters={"label": LABEL}),
-                "volumes": self._api.volumes(filters={"label": LABEL})["Volumes"] or [],
-                "containers": self._api.containers(all=True, filters={"label": LABEL}),
-            }
+        found = self._bearing(LABEL)
         names = {item["Labels"][LABEL] for items in found.values() for item in items}
         return {name: _observed(name, found) for name in sorted(names)}
 
     def observe(self, lab: str) -> Observed:
         """Give what bears this lab's label."""
-        return self.labs().get(lab, Observed(lab=lab))
+        return _observed(lab, self._bearing(f"{LABEL}={lab}"))
+
+    def _bearing(self, label: str) -> dict[str, list[dict[str, Any]]]:
+        """Return what bears a label (`key` or `key=value`), by kind."""
+        with engine_errors(f"listing what bears {label}"):
+            return {
+                "networks": self._api.networks(filters={"label": label}),
+                "volumes": self._api.volumes(filters={"label": label})["Volumes"] or [],
+                "containers": self._api.containers(all=True, filters={"label": label}),
+            }
 
     def subnets(self) -> dict[str, str]:
         """Give the IPv4 subnets of all the engine's networks, subnet → network name."""
@@ -111,6 +115,15 @@ class Engine(AgentCalls, FileCalls, ImageCalls, AboutCalls, NetworkCalls, PowerC
         except docker.errors.NotFound:
             return None
         return str(labels.get(LABEL, ""))
+
+    def published(self, container: str, port: int) -> int:
+        """Return the host's port where a container's TCP port is published; 0 where it is not."""
+        try:
+            ports = self._api.inspect_container(container)["NetworkSettings"]["Ports"] or {}
+        except docker.errors.NotFound:
+            return 0
+        rows = ports.get(f"{port}/tcp") or []
+        return int(rows[0]["HostPort"]) if rows else 0
 
     def inspect(self, container: str) -> dict[str, Any]:
         """Give the engine's full description of a container."""

@@ -13,11 +13,10 @@ from filelock import SoftFileLock, Timeout
 
 from lab.base import paths, yaml_files
 from lab.base.errors import InputError, LabError
+from lab.kube.pki import Pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from lab.kube.pki import Pair
 
 LOCK_WAIT_S = 10
 """kubectl holds the lock for milliseconds; ten seconds mean that its owner died."""
@@ -57,6 +56,22 @@ def build(lab: str, server: str, authority: bytes, admin: Pair) -> dict[str, Any
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
         "current-context": name,
     }
+
+
+def credentials(text: str, path: str) -> tuple[bytes, Pair]:
+    """Return the server's authority and the client's pair that a kubeconfig with one of each holds.
+
+    Raises LabError for any other file; `path` is what the message calls it.
+    """
+    whole = yaml_files.foreign(text, path)
+    try:
+        (cluster,), (user,) = whole["clusters"], whole["users"]
+        authority = base64.b64decode(cluster["cluster"]["certificate-authority-data"])
+        certificate = base64.b64decode(user["user"]["client-certificate-data"])
+        key = base64.b64decode(user["user"]["client-key-data"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise LabError(f"{path} is no kubeconfig of a lab: {error!r}") from error
+    return authority, Pair(key, certificate)
 
 
 def own_path(lab: str) -> Path:

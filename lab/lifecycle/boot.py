@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lab.engine.client import Engine
     from lab.engine.files import File
     from lab.engine.node import NodeHandle
-    from lab.engine.spec import Desired
+    from lab.engine.spec import Desired, Observed
     from lab.kube.pki import Secrets
     from lab.lifecycle.apply import Applier
     from lab.nodes.distributions import Distribution
@@ -35,9 +35,11 @@ class Boot:
     topology: Topology
     distribution: Distribution
     applier: Applier
+    observed: Observed
+    """What the engine held of the lab when the start began."""
 
     def handle(self, name: str) -> NodeHandle:
-        """Give a node of the lab."""
+        """Return a node of the lab."""
         return handle(self.engine, self.topology.name, self.topology.node(name))
 
     def require_bridge(self, wanted: Desired) -> None:
@@ -48,25 +50,32 @@ class Boot:
 
     def _image(self, wanted: Desired) -> str:
         """Return what helpers run: an image of the lab's own, which may be older than this halab."""
-        found = self.engine.observe(self.topology.name).containers
-        return next((own.image for own in found if own.image), wanted.containers[-1].image)
+        own = (container.image for container in self.observed.containers if container.image)
+        return next(own, wanted.containers[-1].image)
 
-    def make(self, steps: Plan, wanted: Desired) -> Secrets:
-        """Make what is missing on the lab's networks, boot nothing; give the lab's secrets."""
+    def make(self, steps: Plan, wanted: Desired) -> Secrets | None:
+        """Make what is missing on the lab's networks, boot nothing.
+
+        Return the lab's secrets where something boots for the first time: its files are made of them.
+        """
+        if not steps.of(Action.CREATE_VOLUME, Action.CREATE, Action.BOOT):
+            return None
         image = self._image(wanted)
         self.applier.make(Plan(steps.of(Action.CREATE_VOLUME)), wanted, privileged=True)
-        keys = secret_volume.ensure(self.engine, self.topology.name, image)
+        secrets = secret_volume.ensure(self.engine, self.topology.name, image)
         able = fitness.privileged(self.engine, image)
         self.applier.make(Plan(steps.of(Action.CREATE)), wanted, privileged=able)
-        return keys
+        return secrets
 
-    def boot(self, steps: Plan, wanted: Desired, keys: Secrets) -> None:
+    def boot(self, steps: Plan, wanted: Desired, secrets: Secrets | None) -> None:
         """Power on what the plan names. Raises LabError where a lost disk cannot be made up for."""
         first, again = steps.subjects(Action.BOOT), steps.subjects(Action.START)
-        # At once: they know each other, and a majority of the members must run before one has joined.
+        # At once: they know each other, and a majority must run before one has joined.
         self.applier.boot(wanted, again, {})
         lost = self._lost(first, steps.subjects(Action.CREATE))
-        files = {name: self._files(name, keys, lost.get(name)) for name in first}
+        files = {}
+        if secrets is not None:
+            files = {name: self._files(name, secrets, lost.get(name)) for name in first}
         waves = self._waves(first)
         for index, wave in enumerate(waves):
             self.applier.boot(wanted, wave, files)
@@ -80,13 +89,13 @@ class Boot:
         return hand.prepare(first, made)
 
     def _files(
-        self, name: str, keys: Secrets, keeper: NodeHandle | None
+        self, name: str, secrets: Secrets, keeper: NodeHandle | None
     ) -> Callable[[], tuple[File, ...]]:
-        """Give what makes a node's files: when it boots, for certificates take their time."""
+        """Return what makes a node's files: when it boots, for certificates take their time."""
 
         def files() -> tuple[File, ...]:
             node = self.topology.node(name)
-            found = roles.find(node.role).files(self.topology, node, keys, self.distribution)
+            found = roles.find(node.role).files(self.topology, node, secrets, self.distribution)
             if keeper is None:
                 return found
             other = self.distribution.rejoining(
@@ -97,7 +106,7 @@ class Boot:
         return files
 
     def _waves(self, first: tuple[str, ...]) -> list[list[str]]:
-        """Give the order of first boots; what is no Kubernetes node waits for nobody."""
+        """Return the order of first boots; what is no Kubernetes node waits for nobody."""
         waves = [[node.name for node in wave] for wave in self.distribution.waves(self.topology)]
         waves[0] += [self.topology.loadbalancer.name, self.topology.bmc.name]
         found = [[name for name in wave if name in first] for wave in waves]

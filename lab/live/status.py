@@ -15,6 +15,7 @@ from lab.topology.model import Role
 
 if TYPE_CHECKING:
     from lab.engine.spec import Observed
+    from lab.live.access import Access
     from lab.live.lab import Lab
     from lab.nodes.distributions import HealthCheck
     from lab.nodes.ha.fencings import Fencing
@@ -120,39 +121,41 @@ class Master:
     fencings: tuple[Fencing, ...] = ()
 
 
-def _kubernetes(lab: Lab) -> dict[str, dict[str, Any]]:
-    with lab.cluster() as cluster:
+def _kubernetes(access: Access) -> dict[str, dict[str, Any]]:
+    with access.cluster() as cluster:
         return cluster.nodes()
 
 
-def look(lab: Lab) -> LabStatus:
-    """Look at everything. Raises EngineError only; a lab in pieces is described, not complained about."""
+def look(lab: Lab, access: Access | None = None) -> LabStatus:
+    """Look at everything, side by side; `access` where the caller has it already.
+
+    Raises EngineError only: a lab in pieces is described, not complained about.
+    """
     observed = lab.observe()
     problems: list[str] = []
-    running = [
-        node
-        for node in lab.topology.masters
-        if (found := observed.container(node.name)) and found.running
-    ]
+    running = [node for node in lab.topology.masters if _runs(observed, node)]
     with ThreadPoolExecutor(8) as pool:
+        ways = pool.submit(lambda: access or lab.access(lab.distribution(observed)))
+        nodes = pool.submit(lambda: _kubernetes(ways.result()))
+        faults = pool.submit(_faults, lab, observed)
         asked = {
             node.name: pool.submit(_master, lab, node, lab.distribution(observed).health)
             for node in running
         }
-        nodes_asked = pool.submit(_kubernetes, lab)
         masters = {
             name: _answer(future.result, Master(), problems) for name, future in asked.items()
         }
-        kubernetes: dict[str, dict[str, Any]] = _answer(nodes_asked.result, {}, problems)
+        kubernetes: dict[str, dict[str, Any]] = _answer(nodes.result, {}, problems)
     rows = tuple(
         _row(node, observed, kubernetes, masters.get(node.name, Master()))
         for node in lab.topology.machines
     )
+    bmc = observed.container(lab.topology.bmc.name)
     return LabStatus(
         name=lab.name,
         distribution=_answer(lambda: lab.distribution(observed).name, UNKNOWN, problems),
         release=release(observed),
-        api=_answer(lambda: f"https://127.0.0.1:{lab.port()}", UNKNOWN, []),
+        api=_answer(lambda: ways.result().server, UNKNOWN, []),
         vip=str(lab.topology.network.vip),
         vip_holders=tuple(row.name for row in rows if row.vip),
         etcd_leader=next((row.name for row in rows if row.etcd == "leader"), ""),
@@ -160,11 +163,16 @@ def look(lab: Lab) -> LabStatus:
         fencing=lab.topology.ha.fencing,
         fenced=lab.topology.ha.fenced,
         fencings=fencings.merged(one for master in masters.values() for one in master.fencings),
-        bmc=bmc.state if (bmc := observed.container(lab.topology.bmc.name)) else "missing",
+        bmc=bmc.state if bmc else "missing",
         addons=lab.topology.addons,
-        faults=_answer(lambda: _faults(lab, observed), (), problems),
+        faults=_answer(faults.result, (), problems),
         problems=tuple(dict.fromkeys(problems)),
     )
+
+
+def _runs(observed: Observed, node: Node) -> bool:
+    container = observed.container(node.name)
+    return container is not None and container.running
 
 
 def _faults(lab: Lab, observed: Observed) -> tuple[str, ...]:

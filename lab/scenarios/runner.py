@@ -16,6 +16,7 @@ from lab.base.errors import HealFailed, LabError
 from lab.base.progress import Silent
 from lab.base.wait import Observation, tried, until
 from lab.chaos.injector import Chaos
+from lab.lifecycle import start, stop
 from lab.live import status
 from lab.live.power import press
 from lab.live.steady_state import steady
@@ -221,14 +222,14 @@ class Trial:
 
     def _do_start(self, step: Step) -> str:
         if step.value == "all":
-            self.lab.start(timeout_s=step.timeout_ms / 1000)
+            start.start(self.lab, timeout_s=step.timeout_ms / 1000)
         for name in self._targets(step.value) if step.value != "all" else ():
-            self.lab.start_node(name)
+            start.start_node(self.lab, name)
         return "started"
 
     def _do_stop(self, step: Step) -> str:
         names = self._targets(step.value)
-        self.lab.stop(*names)
+        stop.stop(self.lab, *names)
         return ", ".join(names)
 
     def _do_addon(self, step: Step) -> str:
@@ -286,7 +287,7 @@ class Trial:
             if hits := list(Chaos(self.lab).active()):
                 self._heal(hits)
             if not steady(self.lab).ok:
-                self.lab.start()
+                start.start(self.lab)
             seen = until(
                 "lab is steady again", self._steady, timeout_s=STEADY_S, told=self._say
             ).seen

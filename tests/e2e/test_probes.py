@@ -11,6 +11,7 @@ from lab.analysis import report
 from lab.analysis.history.events import Event
 from lab.engine import client
 from lab.engine.labels import LABEL_INSTRUMENT
+from lab.lifecycle.start import start_node
 from lab.live.lab import find
 from lab.measure.instruments import Instruments
 from lab.measure.probe import SPACE
@@ -75,7 +76,7 @@ def test_the_instrument_sees_a_crash_of_the_vip_holder(inside: Inside, tmp_path:
         time.sleep(JUDGED_S + 1)
     finally:
         back = time.monotonic() - instruments.begin
-        lab.start_node(holder)
+        start_node(lab, holder)
         found = instruments.stop()
     assert instruments.left == ()
     assert left(inside) == ""

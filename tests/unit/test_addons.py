@@ -29,6 +29,7 @@ from lab.images import versions
 from lab.kube import pki
 from lab.kube.api import ApiError
 from lab.kube.objects import path
+from lab.live.access import Access, Credentials
 from lab.nodes import distributions
 from lab.topology import loader
 
@@ -53,7 +54,9 @@ def site(
             raise AssertionError(f"rendering asked for node {name}")
         return FakeNode(memory)
 
-    return Site(topology, distributions.find(distribution), cast("Cluster", cluster), node, SECRETS)
+    chosen = distributions.find(distribution)
+    access = Access(chosen, Credentials.of_secrets(chosen, SECRETS), 6443)
+    return Site(topology, access, cast("Cluster", cluster), node)
 
 
 @dataclass

@@ -21,6 +21,8 @@ from lab.lifecycle import desired_state, plan, readiness, rejoin
 from lab.lifecycle.apply import Applier
 from lab.lifecycle.boot import Boot
 from lab.lifecycle.plan import Action, Plan, Step
+from lab.live.access import Access, Credentials
+from lab.live.lab import Lab
 from lab.nodes import distributions, etcd
 from lab.nodes.distributions.k3s import NODE_FILE
 
@@ -120,7 +122,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def booting(topology: Topology, engine: DoubleEngine, name: str = "k3s") -> Boot:
     applier = Applier(engine, Silent(), "run")  # type: ignore[arg-type]
-    return Boot(engine, topology, distributions.find(name), applier)  # type: ignore[arg-type]
+    nothing = Observed(lab=topology.name)
+    return Boot(engine, topology, distributions.find(name), applier, nothing)  # type: ignore[arg-type]
 
 
 def boot(
@@ -415,18 +418,12 @@ def test_who_is_no_voter_yet_is_told(
 ) -> None:
     """K3s's master is no Node before its promotion, and would say nothing for up to 15 s."""
     engine.running, engine.data = {"m", "m2", "w1"}, {"m"}
-    k3s, stop = distributions.find("k3s"), threading.Event()
-    hand = readiness.Readiness(
-        engine,
-        topology,
-        k3s,
-        NoNodes(),
-        SECRETS,
-        Silent(),
-        stop,
-        booted=booted,  # type: ignore[arg-type]
-    )
-    assert hand._node(name) == Observation(ok=False, seen=seen)
+    k3s = distributions.find("k3s")
+    access = Access(k3s, Credentials.of_secrets(k3s, SECRETS), 6443)
+    lab = Lab(engine, topology)  # type: ignore[arg-type]
+    hand = readiness.Readiness(lab, access, NoNodes(), booted=booted)  # type: ignore[arg-type]
+    observation = hand._node(topology.node(name))
+    assert observation == Observation(ok=False, seen=seen)
 
 
 # --- one node alone ---

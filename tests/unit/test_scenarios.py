@@ -301,7 +301,7 @@ def test_a_lab_that_does_not_come_back_is_an_error(
         runner, "steady", lambda _: next(answers, Observation(ok=False, seen="m is exited"))
     )
     monkeypatch.setattr(runner, "STEADY_S", 0.01)
-    trial.lab.start = lambda **_: None  # type: ignore[method-assign]
+    monkeypatch.setattr(runner.start, "start", lambda *_, **__: None)
     with pytest.raises(HealFailed, match="m is exited"):
         trial.carry_out()
     assert not trial.instruments.running  # type: ignore[attr-defined]

@@ -56,6 +56,8 @@ class Distribution(Protocol):
     health: HealthCheck
     etcd_client: Client
     """What a master's root may use to ask its own etcd member."""
+    admin_kubeconfig: str
+    """Where a master has the administrator's kubeconfig once it has booted."""
     datastore: str
     """A path that a master has once its etcd has data, and not before."""
     joins_itself: bool

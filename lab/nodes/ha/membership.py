@@ -61,19 +61,13 @@ def revive(node: NodeHandle) -> str:
 
 
 def member(node: NodeHandle) -> Observation:
-    """Tell whether a master is a full member of a cluster that has quorum; power the machine on where it does not run."""
-    if shot := power_on_again(node):
-        return Observation(ok=False, seen=shot)
-    seen = look(node)
-    if not seen.members and (ended := revive(node)):
-        return Observation(ok=False, seen=ended)
-    ok = seen.quorate and node.name in seen.members and node.name not in seen.fencing
-    return Observation(
-        ok=ok,
-        seen=f"{node.name} is Ready, and a member of Pacemaker's cluster"
-        if ok
-        else "is no member of Pacemaker's cluster yet",
-    )
+    """Return whether a master is a full member of a cluster that has quorum. It must run."""
+    view = look(node)
+    if view.quorate and node.name in view.members and node.name not in view.fencing:
+        return Observation(
+            ok=True, seen=f"{node.name} is Ready, and a member of Pacemaker's cluster"
+        )
+    return Observation(ok=False, seen="is no member of Pacemaker's cluster yet")
 
 
 def quiet_s(token_ms: int) -> float:

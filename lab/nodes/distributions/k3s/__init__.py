@@ -56,6 +56,7 @@ class K3s:
 
     name: str = "k3s"
     image: str = "k3s"
+    admin_kubeconfig: str = f"{CONFIG}/k3s.yaml"
     datastore: str = f"{DATA}/server/db/etcd/member/wal"
     joins_itself: bool = True
     health: HealthCheck = HealthCheck(  # noqa: RUF009 (frozen: shared by all instances on purpose)

@@ -82,6 +82,7 @@ class Upstream:
 
     name: str = "upstream"
     image: str = "upstream"
+    admin_kubeconfig: str = "/root/.kube/config"
     datastore: str = "/var/lib/etcd/data/member/wal"
     joins_itself: bool = False
     health: HealthCheck = HealthCheck(  # noqa: RUF009 (frozen: shared by all instances on purpose)
