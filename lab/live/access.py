@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab.kube import kubeconfig
-from lab.kube.api import Cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lab.kube.api import Cluster
     from lab.kube.pki import Pair, Secrets
     from lab.nodes.distributions import Distribution
 
@@ -52,6 +52,9 @@ class Access:
     @contextlib.contextmanager
     def cluster(self) -> Iterator[Cluster]:
         """Lend the cluster's API; its connections end with the block."""
+        # Imported late: the library takes a quarter of a second, beside which nodes can be asked.
+        from lab.kube.api import Cluster
+
         cluster = Cluster(self.server, self.credentials.authority, self.credentials.admin)
         try:
             yield cluster

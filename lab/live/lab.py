@@ -12,8 +12,6 @@ from lab.base.errors import InputError, LabError
 from lab.base.progress import Silent
 from lab.engine.files import unpack
 from lab.engine.labels import LABEL_DISTRIBUTION, container_name
-from lab.images.builder import Builder
-from lab.images.sources import sources_for
 from lab.kube import kubeconfig
 from lab.live import secret_volume
 from lab.live.access import Access, Credentials
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from lab.engine.client import Engine
     from lab.engine.node import NodeHandle
     from lab.engine.spec import Observed
+    from lab.images.builder import Builder
     from lab.kube.api import Cluster
     from lab.kube.pki import Secrets
     from lab.nodes.distributions import Distribution
@@ -114,6 +113,10 @@ class Lab:
 
     def builder(self) -> Builder:
         """Return what makes this lab's images."""
+        # Imported late: most commands build nothing.
+        from lab.images.builder import Builder
+        from lab.images.sources import sources_for
+
         return Builder(self.engine, sources_for(self.engine, self.topology), self.reporter)
 
     # --- access ---
