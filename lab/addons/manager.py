@@ -236,7 +236,7 @@ class Enabler:
                 f"add-on {addon.name} works",
                 lambda: self._ask(addon, site),
                 timeout_s=addon.timeout_s,
-                told=lambda seen: self.reporter.say(addon.name, seen),
+                on_change=lambda seen: self.reporter.say(addon.name, seen),
                 cancelled=self.cancelled,
             )
         except WaitTimeout as error:

@@ -35,10 +35,10 @@ def until(
     *,
     timeout_s: float,
     every_s: float = 0.5,
-    told: Callable[[str], None] = lambda _: None,
+    on_change: Callable[[str], None] = lambda _: None,
     cancelled: threading.Event | None = None,
 ) -> Observation:
-    """Ask every `every_s` seconds until the answer is ok; `told` hears what was seen whenever it changes.
+    """Ask every `every_s` seconds until the answer is ok; `on_change` hears what was seen whenever it changes.
 
     Raises WaitTimeout after `timeout_s` seconds on the monotonic clock, or at once when `cancelled` is set.
     """
@@ -50,7 +50,7 @@ def until(
             return observation
         if observation.seen != last:
             last = observation.seen
-            told(last)
+            on_change(last)
         waited = time.monotonic() - begin
         if waited >= timeout_s or (cancelled is not None and cancelled.is_set()):
             raise WaitTimeout(what, waited, last)

@@ -273,22 +273,24 @@ class Chaos:
             errors.append(error)
         return errors
 
-    def rejoin(self, hits: Iterable[Hit], told: Callable[[str], None] = lambda _: None) -> None:
+    def rejoin(
+        self, hits: Iterable[Hit], on_change: Callable[[str], None] = lambda _: None
+    ) -> None:
         """Wait until the masters are one cluster again, if any of them was hit: whoever is shot meanwhile is powered on.
 
-        `told` hears what is awaited. Nothing is where there is no quorum to judge, or where other faults are on at masters still.
+        `on_change` hears what is awaited. Nothing is where there is no quorum to judge, or where other faults are on at masters still.
         Raises WaitTimeout.
         """
         names = {node.name for node in self.lab.topology.masters}
         mine = [hit for hit in hits if hit.node in names]
-        if mine and self._settle(mine, REJOIN_S, told):
+        if mine and self._settle(mine, REJOIN_S, on_change):
             for name in {hit.node for hit in mine}:
                 active_faults.clear(
                     self.lab.engine, self.lab.node(name), ()
                 )  # it may have been off when its records were taken back
 
     def _settle(
-        self, hits: list[Hit], timeout_s: float, told: Callable[[str], None] = lambda _: None
+        self, hits: list[Hit], timeout_s: float, on_change: Callable[[str], None] = lambda _: None
     ) -> bool:
         masters = tuple(self.lab.node(node.name) for node in self.lab.topology.masters)
         others = [
@@ -312,7 +314,7 @@ class Chaos:
                 "the masters are one cluster again",
                 lambda: tried(settling.observe),
                 timeout_s=timeout_s,
-                told=told,
+                on_change=on_change,
             )
         except WaitTimeout as error:
             hint = f"`halab status {self.lab.name}` shows more; `halab start {self.lab.name}` powers on what is off"

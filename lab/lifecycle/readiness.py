@@ -276,7 +276,7 @@ def await_admitting(
                 f"{node.name} lets others join its cluster",
                 lambda look=look: tried(look),  # type: ignore[misc]
                 timeout_s=ADMIT_TIMEOUT_S,
-                told=lambda seen, name=node.name: reporter.say(name, seen),  # type: ignore[misc]
+                on_change=lambda seen, name=node.name: reporter.say(name, seen),  # type: ignore[misc]
                 cancelled=cancelled,
             )
         except WaitTimeout as error:

@@ -83,15 +83,15 @@ class Rejoin:
                         return Observation(ok=True, seen="agreed")
             return Observation(ok=False, seen=seen)
 
-        def told(seen: str) -> None:
+        def report(answer: str) -> None:
             for node in lost:
-                self.reporter.say(node.name, f"has lost its disk; the others' etcd: {seen}")
+                self.reporter.say(node.name, f"has lost its disk; the others' etcd: {answer}")
 
         # A machine that nobody powers on does not come while we wait.
         wait_s = QUORUM_S if any(node.running for node in keepers) else 0
         try:
             what = "the other masters' etcd agree"
-            until(what, look, timeout_s=wait_s, told=told, cancelled=self.cancelled)
+            until(what, look, timeout_s=wait_s, on_change=report, cancelled=self.cancelled)
         except WaitTimeout as error:
             lab = lost[0].lab
             raise LabError(
@@ -131,6 +131,6 @@ class Rejoin:
             f"{node.name}, whose disk is lost, {what}",
             once,
             timeout_s=ADMIT_S,
-            told=lambda seen: self.reporter.say(node.name, seen),
+            on_change=lambda answer: self.reporter.say(node.name, answer),
             cancelled=self.cancelled,
         )

@@ -87,7 +87,7 @@ class Instruments:
             ProbeContext(topology=self.lab.topology), names
         )  # a wrong name is told before anything is made
         what = f"no other run samples lab {self.lab.name}"
-        until(what, lambda: tried(self._alone), timeout_s=ALONE_S, told=self._say)
+        until(what, lambda: tried(self._alone), timeout_s=ALONE_S, on_change=self._say)
         try:
             self._clear()
             self._start(names)
@@ -120,7 +120,13 @@ class Instruments:
             target_service.await_askers(
                 cluster, len({row.pod for row in self._rows if row.pod}), self._say
             )
-        until("the first samples", self._sampled, timeout_s=SAMPLES_S, every_s=0.1, told=self._say)
+        until(
+            "the first samples",
+            self._sampled,
+            timeout_s=SAMPLES_S,
+            every_s=0.1,
+            on_change=self._say,
+        )
         self.reporter.done("probes", f"{len(self._rows)} sample")
 
     def _target(self, cluster: Cluster) -> ProbeContext:

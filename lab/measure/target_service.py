@@ -92,7 +92,7 @@ def _await(
     what: str, ask: Callable[[], Observation], timeout_s: float, say: Callable[[str], None]
 ) -> None:
     """An API that does not answer once is seen, and asked again until the time is over."""
-    until(what, lambda: tried(ask), timeout_s=timeout_s, every_s=EVERY_S, told=say)
+    until(what, lambda: tried(ask), timeout_s=timeout_s, every_s=EVERY_S, on_change=say)
 
 
 def agent_ip(topology: Topology) -> str:

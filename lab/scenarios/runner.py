@@ -173,7 +173,7 @@ class Trial:
             what,
             asks[step.value],
             timeout_s=step.timeout_ms / 1000,
-            told=self._say,
+            on_change=self._say,
             cancelled=self.cancelled,
         )
         return found.seen
@@ -259,7 +259,7 @@ class Trial:
             "steady after the fault",
             self._steady,
             timeout_s=STEADY_S,
-            told=self._say,
+            on_change=self._say,
             cancelled=self.cancelled,
         ).seen
 
@@ -289,7 +289,7 @@ class Trial:
             if not steady(self.lab).ok:
                 start.start(self.lab)
             seen = until(
-                "lab is steady again", self._steady, timeout_s=STEADY_S, told=self._say
+                "lab is steady again", self._steady, timeout_s=STEADY_S, on_change=self._say
             ).seen
             # Its users are asked for as long as before: that it looks well is not yet that they find it so.
             self.cancelled.wait(self.scenario.settle_ms / 1000)

@@ -121,7 +121,8 @@ def test_waiting_ends_when_it_is_so_and_tells_changes_once() -> None:
     )
     told: list[str] = []
     assert (
-        until("x", lambda: next(answers), timeout_s=5, every_s=0.001, told=told.append).seen == "b"
+        until("x", lambda: next(answers), timeout_s=5, every_s=0.001, on_change=told.append).seen
+        == "b"
     )
     assert told == ["a"]
 
