@@ -1,27 +1,42 @@
-"""Jobs side by side: all come to their end before any failure is told."""
+"""Jobs side by side: all of them end before any failure is raised."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lab.base.errors import ApplyError, LabError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+T = TypeVar("T")
+
+
+def attempt_all(jobs: Sequence[Callable[[], T]]) -> tuple[list[T], list[BaseException]]:
+    """Run jobs side by side and wait for all; return their results and their errors, in order."""
+    if not jobs:
+        return [], []
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        futures = [pool.submit(job) for job in jobs]
+    errors = [error for future in futures if (error := future.exception())]
+    return [future.result() for future in futures if not future.exception()], errors
+
 
 def run_all(jobs: Sequence[Callable[[], None]]) -> None:
     """Run jobs side by side and wait for all. Raises the only error, or ApplyError with them all."""
-    if not jobs:
-        return
-    with ThreadPoolExecutor(len(jobs)) as pool:
-        futures = [pool.submit(job) for job in jobs]
-    raise_together([error for future in futures if (error := future.exception())])
+    raise_together(attempt_all(jobs)[1])
 
 
-def raise_together(errors: list[BaseException]) -> None:
-    """Raise nothing, the only error, or all of them as one; a bug (no LabError) is raised as it is."""
+def raise_first(errors: Sequence[BaseException]) -> None:
+    """Raise nothing, or the first error; a bug (no LabError) comes before all others."""
+    bugs = [error for error in errors if not isinstance(error, LabError)]
+    for error in (*bugs, *errors):
+        raise error
+
+
+def raise_together(errors: Sequence[BaseException]) -> None:
+    """Raise nothing, the only error, or all as one; a bug (no LabError) is raised as it is."""
     for error in errors:
         if not isinstance(error, LabError):
             raise error

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
     from lab.engine.client import Engine
     from lab.engine.node import NodeHandle
-    from lab.live.active_faults import Hit, Options
+    from lab.live.active_faults import ActiveFault, Options
     from lab.topology.model import Topology
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class FaultSite:
     """Where a fault acts: a lab, and one node of it."""
 
     engine: Engine
@@ -37,29 +37,29 @@ class Fault(Protocol):
     """Option → default; an empty default is explained in `summary`."""
     needs: str
     """What the host or node must have, for people; empty: nothing special."""
-    proof_s: float
+    evidence_timeout_s: float
     heals_first: bool
     """Whether its healing wakes the machine: a frozen or dead one can run no command, so it comes before all others there."""
 
-    def lacks(self, site: Site) -> str:
+    def missing(self, site: FaultSite) -> str:
         """Say what this host or node lacks for it, whatever the options; or nothing. Changes nothing."""
 
-    def check(self, site: Site, options: Options) -> str:
+    def check(self, site: FaultSite, options: Options) -> str:
         """Say why the fault cannot act here with these options, or nothing. Changes nothing."""
 
-    def prepare(self, site: Site, options: Options) -> Options:
+    def prepare(self, site: FaultSite, options: Options) -> Options:
         """Give what healing will need, before anything is changed."""
 
-    def inject(self, site: Site, hit: Hit) -> str | None:
+    def inject(self, site: FaultSite, active: ActiveFault) -> str | None:
         """Break it; gives the proof where it sees that at once."""
 
-    def proof(self, site: Site, hit: Hit) -> str:
+    def evidence(self, site: FaultSite, active: ActiveFault) -> str:
         """Give what shows that it acts; an empty text while nothing does yet."""
 
-    def moment(self, site: Site, hit: Hit) -> float | None:
+    def took_effect_at(self, site: FaultSite, active: ActiveFault) -> float | None:
         """Give when it began to act, by the engine's clock (seconds since 1970), where the engine knows better than our asking."""
 
-    def heal(self, site: Site, hit: Hit) -> None:
+    def heal(self, site: FaultSite, active: ActiveFault) -> None:
         """Mend it. Idempotent; the node may be off, paused or whole already."""
 
 
@@ -67,7 +67,7 @@ STARTED = "started"
 """In every record: when the node had been started, in the engine's words. See `same_life`."""
 
 
-def same_life(site: Site, hit: Hit) -> bool:
+def same_life(site: FaultSite, active: ActiveFault) -> bool:
     """Tell whether the node runs and was not powered on anew since the fault began.
 
     Else rules, mounts, processes and addresses are gone with the machine's last life: there is nothing to mend.
@@ -75,7 +75,7 @@ def same_life(site: Site, hit: Hit) -> bool:
     state = site.engine.inspect(site.node.container)["State"]
     return bool(
         state["Status"] == "running"
-        and state["StartedAt"] == hit.before.get(STARTED, state["StartedAt"])
+        and state["StartedAt"] == active.before.get(STARTED, state["StartedAt"])
     )
 
 
@@ -84,26 +84,26 @@ class Base:
 
     options: Options = {}  # noqa: RUF012 (a constant of each class)
     needs = ""
-    proof_s = 5.0
+    evidence_timeout_s = 5.0
     """How long the proof may take: the first packet to be dropped, the first tick to be throttled; a lab is never silent that long."""
     heals_first = False
 
-    def lacks(self, site: Site) -> str:
+    def missing(self, site: FaultSite) -> str:
         """Nothing."""
         del site
         return ""
 
-    def moment(self, site: Site, hit: Hit) -> float | None:
+    def took_effect_at(self, site: FaultSite, active: ActiveFault) -> float | None:
         """When it was proven."""
-        del site, hit
+        del site, active
         return None
 
-    def check(self, site: Site, options: Options) -> str:
+    def check(self, site: FaultSite, options: Options) -> str:
         """Nothing stands against it."""
         del site, options
         return ""
 
-    def prepare(self, site: Site, options: Options) -> Options:
+    def prepare(self, site: FaultSite, options: Options) -> Options:
         """Nothing needs to be remembered."""
         del site, options
         return {}

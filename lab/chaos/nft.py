@@ -9,19 +9,19 @@ from lab.chaos.fault import Base, same_life
 from lab.chaos.qdisc import DEVICE
 
 if TYPE_CHECKING:
-    from lab.chaos.fault import Site
+    from lab.chaos.fault import FaultSite
     from lab.chaos.wire import Drop
-    from lab.live.active_faults import Hit, Options
+    from lab.live.active_faults import ActiveFault, Options
 
 
-def table(hit: Hit) -> str:
+def table(active: ActiveFault) -> str:
     """Name the fault's own table."""
-    return f"halab_{hit.id}"
+    return f"halab_{active.id}"
 
 
 def fire(
-    site: Site,
-    hit: Hit,
+    site: FaultSite,
+    active: ActiveFault,
     rules: str,
     knocks: list[str],
     device: str = DEVICE,
@@ -30,9 +30,9 @@ def fire(
 
     One command, as each costs the engine 50 ms or more.
     """
-    means = hit.before.get("means", "nft")
+    means = active.before.get("means", "nft")
     knock = " ".join(f"{word} >/dev/null 2>&1 &" for word in knocks)
-    look, counted = wire.shown(means, table(hit), device), wire.COUNTED[means]
+    look, counted = wire.shown(means, table(active), device), wire.COUNTED[means]
     seen = f"{look} | tr '\\n' ' ' | grep -q '{counted}'"
     wait = f"for _ in 1 2 3 4 5 6 7 8 9 10; do {seen} && break; sleep 0.01; done; {look}"
     script = f"{wire.laid(means, device)} && {{ {knock} {wait}; }}"
@@ -44,33 +44,35 @@ class Rules(Base):
 
     needs = "nft on the node, or tc's clsact with bpf in the kernel"
 
-    def lacks(self, site: Site) -> str:
+    def missing(self, site: FaultSite) -> str:
         """One of the two means must be there."""
-        return wire.lacks(site)
+        return wire.missing(site)
 
     def device(self, options: Options) -> str:
         """Give the interface that is meant."""
         del options
         return DEVICE
 
-    def drops(self, site: Site, hit: Hit) -> list[Drop]:
+    def drops(self, site: FaultSite, active: ActiveFault) -> list[Drop]:
         """Give what is dropped."""
         raise NotImplementedError
 
-    def rules(self, site: Site, hit: Hit) -> str:
+    def rules(self, site: FaultSite, active: ActiveFault) -> str:
         """Give the rules as nft or tc reads them."""
-        drops, device = self.drops(site, hit), self.device(hit.options)
-        if hit.before.get("means", "nft") == "tc":
+        drops, device = self.drops(site, active), self.device(active.options)
+        if active.before.get("means", "nft") == "tc":
             return wire.batch(drops, device)
-        return wire.tables(table(hit), drops, device)
+        return wire.tables(table(active), drops, device)
 
-    def proof(self, site: Site, hit: Hit) -> str:
+    def evidence(self, site: FaultSite, active: ActiveFault) -> str:
         """The kernel has counted."""
-        look = wire.shown(hit.before.get("means", "nft"), table(hit), self.device(hit.options))
+        look = wire.shown(
+            active.before.get("means", "nft"), table(active), self.device(active.options)
+        )
         return wire.dropped(site, site.node.run(look.split(), check=False).output)
 
-    def heal(self, site: Site, hit: Hit) -> None:
+    def heal(self, site: FaultSite, active: ActiveFault) -> None:
         """Remove the rules."""
-        if same_life(site, hit):
-            script = wire.removed(table(hit), self.device(hit.options))
+        if same_life(site, active):
+            script = wire.removed(table(active), self.device(active.options))
             site.node.run(["sh", "-c", script])

@@ -6,14 +6,14 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lab.chaos.fault import Site
+    from lab.chaos.fault import FaultSite
 
 DEVICE = "eth0"
 HANDLE = "1a1b:"
 """The root discipline of a fault bears it; the kernel's own never does."""
 
 
-def lacks(site: Site, kind: str, words: str) -> str:
+def missing(site: FaultSite, kind: str, words: str) -> str:
     """Try a discipline on a throw-away interface of the node's, removed at once: kernels lack some."""
     probe = (
         "try=halab-$$; ip link add $try type veth peer name peer-$$ || exit 1; "
@@ -26,12 +26,12 @@ def lacks(site: Site, kind: str, words: str) -> str:
     return f"this kernel lacks {kind}" if lacking else tried.output.strip()
 
 
-def shown(site: Site) -> str:
+def shown(site: FaultSite) -> str:
     """Give what tc says of the machine's way out."""
     return site.node.run(["tc", "-s", "qdisc", "show", "dev", DEVICE, "root"], check=False).output
 
 
-def taken(site: Site) -> str:
+def taken(site: FaultSite) -> str:
     """Say so where a fault's discipline is there already: there is room for one."""
     return (
         f"{site.node.name} has such a fault already: heal that first"
@@ -40,12 +40,12 @@ def taken(site: Site) -> str:
     )
 
 
-def put(site: Site, words: str) -> None:
+def put(site: FaultSite, words: str) -> None:
     """Put a discipline in place of the one that was there."""
     site.node.run(["sh", "-c", f"tc qdisc replace dev {DEVICE} root handle {HANDLE} {words}"])
 
 
-def proof(site: Site) -> str:
+def evidence(site: FaultSite) -> str:
     """Packets went through it."""
     text = shown(site)
     sent = re.search(r"Sent (\d+) bytes", text)
@@ -56,7 +56,7 @@ def proof(site: Site) -> str:
     )
 
 
-def remove(site: Site) -> None:
+def remove(site: FaultSite) -> None:
     """Let the kernel's own discipline come back."""
     if HANDLE in shown(site):
         site.node.run(["tc", "qdisc", "del", "dev", DEVICE, "root"])

@@ -21,7 +21,7 @@ from lab.chaos.qdisc import DEVICE
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lab.chaos.fault import Site
+    from lab.chaos.fault import FaultSite
 
 MEANS = ("auto", "nft", "tc")
 WAYS = {"in": "ingress", "out": "egress"}
@@ -109,7 +109,7 @@ def assembled(steps: list[tuple[int, int]]) -> str:
     return ",".join([str(len(lines)), *lines])
 
 
-def nft_lacks(site: Site) -> str:
+def nft_missing(site: FaultSite) -> str:
     """Say why nftables cannot drop on the way out; tried in a table of its own that is removed."""
     chain = '{ type filter hook egress device \\"lo\\" priority 0; }'
     script = (
@@ -124,7 +124,7 @@ def nft_lacks(site: Site) -> str:
     return "this kernel has no hook of nftables at the way out (netdev egress, Linux 5.16)"
 
 
-def tc_lacks(site: Site) -> str:
+def tc_missing(site: FaultSite) -> str:
     """Say why tc cannot drop; tried at an interface of its own that is removed."""
     script = (
         "try=halab-$$; ip link add $try type veth peer name peer-$$ || exit 1; "
@@ -135,23 +135,23 @@ def tc_lacks(site: Site) -> str:
     return "" if tried.code == 0 else f"tc's clsact with bpf: {tried.output.strip()}"
 
 
-def lacks(site: Site) -> str:
+def missing(site: FaultSite) -> str:
     """Say why neither means can be used; empty where one can."""
-    nft = nft_lacks(site)
-    other = tc_lacks(site) if nft else ""
+    nft = nft_missing(site)
+    other = tc_missing(site) if nft else ""
     return f"{nft}; {other}" if nft and other else ""
 
 
-def chosen(site: Site, means: str) -> str:
+def chosen(site: FaultSite, means: str) -> str:
     """Give the means to use: nftables where it can."""
-    return means if means != "auto" else "tc" if nft_lacks(site) else "nft"
+    return means if means != "auto" else "tc" if nft_missing(site) else "nft"
 
 
-def refused(site: Site, means: str, device: str = DEVICE) -> str:
+def refused(site: FaultSite, means: str, device: str = DEVICE) -> str:
     """Say why the means asked for cannot be used; changes nothing."""
     if means not in MEANS:
         return f"means={means}: {', '.join(MEANS)}"
-    lacking = {"nft": nft_lacks, "tc": tc_lacks}.get(means, lambda _: "")(site)
+    lacking = {"nft": nft_missing, "tc": tc_missing}.get(means, lambda _: "")(site)
     if lacking or chosen(site, means) == "nft":
         return lacking
     # The kernel counts what clsact drops, not what each filter does.
@@ -198,7 +198,7 @@ COUNTED = {"nft": "counter packets [1-9]", "tc": "clsact [^(]*(dropped [1-9]"}
 """What grep finds in it, its lines joined, where something was dropped."""
 
 
-def dropped(site: Site, text: str) -> str:
+def dropped(site: FaultSite, text: str) -> str:
     """Read what `shown` shows: the proof, where something was dropped."""
     counts = re.findall(r"counter packets (\d+)", text)
     counts += re.findall(r"qdisc clsact [^(]*\(dropped (\d+)", text)
@@ -221,7 +221,7 @@ def removed(name: str, device: str = DEVICE, pref: int = PREF) -> str:
     )
 
 
-def silence(site: Site, means: str) -> None:
+def silence(site: FaultSite, means: str) -> None:
     """Drop everything that comes or goes at the machine's wire."""
     if means == "nft":
         hook = f'type filter hook {{0}} device "{DEVICE}" priority -500; policy drop;'
@@ -234,6 +234,6 @@ def silence(site: Site, means: str) -> None:
     site.node.run(["sh", "-c", f"tc qdisc add dev {DEVICE} clsact 2>/dev/null; {both}"])
 
 
-def lift(site: Site) -> None:
+def lift(site: FaultSite) -> None:
     """Undo `silence`, and what a baseboard controller did before a kill that never came."""
     site.node.run(["sh", "-c", removed(DARK_TABLE, pref=DARK_PREF)])

@@ -17,7 +17,8 @@ from lab.cli.common import complete_lab, find_lab
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from lab.chaos.injector import Chaos, Effect
+    from lab.chaos.injector import Effect
+    from lab.chaos.lab_faults import LabFaults
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
@@ -75,7 +76,7 @@ def list_faults(lab: str | None, output: str) -> None:
 
     chaos = _chaos(lab)
     known = sorted(faults.all_faults().items())
-    lacking = chaos.lacking() if chaos else {}
+    lacking = chaos.missing() if chaos else {}
     active = chaos.active() if chaos else ()
     if output == "json":
         rows = [
@@ -101,13 +102,13 @@ def list_faults(lab: str | None, output: str) -> None:
         )
 
 
-def _chaos(lab: str | None) -> Chaos | None:
+def _chaos(lab: str | None) -> LabFaults | None:
     """Give the lab named, or the only one; none where there is none or no engine."""
     from lab.base.errors import LabError
-    from lab.chaos.injector import Chaos
+    from lab.chaos.lab_faults import LabFaults
 
     try:
-        return Chaos(find_lab(lab))
+        return LabFaults(find_lab(lab))
     except LabError:
         if lab:
             raise
@@ -153,15 +154,17 @@ def inject(
     TARGET: a node's name, @leader, @vip-holder, @first-master, @random-master, @random-worker, minority, majority, role:master,
     role:loadbalancer, all; several by commas. Two halves: `partition minority --set from=majority`, or `partition m,w1 --set from=rest`.
     """
-    from lab.chaos.injector import Chaos
+    from lab.chaos.healing import Healer
+    from lab.chaos.injector import Injector
+    from lab.chaos.lab_faults import LabFaults
     from lab.cli import output as out
 
     options = dict(_pair(word) for word in given)
     duration = seconds(hold) if hold else 0.0
-    chaos = Chaos(find_lab(lab))
+    chaos = LabFaults(find_lab(lab))
     seed = random.randrange(2**31) if seed is None else seed  # noqa: S311 (a dice)
     nodes = chaos.targets(target, seed)
-    effects = chaos.inject(fault, nodes, options)
+    effects = Injector(chaos).inject(fault, nodes, options)
     if output == "text":
         _tell(effects, f", seed {seed}" if "random" in target else "")
     healing = 0.0
@@ -170,11 +173,11 @@ def inject(
             time.sleep(duration)
         finally:
             begin = time.monotonic()
-            healed = chaos.heal([effect.hit for effect in effects])
+            healed = Healer(chaos).heal([effect.active for effect in effects])
             healing = time.monotonic() - begin
         if output == "text":
             click.echo(f"healed in {healing:.2f} s")
-        chaos.rejoin(healed, _progress)
+        Healer(chaos).rejoin(healed, _progress)
     elif output == "text":
         click.echo(f"it stays until `halab fault heal {chaos.lab.name}`", err=True)
     if output == "json":
@@ -182,7 +185,7 @@ def inject(
             "seed": seed,
             "healed": bool(duration),
             "heal_seconds": round(healing, 3),
-            "effects": [asdict(effect) for effect in effects],
+            "effects": [effect.to_dict() for effect in effects],
         }
         out.answer(answer)
 
@@ -201,7 +204,7 @@ def _pair(word: str) -> tuple[str, str]:
 def _tell(effects: tuple[Effect, ...], more: str) -> None:
     for effect in effects:
         click.echo(
-            f"{effect.hit.fault} at {effect.hit.node}: {effect.proof} (after {effect.seconds * 1000:.0f} ms{more})"
+            f"{effect.active.fault} at {effect.active.node}: {effect.evidence} (after {effect.seconds * 1000:.0f} ms{more})"
         )
 
 
@@ -211,12 +214,13 @@ def _tell(effects: tuple[Effect, ...], more: str) -> None:
 @option_output
 def heal(lab: str | None, which: str | None, output: str) -> None:
     """Heal every fault that is on, whoever injected it; or only the ones of that name or id."""
-    from lab.chaos.injector import Chaos
+    from lab.chaos.healing import Healer
+    from lab.chaos.lab_faults import LabFaults
     from lab.cli import output as out
 
-    chaos = Chaos(find_lab(lab))
-    healed = chaos.heal(chaos.chosen(which) if which else None)
-    chaos.rejoin(healed, _progress)
+    chaos = LabFaults(find_lab(lab))
+    healed = Healer(chaos).heal(chaos.chosen(which) if which else None)
+    Healer(chaos).rejoin(healed, _progress)
     if output == "json":
         out.answer({"healed": [asdict(hit) for hit in healed]})
     else:

@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 FOLDER = "/var/lib/halab/faults"
 
 
-def _path(hit: Hit) -> str:
-    return f"{FOLDER}/{hit.id}.json"
+def _path(active: ActiveFault) -> str:
+    return f"{FOLDER}/{active.id}.json"
 
 
-def write(node: NodeHandle, hit: Hit) -> None:
+def write(node: NodeHandle, active: ActiveFault) -> None:
     """Lay a record down, before the fault acts. The node runs and its own shell writes: the engine takes twice as long for a file."""
-    path = _path(hit)
+    path = _path(active)
     script = f"umask 077; mkdir -p {FOLDER} && cat > {path}.new && mv {path}.new {path}"
-    node.run(["sh", "-c", script], stdin=json.dumps(asdict(hit)).encode())
+    node.run(["sh", "-c", script], stdin=json.dumps(asdict(active)).encode())
 
 
-def clear(engine: Engine, node: NodeHandle, hits: Iterable[Hit]) -> None:
+def clear(engine: Engine, node: NodeHandle, faults: Iterable[ActiveFault]) -> None:
     """Take records back. A node that does not run keeps empty ones, for the engine can write its files, but not remove them; the next call does."""
-    paths = [_path(hit) for hit in hits]
+    paths = [_path(active) for active in faults]
     try:
         node.run(
             [
@@ -47,7 +47,7 @@ def clear(engine: Engine, node: NodeHandle, hits: Iterable[Hit]) -> None:
         engine.put(node.container, [File(path=path, content=b"", mode=0o600) for path in paths])
 
 
-def parse(text: bytes, path: str, node: str) -> Hit:
+def parse(text: bytes, path: str, node: str) -> ActiveFault:
     """Read a record, another halab's too: what this one does not know is left out.
 
     What is missing has its default: the id is the file's name, and the node is where it lies. One
@@ -65,7 +65,7 @@ def parse(text: bytes, path: str, node: str) -> Hit:
         return {str(name): str(each) for name, each in pairs}
 
     since = told.get("since")
-    return Hit(
+    return ActiveFault(
         id=path.rsplit("/", 1)[-1].removesuffix(".json"),
         fault=str(told.get("fault", "")),
         node=str(told.get("node", node)),
@@ -75,10 +75,10 @@ def parse(text: bytes, path: str, node: str) -> Hit:
     )
 
 
-def read(engine: Engine, nodes: Iterable[NodeHandle]) -> tuple[Hit, ...]:
+def read(engine: Engine, nodes: Iterable[NodeHandle]) -> tuple[ActiveFault, ...]:
     """Give the active faults of these nodes, the oldest first."""
 
-    def ask(node: NodeHandle) -> list[Hit]:
+    def ask(node: NodeHandle) -> list[ActiveFault]:
         try:
             files = unpack(engine.read(node.container, FOLDER))
         except EngineError:  # no record was ever laid down there, or the node is gone
@@ -87,15 +87,15 @@ def read(engine: Engine, nodes: Iterable[NodeHandle]) -> tuple[Hit, ...]:
         return [parse(text, path, node.name) for path, text in records.items()]
 
     with ThreadPoolExecutor(8) as pool:
-        found = [hit for hits in pool.map(ask, nodes) for hit in hits]
-    return tuple(sorted(found, key=lambda hit: hit.since))
+        found = [active for row in pool.map(ask, nodes) for active in row]
+    return tuple(sorted(found, key=lambda active: active.since))
 
 
 Options = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
+class ActiveFault:
     """One fault on one node: what its record says."""
 
     id: str

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lab.addons import manager
 from lab.base.errors import InputError
 from lab.chaos import targets
-from lab.chaos.injector import find, options_of
+from lab.chaos.lab_faults import find, options_of
 
 if TYPE_CHECKING:
     from lab.live.lab import Lab

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.chaos import faults, wire
-from lab.chaos.fault import Site
-from lab.live.active_faults import Hit
+from lab.chaos.fault import STARTED, FaultSite
+from lab.live.active_faults import ActiveFault
 from lab.nodes.handles import handle
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Trio:
             made.get_wrapped_container().rename(handles[node.name].container)
             self.machines[node.name] = made
         own = handles.pop("m")
-        self.site = Site(ground.engine, self.topology, "upstream", own, handles, ("m",))
+        self.site = FaultSite(ground.engine, self.topology, "upstream", own, handles, ("m",))
         self.machines["m2"].run("ip", "addr", "add", f"{self.vip}/32", "dev", "eth0")
         for port in (6443, 8080):
             self.machines["m2"].run("sh", "-c", WEB.format(port=port))
@@ -55,15 +55,15 @@ class Trio:
         script = "nft list tables; tc qdisc show dev eth0; ip -o link | grep -c ."
         return self.machines["m"].run("sh", "-c", script)[1]
 
-    def inject(self, name: str, **options: str) -> Hit:
+    def inject(self, name: str, **options: str) -> ActiveFault:
         fault = faults.find(name)
         given = {**fault.options, **options}
-        assert not fault.lacks(self.site)
+        assert not fault.missing(self.site)
         assert not fault.check(self.site, given)
         started = self.site.engine.inspect(self.site.node.container)["State"]["StartedAt"]
-        before = {fault.STARTED: started, **fault.prepare(self.site, given)}
-        hit = Hit(id="00c0ffee", fault=name, node="m", options=given, before=before)
-        proof = fault.inject(self.site, hit) or fault.proof(self.site, hit)
+        before = {STARTED: started, **fault.prepare(self.site, given)}
+        hit = ActiveFault(id="00c0ffee", fault=name, node="m", options=given, before=before)
+        proof = fault.inject(self.site, hit) or fault.evidence(self.site, hit)
         assert "packets dropped at m" in (proof or ""), proof
         return hit
 
@@ -105,11 +105,11 @@ def test_a_port_one_way_and_a_whole_device(trio: Trio, means: str) -> None:
     fault = faults.find("partition")
     options = {"from": "m2", "port": "api", "way": "in", "means": means}
     given = {**fault.options, **options}
-    asked = {fault.STARTED: "", **fault.prepare(trio.site, given)}
-    hit = Hit(id="00c0ffee", fault="partition", node="m", options=given, before=asked)
+    asked = {STARTED: "", **fault.prepare(trio.site, given)}
+    hit = ActiveFault(id="00c0ffee", fault="partition", node="m", options=given, before=asked)
     fault.inject(trio.site, hit)
     assert not trio.asks(6443)
-    assert "packets dropped" in fault.proof(trio.site, hit)
+    assert "packets dropped" in fault.evidence(trio.site, hit)
     assert trio.asks(8080)
     assert trio.reaches("m", trio.ip["m2"])
     trio.machines["m"].run("sh", "-c", wire.removed("halab_00c0ffee"))
@@ -135,10 +135,10 @@ def test_silence_is_lifted(trio: Trio, means: str) -> None:
 
 def test_what_is_tried_leaves_nothing(trio: Trio) -> None:
     before = trio.traces()
-    assert (wire.nft_lacks(trio.site), wire.tc_lacks(trio.site)) == ("", "")
+    assert (wire.nft_missing(trio.site), wire.tc_missing(trio.site)) == ("", "")
     assert trio.traces() == before
     trio.machines["m"].run("sh", "-c", "printf '#!/bin/sh\nexit 1\n' > /usr/local/sbin/nft")
     trio.machines["m"].run("chmod", "755", "/usr/local/sbin/nft")
-    assert "Linux 5.16" in wire.nft_lacks(trio.site)
+    assert "Linux 5.16" in wire.nft_missing(trio.site)
     assert wire.chosen(trio.site, "auto") == "tc"
-    assert wire.lacks(trio.site) == ""
+    assert wire.missing(trio.site) == ""

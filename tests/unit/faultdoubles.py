@@ -8,9 +8,9 @@ from typing import Any
 
 from lab.base.errors import EngineError
 from lab.chaos import faults
-from lab.chaos.fault import Site
+from lab.chaos.fault import FaultSite
 from lab.engine.commands import Result
-from lab.live.active_faults import Hit
+from lab.live.active_faults import ActiveFault
 from lab.nodes.handles import handle
 from lab.topology import loader
 
@@ -69,13 +69,13 @@ def site(
     engine: EngineDouble | None = None,
     topology: Any = TOPOLOGY,
     group: tuple[str, ...] = (),
-) -> Site:
+) -> FaultSite:
     nodes = {node.name: handle(engine or EngineDouble(), "x", node) for node in topology.machines}
-    return Site(nodes[name].engine, topology, "upstream", nodes.pop(name), nodes, group)
+    return FaultSite(nodes[name].engine, topology, "upstream", nodes.pop(name), nodes, group)
 
 
-def hit(fault: str, before: dict[str, str] | None = None, **options: str) -> Hit:
-    return Hit(
+def hit(fault: str, before: dict[str, str] | None = None, **options: str) -> ActiveFault:
+    return ActiveFault(
         id="00c0ffee",
         fault=fault,
         node="m",

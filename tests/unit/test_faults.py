@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from faultdoubles import TOPOLOGY, EngineDouble, hit, site
 
 from lab.base.errors import HealFailed, InputError
-from lab.chaos import faults, injector, targets, wire
+from lab.chaos import faults, healing, targets, wire
 from lab.chaos.faults import clock, disk, machine, partition, resources, traffic
-from lab.chaos.injector import Chaos
+from lab.chaos.healing import Healer
+from lab.chaos.lab_faults import LabFaults
 from lab.engine.commands import Result
 from lab.engine.files import File, pack
 from lab.live import active_faults
-from lab.live.active_faults import Hit
+from lab.live.active_faults import ActiveFault
 from lab.topology import loader
+
+if TYPE_CHECKING:
+    from lab.chaos.fault import FaultSite
 
 FIVE = loader.load(Path(__file__).parents[2] / "topologies" / "5m2w.yaml").topology
 
@@ -95,7 +100,7 @@ def test_a_loss_on_a_quiet_node_is_shown_by_questions_of_its_own() -> None:
     engine = EngineDouble({"nft -f -": Result(0, "counter packets 3 bytes 252 drop")})
     place, fault, one = site("w1", engine), partition.Loss(), hit("loss")
     assert "3 packets dropped" in fault.inject(place, one)
-    assert "3 packets dropped" in fault.proof(place, one)
+    assert "3 packets dropped" in fault.evidence(place, one)
     assert all(
         f"-W 1 {node.ip} " in line
         for line in engine.asked
@@ -121,17 +126,17 @@ def test_latency_takes_the_means_that_are_there_and_must_show_late_pings() -> No
         }
     )
     place, fault = site(engine=engine), faults.find("latency")
-    assert fault.lacks(place) == ""
+    assert fault.missing(place) == ""
     before = fault.prepare(place, fault.options)
     assert before["means"] == "delay"
     one = hit("latency", before)
-    assert fault.proof(place, one) == ""
+    assert fault.evidence(place, one) == ""
     engine.answers["ping -n"] = Result(0, ping.format("100.4"))
-    assert "0.2 ms before, 100.4 ms now" in fault.proof(place, one)
-    assert fault.proof(place, one).startswith("halab-delay")
+    assert "0.2 ms before, 100.4 ms now" in fault.evidence(place, one)
+    assert fault.evidence(place, one).startswith("halab-delay")
     engine.answers = {"root netem": Result(1, "Unknown qdisc"), "NFQUEUE": Result(1, "no NFQUEUE")}
-    assert "netem" in fault.lacks(place)
-    assert "NFQUEUE" in fault.lacks(place)
+    assert "netem" in fault.missing(place)
+    assert "NFQUEUE" in fault.missing(place)
 
 
 def test_slow_is_what_etcd_says_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,23 +239,27 @@ def test_several_targets_by_commas_each_once() -> None:
     )
 
 
+def healer_at(place: FaultSite) -> Healer:
+    """A healer of a lab whose every node is this place, and which does not pause."""
+    lab: Any = SimpleNamespace(lab=SimpleNamespace(name="x"), site=lambda _: place)
+    return Healer(lab, again_s=0)
+
+
 def test_a_record_of_a_fault_that_is_not_known_is_said_and_the_others_are_healed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     healed: list[str] = []
-    strange = Hit(id="beef", fault="meteor", node="m")
-    monkeypatch.setattr(injector, "HEAL_AGAIN_S", 0)
+    strange = ActiveFault(id="beef", fault="meteor", node="m")
     monkeypatch.setattr(machine.Hang, "heal", lambda _self, _site, hit: healed.append(hit.fault))
-    monkeypatch.setattr(injector.active_faults, "read", lambda _engine, _nodes: (strange,))
+    monkeypatch.setattr(healing.active_faults, "read", lambda _engine, _nodes: (strange,))
     monkeypatch.setattr(
-        injector.active_faults,
+        healing.active_faults,
         "clear",
         lambda _engine, _node, hits: healed.extend(f"cleared {hit.fault}" for hit in hits),
     )
-    monkeypatch.setattr(injector.Chaos, "site", lambda _self, _node: site())
-    lab = Chaos(type("LabDouble", (), {"name": "x"})())
+    healer = healer_at(site())
     with pytest.raises(HealFailed, match=r"meteor on .* knows no such fault"):
-        lab.heal([strange, hit("hang")])
+        healer.heal([strange, hit("hang")])
     assert healed == ["hang", "cleared hang"]
 
 
@@ -263,17 +272,17 @@ RECORD = {
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        (json.dumps(RECORD), Hit(**RECORD)),
-        (json.dumps({**RECORD, "severity": 3, "by": ["x"]}), Hit(**RECORD)),
-        (json.dumps({"fault": "loss"}), Hit(id="00c0ffee", fault="loss", node="m")),
-        ('{"fault": "loss", "since": null}', Hit(id="00c0ffee", fault="loss", node="m")),
-        ('{"fault": "loss", "options": [1]}', Hit(id="00c0ffee", fault="loss", node="m")),
-        ("[]", Hit(id="00c0ffee", fault="", node="m")),
-        ("{", Hit(id="00c0ffee", fault="", node="m")),
-        (b"\xff", Hit(id="00c0ffee", fault="", node="m")),
+        (json.dumps(RECORD), ActiveFault(**RECORD)),
+        (json.dumps({**RECORD, "severity": 3, "by": ["x"]}), ActiveFault(**RECORD)),
+        (json.dumps({"fault": "loss"}), ActiveFault(id="00c0ffee", fault="loss", node="m")),
+        ('{"fault": "loss", "since": null}', ActiveFault(id="00c0ffee", fault="loss", node="m")),
+        ('{"fault": "loss", "options": [1]}', ActiveFault(id="00c0ffee", fault="loss", node="m")),
+        ("[]", ActiveFault(id="00c0ffee", fault="", node="m")),
+        ("{", ActiveFault(id="00c0ffee", fault="", node="m")),
+        (b"\xff", ActiveFault(id="00c0ffee", fault="", node="m")),
     ],
 )
-def test_records_of_another_halab_are_read(text: str | bytes, found: Hit) -> None:
+def test_records_of_another_halab_are_read(text: str | bytes, found: ActiveFault) -> None:
     content = text if isinstance(text, bytes) else text.encode()
     archive = pack([File(path=f"{active_faults.FOLDER}/00c0ffee.json", content=content)])
     engine = EngineDouble(archive=archive)
@@ -284,15 +293,13 @@ def test_what_a_record_lacks_for_healing_has_its_default_or_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     engine = EngineDouble({"systemctl show": Result(0, "7")})
-    monkeypatch.setattr(injector, "HEAL_AGAIN_S", 0)
-    monkeypatch.setattr(injector.active_faults, "clear", lambda *_: None)
-    monkeypatch.setattr(injector.Chaos, "site", lambda _self, _node: site(engine=engine))
-    lab = Chaos(type("LabDouble", (), {"name": "x"})())
+    monkeypatch.setattr(healing.active_faults, "clear", lambda *_: None)
+    healer = healer_at(site(engine=engine))
     bare = {"id": "00c0ffee", "node": "m"}
     with pytest.raises(HealFailed, match=r"clock-skew on m .* its record lacks .*pid"):
-        lab.heal([Hit(fault="clock-skew", **bare)])
+        healer.heal([ActiveFault(fault="clock-skew", **bare)])
     assert any(line.endswith("MainPID kube-apiserver") for line in engine.asked)
-    lab.heal([Hit(fault="bmc-unreachable", **bare)])
+    healer.heal([ActiveFault(fault="bmc-unreachable", **bare)])
 
 
 @pytest.mark.parametrize(
@@ -306,20 +313,22 @@ def test_a_machine_that_was_shot_meanwhile_is_powered_on_unless_another_fault_ke
     mine = hit("loss")
     monkeypatch.setattr(type(faults.find("loss")), "heal", lambda *_: None)
     monkeypatch.setattr(
-        injector.active_faults,
+        healing.active_faults,
         "read",
-        lambda _engine, _nodes: (mine, *(Hit(id="beef", fault=name, node="m") for name in others)),
+        lambda _engine, _nodes: (
+            mine,
+            *(ActiveFault(id="beef", fault=name, node="m") for name in others),
+        ),
     )
-    monkeypatch.setattr(injector.active_faults, "clear", lambda *_: None)
-    monkeypatch.setattr(injector.Chaos, "site", lambda _self, _node: site(engine=engine))
-    Chaos(type("LabDouble", (), {"name": "x"})()).heal([mine])
+    monkeypatch.setattr(healing.active_faults, "clear", lambda *_: None)
+    healer_at(site(engine=engine)).heal([mine])
     assert engine.asked == asked
 
 
 def test_healing_one_by_name_or_id(monkeypatch: pytest.MonkeyPatch) -> None:
-    both = (hit("hang"), Hit(id="beef", fault="loss", node="w1"))
-    monkeypatch.setattr(injector.Chaos, "active", lambda _: both)
-    lab = Chaos(type("LabDouble", (), {"name": "x"})())
+    both = (hit("hang"), ActiveFault(id="beef", fault="loss", node="w1"))
+    monkeypatch.setattr(LabFaults, "active", lambda _: both)
+    lab = LabFaults(type("LabDouble", (), {"name": "x"})())  # type: ignore[arg-type]
     assert lab.chosen("loss") == (both[1],)
     assert lab.chosen("00c0ffee") == (both[0],)
     with pytest.raises(InputError, match="crash"):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from lab.base.errors import InputError
-from lab.chaos import faults, injector, targets
+from lab.chaos import faults, lab_faults, targets
 from lab.cli.fault import seconds
 from lab.topology import loader
 
@@ -60,9 +60,9 @@ def test_every_fault_explains_its_options() -> None:
 
 def test_unknown_faults_and_options_are_input_errors() -> None:
     with pytest.raises(InputError, match="crash"):
-        injector.find("crsh")
+        lab_faults.find("crsh")
     with pytest.raises(InputError, match="percnt"):
-        injector.options_of(injector.find("loss"), {"percnt": "5"})
+        lab_faults.options_of(lab_faults.find("loss"), {"percnt": "5"})
 
 
 @pytest.mark.parametrize(

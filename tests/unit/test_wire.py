@@ -173,9 +173,9 @@ def test_a_jump_is_never_longer_than_the_language_allows() -> None:
 def test_means_are_chosen_by_what_the_kernel_has() -> None:
     both, old = site(), site(engine=EngineDouble(NO_NFT))
     neither = site(engine=EngineDouble({**NO_NFT, "clsact": Result(2, "Error: unknown qdisc")}))
-    assert (wire.lacks(both), wire.lacks(old)) == ("", "")
-    assert "Linux 5.16" in wire.lacks(neither)
-    assert "unknown qdisc" in wire.lacks(neither)
+    assert (wire.missing(both), wire.missing(old)) == ("", "")
+    assert "Linux 5.16" in wire.missing(neither)
+    assert "unknown qdisc" in wire.missing(neither)
     assert (wire.chosen(both, "auto"), wire.chosen(old, "auto")) == ("nft", "tc")
     assert (wire.chosen(both, "tc"), wire.chosen(old, "nft")) == ("tc", "nft")
     assert "5.16" in wire.refused(old, "nft")
@@ -193,11 +193,11 @@ def test_faults_at_the_wire_say_what_is_lacking_and_act_by_tc_where_it_is(name: 
         "addr show dev mgmt0": Result(0, "2: mgmt0 inet 172.31.0.12/24 scope"),
     }
     lacking = {**NO_NFT, "clsact": Result(1, "no"), **answers}
-    assert "5.16" in fault.lacks(site(engine=EngineDouble(lacking)))
+    assert "5.16" in fault.missing(site(engine=EngineDouble(lacking)))
     engine = EngineDouble({**NO_NFT, **answers})
     engine.kill = lambda container: engine.asked.append(f"kill {container}")  # type: ignore[attr-defined]
     place = site(engine=engine)
-    assert fault.lacks(place) == ""
+    assert fault.missing(place) == ""
     assert fault.check(place, fault.options) == ""
     before = fault.prepare(place, fault.options)
     assert before["means"] == "tc"

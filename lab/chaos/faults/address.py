@@ -10,11 +10,11 @@ from lab.chaos.fault import Base, same_life
 from lab.nodes.ha.cib import VIP_RESOURCE
 
 if TYPE_CHECKING:
-    from lab.chaos.fault import Site
-    from lab.live.active_faults import Hit, Options
+    from lab.chaos.fault import FaultSite
+    from lab.live.active_faults import ActiveFault, Options
 
 
-def held(site: Site) -> bool:
+def held(site: FaultSite) -> bool:
     """Tell whether the node has the floating address."""
     vip = str(site.topology.network.vip)
     return (
@@ -30,14 +30,14 @@ class VipLost(Base):
     name: str = "vip-lost"
     summary: str = "take the floating address off a machine; Pacemaker brings it back"
 
-    def check(self, site: Site, options: Options) -> str:
+    def check(self, site: FaultSite, options: Options) -> str:
         """It must hold the address."""
         del options
         return "" if held(site) else f"{site.node.name} does not hold the VIP (target @vip-holder)"
 
-    def inject(self, site: Site, hit: Hit) -> None:
+    def inject(self, site: FaultSite, active: ActiveFault) -> None:
         """Remove it, and see at once that it is gone: Pacemaker may be quick."""
-        del hit
+        del active
         vip = site.topology.network.vip
         shown = site.node.run(
             ["sh", "-c", f"ip addr del {vip}/32 dev eth0 && ip -4 -o addr show dev eth0"]
@@ -45,12 +45,12 @@ class VipLost(Base):
         if f" {vip}/" in shown:
             raise FaultError(f"{site.node.name} still holds {vip}")
 
-    def proof(self, site: Site, hit: Hit) -> str:
+    def evidence(self, site: FaultSite, active: ActiveFault) -> str:
         """`inject` has seen it gone."""
-        del hit
+        del active
         return f"{site.node.name} lost {site.topology.network.vip}"
 
-    def heal(self, site: Site, hit: Hit) -> None:
+    def heal(self, site: FaultSite, active: ActiveFault) -> None:
         """Pacemaker does."""
 
 
@@ -62,19 +62,19 @@ class VipDoubled(Base):
     summary: str = "let a machine claim the floating address that another one holds"
     needs: str = "arping on the node"
 
-    def lacks(self, site: Site) -> str:
+    def missing(self, site: FaultSite) -> str:
         """Neighbours must hear of it."""
         there = site.node.run(["sh", "-c", "command -v arping"], check=False).code == 0
         return "" if there else "its image has no arping"
 
-    def check(self, site: Site, options: Options) -> str:
+    def check(self, site: FaultSite, options: Options) -> str:
         """Another one must hold it."""
         del options
         return f"{site.node.name} holds the VIP itself" if held(site) else ""
 
-    def inject(self, site: Site, hit: Hit) -> str | None:
+    def inject(self, site: FaultSite, active: ActiveFault) -> str | None:
         """Take the address, and announce it as a new holder would; proven by what the interface shows."""
-        del hit
+        del active
         vip = site.topology.network.vip
         shown = site.node.run(
             [
@@ -85,19 +85,19 @@ class VipDoubled(Base):
         ).output
         return f"{site.node.name} claims {vip}, too" if f" {vip}/" in shown else None
 
-    def proof(self, site: Site, hit: Hit) -> str:
+    def evidence(self, site: FaultSite, active: ActiveFault) -> str:
         """`inject` has seen it; one that Pacemaker took away again was there, but claimed for too short a time."""
-        del site, hit
+        del site, active
         return ""
 
-    def heal(self, site: Site, hit: Hit) -> None:
+    def heal(self, site: FaultSite, active: ActiveFault) -> None:
         """Let go of it, unless Pacemaker has meanwhile put it there: then it is this machine's by right. The holder announces itself.
 
         Neighbours that believe the false claim would go on so: the machine passes their first packet on to the holder, whose answer confirms
         the entry, and then drops what belongs to no connection that it knows (measured: a worker stayed NotReady for twenty minutes).
         """
         vip = site.topology.network.vip
-        if same_life(site, hit):
+        if same_life(site, active):
             right = f"crm_resource --resource {VIP_RESOURCE} --locate 2>/dev/null | grep -qw {site.node.name}"
             site.node.run(["sh", "-c", f"{right} || ip addr del {vip}/32 dev eth0"], check=False)
         for node in (site.node, *site.others.values()):

@@ -19,8 +19,8 @@ from lab.chaos.fault import Base, same_life
 from lab.chaos.faults.service import unit
 
 if TYPE_CHECKING:
-    from lab.chaos.fault import Site
-    from lab.live.active_faults import Hit, Options
+    from lab.chaos.fault import FaultSite
+    from lab.live.active_faults import ActiveFault, Options
 
 PROGRAM = "halab-skew"
 ASK = {
@@ -60,15 +60,15 @@ class ClockSkew(Base):
     options: Options = field(default_factory=lambda: {"unit": "kube-apiserver", "by": "+60s"})
     needs: str = "amd64, and memory of processes that root may write"
 
-    def lacks(self, site: Site) -> str:
+    def missing(self, site: FaultSite) -> str:
         """Try it on a process made for that."""
-        missing = node_program.lacks(site, PROGRAM)
+        missing = node_program.missing(site, PROGRAM)
         tried = site.node.run([PROGRAM, "--try"], check=False)
         return missing or (
             "" if tried.code == 0 else tried.output.strip().removeprefix(f"{PROGRAM}: ")
         )
 
-    def check(self, site: Site, options: Options) -> str:
+    def check(self, site: FaultSite, options: Options) -> str:
         """A skew, and a service that runs and says what time it believes in."""
         by = seconds(options["by"])
         if by is None or not LEAST_S <= abs(by) <= MOST_S:
@@ -87,42 +87,42 @@ class ClockSkew(Base):
             else ""
         )
 
-    def _off(self, site: Site, name: str) -> int | None:
+    def _off(self, site: FaultSite, name: str) -> int | None:
         """Give how many seconds a service is before the machine's clock; nothing where it does not answer."""
         ask = f"date +%s; curl -sk --max-time 2 -o /dev/null -D - {ASK[name]} | grep -i ^date:"
         output = site.node.run(["sh", "-c", ask], check=False).output
         found = re.search(r"^(\d+)\s+date: (.*GMT)", output, re.IGNORECASE)
         return round(parsedate_to_datetime(found[2]).timestamp()) - int(found[1]) if found else None
 
-    def prepare(self, site: Site, options: Options) -> Options:
+    def prepare(self, site: FaultSite, options: Options) -> Options:
         """Note the process."""
         return {"pid": self._pid(site, options)}
 
-    def _pid(self, site: Site, options: Options) -> str:
+    def _pid(self, site: FaultSite, options: Options) -> str:
         return site.node.run(
             ["systemctl", "show", "-P", "MainPID", unit(site, options["unit"])]
         ).output.strip()
 
-    def inject(self, site: Site, hit: Hit) -> None:
+    def inject(self, site: FaultSite, active: ActiveFault) -> None:
         """Write over its function."""
-        site.node.run([PROGRAM, "--by", f"{seconds(hit.options['by'])}s", hit.before["pid"]])
+        site.node.run([PROGRAM, "--by", f"{seconds(active.options['by'])}s", active.before["pid"]])
 
-    def proof(self, site: Site, hit: Hit) -> str:
+    def evidence(self, site: FaultSite, active: ActiveFault) -> str:
         """The service says so itself; a second more or less is the resolution."""
-        name, by = unit(site, hit.options["unit"]), seconds(hit.options["by"]) or 0
+        name, by = unit(site, active.options["unit"]), seconds(active.options["by"]) or 0
         off = self._off(site, name)
         if off is None or abs(off - by) > ROUNDED_S:
             return ""
         return f"{name} on {site.node.name} is {off:+d} s off by its own word"
 
-    def heal(self, site: Site, hit: Hit) -> None:
+    def heal(self, site: FaultSite, active: ActiveFault) -> None:
         """Give the function back; a process of a later start has it."""
-        if not same_life(site, hit) or self._pid(site, hit.options) != hit.before["pid"]:
+        if not same_life(site, active) or self._pid(site, active.options) != active.before["pid"]:
             return
-        done = site.node.run([PROGRAM, "--by", "0s", hit.before["pid"]], check=False)
-        if done.code != 0 and self._pid(site, hit.options) == hit.before["pid"]:
+        done = site.node.run([PROGRAM, "--by", "0s", active.before["pid"]], check=False)
+        if done.code != 0 and self._pid(site, active.options) == active.before["pid"]:
             raise FaultError(
-                f"the clock of {hit.options['unit']} on {site.node.name} cannot be set right: {done.output.strip()}"
+                f"the clock of {active.options['unit']} on {site.node.name} cannot be set right: {done.output.strip()}"
             )
 
 

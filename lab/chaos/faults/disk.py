@@ -20,8 +20,8 @@ from lab.chaos.fault import Base, same_life
 from lab.chaos.faults.traffic import milliseconds
 
 if TYPE_CHECKING:
-    from lab.chaos.fault import Site
-    from lab.live.active_faults import Hit, Options
+    from lab.chaos.fault import FaultSite
+    from lab.live.active_faults import ActiveFault, Options
 
 PROGRAM = "halab-disk"
 PLACES = {
@@ -36,7 +36,7 @@ METRICS = "curl -s --max-time 2 http://127.0.0.1:2381/metrics"
 FSYNC = "etcd_disk_wal_fsync_duration_seconds"
 
 
-def fsyncs(site: Site) -> tuple[int, float]:
+def fsyncs(site: FaultSite) -> tuple[int, float]:
     """Ask etcd how often it has stored its log safely since it was started, and how many milliseconds that took in all."""
     text = site.node.run(["sh", "-c", f"{METRICS} | grep {FSYNC}"], check=False).output
     found = {
@@ -46,7 +46,7 @@ def fsyncs(site: Site) -> tuple[int, float]:
     return int(found.get("count", 0)), found.get("sum", 0.0) * 1000
 
 
-def mean_fsync(site: Site, wait_s: float) -> float | None:
+def mean_fsync(site: FaultSite, wait_s: float) -> float | None:
     """Watch etcd for that many seconds; gives how long storing its log safely took on the average (ms), nothing where it did not."""
     count, total = fsyncs(site)
     time.sleep(wait_s)
@@ -64,19 +64,19 @@ class Disk(Base):
     """halab-disk's words, with the options filled in."""
     options: Options = field(default_factory=dict)
     needs: str = "FUSE in the kernel"
-    proof_s: float = 60.0
+    evidence_timeout_s: float = 60.0
     """etcd must come back first, and on a slow disk that takes several fsyncs."""
 
-    def lacks(self, site: Site) -> str:
+    def missing(self, site: FaultSite) -> str:
         """FUSE must be in the kernel."""
         there = site.node.run(["grep", "-qw", "fuse", "/proc/filesystems"], check=False).code == 0
         return (
-            node_program.lacks(site, PROGRAM)
+            node_program.missing(site, PROGRAM)
             if there
             else "this kernel lacks FUSE (`modprobe fuse` on the host)"
         )
 
-    def check(self, site: Site, options: Options) -> str:
+    def check(self, site: FaultSite, options: Options) -> str:
         """A master with etcd, and a time."""
         if milliseconds(options.get("fsync", "0ms")) is None:
             return f"fsync={options['fsync']}: a time like 50ms or 1s"
@@ -93,35 +93,35 @@ class Disk(Base):
             else f"{unit} is {words[0]} on {site.node.name}"
         )
 
-    def prepare(self, site: Site, options: Options) -> Options:
+    def prepare(self, site: FaultSite, options: Options) -> Options:
         """Note how quick the disk is while it is whole, and whether the device must be made."""
         del options
         device = "there" if site.node.run(["test", "-e", FUSE], check=False).code == 0 else "made"
         count, total = fsyncs(site)
         return {"device": device, "fsync": f"{total / max(count, 1):.1f}"}
 
-    def inject(self, site: Site, hit: Hit) -> None:
+    def inject(self, site: FaultSite, active: ActiveFault) -> None:
         """Mount it under etcd, and let it ail once etcd is back."""
         unit, folder = PLACES[site.distribution]
         start = shlex.join(
             node_program.start_words(
-                hit, PROGRAM, ["--folder", folder, *self.words.format(**hit.options).split()]
+                active, PROGRAM, ["--folder", folder, *self.words.format(**active.options).split()]
             )
         )
         make = f"{{ test -e {FUSE} || {DEVICE}; }}"
         back = f"for _ in $(seq 200); do {METRICS} -o /dev/null && break; sleep 0.2; done; {METRICS} -o /dev/null"
-        turn = f"systemctl kill --signal=SIGUSR1 {node_program.unit(hit, PROGRAM)}"
+        turn = f"systemctl kill --signal=SIGUSR1 {node_program.unit(active, PROGRAM)}"
         script = f"{make} && systemctl stop {unit} && {start} && systemctl start --no-block {unit} && {{ {back}; }} && {turn}"
         site.node.run(["sh", "-c", script], timeout_s=90)
 
-    def proof(self, site: Site, hit: Hit) -> str:
+    def evidence(self, site: FaultSite, active: ActiveFault) -> str:
         """What is stored beside etcd's data is refused; what etcd stores takes long, by its own clock."""
         folder = PLACES[site.distribution][1]
-        if "fsync" in hit.options:
-            wanted = milliseconds(hit.options["fsync"]) or 0
+        if "fsync" in active.options:
+            wanted = milliseconds(active.options["fsync"]) or 0
             now = mean_fsync(site, 0.5 + wanted / 1000)
             return (
-                f"fsync of etcd's log takes {now:.0f} ms ({hit.before['fsync']} ms before)"
+                f"fsync of etcd's log takes {now:.0f} ms ({active.before['fsync']} ms before)"
                 if now is not None and now >= wanted
                 else ""
             )
@@ -135,15 +135,15 @@ class Disk(Base):
             else ""
         )
 
-    def heal(self, site: Site, hit: Hit) -> None:
+    def heal(self, site: FaultSite, active: ActiveFault) -> None:
         """Take it away, and start etcd anew where it was running, or trying to."""
-        if not same_life(site, hit):
+        if not same_life(site, active):
             return
         unit, folder = PLACES[site.distribution]
         mounted = f"grep -q '{folder} fuse' /proc/mounts"
-        helping = node_program.unit(hit, PROGRAM)
+        helping = node_program.unit(active, PROGRAM)
         away = f"systemctl kill --signal=SIGUSR2 {helping}; systemctl stop {unit}; systemctl stop {helping}; {mounted} && umount -l {folder}"
-        device = f"rm -f {FUSE}" if hit.before["device"] == "made" else "true"
+        device = f"rm -f {FUSE}" if active.before["device"] == "made" else "true"
         again = f'case "$was" in active|activating) systemctl start --no-block {unit};; esac'
         script = f"was=$(systemctl is-active {unit}); {{ {away}; {device}; {again}; }} >/dev/null 2>&1; ! {mounted}"
         if site.node.run(["sh", "-c", script], check=False, timeout_s=60).code != 0:

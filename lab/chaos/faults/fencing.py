@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from lab.chaos.fault import Base
 
 if TYPE_CHECKING:
-    from lab.chaos.fault import Site
-    from lab.live.active_faults import Hit, Options
+    from lab.chaos.fault import FaultSite
+    from lab.live.active_faults import ActiveFault, Options
 
 PROPERTY = "stonith-enabled"
 
 
-def value(site: Site, text: str = "") -> str:
+def value(site: FaultSite, text: str = "") -> str:
     """Give the cluster's property, set first where a text is given."""
     argv = [
         "crm_attribute",
@@ -34,26 +34,26 @@ class FencingOff(Base):
     name: str = "fencing-off"
     summary: str = "turn fencing off in the whole cluster; target any master that runs"
 
-    def check(self, site: Site, options: Options) -> str:
+    def check(self, site: FaultSite, options: Options) -> str:
         """It must be on, and the node a member."""
         del options
         if site.node.role != "master":
             return f"{site.node.name} is no master"
         return "" if value(site) == "true" else "fencing is off already (`ha: {fencing: none}`)"
 
-    def inject(self, site: Site, hit: Hit) -> None:
+    def inject(self, site: FaultSite, active: ActiveFault) -> None:
         """Set the property."""
-        del hit
+        del active
         value(site, "false")
 
-    def proof(self, site: Site, hit: Hit) -> str:
+    def evidence(self, site: FaultSite, active: ActiveFault) -> str:
         """The cluster says so."""
-        del hit
+        del active
         return f"{PROPERTY} is false" if value(site) == "false" else ""
 
-    def heal(self, site: Site, hit: Hit) -> None:
+    def heal(self, site: FaultSite, active: ActiveFault) -> None:
         """Set it again. A property is the cluster's, not the node's: any master that runs can do it."""
-        del hit
+        del active
         places = [site.node, *(other for other in site.others.values() if other.role == "master")]
         for node in places:
             if site.engine.inspect(node.container)["State"]["Status"] == "running":

@@ -11,11 +11,11 @@ from lab.chaos import wire
 from lab.chaos.fault import STARTED, Base, same_life
 
 if TYPE_CHECKING:
-    from lab.chaos.fault import Site
-    from lab.live.active_faults import Hit, Options
+    from lab.chaos.fault import FaultSite
+    from lab.live.active_faults import ActiveFault, Options
 
 
-def state(site: Site) -> str:
+def state(site: FaultSite) -> str:
     """Give the engine's word for the node's state."""
     return str(site.engine.inspect(site.node.container)["State"]["Status"])
 
@@ -34,23 +34,23 @@ class _Off(Base):
     """Faults after which the machine is off; healing powers it on."""
 
     heals_first = True
-    proof_s = 20.0
+    evidence_timeout_s = 20.0
     """A machine with many processes takes the engine a second or two to bury when the host is busy."""
 
-    def moment(self, site: Site, hit: Hit) -> float | None:
+    def took_effect_at(self, site: FaultSite, active: ActiveFault) -> float | None:
         """When its last process had ended: the engine notes it, and then needs some 0.3 s more to take the network away and say so."""
-        del hit
+        del active
         return seconds(str(site.engine.inspect(site.node.container)["State"]["FinishedAt"]))
 
-    def proof(self, site: Site, hit: Hit) -> str:
+    def evidence(self, site: FaultSite, active: ActiveFault) -> str:
         """The engine says that it does not run."""
-        del hit
+        del active
         found = state(site)
         return f"{site.node.name} is {found}" if found == "exited" else ""
 
-    def heal(self, site: Site, hit: Hit) -> None:
+    def heal(self, site: FaultSite, active: ActiveFault) -> None:
         """Power it on."""
-        del hit
+        del active
         site.engine.start(site.node.container)
 
 
@@ -61,9 +61,9 @@ class Crash(_Off):
     name: str = "crash"
     summary: str = "kill a machine; its kernel still closes its connections"
 
-    def inject(self, site: Site, hit: Hit) -> None:
+    def inject(self, site: FaultSite, active: ActiveFault) -> None:
         """Kill it."""
-        del hit
+        del active
         site.engine.kill(site.node.container)
 
 
@@ -79,30 +79,30 @@ class PowerCut(_Off):
     options: Options = field(default_factory=lambda: {"means": "auto"})
     needs: str = "nft on the node, or tc's clsact with bpf in the kernel"
 
-    def lacks(self, site: Site) -> str:
+    def missing(self, site: FaultSite) -> str:
         """One of the two means of silence must be there."""
-        return wire.lacks(site)
+        return wire.missing(site)
 
-    def check(self, site: Site, options: Options) -> str:
+    def check(self, site: FaultSite, options: Options) -> str:
         """The means must be there; what a partition drops already is no obstacle."""
         if options["means"] == "tc":
-            return wire.tc_lacks(site)
+            return wire.tc_missing(site)
         return wire.refused(site, options["means"])
 
-    def prepare(self, site: Site, options: Options) -> Options:
+    def prepare(self, site: FaultSite, options: Options) -> Options:
         """Choose the means."""
         return {"means": wire.chosen(site, options["means"])}
 
-    def inject(self, site: Site, hit: Hit) -> None:
+    def inject(self, site: FaultSite, active: ActiveFault) -> None:
         """Drop all, then kill. The rules die with the machine's network."""
-        wire.silence(site, hit.before.get("means", "nft"))
+        wire.silence(site, active.before.get("means", "nft"))
         site.engine.kill(site.node.container)
 
-    def heal(self, site: Site, hit: Hit) -> None:
+    def heal(self, site: FaultSite, active: ActiveFault) -> None:
         """Power it on. One that was silenced and then not killed runs, and is heard again."""
-        if same_life(site, hit):
+        if same_life(site, active):
             wire.lift(site)
-        super().heal(site, hit)
+        super().heal(site, active)
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,9 @@ class Stop(_Off):
     name: str = "stop"
     summary: str = "shut a machine down in good order"
 
-    def inject(self, site: Site, hit: Hit) -> None:
+    def inject(self, site: FaultSite, active: ActiveFault) -> None:
         """Shut it down."""
-        del hit
+        del active
         site.engine.stop(site.node.container, 10)
 
 
@@ -126,24 +126,24 @@ class Reboot(Base):
     name: str = "reboot"
     summary: str = "kill a machine and power it on at once"
 
-    def inject(self, site: Site, hit: Hit) -> None:
+    def inject(self, site: FaultSite, active: ActiveFault) -> None:
         """Kill and start."""
-        del hit
+        del active
         site.engine.kill(site.node.container)
         site.engine.start(site.node.container)
 
-    def proof(self, site: Site, hit: Hit) -> str:
+    def evidence(self, site: FaultSite, active: ActiveFault) -> str:
         """It was started after the fault began."""
         started = str(site.engine.inspect(site.node.container)["State"]["StartedAt"])
         return (
             f"{site.node.name} was started anew at {started}"
-            if started != hit.before[STARTED]
+            if started != active.before[STARTED]
             else ""
         )
 
-    def heal(self, site: Site, hit: Hit) -> None:
+    def heal(self, site: FaultSite, active: ActiveFault) -> None:
         """See that it runs."""
-        del hit
+        del active
         site.engine.start(site.node.container)
 
 
@@ -155,19 +155,19 @@ class Hang(Base):
     name: str = "hang"
     summary: str = "freeze a machine: its addresses still answer, its processes do not"
 
-    def inject(self, site: Site, hit: Hit) -> None:
+    def inject(self, site: FaultSite, active: ActiveFault) -> None:
         """Pause it."""
-        del hit
+        del active
         site.engine.pause(site.node.container)
 
-    def proof(self, site: Site, hit: Hit) -> str:
+    def evidence(self, site: FaultSite, active: ActiveFault) -> str:
         """The engine says that it is paused."""
-        del hit
+        del active
         return f"{site.node.name} is paused" if state(site) == "paused" else ""
 
-    def heal(self, site: Site, hit: Hit) -> None:
+    def heal(self, site: FaultSite, active: ActiveFault) -> None:
         """Let it run again; one that was fenced meanwhile is powered on."""
-        del hit
+        del active
         if state(site) == "paused":
             site.engine.unpause(site.node.container)
         else:

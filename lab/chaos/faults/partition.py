@@ -18,9 +18,9 @@ from lab.chaos.wire import Drop
 from lab.engine.spec import mac_of
 
 if TYPE_CHECKING:
-    from lab.chaos.fault import Site
+    from lab.chaos.fault import FaultSite
     from lab.engine.node import NodeHandle
-    from lab.live.active_faults import Hit, Options
+    from lab.live.active_faults import ActiveFault, Options
 
 PORTS = {"corosync": ("udp", (5405,)), "etcd": ("tcp", (2379, 2380)), "api": ("tcp", (6443,))}
 """Corosync's knet; etcd's clients and peers; the API. Both ends of a connection are meant: who asked is not known."""
@@ -30,7 +30,7 @@ ANSWERS = 20
 """So many are asked of each machine at once: of seven, a loss of 5 % takes one with all but certainty (1 - 0.95**140)."""
 
 
-def peers(site: Site, words: str) -> list[NodeHandle]:
+def peers(site: FaultSite, words: str) -> list[NodeHandle]:
     """Give the machines that `from` names, by commas: all, rest (all that this fault does not hit), minority, majority, roles, names."""
     minority, majority = site.topology.halves
     sets = {
@@ -61,7 +61,7 @@ def unheard(names: list[str], own: str) -> list[str]:
     return [name for name in names if name not in heard]
 
 
-def wires(site: Site, others: list[NodeHandle]) -> list[str]:
+def wires(site: FaultSite, others: list[NodeHandle]) -> list[str]:
     """Give the machines' MAC addresses: the floating address is its holder's, whoever that is.
 
     The ones that they have now, and the ones that they get when they boot.
@@ -87,7 +87,7 @@ class Partition(Rules):
         }
     )  # fmt: skip
 
-    def check(self, site: Site, options: Options) -> str:
+    def check(self, site: FaultSite, options: Options) -> str:
         """The words must mean something."""
         if options["way"] not in {"both", "in", "out"}:
             return f"way={options['way']}: both, in or out"
@@ -102,7 +102,7 @@ class Partition(Rules):
             wrong = "" if there else f"from={options['from']}: names no other node of this lab"
         return wrong or wire.refused(site, options["means"])
 
-    def _ring(self, site: Site, options: Options) -> str:
+    def _ring(self, site: FaultSite, options: Options) -> str:
         masters = [node.name for node in site.topology.masters]
         if len(masters) < 3:  # noqa: PLR2004 (with two, a majority is both)
             return "a ring needs three masters or more"
@@ -112,7 +112,7 @@ class Partition(Rules):
             return "in a ring it is settled who does not hear whom: leave from and way out"
         return ""
 
-    def prepare(self, site: Site, options: Options) -> Options:
+    def prepare(self, site: FaultSite, options: Options) -> Options:
         """Settle who is meant, and note their wires; so many engine calls are not made while the fault fires."""
         others = peers(site, options["from"])
         if options["shape"] == "ring":
@@ -128,45 +128,45 @@ class Partition(Rules):
             "means": wire.chosen(site, options["means"]),
         }
 
-    def drops(self, site: Site, hit: Hit) -> list[Drop]:
+    def drops(self, site: FaultSite, active: ActiveFault) -> list[Drop]:
         """Drop what comes from and what goes to the others: by address, and by wire.
 
         By wire goes what the others send or take under an address that is not their own: the
         floating one's, whoever of several holds it. Where nobody but them can hold it, it is
         dropped by its address, too: a master that boots later may have another wire.
         """
-        others = self._others(site, hit)
+        others = self._others(site, active)
         names = {other.name for other in others} | {site.node.name}
         addresses = tuple(other.ip for other in others)
         if {master.name for master in site.topology.masters} <= names:
             addresses += (str(site.topology.network.vip),)
-        wires_ = tuple(hit.before["wires"].split(",")) if hit.before["wires"] else ()
-        kind, numbers = PORTS.get(hit.options["port"], ("", ()))
+        wires_ = tuple(active.before["wires"].split(",")) if active.before["wires"] else ()
+        kind, numbers = PORTS.get(active.options["port"], ("", ()))
         ends = ("sport", "dport") if kind else ("",)
         drops: list[Drop] = []
         for way, side in (("in", "saddr"), ("out", "daddr")):
-            if hit.before["way"] not in {way, "both"}:
+            if active.before["way"] not in {way, "both"}:
                 continue
             for what, values in (("ip", addresses), ("ether", wires_)):
                 more = [Drop(way, what, side, values, kind, end, numbers) for end in ends]
                 drops += more if values else []
             if not kind:
                 drops.append(Drop(way, "arp", side, addresses))
-            if not kind and hit.options["from"] == "all":
+            if not kind and active.options["from"] == "all":
                 # Nobody hears its announcements.
                 drops.append(Drop(way, "ether", "daddr", (BROADCAST,)))
         return drops
 
-    def _others(self, site: Site, hit: Hit) -> list[NodeHandle]:
-        return [site.others[name] for name in hit.before["peers"].split(",")]
+    def _others(self, site: FaultSite, active: ActiveFault) -> list[NodeHandle]:
+        return [site.others[name] for name in active.before["peers"].split(",")]
 
-    def inject(self, site: Site, hit: Hit) -> str:
+    def inject(self, site: FaultSite, active: ActiveFault) -> str:
         """Lay the rules down and send something for them to drop: a quiet node would show no effect for seconds."""
         return fire(
             site,
-            hit,
-            self.rules(site, hit),
-            [f"busybox ping -c 1 -W 1 {other.ip}" for other in self._others(site, hit)],
+            active,
+            self.rules(site, active),
+            [f"busybox ping -c 1 -W 1 {other.ip}" for other in self._others(site, active)],
         )
 
 
@@ -179,7 +179,7 @@ class Loss(Rules):
     options: Options = field(default_factory=lambda: {"percent": "5"})
     needs: str = "nft on the node"
 
-    def check(self, site: Site, options: Options) -> str:
+    def check(self, site: FaultSite, options: Options) -> str:
         """A share is a number."""
         del site
         good = (
@@ -192,28 +192,28 @@ class Loss(Rules):
             else f"percent={options['percent']}: a number above 0, at most 100, with one decimal at most"
         )
 
-    def lacks(self, site: Site) -> str:
+    def missing(self, site: FaultSite) -> str:
         """It draws with nft, at the way in, for which every kernel has a hook (Linux 4.2)."""
         there = site.node.run(["sh", "-c", "command -v nft"], check=False).code == 0
         return "" if there else "its image has no nft"
 
-    def rules(self, site: Site, hit: Hit) -> str:
+    def rules(self, site: FaultSite, active: ActiveFault) -> str:
         """Draw a number for each packet."""
         del site
-        share = round(float(hit.options["percent"]) * 10)
+        share = round(float(active.options["percent"]) * 10)
         rule = f"meta protocol ip numgen random mod 1000 < {share} counter drop"
         head = f'type filter hook ingress device "{DEVICE}" priority -400; policy accept;'
-        return f"table netdev {table(hit)} {{\nchain in {{\n{head}\n{rule}\n}}\n}}\n"
+        return f"table netdev {table(active)} {{\nchain in {{\n{head}\n{rule}\n}}\n}}\n"
 
-    def inject(self, site: Site, hit: Hit) -> str:
+    def inject(self, site: FaultSite, active: ActiveFault) -> str:
         """Lay the rules down and ask the others: a quiet node would lose nothing for seconds."""
-        return fire(site, hit, self.rules(site, hit), self._knocks(site))
+        return fire(site, active, self.rules(site, active), self._knocks(site))
 
-    def proof(self, site: Site, hit: Hit) -> str:
+    def evidence(self, site: FaultSite, active: ActiveFault) -> str:
         """Ask again: of a small share, the first answers may all have come in."""
-        return fire(site, hit, "", self._knocks(site))
+        return fire(site, active, "", self._knocks(site))
 
-    def _knocks(self, site: Site) -> list[str]:
+    def _knocks(self, site: FaultSite) -> list[str]:
         return [
             f"ping -q -c {ANSWERS} -i 0.01 -W 1 {other.ip}"
             for _, other in sorted(site.others.items())
@@ -236,16 +236,16 @@ class BmcUnreachable(Rules):
         """Give the interface that is meant."""
         return options["device"]
 
-    def lacks(self, site: Site) -> str:
+    def missing(self, site: FaultSite) -> str:
         """A second network must be there."""
         names = site.node.run(["ls", "/sys/class/net"], check=False).output
-        return super().lacks(site) or (
+        return super().missing(site) or (
             ""
             if re.search(r"mgmt\d|eth[1-9]", names)
             else "the node has no second network (fencing is off?)"
         )
 
-    def check(self, site: Site, options: Options) -> str:
+    def check(self, site: FaultSite, options: Options) -> str:
         """The interface must be there."""
         if (
             not re.fullmatch(r"[a-z][a-z0-9]{0,14}", options["device"])
@@ -256,27 +256,27 @@ class BmcUnreachable(Rules):
             return f"{site.node.name} has no interface {options['device']}"
         return wire.refused(site, options["means"], options["device"])
 
-    def _network(self, site: Site, device: str) -> str:
+    def _network(self, site: FaultSite, device: str) -> str:
         """Give the interface's address and network, or nothing."""
         shown = site.node.run(["ip", "-4", "-o", "addr", "show", "dev", device], check=False).output
         found = re.search(r"inet (\S+)", shown)
         return found[1] if found else ""
 
-    def prepare(self, site: Site, options: Options) -> Options:
+    def prepare(self, site: FaultSite, options: Options) -> Options:
         """Choose an address to knock at: any neighbour's, as already the question for its wire is dropped."""
         place = ip_interface(self._network(site, options["device"]))
         knock = str(next(address for address in place.network.hosts() if address != place.ip))
         return {"knock": knock, "means": wire.chosen(site, options["means"])}
 
-    def drops(self, site: Site, hit: Hit) -> list[Drop]:
+    def drops(self, site: FaultSite, active: ActiveFault) -> list[Drop]:
         """Drop everything."""
-        del site, hit
+        del site, active
         return [Drop("in"), Drop("out")]
 
-    def inject(self, site: Site, hit: Hit) -> str:
+    def inject(self, site: FaultSite, active: ActiveFault) -> str:
         """Lay the rules down and knock."""
-        knock = f"busybox ping -c 1 -W 1 {hit.before['knock']}"
-        return fire(site, hit, self.rules(site, hit), [knock], self.device(hit.options))
+        knock = f"busybox ping -c 1 -W 1 {active.before['knock']}"
+        return fire(site, active, self.rules(site, active), [knock], self.device(active.options))
 
 
 FAULTS = (Partition(), Loss(), BmcUnreachable())

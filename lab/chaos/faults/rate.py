@@ -10,8 +10,8 @@ from lab.chaos import qdisc
 from lab.chaos.fault import Base, same_life
 
 if TYPE_CHECKING:
-    from lab.chaos.fault import Site
-    from lab.live.active_faults import Hit, Options
+    from lab.chaos.fault import FaultSite
+    from lab.live.active_faults import ActiveFault, Options
 
 RATE = "tbf rate {rate} burst 16kb latency 400ms"
 
@@ -25,28 +25,28 @@ class Rate(Base):
     options: Options = field(default_factory=lambda: {"rate": "1mbit"})
     needs: str = "tbf in the kernel"
 
-    def lacks(self, site: Site) -> str:
+    def missing(self, site: FaultSite) -> str:
         """Some kernels lack it."""
-        return qdisc.lacks(site, "tbf", RATE.format(rate="1mbit"))
+        return qdisc.missing(site, "tbf", RATE.format(rate="1mbit"))
 
-    def check(self, site: Site, options: Options) -> str:
+    def check(self, site: FaultSite, options: Options) -> str:
         """A rate as tc knows it; one discipline at a time."""
         if not re.fullmatch(r"\d+(\.\d+)?[kmg]?bit", options["rate"]):
             return f"rate={options['rate']}: for example 500kbit, 1mbit"
         return qdisc.taken(site)
 
-    def inject(self, site: Site, hit: Hit) -> None:
+    def inject(self, site: FaultSite, active: ActiveFault) -> None:
         """Put it in place of the one that was there."""
-        qdisc.put(site, RATE.format(**hit.options))
+        qdisc.put(site, RATE.format(**active.options))
 
-    def proof(self, site: Site, hit: Hit) -> str:
+    def evidence(self, site: FaultSite, active: ActiveFault) -> str:
         """Packets went through it."""
-        del hit
-        return qdisc.proof(site)
+        del active
+        return qdisc.evidence(site)
 
-    def heal(self, site: Site, hit: Hit) -> None:
+    def heal(self, site: FaultSite, active: ActiveFault) -> None:
         """The kernel's own discipline comes back."""
-        if same_life(site, hit):
+        if same_life(site, active):
             qdisc.remove(site)
 
 

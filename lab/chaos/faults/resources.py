@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from lab.chaos.fault import Base
 
 if TYPE_CHECKING:
-    from lab.chaos.fault import Site
-    from lab.live.active_faults import Hit, Options
+    from lab.chaos.fault import FaultSite
+    from lab.live.active_faults import ActiveFault, Options
 
 MIB = 2**20
 
@@ -23,19 +23,19 @@ class Cpu(Base):
     summary: str = "give a machine little processor (--set cores=0.2)"
     options: Options = field(default_factory=lambda: {"cores": "0.2"})
 
-    def check(self, site: Site, options: Options) -> str:
+    def check(self, site: FaultSite, options: Options) -> str:
         """Cores are a number."""
         del site
         good = re.fullmatch(r"\d+(\.\d+)?", options["cores"]) and float(options["cores"]) >= 0.01  # noqa: PLR2004 (the engine's least)
         return "" if good else f"cores={options['cores']}: a number, 0.01 at least"
 
-    def prepare(self, site: Site, options: Options) -> Options:
+    def prepare(self, site: FaultSite, options: Options) -> Options:
         """Note the quota, and how often the kernel has throttled it: from an earlier fault."""
         del options
         quota = site.engine.inspect(site.node.container)["HostConfig"]["CpuQuota"]
         return {"quota": str(quota or -1), "throttled": str(self._throttled(site))}
 
-    def _throttled(self, site: Site) -> int:
+    def _throttled(self, site: FaultSite) -> int:
         argv = [
             "sh",
             "-c",
@@ -44,24 +44,24 @@ class Cpu(Base):
         found = re.search(r"nr_throttled (\d+)", site.node.run(argv, check=False).output)
         return int(found[1]) if found else 0
 
-    def inject(self, site: Site, hit: Hit) -> None:
+    def inject(self, site: FaultSite, active: ActiveFault) -> None:
         """Set the quota, and want more than it for a moment: an idle machine would not be throttled for long."""
         site.engine.limit(
             site.node.container,
             cpu_period=100_000,
-            cpu_quota=int(float(hit.options["cores"]) * 100_000),
+            cpu_quota=int(float(active.options["cores"]) * 100_000),
         )
         site.node.run(["timeout", "0.2", "sh", "-c", "while :; do :; done"], check=False)
 
-    def proof(self, site: Site, hit: Hit) -> str:
+    def evidence(self, site: FaultSite, active: ActiveFault) -> str:
         """The kernel has throttled it since."""
-        times = self._throttled(site) - int(hit.before["throttled"])
+        times = self._throttled(site) - int(active.before["throttled"])
         return f"throttled {times} times" if times > 0 else ""
 
-    def heal(self, site: Site, hit: Hit) -> None:
+    def heal(self, site: FaultSite, active: ActiveFault) -> None:
         """The old quota."""
         site.engine.limit(
-            site.node.container, cpu_period=100_000, cpu_quota=int(hit.before["quota"])
+            site.node.container, cpu_period=100_000, cpu_quota=int(active.before["quota"])
         )
 
 
@@ -79,11 +79,11 @@ class Memory(Base):
     options: Options = field(default_factory=lambda: {"spare": "16m"})
     needs: str = "the memory controller of cgroups"
 
-    def lacks(self, site: Site) -> str:
+    def missing(self, site: FaultSite) -> str:
         """The kernel must count."""
         return "" if self._used(site) else "no cgroup counts this node's memory"
 
-    def check(self, site: Site, options: Options) -> str:
+    def check(self, site: FaultSite, options: Options) -> str:
         """What is spared is a number of MiB."""
         if not re.fullmatch(r"\d{1,5}m", options["spare"]):
             return f"spare={options['spare']}: a number of MiB, like 16m"
@@ -95,7 +95,7 @@ class Memory(Base):
             else ""
         )
 
-    def _used(self, site: Site) -> int:
+    def _used(self, site: FaultSite) -> int:
         """Give the bytes in use, without the page cache that can be dropped at once."""
         caches = "grep -h -e ^total_inactive_file -e ^inactive_file memory/memory.stat memory.stat"
         ask = f"cd /sys/fs/cgroup; cat memory/memory.usage_in_bytes memory.current; {caches}"
@@ -106,7 +106,7 @@ class Memory(Base):
         dropped = [int(line.split()[1]) for line in lines if " " in line]
         return max(used - max(dropped, default=0), 0)
 
-    def _refused(self, site: Site) -> int:
+    def _refused(self, site: FaultSite) -> int:
         """Give how often the kernel found the limit reached: failcnt (cgroup v1, of memory and of memory with swap) or the events named max (v2)."""
         ask = "cd /sys/fs/cgroup; cat memory/memory.failcnt memory/memory.memsw.failcnt; sed -n 's/^max //p' memory.events"
         return sum(
@@ -118,7 +118,7 @@ class Memory(Base):
             )
         )
 
-    def prepare(self, site: Site, options: Options) -> Options:
+    def prepare(self, site: FaultSite, options: Options) -> Options:
         """Note the old limit (none: all that the host has), and the new one."""
         del options
         host = site.engine.inspect(site.node.container)["HostConfig"]
@@ -131,13 +131,13 @@ class Memory(Base):
             "refused": str(self._refused(site)),
         }
 
-    def inject(self, site: Site, hit: Hit) -> None:
+    def inject(self, site: FaultSite, active: ActiveFault) -> None:
         """Set the limit; then read and write a file larger than what is spared, whose pages the kernel must reclaim again."""
-        spare = int(hit.options["spare"].removesuffix("m"))
+        spare = int(active.options["spare"].removesuffix("m"))
         limit = self._used(site) + spare * MIB
         site.engine.limit(site.node.container, mem_limit=limit, memswap_limit=limit)
         peak = "echo 0 > /sys/fs/cgroup/memory/memory.max_usage_in_bytes"
-        knock = f"/var/tmp/halab-{hit.id}"  # noqa: S108 (on the node; the name is random)
+        knock = f"/var/tmp/halab-{active.id}"  # noqa: S108 (on the node; the name is random)
         site.node.run(
             [
                 "sh",
@@ -147,9 +147,9 @@ class Memory(Base):
             check=False,
         )
 
-    def proof(self, site: Site, hit: Hit) -> str:
+    def evidence(self, site: FaultSite, active: ActiveFault) -> str:
         """The kernel has found the limit reached since: it counted that, or (cgroup v1, not every kernel counts) the peak stands at the limit."""
-        times = self._refused(site) - int(hit.before["refused"])
+        times = self._refused(site) - int(active.before["refused"])
         limit = int(site.engine.inspect(site.node.container)["HostConfig"]["Memory"])
         peak = _number(
             site.node.run(
@@ -162,12 +162,12 @@ class Memory(Base):
             f"were reached {times} times" if times > 0 else "were reached"
         )
 
-    def heal(self, site: Site, hit: Hit) -> None:
+    def heal(self, site: FaultSite, active: ActiveFault) -> None:
         """The old limit."""
         site.engine.limit(
             site.node.container,
-            mem_limit=int(hit.before["limit"]),
-            memswap_limit=int(hit.before["swap"]),
+            mem_limit=int(active.before["limit"]),
+            memswap_limit=int(active.before["swap"]),
         )
 
 

@@ -9,8 +9,8 @@ from lab.base.errors import FaultError
 from lab.chaos.fault import Base, same_life
 
 if TYPE_CHECKING:
-    from lab.chaos.fault import Site
-    from lab.live.active_faults import Hit, Options
+    from lab.chaos.fault import FaultSite
+    from lab.live.active_faults import ActiveFault, Options
 
 UNITS = {
     "etcd": {"upstream": "etcd", "k3s": "k3s"},
@@ -26,7 +26,7 @@ UNITS = {
 """Service → unit, by distribution; K3s is all of them in one. Other words are units' own names (corosync, pacemaker, nginx)."""
 
 
-def unit(site: Site, service: str) -> str:
+def unit(site: FaultSite, service: str) -> str:
     """Give the unit that runs a service on this node. K3s's workers have k3s-agent."""
     found = UNITS.get(service, {}).get(site.distribution, service)
     return "k3s-agent" if found == "k3s" and site.node.role == "worker" else found
@@ -43,7 +43,7 @@ class Service(Base):
     options: Options = field(default_factory=lambda: {"unit": ""})
     """`whom`, where it is there: `main`, the unit's own process, or `all` of its cgroup."""
 
-    def check(self, site: Site, options: Options) -> str:
+    def check(self, site: FaultSite, options: Options) -> str:
         """The unit must be there and running."""
         if not options["unit"]:
             return "say which: --set unit=etcd (or apiserver, kubelet, containerd, corosync, pacemaker, nginx, flannel, …)"
@@ -57,23 +57,23 @@ class Service(Base):
             else f"{name} is {found or 'unknown'} on {site.node.name}"
         )
 
-    def prepare(self, site: Site, options: Options) -> Options:
+    def prepare(self, site: FaultSite, options: Options) -> Options:
         """Remember the process."""
         return {"pid": self._pid(site, unit(site, options["unit"]))}
 
-    def _pid(self, site: Site, name: str) -> str:
+    def _pid(self, site: FaultSite, name: str) -> str:
         return site.node.run(["systemctl", "show", "-P", "MainPID", name]).output.strip()
 
-    def inject(self, site: Site, hit: Hit) -> None:
+    def inject(self, site: FaultSite, active: ActiveFault) -> None:
         """Stop it, or send the signal to the processes that are meant (systemctl(1))."""
-        name = unit(site, hit.options["unit"])
-        whom = f"--kill-whom={hit.options.get('whom', 'all')}"
+        name = unit(site, active.options["unit"])
+        whom = f"--kill-whom={active.options.get('whom', 'all')}"
         kill = ["kill", f"--signal={self.signal}", whom]
         site.node.run(["systemctl", *(kill if self.signal else ["stop"]), name])
 
-    def proof(self, site: Site, hit: Hit) -> str:
+    def evidence(self, site: FaultSite, active: ActiveFault) -> str:
         """The unit does not run, its process is another one, or stands still."""
-        name, pid = unit(site, hit.options["unit"]), hit.before["pid"]
+        name, pid = unit(site, active.options["unit"]), active.before["pid"]
         if self.signal == "SIGSTOP":
             found = (
                 site.node.run(["cat", f"/proc/{pid}/stat"], check=False)
@@ -84,11 +84,11 @@ class Service(Base):
         now = self._pid(site, name)
         return f"{name}: process {pid} is gone" if now != pid else ""
 
-    def heal(self, site: Site, hit: Hit) -> None:
+    def heal(self, site: FaultSite, active: ActiveFault) -> None:
         """Let it run. A machine that was powered on since has started its services itself."""
-        if not same_life(site, hit):
+        if not same_life(site, active):
             return
-        name = unit(site, hit.options["unit"])
+        name = unit(site, active.options["unit"])
         action = (
             ["kill", "--signal=SIGCONT", name]
             if self.signal == "SIGSTOP"

@@ -16,8 +16,8 @@ from lab.chaos import node_program, qdisc
 from lab.chaos.fault import Base, same_life
 
 if TYPE_CHECKING:
-    from lab.chaos.fault import Site
-    from lab.live.active_faults import Hit, Options
+    from lab.chaos.fault import FaultSite
+    from lab.live.active_faults import ActiveFault, Options
 
 PROGRAM = "halab-delay"
 MEANS = ("auto", "netem", "delay")
@@ -33,24 +33,24 @@ def milliseconds(word: str) -> float | None:
     return float(found[1]) * UNITS[found[2]] if found else None
 
 
-def round_trip(site: Site, peer: str) -> float | None:
+def round_trip(site: FaultSite, peer: str) -> float | None:
     """Measure the round trip to a peer in milliseconds: the mean of some pings. Nothing where none came back."""
     ping = ["ping", "-n", "-q", "-c", str(PINGS), "-i", "0.02", "-W", "2", peer]
     found = re.search(r"= [\d.]+/([\d.]+)/", site.node.run(ping, check=False).output)
     return float(found[1]) if found else None
 
 
-def netem_lacks(site: Site) -> str:
+def netem_missing(site: FaultSite) -> str:
     """Say why netem cannot be used."""
-    return qdisc.lacks(site, "netem", "netem delay 1ms")
+    return qdisc.missing(site, "netem", "netem delay 1ms")
 
 
-def queue_lacks(site: Site) -> str:
+def queue_missing(site: FaultSite) -> str:
     """Say why halab-delay cannot be used; the rule is tried in a chain of its own that nothing leads to."""
     rule = QUEUE.format(0)
     table = "iptables -w -t mangle"
     probe = f"try=halab-try-$$; {table} -N $try && {table} -A $try -j {rule}; code=$?; {table} -F $try; {table} -X $try; exit $code"
-    missing = node_program.lacks(site, PROGRAM)
+    missing = node_program.missing(site, PROGRAM)
     tried = site.node.run(
         ["sh", "-c", f"command -v iptables >/dev/null || {{ echo no iptables; exit 1; }}; {probe}"],
         check=False,
@@ -72,15 +72,15 @@ class Traffic(Base):
     """The number of halab-delay's that must grow."""
     options: Options = field(default_factory=dict)
     needs: str = "netem, or packet queues (NFQUEUE)"
-    proof_s: float = 10.0
+    evidence_timeout_s: float = 10.0
 
-    def lacks(self, site: Site) -> str:
+    def missing(self, site: FaultSite) -> str:
         """One of the two means must be there."""
-        netem = netem_lacks(site)
-        queue = queue_lacks(site) if netem else ""
+        netem = netem_missing(site)
+        queue = queue_missing(site) if netem else ""
         return f"{netem}; {queue}" if netem and queue else ""
 
-    def check(self, site: Site, options: Options) -> str:
+    def check(self, site: FaultSite, options: Options) -> str:
         """The options must mean something, and the means asked for be there."""
         for word in ("delay", "jitter"):
             if milliseconds(options.get(word, "0ms")) is None:
@@ -90,9 +90,9 @@ class Traffic(Base):
             return f"percent={options['percent']}: a number above 0, at most 100"
         if options["means"] not in MEANS:
             return f"means={options['means']}: {', '.join(MEANS)}"
-        lacking = {"netem": netem_lacks, "delay": queue_lacks}.get(options["means"], lambda _: "")(
-            site
-        )
+        lacking = {"netem": netem_missing, "delay": queue_missing}.get(
+            options["means"], lambda _: ""
+        )(site)
         taken = lacking or qdisc.taken(site) or self._taken(site)
         return taken or (
             ""
@@ -100,7 +100,7 @@ class Traffic(Base):
             else "no other machine answers a ping, so a delay could not be shown"
         )
 
-    def _taken(self, site: Site) -> str:
+    def _taken(self, site: FaultSite) -> str:
         chains = site.node.run(
             ["iptables", "-w", "-t", "mangle", "-S", "POSTROUTING"], check=False
         ).output
@@ -110,7 +110,7 @@ class Traffic(Base):
             else ""
         )
 
-    def _peer(self, site: Site) -> str:
+    def _peer(self, site: FaultSite) -> str:
         """Give the first machine that answers a ping."""
         order = sorted(site.others.values(), key=lambda other: (other.role != "worker", other.name))
         return next(
@@ -122,63 +122,63 @@ class Traffic(Base):
             "",
         )
 
-    def prepare(self, site: Site, options: Options) -> Options:
+    def prepare(self, site: FaultSite, options: Options) -> Options:
         """Choose the means, and measure a round trip while it is whole."""
         means = options["means"]
         if means == "auto":
-            means = "delay" if netem_lacks(site) else "netem"
+            means = "delay" if netem_missing(site) else "netem"
         peer = self._peer(site)
         return {"means": means, "peer": peer, "round_trip": str(round_trip(site, peer) or 0.0)}
 
-    def inject(self, site: Site, hit: Hit) -> None:
+    def inject(self, site: FaultSite, active: ActiveFault) -> None:
         """Begin."""
-        words = {key: value.removesuffix("%") for key, value in hit.options.items()}
-        if hit.before["means"] == "netem":
+        words = {key: value.removesuffix("%") for key, value in active.options.items()}
+        if active.before["means"] == "netem":
             qdisc.put(site, "netem " + self.netem.format(**words))
             return
-        number, name = int(hit.id, 16) % 0xFFFF, f"halab-{hit.id}"
+        number, name = int(active.id, 16) % 0xFFFF, f"halab-{active.id}"
         start = node_program.start_words(
-            hit, PROGRAM, ["--queue", str(number), *self.program.format(**words).split()]
+            active, PROGRAM, ["--queue", str(number), *self.program.format(**words).split()]
         )
         table = "iptables -w -t mangle"
         rules = f"{table} -N {name} && {table} -A {name} -j {QUEUE.format(number)} && {table} -A POSTROUTING -o {qdisc.DEVICE} -j {name}"
         site.node.run(["sh", "-c", f"{shlex.join(start)} && {rules}"])
 
-    def proof(self, site: Site, hit: Hit) -> str:
+    def evidence(self, site: FaultSite, active: ActiveFault) -> str:
         """Pings are late by the delay; or else the counters of what was damaged or overtaken grow."""
-        means = "netem" if hit.before["means"] == "netem" else PROGRAM
-        before, now = float(hit.before["round_trip"]), round_trip(site, hit.before["peer"])
+        means = "netem" if active.before["means"] == "netem" else PROGRAM
+        before, now = float(active.before["round_trip"]), round_trip(site, active.before["peer"])
         if self.counts == "held":
             wanted = (
-                (milliseconds(hit.options["delay"]) or 0)
-                - (milliseconds(hit.options["jitter"]) or 0)
+                (milliseconds(active.options["delay"]) or 0)
+                - (milliseconds(active.options["jitter"]) or 0)
             ) / 2
             late = now is not None and now - before >= max(wanted, 0.1)
             return (
-                f"{means}: round trip to {hit.before['peer']} {before:.1f} ms before, {now:.1f} ms now"
+                f"{means}: round trip to {active.before['peer']} {before:.1f} ms before, {now:.1f} ms now"
                 if late
                 else ""
             )
         if means == "netem":
-            found = qdisc.proof(site)
+            found = qdisc.evidence(site)
             return f"netem: {found}" if found else ""
-        count = node_program.told(site, hit, PROGRAM).get(self.counts, 0)
+        count = node_program.told(site, active, PROGRAM).get(self.counts, 0)
         return (
             f"{means}: {count} packets {'corrupted' if self.counts == 'corrupted' else 'sent before their turn'}"
             if count
             else ""
         )
 
-    def heal(self, site: Site, hit: Hit) -> None:
+    def heal(self, site: FaultSite, active: ActiveFault) -> None:
         """Packets pass first, then the program ends and lets go what it held."""
-        if not same_life(site, hit):
+        if not same_life(site, active):
             return
-        if hit.before["means"] == "netem":
+        if active.before["means"] == "netem":
             qdisc.remove(site)
             return
-        name, table = f"halab-{hit.id}", "iptables -w -t mangle"
+        name, table = f"halab-{active.id}", "iptables -w -t mangle"
         rules = f"{table} -D POSTROUTING -o {qdisc.DEVICE} -j {name}; {table} -F {name}; {table} -X {name}"
-        script = f"{{ {rules}; systemctl stop {node_program.unit(hit, PROGRAM)}; }} >/dev/null 2>&1; {table} -S | grep {name}"
+        script = f"{{ {rules}; systemctl stop {node_program.unit(active, PROGRAM)}; }} >/dev/null 2>&1; {table} -S | grep {name}"
         left = site.node.run(["sh", "-c", script], check=False).output
         if left:
             raise FaultError(f"rules are left on {site.node.name}: {left}")
