@@ -47,12 +47,12 @@ def report_command(run: str | None, compare: tuple[str, str] | None, output: str
     """
     from lab.analysis import report
     from lab.analysis.history import run_folders
-    from lab.scenarios import run as trials
+    from lab.scenarios import run as runs
 
     if compare:
         if run:
             raise InputError("--compare names both runs", "leave the other one out")
-        both = report.compare(*(trials.judge(run_folders.find(word)) for word in compare))
+        both = report.compare(*(runs.judge(run_folders.find(word)) for word in compare))
         forms = {
             "text": report.comparison_text,
             "json": report.comparison_json,
@@ -66,7 +66,7 @@ def report_command(run: str | None, compare: tuple[str, str] | None, output: str
         _list(output)
         return
     folder = run_folders.find(run)
-    built = trials.judge(folder)
+    built = runs.judge(folder)
     forms_one = {
         "text": report.text,
         "json": report.json_text,

@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
     from lab.base.progress import Reporter
     from lab.live.lab import Lab
-    from lab.scenarios.run import Run
+    from lab.scenarios.run import ScenarioRun
 
 
 def complete_scenario(
     _: click.Context, __: click.Parameter, incomplete: str
 ) -> list[CompletionItem | str]:
     """Complete scenarios that come with halab, and files."""
-    from lab.scenarios import run as trials
+    from lab.scenarios import catalog
 
-    words = [*trials.shipped(), *(str(path) for path in Path().glob("*.y*ml"))]
+    words = [*catalog.shipped(), *(str(path) for path in Path().glob("*.y*ml"))]
     return [word for word in words if word.startswith(incomplete)]
 
 
@@ -48,9 +48,9 @@ def scenario_command() -> None:
 def list_scenarios(output: str) -> None:
     """List the scenarios that come with halab."""
     from lab.cli import output as out
-    from lab.scenarios import run as trials
+    from lab.scenarios import catalog
 
-    found = [trials.find(name) for name in trials.shipped()]
+    found = [catalog.find(name) for name in catalog.shipped()]
     if output == "json":
         out.answer([_plain(item) for item in found])
     else:
@@ -65,9 +65,9 @@ def list_scenarios(output: str) -> None:
 def show(scenario: str, output: str) -> None:
     """Show a scenario as it is written, to begin one's own with."""
     from lab.cli import output as out
-    from lab.scenarios import run as trials
+    from lab.scenarios import catalog
 
-    found = trials.find(scenario)
+    found = catalog.find(scenario)
     if output == "json":
         out.answer(_plain(found))
     else:
@@ -109,25 +109,26 @@ def run(lab: str, scenario: str, seed: int | None, repeats: int | None, output: 
     Exit code 0 where all expectations are met, 4 where one is not, 5 where it cannot be said.
     """
     from lab.cli import output as out
-    from lab.scenarios import run as trials
+    from lab.scenarios import catalog
+    from lab.scenarios import run as runs
 
     held = bare(lab) and is_lab(lab, client.connect())
     own = () if held or topology_path(lab) is None else load_scenarios(lab)
-    wanted = trials.find(scenario, own)
-    done: list[Run] = []
+    wanted = catalog.find(scenario, own)
+    done: list[ScenarioRun] = []
     with out.Progress(f"{wanted.name} on {lab}") as progress:
         found = _running(lab, progress)
         for number in range(repeats or wanted.repeats):
             chosen = seed if seed is None else seed + number
-            done.append(trials.run(found, wanted, chosen, progress, threading.Event()))
+            done.append(runs.run(found, wanted, chosen, progress, threading.Event()))
             progress.done(wanted.name, f"run {number + 1}: {done[-1].outcome}: {done[-1].folder}")
             if done[-1].error == "interrupted":
                 break
     if output == "json":
-        out.answer({"runs": [_run(one) for one in done], "figures": trials.summary(done)})
+        out.answer({"runs": [_run(one) for one in done], "figures": runs.summary(done)})
     else:
         _tell(done)
-    raise SystemExit(130 if done[-1].error == "interrupted" else trials.exit_code(done))
+    raise SystemExit(130 if done[-1].error == "interrupted" else runs.exit_code(done))
 
 
 def _running(word: str, progress: Reporter) -> Lab:
@@ -147,21 +148,21 @@ def _running(word: str, progress: Reporter) -> Lab:
     return find_lab(name, progress)
 
 
-def _run(one: Run) -> dict[str, Any]:
-    from lab.scenarios import run as trials
+def _run(one: ScenarioRun) -> dict[str, Any]:
+    from lab.scenarios import run as runs
 
     return {
         "folder": str(one.folder),
         "outcome": one.outcome,
         "error": one.error,
-        "report": trials.load_json(one.folder),
+        "report": runs.load_json(one.folder),
     }
 
 
-def _tell(done: list[Run]) -> None:
+def _tell(done: list[ScenarioRun]) -> None:
     from lab.analysis import report
     from lab.cli import output as out
-    from lab.scenarios import run as trials
+    from lab.scenarios import run as runs
 
     for one in done:
         click.echo(report.text(one.report))
@@ -171,6 +172,6 @@ def _tell(done: list[Run]) -> None:
     if len(done) > 1:
         rows = [
             [row["figure"], f"{row['median']:.3f}", f"{row['worst']:.3f}", str(len(row["runs"]))]
-            for row in trials.summary(done)
+            for row in runs.summary(done)
         ]
         out.table(["FIGURE", "MEDIAN", "WORST", "RUNS"], rows)

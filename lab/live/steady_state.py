@@ -1,4 +1,4 @@
-"""Whether a lab is steady: all nodes Ready, one holder, one leader."""
+"""Conditions of a lab that are waited for: whole again, a loss noticed, a quorum. They only look."""
 
 from __future__ import annotations
 
@@ -8,32 +8,74 @@ from lab.base.wait import Observation
 from lab.live import status
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lab.live.lab import Lab
+    from lab.live.status import LabStatus, NodeStatus
 
 
 def steady(lab: Lab) -> Observation:
-    """Tell whether a lab is whole: every machine runs and is Ready, etcd has a leader and followers, one master holds the VIP, no fault is on."""
+    """Whether a lab is whole.
+
+    Every machine runs and is Ready, etcd has a leader and followers, exactly one master holds the
+    VIP, no fault is active.
+    """
     seen = status.look(lab)
-    nodes = [row for row in seen.nodes if row.role != "loadbalancer"]
     wrong = [f"{row.name} is {row.state}" for row in seen.nodes if row.state != "running"]
-    wrong += [
-        f"{row.name} is {row.kubernetes}"
-        for row in nodes
-        if row.state == "running" and row.kubernetes != "Ready"
-    ]
-    wrong += [
-        f"etcd at {row.name}: {row.etcd}"
-        for row in nodes
-        if row.role == "master" and row.etcd not in {"leader", "follower"}
-    ]
-    wrong += [
-        f"the API of {row.name} is {row.api}"
-        for row in nodes
-        if row.role == "master" and row.state == "running" and row.api != "ready"
-    ]
+    for row in _nodes(seen):
+        wrong += _wrong(row)
     if not seen.etcd_leader:
         wrong.append("etcd has no leader")
     if len(seen.vip_holders) != 1:
         wrong.append(f"the VIP is held by {', '.join(seen.vip_holders) or 'nobody'}")
     wrong += [f"fault on: {fault}" for fault in seen.faults] + list(seen.problems)
     return Observation(ok=not wrong, seen="; ".join(wrong)[:300] or "steady")
+
+
+def _wrong(row: NodeStatus) -> Iterator[str]:
+    running, master = row.state == "running", row.role == "master"
+    if running and row.kubernetes != "Ready":
+        yield f"{row.name} is {row.kubernetes}"
+    if master and row.etcd not in {"leader", "follower"}:
+        yield f"etcd at {row.name}: {row.etcd}"
+    if master and running and row.api != "ready":
+        yield f"the API of {row.name} is {row.api}"
+
+
+def all_ready(lab: Lab) -> Observation:
+    """Whether every node that runs is Ready."""
+    rows = [row for row in _nodes(status.look(lab)) if row.state == "running"]
+    wrong = [f"{row.name} is {row.kubernetes}" for row in rows if row.kubernetes != "Ready"]
+    return Observation(ok=not wrong, seen=", ".join(wrong) or f"{len(rows)} nodes Ready")
+
+
+def losses_noticed(lab: Lab) -> Observation:
+    """Whether Kubernetes has noticed every node that is off."""
+    rows = [row for row in _nodes(status.look(lab)) if row.state != "running"]
+    unnoticed = [row.name for row in rows if row.kubernetes != "NotReady"]
+    if unnoticed:
+        return Observation(ok=False, seen=f"still thought to run: {', '.join(unnoticed)}")
+    return Observation(ok=True, seen=f"{len(rows)} nodes NotReady")
+
+
+def one_vip_holder(lab: Lab) -> Observation:
+    """Whether exactly one master holds the VIP."""
+    holders = status.look(lab).vip_holders
+    return Observation(ok=len(holders) == 1, seen=f"vip_holders: {holders or 'none'}")
+
+
+def quorum(lab: Lab) -> Observation:
+    """Whether etcd has a leader."""
+    leader = status.look(lab).etcd_leader
+    return Observation(ok=bool(leader), seen=f"etcd_leader: {leader or 'none'}")
+
+
+def no_quorum(lab: Lab) -> Observation:
+    """Whether etcd has no leader."""
+    leader = status.look(lab).etcd_leader
+    return Observation(ok=not leader, seen=f"etcd_leader: {leader or 'none'}")
+
+
+def _nodes(seen: LabStatus) -> list[NodeStatus]:
+    """Return Kubernetes' nodes: all machines but the load balancer."""
+    return [row for row in seen.nodes if row.role != "loadbalancer"]

@@ -9,6 +9,7 @@ import contextlib
 import secrets
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lab.addons import manager
@@ -21,35 +22,52 @@ from lab.base.wait import Observation, tried, until
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from lab.live.lab import Lab
 
 OBJECT_BYTES = 1024 * 1024
 
 
+@contextlib.contextmanager
+def open_ceph(lab: Lab) -> Iterator[Ceph]:
+    """Lend the client of a lab's Ceph."""
+    with manager.hand(lab) as addons:
+        yield Ceph(addons.site)
+
+
 @dataclass(slots=True)
-class CephTrial:
-    """What is done with one lab's Ceph. `note` adds an event of a fault to the run's history, at a moment of the monotonic clock or now."""
+class CephSteps:
+    """The steps of one lab's Ceph, and what they remember from one to the next."""
 
     lab: Lab
     cancelled: threading.Event
-    note: Callable[..., None] = lambda *_, **__: None
+    note: Callable[..., None]
+    """Adds an event to the history, `at` a time of the monotonic clock, or now."""
+    open_ceph: Callable[[Lab], AbstractContextManager[Ceph]] = open_ceph
     objects: dict[str, str] = field(default_factory=dict)
     """What was written: name → SHA-256."""
     killed: list[dict[str, str]] = field(default_factory=list)
     """The pods that were killed and are not yet replaced, as the history names them."""
 
     def run(self, step: str, timeout_s: float) -> str:
-        """Carry out a step of `topology.scenarios.CEPH`; gives what was seen. `timeout_s` is for what has to be waited for."""
+        """Carry out a step of CEPH in topology/scenario_file.py; return what was seen.
+
+        `timeout_s` is for what has to be waited for.
+        """
         steps: dict[str, Callable[[], str]] = {
-            "absent": self.absent, "check": self.check, "write": self.write, "kill": self.kill,
-            "recover": lambda: self.recover(timeout_s), "reread": lambda: self.reread(timeout_s),
-        }  # fmt: skip
+            "absent": self.absent,
+            "check": self.check,
+            "write": self.write,
+            "kill": self.kill,
+            "recover": partial(self.recover, timeout_s),
+            "reread": partial(self.reread, timeout_s),
+        }
         return steps[step]()
 
     def absent(self) -> str:
         """See that there is no cluster: what is made from nothing must not have been there before."""
-        with self._ceph() as ceph:
+        with self.open_ceph(self.lab) as ceph:
             there = ceph.site.cluster.find(CLUSTER_PATH) is not None
         if there:
             raise LabError(
@@ -60,7 +78,7 @@ class CephTrial:
 
     def check(self) -> str:
         """See three monitors in quorum and three OSDs on three hosts each, none of them on a node that is down."""
-        with self._ceph() as ceph:
+        with self.open_ceph(self.lab) as ceph:
             health = ceph.health()
             places = {word: ceph.hosts(f"rook-ceph-{word}") for word in ("mon", "mgr", "osd")}
         _expect(
@@ -83,13 +101,13 @@ class CephTrial:
 
     def write(self) -> str:
         """Write a random object through the first living node and read it through the last one."""
-        with self._ceph() as ceph:
+        with self.open_ceph(self.lab) as ceph:
             hosts = ceph.hosts(TOOLS)
             return self._exchange(ceph, hosts[0], hosts[-1])
 
     def kill(self) -> str:
         """End one OSD pod and one monitor pod by force; at once, what was written is read, and new objects are written and read."""
-        with self._ceph() as ceph:
+        with self.open_ceph(self.lab) as ceph:
             begin = time.monotonic()
             for word in ("osd", "mon"):
                 self._kill(ceph, f"rook-ceph-{word}")
@@ -112,7 +130,7 @@ class CephTrial:
         """Wait until the monitor and the OSD are back."""
 
         def whole() -> Observation:
-            with self._ceph() as ceph:
+            with self.open_ceph(self.lab) as ceph:
                 health = ceph.health()
             good = (
                 working(health.status, health.codes)
@@ -132,22 +150,17 @@ class CephTrial:
         wanted = {node.name for node in self.lab.topology.nodes if self.lab.node(node.name).running}
 
         def clients() -> Observation:
-            with self._ceph() as ceph:
+            with self.open_ceph(self.lab) as ceph:
                 missing = wanted - set(ceph.hosts(TOOLS))
             return Observation(
                 ok=not missing, seen=f"no client yet on {', '.join(sorted(missing))}"
             )
 
         self._patiently("every node has a client", clients, timeout_s)
-        with self._ceph() as ceph:
+        with self.open_ceph(self.lab) as ceph:
             for host in sorted(wanted):
                 self._read_all(ceph, host)
             return f"{len(self.objects)} objects read with the same checksums through {', '.join(sorted(wanted))}; {ceph.health().text()}"
-
-    @contextlib.contextmanager
-    def _ceph(self) -> Iterator[Ceph]:
-        with manager.hand(self.lab) as hand:
-            yield Ceph(hand.site)
 
     def _patiently(self, what: str, ask: Callable[[], Observation], timeout_s: float) -> str:
         """Wait; while nodes come and go the API may be away for seconds, which is not yet an answer."""

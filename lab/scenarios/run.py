@@ -1,27 +1,31 @@
-"""From a word to a run folder: find a scenario, carry it out on a lab, judge it, write its report down."""
+"""A scenario run from check to report: precheck, measure, run, judge, write."""
 
 from __future__ import annotations
 
 import json
 import random
 import statistics
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from lab import __version__
 from lab.analysis import report, verdicts
 from lab.analysis.history import events, run_folders
 from lab.analysis.history.events import Event
-from lab.base import locks, paths
-from lab.base.errors import HealFailed, InputError, LabError
+from lab.base import locks
+from lab.base.errors import HealFailed, LabError
+from lab.live import status
 from lab.measure.instruments import Instruments
-from lab.scenarios import precheck, runner
-from lab.scenarios.runner import Trial
-from lab.topology import scenario_file
+from lab.scenarios import precheck
+from lab.scenarios.context import RunContext, StepFailed
+from lab.scenarios.runner import ScenarioRunner
+from lab.topology.model import to_json
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterable
+    from pathlib import Path
 
     from lab.analysis.history.events import History
     from lab.analysis.report import Report
@@ -43,8 +47,11 @@ PICTURE = "timeline.png"
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """A run that was judged: its folder and its report. `error` is what ended it early; its history is judged all the same."""
+class ScenarioRun:
+    """A scenario run that was judged: its folder and its report.
+
+    `error` is what ended it early; its history is judged all the same.
+    """
 
     folder: Path
     report: Report
@@ -56,84 +63,90 @@ class Run:
         return self.report.outcome
 
 
-def shipped() -> dict[str, Path]:
-    """Give the scenarios that come with halab, name → file."""
-    return {
-        path.stem: path
-        for path in sorted((paths.shipped("topologies") / "scenarios").glob("*.yaml"))
-    }
-
-
-def find(word: str, own: Iterable[Scenario] = ()) -> Scenario:
-    """Give the scenario that a word means: one of a topology's own, a file, or one that comes with halab. Raises InputError."""
-    import difflib
-
-    named = {item.name: item for item in own}
-    if word in named:
-        return named[word]
-    if Path(word).suffix in {".yaml", ".yml"} or "/" in word:
-        return scenario_file.load(Path(word))
-    known = shipped()
-    if word in known:
-        return scenario_file.load(known[word])
-    close = difflib.get_close_matches(word, [*named, *known], n=1)
-    raise InputError(
-        f"no scenario `{word}`",
-        f"did you mean `{close[0]}`?" if close else "`halab scenario list` shows what there is",
-    )
-
-
 def pace_of(lab: Lab) -> float:
-    """Give how much more seldom than every 20 ms is asked: all questions together cost a lab one core, which a small machine does not have."""
+    """Return the factor by which probes slow down on small machines.
+
+    At full speed (every 20 ms) all probes together cost a lab one core.
+    """
     return 1.0 if int(lab.engine.info().get("NCPU") or 0) >= ENOUGH_CORES else 2.0
 
 
 def run(
-    lab: Lab, wanted: Scenario, seed: int | None, reporter: Reporter, cancelled: threading.Event
-) -> Run:
-    """Carry a scenario out once and judge it.
+    lab: Lab,
+    scenario: Scenario,
+    seed: int | None,
+    reporter: Reporter,
+    cancelled: threading.Event,
+) -> ScenarioRun:
+    """Run a scenario once and judge it.
 
     Raises LabError where nothing could be measured, or another run goes on in the lab, HealFailed
     where the lab is left broken.
     """
-    precheck.check(wanted, lab)
-    with locks.alone(lab.name, f"scenario {wanted.name}"):
-        return _run(lab, wanted, seed, reporter, cancelled)
+    precheck.check(scenario, lab)
+    with locks.alone(lab.name, f"scenario {scenario.name}"):
+        return _run(lab, scenario, _seed(seed, scenario), reporter, cancelled)
+
+
+def _seed(given: int | None, scenario: Scenario) -> int:
+    for seed in (given, scenario.seed):
+        if seed is not None:
+            return seed
+    return random.randrange(SEEDS)  # noqa: S311 (a dice)
 
 
 def _run(
-    lab: Lab, wanted: Scenario, seed: int | None, reporter: Reporter, cancelled: threading.Event
-) -> Run:
-    seed = next((value for value in (seed, wanted.seed) if value is not None), None)
-    seed = random.randrange(SEEDS) if seed is None else seed  # noqa: S311 (a dice)
-    folder = run_folders.new(lab.name, wanted.name)
-    runner.write_topology(folder, lab)
+    lab: Lab, scenario: Scenario, seed: int, reporter: Reporter, cancelled: threading.Event
+) -> ScenarioRun:
+    folder = run_folders.new(lab.name, scenario.name)
+    (folder / "topology.json").write_text(to_json(lab.topology) + "\n", encoding="utf-8")
     pace = pace_of(lab)
     if pace > 1:
         reporter.say(
             "probes",
-            f"few processors: asked {pace:.0f} times more seldom, so that the lab does not feel its own measurement",
+            f"few processors: asked {pace:.0f} times more seldom, "
+            "so that the lab does not feel its own measurement",
         )
     instruments = Instruments(lab, folder, reporter, pace)
-    instruments.note(Event(0.0, "run", runner.about(lab, wanted, seed)))
-    trial = Trial(lab, wanted, instruments, cancelled, seed, reporter)
+    instruments.note(Event(0.0, "run", about(lab, scenario, seed)))
+    context = RunContext.create(lab, scenario.name, instruments, cancelled, seed, reporter)
     error = ""
     try:
-        trial.carry_out()
-    except (
-        runner.StepFailed,
-        KeyboardInterrupt,
-    ) as failed:  # what was measured until then is worth a report
+        ScenarioRunner(context, scenario).run()
+    except (StepFailed, KeyboardInterrupt) as failed:
+        # What was measured until then is worth a report.
         error = str(failed) or "interrupted"
     except HealFailed:
         if (folder / run_folders.HISTORY).exists():
             judge(folder)
         raise
-    return Run(folder, judge(folder), error)
+    return ScenarioRun(folder, judge(folder), error)
+
+
+def about(lab: Lab, scenario: Scenario, seed: int) -> dict[str, Any]:
+    """Return what a history's first line says of a run."""
+    seen = status.look(lab)
+    kubernetes = [row.version for row in seen.nodes if row.version != status.UNKNOWN]
+    return {
+        "lab": lab.name,
+        "scenario": scenario.name,
+        "summary": scenario.summary,
+        "distribution": seen.distribution,
+        "release": seen.release,
+        "versions": {"halab": __version__, "kubernetes": next(iter(kubernetes), "")},
+        "seed": seed,
+        "wall": datetime.now(UTC).isoformat(timespec="seconds"),
+        "expect": [expectation.text for expectation in scenario.expect],
+        "steps": [step.describe() for step in scenario.steps],
+        "topology": asdict(lab.topology),
+    }
 
 
 def judge(folder: Path) -> Report:
-    """Judge a run from its history alone, and write its report into its folder. Raises InputError where there is no history."""
+    """Judge a run from its history alone, and write its report into its folder.
+
+    Raises InputError where there is no history.
+    """
     found = events.read(folder / run_folders.HISTORY)
     return write(folder, found)
 
@@ -150,36 +163,31 @@ def write(folder: Path, found: History) -> Report:
 
 
 def steps_verdict(found: History) -> Verdict:
-    """Judge whether the run went as written. A step that failed is a fail; a fault that could not act, or an end in the middle, is unknown."""
+    """Judge whether the run went as written.
+
+    A step that failed is a fail; a fault that could not act, or an end in the middle, is unknown.
+    """
     steps = found.of("step")
     ended = {event.get("index") for event in steps if event.get("state") in {"end", "failed"}}
-    failed = [event for event in steps if event.get("state") == "failed"]
+    bad: list[str] = []
     unsure = [
         f"step {event.get('index')} ({event.get('text')}) did not end"
         for event in steps
         if event.get("index") not in ended
     ]
-    told = {
-        event.get(
-            "index"
-        ): f"step {event.get('index')} ({event.get('text')}): {event.get('detail')}"
-        for event in failed
-    }
-    bad = [
-        text
-        for event in failed
-        if not str(event.get("text")).startswith("fault ") and (text := told[event.get("index")])
-    ]
-    unsure += [text for text in told.values() if text not in bad]
-    return verdicts.verdict(
-        "every step was carried out", bad, unsure, [f"{len(ended)} steps"] if ended else []
-    )
+    for event in steps:
+        if event.get("state") == "failed":
+            said = f"step {event.get('index')} ({event.get('text')}): {event.get('detail')}"
+            could_not_act = str(event.get("text")).startswith("fault ")
+            (unsure if could_not_act else bad).append(said)
+    seen = [f"{len(ended)} steps"] if ended else []
+    return verdicts.verdict("every step was carried out", bad, unsure, seen)
 
 
-def summary(runs_: Iterable[Run]) -> list[dict[str, Any]]:
-    """Give the figures of several runs of a scenario: median and worst of each, in seconds or counts."""
+def summary(runs: Iterable[ScenarioRun]) -> list[dict[str, Any]]:
+    """Return the figures of several runs: median and worst of each, in seconds or counts."""
     values: dict[str, list[float]] = {}
-    for one in runs_:
+    for one in runs:
         for row in one.report.rows:
             for figure in row.figures:
                 if figure.value is not None:
@@ -190,21 +198,19 @@ def summary(runs_: Iterable[Run]) -> list[dict[str, Any]]:
     ]
 
 
-def exit_code(runs_: Iterable[Run]) -> int:
-    """Give how a command ends: by the worst of the runs."""
-    outcomes = [one.outcome for one in runs_]
-    worst: Outcome = (
-        "fail"
-        if "fail" in outcomes
-        else "unknown"
-        if "unknown" in outcomes or not outcomes
-        else "pass"
-    )
+def exit_code(runs: Iterable[ScenarioRun]) -> int:
+    """Return the exit code of a command: that of the worst run; of no run, unknown."""
+    outcomes = [one.outcome for one in runs]
+    worst: Outcome = "pass" if outcomes else "unknown"
+    if "unknown" in outcomes:
+        worst = "unknown"
+    if "fail" in outcomes:
+        worst = "fail"
     return verdicts.EXIT_CODES[worst]
 
 
 def load_json(folder: Path) -> dict[str, Any]:
-    """Give a run's report as it was written. Raises LabError where it was never judged."""
+    """Return a run's report as it was written. Raises LabError where it was never judged."""
     try:
         return dict(json.loads((folder / "report.json").read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:

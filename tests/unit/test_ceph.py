@@ -24,12 +24,10 @@ from lab.base.errors import InputError, LabError
 from lab.base.wait import Observation
 from lab.images import versions
 from lab.scenarios import ceph_steps
-from lab.scenarios.ceph_steps import CephTrial
+from lab.scenarios.ceph_steps import CephSteps
 from lab.topology.scenario_file import CEPH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lab.topology.model import Topology
 
 NODES = ("w1", "w3", "m2")
@@ -213,15 +211,8 @@ class DoubleCeph:
 
 
 @pytest.fixture
-def ceph(monkeypatch: pytest.MonkeyPatch) -> DoubleCeph:
-    found = DoubleCeph()
-
-    @contextlib.contextmanager
-    def lend(self: CephTrial) -> Iterator[DoubleCeph]:
-        yield found
-
-    monkeypatch.setattr(CephTrial, "_ceph", lend)
-    return found
+def ceph() -> DoubleCeph:
+    return DoubleCeph()
 
 
 @pytest.fixture
@@ -230,37 +221,38 @@ def noted() -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def trial(topology: Topology, noted: list[tuple[str, str]]) -> CephTrial:
+def steps(topology: Topology, noted: list[tuple[str, str]], ceph: Any) -> CephSteps:
     lab: Any = SimpleNamespace(
         name="l", topology=topology, node=lambda _: SimpleNamespace(running=True)
     )
-    return CephTrial(
+    return CephSteps(
         lab,
         threading.Event(),
         lambda kind, *, action, **values: noted.append((values["id"], action)),
+        lambda _: contextlib.nullcontext(ceph),
     )
 
 
 def test_every_step_of_ceph_that_a_file_may_name_can_be_carried_out(
-    ceph: DoubleCeph, trial: CephTrial
+    ceph: DoubleCeph, steps: CephSteps
 ) -> None:
-    assert all(trial.run(step, 1) for step in CEPH)
-    assert len(trial.objects) == 2
+    assert all(steps.run(step, 1) for step in CEPH)
+    assert len(steps.objects) == 2
 
 
 def test_pods_that_are_killed_are_faults_of_the_history_until_they_are_back(
-    ceph: DoubleCeph, trial: CephTrial, noted: list[Any]
+    ceph: DoubleCeph, steps: CephSteps, noted: list[Any]
 ) -> None:
-    trial.run("kill", 1)
+    steps.run("kill", 1)
     assert noted == [
         (f"rook-ceph-{word}-x", action) for word in ("osd", "mon") for action in ("fire", "proof")
     ]
-    trial.run("recover", 1)
+    steps.run("recover", 1)
     assert noted[4:] == [(f"rook-ceph-{word}-x", "healed") for word in ("osd", "mon")]
 
 
 def test_a_step_waits_as_long_as_it_says(
-    ceph: DoubleCeph, trial: CephTrial, monkeypatch: pytest.MonkeyPatch
+    ceph: DoubleCeph, steps: CephSteps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[float] = []
 
@@ -269,33 +261,33 @@ def test_a_step_waits_as_long_as_it_says(
         return Observation(ok=True, seen="")
 
     monkeypatch.setattr(ceph_steps, "until", until)
-    trial.run("check", 180)
-    trial.run("recover", 300)
+    steps.run("check", 180)
+    steps.run("recover", 300)
     assert given == [300]
 
 
-def test_a_cluster_that_was_there_before_proves_nothing(ceph: DoubleCeph, trial: CephTrial) -> None:
+def test_a_cluster_that_was_there_before_proves_nothing(ceph: DoubleCeph, steps: CephSteps) -> None:
     ceph.found = {"kind": "CephCluster"}
     with pytest.raises(LabError, match="has a Ceph cluster already") as caught:
-        trial.run("absent", 1)
+        steps.run("absent", 1)
     assert "halab addon disable l ceph" in caught.value.hint
 
 
 def test_everything_is_read_through_every_node_once_it_has_a_client(
-    ceph: DoubleCeph, trial: CephTrial, monkeypatch: pytest.MonkeyPatch
+    ceph: DoubleCeph, steps: CephSteps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trial.run("write", 1)
-    assert "through m, m2, m3, w1, w2, w3;" in trial.run("reread", 1)
+    steps.run("write", 1)
+    assert "through m, m2, m3, w1, w2, w3;" in steps.run("reread", 1)
     monkeypatch.setattr(DoubleCeph, "hosts", lambda *_: ("m", "m2", "m3", "w1", "w3"))
     with pytest.raises(LabError, match="no client yet on w2"):
-        trial.run("reread", 0)
+        steps.run("reread", 0)
 
 
-def test_another_checksum_is_told(ceph: DoubleCeph, trial: CephTrial) -> None:
-    trial.run("write", 1)
+def test_another_checksum_is_told(ceph: DoubleCeph, steps: CephSteps) -> None:
+    steps.run("write", 1)
     ceph.objects = dict.fromkeys(ceph.objects, b"other")
     with pytest.raises(LabError, match="does not hold"):
-        trial.run("reread", 1)
+        steps.run("reread", 1)
 
 
 def test_a_node_that_was_lost_after_it_was_chosen_is_named(topology: Topology) -> None:

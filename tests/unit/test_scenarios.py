@@ -1,9 +1,9 @@
-"""Scenarios: what comes with halab is good, nonsense is told with its line, a trial heals whatever happens."""
+"""Scenarios: what comes with halab is good, nonsense is told with its line, a run heals whatever happens."""
 
 from __future__ import annotations
 
+import random
 import threading
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,10 @@ from lab.analysis.history.events import Event, history
 from lab.base import paths
 from lab.base.errors import FaultError, HealFailed, InputError, TopologyError
 from lab.base.wait import Observation
-from lab.scenarios import precheck, runner
-from lab.scenarios import run as trials
-from lab.scenarios.runner import StepFailed, Trial
+from lab.scenarios import catalog, precheck, steps
+from lab.scenarios.context import RunContext, StepFailed
+from lab.scenarios.run import steps_verdict
+from lab.scenarios.runner import ScenarioRunner
 from lab.topology import loader, scenario_file
 from lab.topology.scenario_file import Scenario, Step
 
@@ -53,9 +54,9 @@ def lab_of(topology: Topology) -> Any:
     return SimpleNamespace(topology=topology, name=topology.name, node=str)
 
 
-@pytest.mark.parametrize("name", sorted(trials.shipped()))
+@pytest.mark.parametrize("name", sorted(catalog.shipped()))
 def test_what_comes_with_halab_is_good(name: str, topology: Topology) -> None:
-    found = trials.find(name)
+    found = catalog.find(name)
     assert found.name == name
     assert found.summary
     assert found.expect
@@ -145,9 +146,9 @@ def test_a_topology_may_bring_its_own() -> None:
 
 def test_an_unknown_scenario_is_an_input_error() -> None:
     with pytest.raises(InputError, match="crash-vip-holder"):
-        trials.find("crash-vip-holdr")
+        catalog.find("crash-vip-holdr")
     with pytest.raises(InputError, match="cannot be read"):
-        trials.find("./nowhere.yaml")
+        catalog.find("./nowhere.yaml")
 
 
 class DoubleInstruments:
@@ -178,14 +179,11 @@ class DoubleInstruments:
         ]
 
 
-class DoubleChaos:
-    """A double of the faults: `broken` says what goes wrong."""
+class DoubleFaults:
+    """A double of a lab's faults, and of what injects and heals them; `broken` is what fails."""
 
-    broken = ""
-    healed: tuple[str, ...] = ()
-
-    def __init__(self, lab: object) -> None:
-        del lab
+    def __init__(self) -> None:
+        self.broken = ""
 
     def targets(self, word: str, seed: int) -> tuple[str, ...]:
         del seed
@@ -199,138 +197,109 @@ class DoubleChaos:
     def active(self) -> tuple[object, ...]:
         return ()
 
-    def heal(self, hits: object) -> object:
-        DoubleChaos.healed = (*DoubleChaos.healed, "heal")
-        return hits
+    def heal(self, active: object) -> object:
+        return active
 
-    def rejoin(self, hits: object, told: object) -> None:
-        del hits, told
+    def rejoin(self, active: object, on_change: object) -> None:
+        del active, on_change
 
 
 class DoubleAudit:
     """A double of the look at Pacemaker; `wrong` is what it finds after the first time."""
 
-    wrong = ""
-
-    def __init__(self, masters: tuple[str, ...]) -> None:
-        self.masters, self.looks = masters, 0
+    def __init__(self) -> None:
+        self.wrong, self.looks = "", 0
 
     def observe(self) -> Observation:
         self.looks += 1
-        bad = DoubleAudit.wrong if self.looks > 1 else ""
+        bad = self.wrong if self.looks > 1 else ""
         return Observation(ok=not bad, seen=bad or "as before")
 
 
+def runner_of(topology: Topology, steps: tuple[Step, ...], seed: int = 1) -> Any:
+    """A runner whose collaborators are doubles: nothing is wrong with this lab."""
+    faults: Any = DoubleFaults()
+    context = RunContext(
+        lab=lab_of(topology),
+        name="x",
+        instruments=DoubleInstruments(),  # type: ignore[arg-type]
+        cancelled=threading.Event(),
+        dice=random.Random(seed),
+        faults=faults,
+        injector=faults,
+        healer=faults,
+        audit=DoubleAudit(),  # type: ignore[arg-type]
+        observe_lab=lambda _: Observation(ok=True, seen="steady"),
+        steady_timeout_s=0.01,
+    )
+    return ScenarioRunner(context, Scenario(name="x", steps=steps, settle_ms=1))
+
+
 @pytest.fixture
-def trial(monkeypatch: pytest.MonkeyPatch, topology: Topology) -> Trial:
-    monkeypatch.setattr(runner, "Chaos", DoubleChaos)
-    monkeypatch.setattr(runner, "steady", lambda _: Observation(ok=True, seen="steady"))
-    monkeypatch.setattr(DoubleChaos, "broken", "")
-    monkeypatch.setattr(runner, "Audit", DoubleAudit)
-    steps = (
-        Step(verb="fault", value="crash", target="m", hold_ms=1),
-        Step(verb="wait", value="1ms", for_ms=1),
-    )
-    wanted = Scenario(name="x", steps=steps, settle_ms=1)
-    return Trial(lab_of(topology), wanted, DoubleInstruments(), threading.Event(), 1)  # type: ignore[arg-type]
+def runner(topology: Topology) -> Any:
+    crash = Step(verb="fault", value="crash", target="m", hold_ms=1)
+    return runner_of(topology, (crash, Step(verb="wait", value="1ms", for_ms=1)))
 
 
-def test_a_trial_measures_breaks_and_heals(trial: Trial) -> None:
-    events = trial.carry_out()
-    assert trial.instruments.states() == [
-        ("1", "begin"),
-        ("1", "end"),
-        ("2", "begin"),
-        ("2", "end"),
-        ("recover", "begin"),
-        ("recover", "end"),
-    ]  # type: ignore[attr-defined]
+def test_every_verb_and_value_that_a_file_may_have_can_be_carried_out() -> None:
+    assert set(steps.STEPS) == set(scenario_file.VERBS)
+    assert {"steady", *steps.CONDITIONS} == set(scenario_file.UNTIL)
+
+
+def test_a_run_measures_breaks_and_heals(runner: Any) -> None:
+    events = runner.run()
+    assert runner.context.instruments.states() == [
+        (index, state) for index in ("1", "2", "recover") for state in ("begin", "end")
+    ]
     assert events
-    assert not trial.instruments.running  # type: ignore[attr-defined]
+    assert not runner.context.instruments.running
 
 
-def test_a_target_that_means_nobody_for_a_moment_is_awaited(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answers = iter(
-        [
-            InputError("target `m` means nobody now"),
-            InputError("target `m` means nobody now"),
-            ("m",),
-        ]
-    )
-
-    def targets(*_: object) -> tuple[str, ...]:
-        answer = next(answers)
-        if isinstance(answer, InputError):
-            raise answer
-        return answer
-
-    monkeypatch.setattr(DoubleChaos, "targets", targets)
-    trial.carry_out()
-    assert trial.instruments.states()[1] == ("1", "end")  # type: ignore[attr-defined]
-
-
-def test_a_step_that_fails_ends_the_trial_healed(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(DoubleChaos, "broken", "inject")
+def test_a_step_that_fails_ends_the_run_healed(runner: Any) -> None:
+    runner.context.faults.broken = "inject"
     with pytest.raises(StepFailed, match="no effect"):
-        trial.carry_out()
-    assert trial.instruments.states() == [
+        runner.run()
+    assert runner.context.instruments.states() == [
         ("1", "begin"),
         ("1", "failed"),
         ("recover", "begin"),
         ("recover", "end"),
-    ]  # type: ignore[attr-defined]
-    assert not trial.instruments.running  # type: ignore[attr-defined]
+    ]
+    assert not runner.context.instruments.running
 
 
-def test_an_interrupted_trial_is_healed(trial: Trial) -> None:
-    trial.cancelled.set()
+def test_an_interrupted_run_is_healed(runner: Any) -> None:
+    runner.context.cancelled.set()
     with pytest.raises(KeyboardInterrupt):
-        trial.carry_out()
-    assert trial.instruments.states()[-1] == ("recover", "end")  # type: ignore[attr-defined]
+        runner.run()
+    assert runner.context.instruments.states()[-1] == ("recover", "end")
 
 
-def test_a_lab_that_does_not_come_back_is_an_error(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lab_that_does_not_come_back_is_an_error(runner: Any) -> None:
     answers = iter([Observation(ok=True, seen="steady")])
-    monkeypatch.setattr(
-        runner, "steady", lambda _: next(answers, Observation(ok=False, seen="m is exited"))
-    )
-    monkeypatch.setattr(runner, "STEADY_S", 0.01)
-    monkeypatch.setattr(runner.start, "start", lambda *_, **__: None)
+    off = Observation(ok=False, seen="m is exited")
+    runner.context.observe_lab = lambda _: next(answers, off)
+    runner.context.lab.start = lambda **_: None
     with pytest.raises(HealFailed, match="m is exited"):
-        trial.carry_out()
-    assert not trial.instruments.running  # type: ignore[attr-defined]
+        runner.run()
+    assert not runner.context.instruments.running
 
 
-def test_a_lab_whose_pacemaker_was_changed_did_not_come_back(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(DoubleAudit, "wrong", "the CIB of m2 differs in opt-stonith-enabled")
-    monkeypatch.setattr(runner, "STEADY_S", 0.01)
+def test_a_lab_whose_pacemaker_was_changed_did_not_come_back(runner: Any) -> None:
+    runner.context.audit.wrong = "the CIB of m2 differs in opt-stonith-enabled"
     with pytest.raises(HealFailed, match="m2 differs"):
-        trial.carry_out()
+        runner.run()
 
 
-def test_the_same_seed_chooses_the_same(trial: Trial) -> None:
+def test_the_same_seed_chooses_the_same(topology: Topology) -> None:
     words = tuple(f"crash w{number}" for number in range(50))
+    step = Step(verb="random", value="", words=words, for_ms=30, hold_ms=1)
 
     def play(seed: int) -> list[str]:
-        wanted = replace(
-            trial.scenario,
-            steps=(Step(verb="random", value="", words=words, for_ms=30, hold_ms=1),),
-        )
-        one = Trial(trial.lab, wanted, DoubleInstruments(), threading.Event(), seed)  # type: ignore[arg-type]
-        one.carry_out()
-        return [
-            event.data["text"]
-            for event in one.instruments.events
-            if event.data.get("index") == "random 1"
-        ][:1]  # type: ignore[attr-defined]
+        one = runner_of(topology, (step,), seed)
+        one.run()
+        events = one.context.instruments.events
+        return [e.data["text"] for e in events if e.data.get("index") == "random 1"][:1]
 
     assert play(5) == play(5)
     assert len({play(seed)[0] for seed in range(20)}) > 1
@@ -373,7 +342,7 @@ def test_a_run_that_did_not_go_as_written_is_no_pass(
         Event(float(number), "step", {"index": i, "text": text, "state": state})
         for number, (i, text, state) in enumerate(states)
     ]
-    assert trials.steps_verdict(history(events)).outcome == outcome
+    assert steps_verdict(history(events)).outcome == outcome
 
 
 def test_a_step_says_once_how_long_it_is() -> None:
