@@ -183,7 +183,7 @@ class Healer:
                 "the masters are one cluster again",
                 lambda: tried(settling.observe),
                 timeout_s=timeout_s,
-                told=on_change,
+                on_change=on_change,
             )
         except WaitTimeout as error:
             hint = (

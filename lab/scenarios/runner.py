@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lab.base.errors import HealFailed, LabError
 from lab.base.wait import until
+from lab.lifecycle.start import start
 from lab.scenarios import steps
 
 if TYPE_CHECKING:
@@ -77,9 +78,9 @@ class ScenarioRunner:
         if active := list(run.faults.active()):
             run.heal(active)
         if not run.observe_lab(run.lab).ok:
-            run.lab.start()
+            start(run.lab)
         seen = until(
-            "lab is steady again", run.steady, timeout_s=run.steady_timeout_s, told=run.say
+            "lab is steady again", run.steady, timeout_s=run.steady_timeout_s, on_change=run.say
         ).seen
         # Probes go on for as long as before the first step: a lab that looks whole need not yet
         # serve its users.

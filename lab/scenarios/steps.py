@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from lab.addons import manager
 from lab.base.wait import until
+from lab.lifecycle.start import start, start_node
+from lab.lifecycle.stop import stop
 from lab.live import steady_state
 from lab.live.power import press
 from lab.scenarios.precheck import parse_random
@@ -49,7 +51,7 @@ def _until(run: RunContext, step: Step) -> str:
         f"lab {run.lab.name}: {step.value}",
         observe,
         timeout_s=step.timeout_ms / 1000,
-        told=run.say,
+        on_change=run.say,
         cancelled=run.cancelled,
     ).seen
 
@@ -68,16 +70,16 @@ def _power(run: RunContext, step: Step) -> str:
 
 def _start(run: RunContext, step: Step) -> str:
     if step.value == "all":
-        run.lab.start(timeout_s=step.timeout_ms / 1000)
+        start(run.lab, timeout_s=step.timeout_ms / 1000)
         return "started"
     for name in run.targets(step.value):
-        run.lab.start_node(name)
+        start_node(run.lab, name)
     return "started"
 
 
 def _stop(run: RunContext, step: Step) -> str:
     names = run.targets(step.value)
-    run.lab.stop(*names)
+    stop(run.lab, *names)
     return ", ".join(names)
 
 
@@ -116,7 +118,7 @@ def _one_random(
         "steady after the fault",
         run.steady,
         timeout_s=run.steady_timeout_s,
-        told=run.say,
+        on_change=run.say,
         cancelled=run.cancelled,
     ).seen
 

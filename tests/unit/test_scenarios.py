@@ -275,11 +275,13 @@ def test_an_interrupted_run_is_healed(runner: Any) -> None:
     assert runner.context.instruments.states()[-1] == ("recover", "end")
 
 
-def test_a_lab_that_does_not_come_back_is_an_error(runner: Any) -> None:
+def test_a_lab_that_does_not_come_back_is_an_error(
+    runner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     answers = iter([Observation(ok=True, seen="steady")])
     off = Observation(ok=False, seen="m is exited")
     runner.context.observe_lab = lambda _: next(answers, off)
-    runner.context.lab.start = lambda **_: None
+    monkeypatch.setattr("lab.scenarios.runner.start", lambda _: None)
     with pytest.raises(HealFailed, match="m is exited"):
         runner.run()
     assert not runner.context.instruments.running
