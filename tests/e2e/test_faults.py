@@ -27,6 +27,8 @@ iptables-save 2>/dev/null | grep -v KUBE | grep -i -e halab -e NFQUEUE
 tc qdisc show dev eth0 root | grep 1a1b
 tc qdisc show | grep clsact
 ip -o link | grep -e halab- -e peer-
+ip -4 route show dev eth0
+ip -4 route show dev mgmt0 2>/dev/null
 find /var/lib/halab/faults /var/tmp /dev/fuse ! -type d 2>/dev/null
 find /var/lib/etcd/data /var/lib/rancher/k3s/server/db -name 'halab*' 2>/dev/null
 grep fuse.halab /proc/mounts
@@ -35,7 +37,7 @@ ps -eo stat=,comm= | grep -e '^T' -e halab-delay -e halab-disk -e halab-skew
 cat /sys/fs/cgroup/cpu*/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max 2>/dev/null
 true
 """
-"""What a fault may leave on a node: rules, queueing disciplines, interfaces, records, files, mounts, units, processes, limits."""
+"""What a fault may leave on a node: rules, queueing disciplines, interfaces, routes, records, files, mounts, units, processes, limits."""
 
 
 def traces(inside: Inside) -> dict[str, str]:
@@ -98,6 +100,7 @@ FAULTS = [
     (("loss", "m2", "percent=5"), ("rate", "w3", "rate=1mbit"), ("latency", "m", "delay=60ms", "jitter=5ms")),
     (("corrupt", "w1", "percent=10"), ("reorder", "w2"), ("cpu", "w3", "cores=0.1"), ("memory", "w2", "spare=24m")),
     (("disk-slow", "m3", "fsync=100ms"), ("disk-full", "m2"), ("bmc-unreachable", "m")),
+    (("nic-down", "w1"), ("nic-down", "lb"), ("nic-down", "m2", "device=mgmt0")),
     (("vip-lost", "@vip-holder"), ("clock-skew", "m", "unit=apiserver", "by=-5m"), ("clock-skew", "w1", "unit=kubelet", "by=+1h")),
 ]  # fmt: skip
 """Each group is injected one after the other, then stands together for a moment, and is healed at once: whole, and in the right order."""

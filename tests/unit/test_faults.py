@@ -35,7 +35,7 @@ FIVE = loader.load(Path(__file__).parents[2] / "topologies" / "5m2w.yaml").topol
      ("corrupt", {"percent": "0"}), ("reorder", {"percent": "x"}), ("rate", {"rate": "1; rm"}), ("cpu", {"cores": "0"}),
      ("memory", {"spare": "1g"}), ("disk-slow", {"fsync": "x"}), ("clock-skew", {"by": "60"}), ("clock-skew", {"by": "1s"}),
      ("clock-skew", {"unit": "corosync"}), ("service-kill", {"unit": "etcd", "whom": "some"}),
-     ("bmc-unreachable", {"device": "eth0"}), ("bmc-unreachable", {"device": "a b"}), ("service-stop", {})],
+     ("bmc-unreachable", {"device": "eth0"}), ("bmc-unreachable", {"device": "a b"}), ("nic-down", {"device": "a;b"}), ("nic-down", {"device": "eth7"}), ("service-stop", {})],
 )  # fmt: skip
 def test_a_bad_option_is_said_before_anything_changes(fault: str, options: dict[str, str]) -> None:
     engine = EngineDouble()
@@ -164,6 +164,7 @@ def test_what_was_powered_on_anew_needs_no_mending() -> None:
         "vip-doubled",
         "rate",
         "bmc-unreachable",
+        "nic-down",
     ):
         engine = EngineDouble()
         faults.find(name).heal(
@@ -333,3 +334,30 @@ def test_healing_one_by_name_or_id(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lab.chosen("00c0ffee") == (both[0],)
     with pytest.raises(InputError, match="crash"):
         lab.chosen("crash")
+
+
+def test_an_interface_comes_back_with_the_routes_that_the_kernel_drops() -> None:
+    up = (
+        "eth0@if9  UP  02:42:ac:1e:00:31 <BROADCAST,MULTICAST,UP,LOWER_UP>\n"
+        "default via 172.30.0.1 linkdown\n"
+        "172.30.0.0/24 proto kernel scope link src 172.30.0.49\n"
+        "10.42.1.0/24 via 172.30.0.41 onlink\n"
+    )
+    engine = EngineDouble({"ip -br link": Result(0, up)})
+    place, fault = site(engine=engine), faults.find("nic-down")
+    assert fault.check(place, fault.options) == ""
+    before = fault.prepare(place, fault.options)
+    assert before == {"routes": "default via 172.30.0.1\n10.42.1.0/24 via 172.30.0.41 onlink"}
+    active = hit("nic-down", before)
+    fault.inject(place, active)
+    assert engine.asked[-1] == "ip link set eth0 down"
+    assert fault.evidence(place, active) == "", "it is still up"
+    engine.answers["ip -br link"] = Result(0, "eth0@if9  DOWN  02:42:ac:1e:00:31 <BROADCAST>\n")
+    assert "eth0 of m is DOWN" in fault.evidence(place, active)
+    assert "down already" in fault.check(place, fault.options)
+    fault.heal(place, active)
+    assert engine.asked[-1] == (
+        "sh -c ip link set eth0 up"
+        " && ip -4 route replace default via 172.30.0.1 dev eth0"
+        " && ip -4 route replace 10.42.1.0/24 via 172.30.0.41 onlink dev eth0"
+    )
