@@ -48,16 +48,16 @@ class Fault(Protocol):
         """Say why the fault cannot act here with these options, or nothing. Changes nothing."""
 
     def prepare(self, site: FaultSite, options: Options) -> Options:
-        """Give what healing will need, before anything is changed."""
+        """Return what healing will need, before anything is changed."""
 
     def inject(self, site: FaultSite, active: ActiveFault) -> str | None:
         """Break it; gives the proof where it sees that at once."""
 
     def evidence(self, site: FaultSite, active: ActiveFault) -> str:
-        """Give what shows that it acts; an empty text while nothing does yet."""
+        """Return what shows that it acts; an empty text while nothing does yet."""
 
     def took_effect_at(self, site: FaultSite, active: ActiveFault) -> float | None:
-        """Give when it began to act, by the engine's clock (seconds since 1970), where the engine knows better than our asking."""
+        """Return when it began to act, by the engine's clock (seconds since 1970), where the engine knows better than our asking."""
 
     def heal(self, site: FaultSite, active: ActiveFault) -> None:
         """Mend it. Idempotent; the node may be off, paused or whole already."""
@@ -68,7 +68,7 @@ STARTED = "started"
 
 
 def same_life(site: FaultSite, active: ActiveFault) -> bool:
-    """Tell whether the node runs and was not powered on anew since the fault began.
+    """Whether the node runs and was not powered on anew since the fault began.
 
     Else rules, mounts, processes and addresses are gone with the machine's last life: there is nothing to mend.
     """

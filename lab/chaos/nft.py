@@ -49,16 +49,16 @@ class Rules(Base):
         return wire.missing(site)
 
     def device(self, options: Options) -> str:
-        """Give the interface that is meant."""
+        """Return the interface that is meant."""
         del options
         return DEVICE
 
     def drops(self, site: FaultSite, active: ActiveFault) -> list[Drop]:
-        """Give what is dropped."""
+        """Return what is dropped."""
         raise NotImplementedError
 
     def rules(self, site: FaultSite, active: ActiveFault) -> str:
-        """Give the rules as nft or tc reads them."""
+        """Return the rules as nft or tc reads them."""
         drops, device = self.drops(site, active), self.device(active.options)
         if active.before.get("means", "nft") == "tc":
             return wire.batch(drops, device)

@@ -21,7 +21,7 @@ def unit(active: ActiveFault, program: str) -> str:
 
 
 def start_words(active: ActiveFault, program: str, words: list[str]) -> list[str]:
-    """Give the command that starts a program and ends once it says that it is ready."""
+    """Return the command that starts a program and ends once it says that it is ready."""
     return [
         "systemd-run", "--quiet", "--collect", f"--unit={unit(active, program)}", "--service-type=notify",
         f"--description=halab fault {active.fault} {active.id}", f"/usr/local/bin/{program}", *words,
@@ -29,7 +29,7 @@ def start_words(active: ActiveFault, program: str, words: list[str]) -> list[str
 
 
 def told(site: FaultSite, active: ActiveFault, program: str) -> dict[str, int]:
-    """Give what the program says that it did: word → number; nothing where it does not run."""
+    """Return what the program says that it did: word → number; nothing where it does not run."""
     text = site.node.run(
         ["systemctl", "show", "-P", "StatusText", unit(active, program)], check=False
     ).output.strip()

@@ -27,7 +27,7 @@ def missing(site: FaultSite, kind: str, words: str) -> str:
 
 
 def shown(site: FaultSite) -> str:
-    """Give what tc says of the machine's way out."""
+    """Return what tc says of the machine's way out."""
     return site.node.run(["tc", "-s", "qdisc", "show", "dev", DEVICE, "root"], check=False).output
 
 

@@ -33,7 +33,7 @@ HELP = (
 def resolve(
     words: str, topology: Topology, status: Callable[[], LabStatus], seed: int
 ) -> tuple[str, ...]:
-    """Give the nodes that words mean now, each once; several are parted by commas. See `resolve_one`."""
+    """Return the nodes that words mean now, each once; several are parted by commas. See `resolve_one`."""
     return tuple(
         dict.fromkeys(
             name for word in words.split(",") for name in resolve_one(word, topology, status, seed)
@@ -44,7 +44,7 @@ def resolve(
 def resolve_one(
     word: str, topology: Topology, status: Callable[[], LabStatus], seed: int
 ) -> tuple[str, ...]:
-    """Give the nodes that a word means now. `seed` decides the random ones: the same seed, the same node.
+    """Return the nodes that a word means now. `seed` decides the random ones: the same seed, the same node.
 
     minority and majority are of the masters, and hold the first master's side last: the minority is the first master's end of the file.
     Raises InputError for an unknown word, or one that means nobody now.

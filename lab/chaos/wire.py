@@ -63,7 +63,7 @@ class Drop:
     ports: tuple[int, ...] = ()
 
     def nft(self) -> str:
-        """Give it as a rule of nftables."""
+        """Return it as a rule of nftables."""
         word = {"all": "", "arp": f"arp {self.side} ip"}.get(self.what, f"{self.what} {self.side}")
         chosen = f"{word} {{{','.join(self.values)}}}" if word else ""
         ports = ",".join(map(str, self.ports))
@@ -71,7 +71,7 @@ class Drop:
         return " ".join(filter(None, (chosen, port, "counter drop")))
 
     def programs(self) -> list[str]:
-        """Give it as programs of the packet filter, each for one address and one port."""
+        """Return it as programs of the packet filter, each for one address and one port."""
         return [self._program(*pair) for pair in product(self.values or [""], self.ports or [0])]
 
     def _program(self, value: str, port: int) -> str:
@@ -143,7 +143,7 @@ def missing(site: FaultSite) -> str:
 
 
 def chosen(site: FaultSite, means: str) -> str:
-    """Give the means to use: nftables where it can."""
+    """Return the means to use: nftables where it can."""
     return means if means != "auto" else "tc" if nft_missing(site) else "nft"
 
 
@@ -161,7 +161,7 @@ def refused(site: FaultSite, means: str, device: str = DEVICE) -> str:
 
 
 def tables(name: str, drops: Iterable[Drop], device: str = DEVICE) -> str:
-    """Give what is dropped as a table of nftables."""
+    """Return what is dropped as a table of nftables."""
     rows, text = list(drops), ""
     for way, hook in WAYS.items():
         lines = "\n".join(drop.nft() for drop in rows if drop.way == way)
@@ -171,7 +171,7 @@ def tables(name: str, drops: Iterable[Drop], device: str = DEVICE) -> str:
 
 
 def batch(drops: Iterable[Drop], device: str = DEVICE) -> str:
-    """Give what is dropped as `tc -batch` reads it."""
+    """Return what is dropped as `tc -batch` reads it."""
     return "".join(
         f'filter add dev {device} {WAYS[drop.way]} protocol all pref {PREF} bpf da bytecode "{each}"\n'
         for drop in drops
@@ -185,12 +185,12 @@ def _drop_all(device: str, hook: str, pref: int) -> str:
 
 
 def laid(means: str, device: str = DEVICE) -> str:
-    """Give the shell's words that read rules from standard input and lay them down."""
+    """Return the shell's words that read rules from standard input and lay them down."""
     return "nft -f -" if means == "nft" else f"tc qdisc add dev {device} clsact && tc -batch -"
 
 
 def shown(means: str, name: str, device: str = DEVICE) -> str:
-    """Give the shell's words that show what was dropped; `dropped` reads it."""
+    """Return the shell's words that show what was dropped; `dropped` reads it."""
     return f"nft list table netdev {name}" if means == "nft" else f"tc -s qdisc show dev {device}"
 
 
@@ -207,7 +207,7 @@ def dropped(site: FaultSite, text: str) -> str:
 
 
 def removed(name: str, device: str = DEVICE, pref: int = PREF) -> str:
-    """Give the shell's words that remove rules, whatever the means; they fail where some stay.
+    """Return the shell's words that remove rules, whatever the means; they fail where some stay.
 
     clsact goes with the last filter.
     """

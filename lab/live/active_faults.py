@@ -76,7 +76,7 @@ def parse(text: bytes, path: str, node: str) -> ActiveFault:
 
 
 def read(engine: Engine, nodes: Iterable[NodeHandle]) -> tuple[ActiveFault, ...]:
-    """Give the active faults of these nodes, the oldest first."""
+    """Return the active faults of these nodes, the oldest first."""
 
     def ask(node: NodeHandle) -> list[ActiveFault]:
         try:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def names() -> tuple[str, ...]:
-    """Give every fault's name."""
+    """Return every fault's name."""
     return tuple(sorted(all_faults()))
 
 
@@ -30,5 +30,5 @@ def all_faults() -> dict[str, Fault]:
 
 
 def find(name: str) -> Fault:
-    """Give a fault. Raises KeyError where there is none of that name."""
+    """Return a fault. Raises KeyError where there is none of that name."""
     return all_faults()[name]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def held(site: FaultSite) -> bool:
-    """Tell whether the node has the floating address."""
+    """Whether the node has the floating address."""
     vip = str(site.topology.network.vip)
     return (
         f" {vip}/"

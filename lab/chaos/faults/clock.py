@@ -88,7 +88,7 @@ class ClockSkew(Base):
         )
 
     def _off(self, site: FaultSite, name: str) -> int | None:
-        """Give how many seconds a service is before the machine's clock; nothing where it does not answer."""
+        """Return how many seconds a service is before the machine's clock; nothing where it does not answer."""
         ask = f"date +%s; curl -sk --max-time 2 -o /dev/null -D - {ASK[name]} | grep -i ^date:"
         output = site.node.run(["sh", "-c", ask], check=False).output
         found = re.search(r"^(\d+)\s+date: (.*GMT)", output, re.IGNORECASE)

@@ -15,7 +15,7 @@ PROPERTY = "stonith-enabled"
 
 
 def value(site: FaultSite, text: str = "") -> str:
-    """Give the cluster's property, set first where a text is given."""
+    """Return the cluster's property, set first where a text is given."""
     argv = [
         "crm_attribute",
         "--type",

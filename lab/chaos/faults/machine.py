@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def state(site: FaultSite) -> str:
-    """Give the engine's word for the node's state."""
+    """Return the engine's word for the node's state."""
     return str(site.engine.inspect(site.node.container)["State"]["Status"])
 
 

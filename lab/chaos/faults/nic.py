@@ -84,10 +84,9 @@ class NicDown(Base):
 def heal_script(active: ActiveFault) -> str:
     """Return the shell script that heals the fault, as often as it is run."""
     device = active.options["device"]
-    steps = [UP.substitute(device=device)]
-    for route in active.before.get("routes", "").splitlines():
-        steps.append(ROUTE.substitute(route=route, device=device))
-    return " && ".join(steps)
+    routes = active.before.get("routes", "").splitlines()
+    restored = [ROUTE.substitute(route=route, device=device) for route in routes]
+    return " && ".join([UP.substitute(device=device), *restored])
 
 
 FAULTS = (NicDown(),)

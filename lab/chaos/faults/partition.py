@@ -31,7 +31,7 @@ ANSWERS = 20
 
 
 def peers(site: FaultSite, words: str) -> list[NodeHandle]:
-    """Give the machines that `from` names, by commas: all, rest (all that this fault does not hit), minority, majority, roles, names."""
+    """Return the machines that `from` names, by commas: all, rest (all that this fault does not hit), minority, majority, roles, names."""
     minority, majority = site.topology.halves
     sets = {
         "all": tuple(site.others),
@@ -51,7 +51,7 @@ def peers(site: FaultSite, words: str) -> list[NodeHandle]:
 
 
 def unheard(names: list[str], own: str) -> list[str]:
-    """Give whom a master does not hear in a ring: all but the majority around it. No two masters hear the same majority.
+    """Return whom a master does not hear in a ring: all but the majority around it. No two masters hear the same majority.
 
     Of five, each hears itself and its neighbours on both sides; of three, itself and the one before it.
     """
@@ -62,7 +62,7 @@ def unheard(names: list[str], own: str) -> list[str]:
 
 
 def wires(site: FaultSite, others: list[NodeHandle]) -> list[str]:
-    """Give the machines' MAC addresses: the floating address is its holder's, whoever that is.
+    """Return the machines' MAC addresses: the floating address is its holder's, whoever that is.
 
     The ones that they have now, and the ones that they get when they boot.
     """
@@ -233,7 +233,7 @@ class BmcUnreachable(Rules):
     needs: str = f"{Rules.needs}, and a management network (fencing)"
 
     def device(self, options: Options) -> str:
-        """Give the interface that is meant."""
+        """Return the interface that is meant."""
         return options["device"]
 
     def missing(self, site: FaultSite) -> str:
@@ -257,7 +257,7 @@ class BmcUnreachable(Rules):
         return wire.refused(site, options["means"], options["device"])
 
     def _network(self, site: FaultSite, device: str) -> str:
-        """Give the interface's address and network, or nothing."""
+        """Return the interface's address and network, or nothing."""
         shown = site.node.run(["ip", "-4", "-o", "addr", "show", "dev", device], check=False).output
         found = re.search(r"inet (\S+)", shown)
         return found[1] if found else ""

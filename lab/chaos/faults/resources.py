@@ -96,7 +96,7 @@ class Memory(Base):
         )
 
     def _used(self, site: FaultSite) -> int:
-        """Give the bytes in use, without the page cache that can be dropped at once."""
+        """Return the bytes in use, without the page cache that can be dropped at once."""
         caches = "grep -h -e ^total_inactive_file -e ^inactive_file memory/memory.stat memory.stat"
         ask = f"cd /sys/fs/cgroup; cat memory/memory.usage_in_bytes memory.current; {caches}"
         lines = site.node.run(
@@ -107,7 +107,7 @@ class Memory(Base):
         return max(used - max(dropped, default=0), 0)
 
     def _refused(self, site: FaultSite) -> int:
-        """Give how often the kernel found the limit reached: failcnt (cgroup v1, of memory and of memory with swap) or the events named max (v2)."""
+        """Return how often the kernel found the limit reached: failcnt (cgroup v1, of memory and of memory with swap) or the events named max (v2)."""
         ask = "cd /sys/fs/cgroup; cat memory/memory.failcnt memory/memory.memsw.failcnt; sed -n 's/^max //p' memory.events"
         return sum(
             map(

@@ -27,7 +27,7 @@ UNITS = {
 
 
 def unit(site: FaultSite, service: str) -> str:
-    """Give the unit that runs a service on this node. K3s's workers have k3s-agent."""
+    """Return the unit that runs a service on this node. K3s's workers have k3s-agent."""
     found = UNITS.get(service, {}).get(site.distribution, service)
     return "k3s-agent" if found == "k3s" and site.node.role == "worker" else found
 

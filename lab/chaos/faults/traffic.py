@@ -111,7 +111,7 @@ class Traffic(Base):
         )
 
     def _peer(self, site: FaultSite) -> str:
-        """Give the first machine that answers a ping."""
+        """Return the first machine that answers a ping."""
         order = sorted(site.others.values(), key=lambda other: (other.role != "worker", other.name))
         return next(
             (
