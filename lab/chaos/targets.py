@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import random
 from typing import TYPE_CHECKING
 
 from lab.base.errors import InputError
+from lab.base.messages import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,10 +87,7 @@ def check(word: str, topology: Topology) -> None:
     known = [*_names(topology), *WORDS, "role:master", "role:worker", "role:loadbalancer", "all"]
     for one in word.split(","):
         if one not in known:
-            close = difflib.get_close_matches(one, known, n=1)
-            raise InputError(
-                f"no node and no target `{one}`", f"did you mean `{close[0]}`?" if close else HELP
-            )
+            raise InputError(f"no node and no target `{one}`", did_you_mean(one, known))
 
 
 def _names(topology: Topology) -> list[str]:
