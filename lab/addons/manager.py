@@ -105,7 +105,7 @@ class Enabler:
     def _look(self, addon: Addon, enabled: bool, row: Row) -> AddonStatus:  # noqa: FBT001
         site = self._site(row.options)
         observation = (
-            self._ask(addon, site) if enabled else Observation(ok=False, seen="not enabled")
+            self._ask(addon, site) if enabled else Observation(ok=False, detail="not enabled")
         )
         images = PodImages(self.builder)
         return AddonStatus(
@@ -114,7 +114,7 @@ class Enabler:
             enabled=enabled,
             named=addon.name in self.site.topology.addons,
             working=observation.ok,
-            seen=observation.seen,
+            seen=observation.detail,
             images={image.word: images.way(image.word) for image in self._images(addon, site)},
         )
 
@@ -155,18 +155,20 @@ class Enabler:
         PodImages(self.builder).make(image.word for image in self._images(addon, site))
         loaded = PodImages(self.builder, set()).load(self._wanted(addon, site), self._nodes())
         observation = (
-            self._ask(addon, site) if row.digest == wanted else Observation(ok=False, seen="")
+            self._ask(addon, site) if row.digest == wanted else Observation(ok=False, detail="")
         )
         if observation.ok:
-            self.reporter.done(name, observation.seen)
-            return Outcome(name, bool(loaded), time.monotonic() - begin, observation.seen)
+            self.reporter.done(name, observation.detail)
+            return Outcome(name, bool(loaded), time.monotonic() - begin, observation.detail)
         # Known as on before the first object is made: `disable` finds what a killed run left.
         self.record.write(name, Row(enabled=True, options=site.options))
         self._apply(addon, site)
         observation = self._await(addon, site)
         self.record.write(name, Row(enabled=True, options=site.options, digest=wanted))
-        self.reporter.done(name, observation.seen)
-        return Outcome(name, changed=True, seconds=time.monotonic() - begin, seen=observation.seen)
+        self.reporter.done(name, observation.detail)
+        return Outcome(
+            name, changed=True, seconds=time.monotonic() - begin, seen=observation.detail
+        )
 
     def _packaged(self, addon: Addon) -> bool:
         return self.site.distribution.name in addon.packaged
@@ -286,7 +288,7 @@ class Enabler:
 
         def gone() -> Observation:
             left = [place for place in mine if site.cluster.find(place) is not None]
-            return Observation(ok=not left, seen=f"still there: {', '.join(left[:3])}")
+            return Observation(ok=not left, detail=f"still there: {', '.join(left[:3])}")
 
         try:
             until(
@@ -318,7 +320,7 @@ def hand(lab: Lab) -> Iterator[Enabler]:
             try:
                 until(
                     "API",
-                    lambda: Observation(ok=cluster.readyz(), seen="no answer"),
+                    lambda: Observation(ok=cluster.readyz(), detail="no answer"),
                     timeout_s=API_TIMEOUT_S,
                 )
             except WaitTimeout:

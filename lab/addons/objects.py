@@ -96,8 +96,8 @@ def deployed(site: Site, space: str, name: str) -> Observation:
     """Tell whether a Deployment of one generation has all its replicas ready. Raises LabError."""
     found = site.cluster.find(f"/apis/apps/v1/namespaces/{space}/deployments/{name}")
     if found is None:
-        return Observation(ok=False, seen=f"{name} is not there")
+        return Observation(ok=False, detail=f"{name} is not there")
     status, wanted = found.get("status", {}), found["spec"].get("replicas", 1)
     ready = min(status.get("readyReplicas", 0), status.get("updatedReplicas", 0))
     current = status.get("observedGeneration") == found["metadata"]["generation"]
-    return Observation(ok=current and ready >= wanted, seen=f"{name}: {ready} of {wanted} ready")
+    return Observation(ok=current and ready >= wanted, detail=f"{name}: {ready} of {wanted} ready")

@@ -18,7 +18,7 @@ class Observation:
     """What a question answered: whether it is so, and what was seen, for progress lines and time-outs."""
 
     ok: bool
-    seen: str
+    detail: str
 
 
 def tried(ask: Callable[[], Observation]) -> Observation:
@@ -26,7 +26,7 @@ def tried(ask: Callable[[], Observation]) -> Observation:
     try:
         return ask()
     except LabError as error:
-        return Observation(ok=False, seen=error.message.splitlines()[0][:200])
+        return Observation(ok=False, detail=error.message.splitlines()[0][:200])
 
 
 def until(
@@ -48,8 +48,8 @@ def until(
         observation = ask()
         if observation.ok:
             return observation
-        if observation.seen != last:
-            last = observation.seen
+        if observation.detail != last:
+            last = observation.detail
             on_change(last)
         waited = time.monotonic() - begin
         if waited >= timeout_s or (cancelled is not None and cancelled.is_set()):

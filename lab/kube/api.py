@@ -144,8 +144,8 @@ class Cluster:
             except ApiError as error:
                 if error.status != NOT_FOUND and "webhook" not in error.message:
                     raise
-                return Observation(ok=False, seen=error.message)
-            return Observation(ok=True, seen="applied")
+                return Observation(ok=False, detail=error.message)
+            return Observation(ok=True, detail="applied")
 
         until(
             f"{item['kind']} {item['metadata']['name']} is applied", tried, timeout_s=CRD_TIMEOUT_S

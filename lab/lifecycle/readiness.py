@@ -133,10 +133,10 @@ class Readiness:
         reporter = self.lab.reporter
         if observation.ok:
             self.finished.add(name)
-            reporter.done(name, observation.seen)
-        elif self.seen.get(name) != observation.seen:
-            self.seen[name] = observation.seen
-            reporter.say(name, observation.seen)
+            reporter.done(name, observation.detail)
+        elif self.seen.get(name) != observation.detail:
+            self.seen[name] = observation.detail
+            reporter.say(name, observation.detail)
 
     # --- what is done ---
 
@@ -155,7 +155,7 @@ class Readiness:
         if name in {node.name for node in self.topology.nodes}:
             node = self.topology.node(name)
             if done := self._repair(node):
-                return Observation(ok=False, seen=done)
+                return Observation(ok=False, detail=done)
             self._label(node)
         return questions[name]()
 
@@ -189,9 +189,11 @@ class Readiness:
 
     def _api(self) -> Observation:
         if not self.cluster.readyz():
-            return Observation(ok=False, seen="no API server is ready behind the load balancer yet")
+            return Observation(
+                ok=False, detail="no API server is ready behind the load balancer yet"
+            )
         return Observation(
-            ok=True, seen=f"answers through the load balancer ({self.cluster.server})"
+            ok=True, detail=f"answers through the load balancer ({self.cluster.server})"
         )
 
     def _addon(self, name: str) -> Observation:
@@ -206,7 +208,7 @@ class Readiness:
         argv = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "1"]
         code = balancer.run([*argv, "--cacert", CA_FILE, url], check=False).output.strip()
         ok = code in {"200", "401"}
-        return Observation(ok=ok, seen=f"{vip} answers" if ok else f"{vip} does not answer yet")
+        return Observation(ok=ok, detail=f"{vip} answers" if ok else f"{vip} does not answer yet")
 
     def _bmc(self) -> Observation:
         """Ask for a node's power by IPMI, as fencing will. One stands for all: one program."""
@@ -215,9 +217,9 @@ class Readiness:
         lines = result.output.strip().splitlines()[-1:] or ["no answer"]
         if result.code == 0 and lines == ["Chassis Power is on"]:
             return Observation(
-                ok=True, seen=f"answers by IPMI for {len(self.topology.nodes)} machines"
+                ok=True, detail=f"answers by IPMI for {len(self.topology.nodes)} machines"
             )
-        return Observation(ok=False, seen=lines[0][:100])
+        return Observation(ok=False, detail=lines[0][:100])
 
     def _node(self, node: Node) -> Observation:
         handle, booted = self.lab.node(node.name), node.name in self.booted
@@ -228,17 +230,17 @@ class Readiness:
                 return joined
         item = self._items.get(node.name)
         if item is None:
-            return Observation(ok=False, seen="not registered yet")
+            return Observation(ok=False, detail="not registered yet")
         ready, reason = node_ready(item)
         if not (ready and booted):
-            return Observation(ok=ready, seen=reason)
+            return Observation(ok=ready, detail=reason)
         # Reports carry whole seconds, and no kubelet reports within the second in which its
         # machine was powered on.
         if reported(item) <= int(self.since):
             waiting = "its kubelet has not reported since the machine was powered on"
-            return Observation(ok=False, seen=waiting)
+            return Observation(ok=False, detail=waiting)
         if not self._clustered(node):
-            return Observation(ok=True, seen=reason)
+            return Observation(ok=True, detail=reason)
         return member(handle)
 
     def _timeout(self, waited: float, missing: list[str]) -> WaitTimeout:
@@ -268,7 +270,7 @@ def await_admitting(
 
         def look(node: NodeHandle = node) -> Observation:
             if was := power_on_again(node):
-                return Observation(ok=False, seen=was)
+                return Observation(ok=False, detail=was)
             return distribution.admits(node)
 
         try:

@@ -80,8 +80,8 @@ class Rejoin:
                     except LabError as error:
                         seen = error.message
                     else:
-                        return Observation(ok=True, seen="agreed")
-            return Observation(ok=False, seen=seen)
+                        return Observation(ok=True, detail="agreed")
+            return Observation(ok=False, detail=seen)
 
         def report(answer: str) -> None:
             for node in lost:
@@ -124,8 +124,8 @@ class Rejoin:
             try:
                 do()
             except LabError as error:
-                return Observation(ok=already in error.message, seen=error.message)
-            return Observation(ok=True, seen="done")
+                return Observation(ok=already in error.message, detail=error.message)
+            return Observation(ok=True, detail="done")
 
         until(
             f"{node.name}, whose disk is lost, {what}",

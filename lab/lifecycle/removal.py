@@ -61,11 +61,11 @@ def _remove_all(engine: Engine, name: str, reporter: Reporter) -> Plan:
         except LabError as error:
             if not _only_in_use(error):
                 raise
-            return Observation(ok=False, seen=error.message)
+            return Observation(ok=False, detail=error.message)
         finally:
             left = plan.destroy(engine.observe(name))
         names = ", ".join(step.subject for step in left.steps)
-        return Observation(ok=left.empty and time.monotonic() >= settled, seen=names)
+        return Observation(ok=left.empty and time.monotonic() >= settled, detail=names)
 
     what = f"nothing of lab {name} is left"
     try:

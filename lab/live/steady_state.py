@@ -29,7 +29,7 @@ def steady(lab: Lab) -> Observation:
     if len(seen.vip_holders) != 1:
         wrong.append(f"the VIP is held by {', '.join(seen.vip_holders) or 'nobody'}")
     wrong += [f"fault on: {fault}" for fault in seen.faults] + list(seen.problems)
-    return Observation(ok=not wrong, seen="; ".join(wrong)[:300] or "steady")
+    return Observation(ok=not wrong, detail="; ".join(wrong)[:300] or "steady")
 
 
 def _wrong(row: NodeStatus) -> Iterator[str]:
@@ -46,7 +46,7 @@ def all_ready(lab: Lab) -> Observation:
     """Whether every node that runs is Ready."""
     rows = [row for row in _nodes(status.look(lab)) if row.state == "running"]
     wrong = [f"{row.name} is {row.kubernetes}" for row in rows if row.kubernetes != "Ready"]
-    return Observation(ok=not wrong, seen=", ".join(wrong) or f"{len(rows)} nodes Ready")
+    return Observation(ok=not wrong, detail=", ".join(wrong) or f"{len(rows)} nodes Ready")
 
 
 def losses_noticed(lab: Lab) -> Observation:
@@ -54,26 +54,26 @@ def losses_noticed(lab: Lab) -> Observation:
     rows = [row for row in _nodes(status.look(lab)) if row.state != "running"]
     unnoticed = [row.name for row in rows if row.kubernetes != "NotReady"]
     if unnoticed:
-        return Observation(ok=False, seen=f"still thought to run: {', '.join(unnoticed)}")
-    return Observation(ok=True, seen=f"{len(rows)} nodes NotReady")
+        return Observation(ok=False, detail=f"still thought to run: {', '.join(unnoticed)}")
+    return Observation(ok=True, detail=f"{len(rows)} nodes NotReady")
 
 
 def one_vip_holder(lab: Lab) -> Observation:
     """Whether exactly one master holds the VIP."""
     holders = status.look(lab).vip_holders
-    return Observation(ok=len(holders) == 1, seen=f"vip_holders: {holders or 'none'}")
+    return Observation(ok=len(holders) == 1, detail=f"vip_holders: {holders or 'none'}")
 
 
 def quorum(lab: Lab) -> Observation:
     """Whether etcd has a leader."""
     leader = status.look(lab).etcd_leader
-    return Observation(ok=bool(leader), seen=f"etcd_leader: {leader or 'none'}")
+    return Observation(ok=bool(leader), detail=f"etcd_leader: {leader or 'none'}")
 
 
 def no_quorum(lab: Lab) -> Observation:
     """Whether etcd has no leader."""
     leader = status.look(lab).etcd_leader
-    return Observation(ok=not leader, seen=f"etcd_leader: {leader or 'none'}")
+    return Observation(ok=not leader, detail=f"etcd_leader: {leader or 'none'}")
 
 
 def _nodes(seen: LabStatus) -> list[NodeStatus]:

@@ -139,10 +139,14 @@ class Verifier:
                 ok=False,
                 detail=error.message,
             )
-        ended = Observation(ok=False, seen=f"ended with {result.code}: {_shorten(result.output)}")
+        ended = Observation(ok=False, detail=f"ended with {result.code}: {_shorten(result.output)}")
         found = check.judge(result.output) if result.code == 0 else ended
         return Outcome(
-            name=check.name, node=check.node, command=check.command, ok=found.ok, detail=found.seen
+            name=check.name,
+            node=check.node,
+            command=check.command,
+            ok=found.ok,
+            detail=found.detail,
         )
 
     def _cluster(self) -> Iterator[Check]:
@@ -269,7 +273,7 @@ class Verifier:
             self.told("pods on workers", f"{sum(map(_runs, items))} of {len(workers)} run")
             return Observation(
                 ok=len(items) == len(workers) and all(map(_runs, items)),
-                seen=f"{sum(map(_runs, items))} of {len(workers)} run",
+                detail=f"{sum(map(_runs, items))} of {len(workers)} run",
             )
 
         until("a pod on each worker", ask, timeout_s=PODS_S)

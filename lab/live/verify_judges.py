@@ -72,7 +72,7 @@ def judge_members(text: str, names: Iterable[str]) -> Observation:
     try:
         members = json.loads(text)["members"]
     except (ValueError, KeyError, TypeError):
-        return Observation(ok=False, seen=f"no answer: {_shorten(text)}")
+        return Observation(ok=False, detail=f"no answer: {_shorten(text)}")
     voters = [member.get("name", "") for member in members if not member.get("isLearner")]
     gone = [
         name
@@ -96,13 +96,13 @@ class Terms:
             found = json.loads(text)
             term, leader = int(found["raftTerm"]), str(found["leader"])
         except (ValueError, KeyError, TypeError):
-            return Observation(ok=False, seen=f"no answer: {_shorten(text)}")
+            return Observation(ok=False, detail=f"no answer: {_shorten(text)}")
         if leader == "0":
-            return Observation(ok=False, seen="knows no leader")
+            return Observation(ok=False, detail="knows no leader")
         self.first = self.first or (term, leader)
         if self.first != (term, leader):
             other = f"term {self.first[0]}, leader {int(self.first[1]):x}"
             return Observation(
-                ok=False, seen=f"term {term}, leader {int(leader):x}; another member says {other}"
+                ok=False, detail=f"term {term}, leader {int(leader):x}; another member says {other}"
             )
-        return Observation(ok=True, seen=f"term {term}, leader {int(leader):x}")
+        return Observation(ok=True, detail=f"term {term}, leader {int(leader):x}")

@@ -102,7 +102,7 @@ class Instruments:
         mine = [agent for agent in agents if engine.owner(agent) == name]
         on = [agent for agent in mine if engine.inspect(agent)["State"]["Running"]]
         others = ", ".join(agent[:12] for agent in on)
-        return Observation(ok=not on, seen=f"another run's agent does: container {others}")
+        return Observation(ok=not on, detail=f"another run's agent does: container {others}")
 
     def _start(self, names: Iterable[str] | None) -> None:
         with self.lab.cluster() as cluster:
@@ -203,7 +203,9 @@ class Instruments:
             }
         return Observation(
             ok=not missing,
-            seen=f"nothing yet from {', '.join(sorted(missing)[:5])}" if missing else "all sample",
+            detail=f"nothing yet from {', '.join(sorted(missing)[:5])}"
+            if missing
+            else "all sample",
         )
 
     def _asked(self, node: str) -> list[dict[str, Any]]:

@@ -61,7 +61,7 @@ def remove(cluster: Cluster, say: Callable[[str], None]) -> None:
 
     def gone() -> Observation:
         found = left()
-        return Observation(ok=not found, seen="; ".join(map(_remaining, found)))
+        return Observation(ok=not found, detail="; ".join(map(_remaining, found)))
 
     if left():
         cluster.request(
@@ -84,7 +84,7 @@ def _remaining(space: dict[str, Any]) -> str:
 def _count(cluster: Cluster, path: str, word: str, wanted: int) -> Observation:
     count = cluster.get(path).get("status", {}).get(word, 0)
     return Observation(
-        ok=count >= wanted, seen=f"{count} of {wanted} pods of {path.rsplit('/', 1)[1]} are ready"
+        ok=count >= wanted, detail=f"{count} of {wanted} pods of {path.rsplit('/', 1)[1]} are ready"
     )
 
 

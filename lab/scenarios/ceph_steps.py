@@ -136,7 +136,7 @@ class CephSteps:
                 working(health.status, health.codes)
                 and len(health.quorum) == health.osds_up == REPLICAS
             )
-            return Observation(ok=good and health.pgs_clean == health.pgs, seen=health.text())
+            return Observation(ok=good and health.pgs_clean == health.pgs, detail=health.text())
 
         seen = self._patiently("Ceph has its monitor and its OSD back", whole, timeout_s)
         for row in self.killed:
@@ -153,7 +153,7 @@ class CephSteps:
             with self.open_ceph(self.lab) as ceph:
                 missing = wanted - set(ceph.hosts(TOOLS))
             return Observation(
-                ok=not missing, seen=f"no client yet on {', '.join(sorted(missing))}"
+                ok=not missing, detail=f"no client yet on {', '.join(sorted(missing))}"
             )
 
         self._patiently("every node has a client", clients, timeout_s)
@@ -166,7 +166,7 @@ class CephSteps:
         """Wait; while nodes come and go the API may be away for seconds, which is not yet an answer."""
         return until(
             what, lambda: tried(ask), timeout_s=timeout_s, every_s=2, cancelled=self.cancelled
-        ).seen
+        ).detail
 
     def _exchange(self, ceph: Ceph, writer: str, reader: str) -> str:
         _expect(writer != reader, f"only {writer} has a client")

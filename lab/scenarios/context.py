@@ -133,7 +133,7 @@ class RunContext:
 
         def ask() -> Observation:
             nodes[:] = self.faults.targets(word, seed)
-            return Observation(ok=True, seen=", ".join(nodes))
+            return Observation(ok=True, detail=", ".join(nodes))
 
         until(
             f"target `{word}` means a node",

@@ -81,7 +81,7 @@ class ScenarioRunner:
             start(run.lab)
         seen = until(
             "lab is steady again", run.steady, timeout_s=run.steady_timeout_s, on_change=run.say
-        ).seen
+        ).detail
         # Probes go on for as long as before the first step: a lab that looks whole need not yet
         # serve its users.
         run.cancelled.wait(self.scenario.settle_ms / 1000)

@@ -53,7 +53,7 @@ def _until(run: RunContext, step: Step) -> str:
         timeout_s=step.timeout_ms / 1000,
         on_change=run.say,
         cancelled=run.cancelled,
-    ).seen
+    ).detail
 
 
 def _exec(run: RunContext, step: Step) -> str:
@@ -120,7 +120,7 @@ def _one_random(
         timeout_s=run.steady_timeout_s,
         on_change=run.say,
         cancelled=run.cancelled,
-    ).seen
+    ).detail
 
 
 STEPS: dict[str, Callable[[RunContext, Step], str | None]] = {

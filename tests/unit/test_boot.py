@@ -376,7 +376,7 @@ class DoubleDistribution:
         if node.asked == 1 or self.never:
             node.on = False
             raise EngineError("container is not running")
-        return Observation(ok=node.asked > 2, seen="starts")
+        return Observation(ok=node.asked > 2, detail="starts")
 
 
 def test_a_founder_that_is_shot_meanwhile_is_awaited_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -423,7 +423,7 @@ def test_who_is_no_voter_yet_is_told(
     lab = Lab(engine, topology)  # type: ignore[arg-type]
     hand = readiness.Readiness(lab, access, NoNodes(), booted=booted)  # type: ignore[arg-type]
     observation = hand._node(topology.node(name))
-    assert observation == Observation(ok=False, seen=seen)
+    assert observation == Observation(ok=False, detail=seen)
 
 
 # --- one node alone ---

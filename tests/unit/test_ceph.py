@@ -258,7 +258,7 @@ def test_a_step_waits_as_long_as_it_says(
 
     def until(what: str, ask: object, *, timeout_s: float, **_: object) -> Observation:
         given.append(timeout_s)
-        return Observation(ok=True, seen="")
+        return Observation(ok=True, detail="")
 
     monkeypatch.setattr(ceph_steps, "until", until)
     steps.run("check", 180)

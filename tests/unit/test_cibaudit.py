@@ -74,7 +74,7 @@ def test_all_is_well_and_stays_so() -> None:
 )
 def test_what_is_wrong_is_said(master: DoubleMaster, said: str) -> None:
     seen = audit(DoubleMaster("m"), master).observe()
-    assert (seen.ok, seen.seen) == (False, said)
+    assert (seen.ok, seen.detail) == (False, said)
 
 
 def test_a_change_that_all_masters_agree_on_is_found() -> None:
@@ -83,7 +83,7 @@ def test_a_change_that_all_masters_agree_on_is_found() -> None:
     assert looked.observe().ok
     for master in masters:
         master.cib = CIB.format("false")
-    assert "m differs in opt-stonith-enabled; the CIB of m2 differs" in looked.observe().seen
+    assert "m differs in opt-stonith-enabled; the CIB of m2 differs" in looked.observe().detail
 
 
 @pytest.mark.parametrize("enabled", ["true", "false"])

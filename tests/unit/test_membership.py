@@ -121,7 +121,7 @@ def test_agreement_is_the_end(masters: tuple[DoubleMaster, ...]) -> None:
 
 def test_a_minority_that_counts_itself_is_not_believed(masters: tuple[DoubleMaster, ...]) -> None:
     masters[0].sees = View(frozenset({"m"}), quorate=False)
-    assert "m does not count m2, m3" in settling(masters).observe().seen
+    assert "m does not count m2, m3" in settling(masters).observe().detail
 
 
 def test_agreement_must_last_and_begins_anew_when_broken(
@@ -158,10 +158,10 @@ def test_a_shot_on_its_way_is_awaited_and_its_victim_powered_on(
 ) -> None:
     wait = settling(masters, since=100.0)
     say(masters, "m", "m2", "m3", fencing=("m2",))
-    assert wait.observe().seen == "m2 about to be shot"
+    assert wait.observe().detail == "m2 about to be shot"
     masters[1].state = "exited"
     say(masters, "m", "m3", fenced=(("m2", 101.0),))
-    assert "powered on again" in wait.observe().seen
+    assert "powered on again" in wait.observe().detail
     assert masters[1].started == 1
 
 
@@ -198,7 +198,7 @@ def test_a_pacemaker_that_stays_down_after_a_fatal_error_is_started(
     masters[2].sees, masters[2].unit = View(), unit
     observation = settling(masters).observe()
     assert not observation.ok
-    assert ("started again" in observation.seen) is started
+    assert ("started again" in observation.detail) is started
     assert masters[2].ran == (["show", "start"] if started else ["show"])
     assert masters[0].ran == []
 

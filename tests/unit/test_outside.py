@@ -114,14 +114,14 @@ def test_a_busy_server_is_given_the_time_it_asks_for(server: str, tmp_path: Path
 def test_waiting_ends_when_it_is_so_and_tells_changes_once() -> None:
     answers = iter(
         [
-            Observation(ok=False, seen="a"),
-            Observation(ok=False, seen="a"),
-            Observation(ok=True, seen="b"),
+            Observation(ok=False, detail="a"),
+            Observation(ok=False, detail="a"),
+            Observation(ok=True, detail="b"),
         ]
     )
     told: list[str] = []
     assert (
-        until("x", lambda: next(answers), timeout_s=5, every_s=0.001, on_change=told.append).seen
+        until("x", lambda: next(answers), timeout_s=5, every_s=0.001, on_change=told.append).detail
         == "b"
     )
     assert told == ["a"]
@@ -130,12 +130,15 @@ def test_waiting_ends_when_it_is_so_and_tells_changes_once() -> None:
 def test_waiting_in_vain_is_an_error_that_says_what_was_seen() -> None:
     with pytest.raises(WaitTimeout, match=r"the node: not after .* last seen: asleep"):
         until(
-            "the node", lambda: Observation(ok=False, seen="asleep"), timeout_s=0.01, every_s=0.005
+            "the node",
+            lambda: Observation(ok=False, detail="asleep"),
+            timeout_s=0.01,
+            every_s=0.005,
         )
     cancelled = threading.Event()
     cancelled.set()
     with pytest.raises(WaitTimeout):
-        until("x", lambda: Observation(ok=False, seen=""), timeout_s=60, cancelled=cancelled)
+        until("x", lambda: Observation(ok=False, detail=""), timeout_s=60, cancelled=cancelled)
 
 
 def test_a_kubeconfig_is_merged_and_taken_out_without_loss(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ class DoubleAudit:
     def observe(self) -> Observation:
         self.looks += 1
         bad = self.wrong if self.looks > 1 else ""
-        return Observation(ok=not bad, seen=bad or "as before")
+        return Observation(ok=not bad, detail=bad or "as before")
 
 
 def runner_of(topology: Topology, steps: tuple[Step, ...], seed: int = 1) -> Any:
@@ -229,7 +229,7 @@ def runner_of(topology: Topology, steps: tuple[Step, ...], seed: int = 1) -> Any
         injector=faults,
         healer=faults,
         audit=DoubleAudit(),  # type: ignore[arg-type]
-        observe_lab=lambda _: Observation(ok=True, seen="steady"),
+        observe_lab=lambda _: Observation(ok=True, detail="steady"),
         steady_timeout_s=0.01,
     )
     return ScenarioRunner(context, Scenario(name="x", steps=steps, settle_ms=1))
@@ -278,8 +278,8 @@ def test_an_interrupted_run_is_healed(runner: Any) -> None:
 def test_a_lab_that_does_not_come_back_is_an_error(
     runner: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = iter([Observation(ok=True, seen="steady")])
-    off = Observation(ok=False, seen="m is exited")
+    answers = iter([Observation(ok=True, detail="steady")])
+    off = Observation(ok=False, detail="m is exited")
     runner.context.observe_lab = lambda _: next(answers, off)
     monkeypatch.setattr("lab.scenarios.runner.start", lambda _: None)
     with pytest.raises(HealFailed, match="m is exited"):

@@ -49,7 +49,7 @@ def test_nodes() -> None:
     text = "m Ready control-plane 1m v1\nw1 NotReady worker 1m v1\n"
     assert verify_judges.judge_nodes("m Ready x 1m v1\n", ["m"]).ok
     assert (
-        verify_judges.judge_nodes(text, ["m", "w1", "w2"]).seen
+        verify_judges.judge_nodes(text, ["m", "w1", "w2"]).detail
         == "w1 is NotReady, w2 is not registered"
     )
 
@@ -57,7 +57,9 @@ def test_nodes() -> None:
 def test_pods() -> None:
     good = "kube-system coredns-1 1/1 Running 1 (4m ago) 9m\ndefault job-1 0/1 Completed 0 1m\nhalab-verify-1 w1 0/1 Terminating 0 1m\n"
     assert verify_judges.judge_pods(good).ok
-    assert "coredns-1 is Running (0/1)" in verify_judges.judge_pods(good.replace("1/1", "0/1")).seen
+    assert (
+        "coredns-1 is Running (0/1)" in verify_judges.judge_pods(good.replace("1/1", "0/1")).detail
+    )
     assert not verify_judges.judge_pods("a b 0/1 CrashLoopBackOff 3 1m").ok
 
 
@@ -76,7 +78,7 @@ def test_etcds_members() -> None:
 
 def test_members_must_agree_on_a_leader_and_a_term() -> None:
     terms = verify_judges.Terms()
-    assert terms.judge('{"raftTerm": "3", "leader": "255"}').seen == "term 3, leader ff"
+    assert terms.judge('{"raftTerm": "3", "leader": "255"}').detail == "term 3, leader ff"
     assert not terms.judge('{"raftTerm": "4", "leader": "255"}').ok
     assert not verify_judges.Terms().judge('{"raftTerm": "4", "leader": "0"}').ok
     assert not verify_judges.Terms().judge("").ok
@@ -88,4 +90,4 @@ def test_quorum_and_answers() -> None:
     assert verify_judges.judge_answer("401").ok
     assert not verify_judges.judge_answer("000").ok
     assert verify_judges.judge_words("a b", ["a", "b"]).ok
-    assert verify_judges.judge_words("a", ["a", "b"]).seen == "missing: b"
+    assert verify_judges.judge_words("a", ["a", "b"]).detail == "missing: b"

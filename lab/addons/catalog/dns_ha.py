@@ -266,15 +266,15 @@ class DnsHa(Addon):
         try:
             seen, wanting = self._count(site)
         except LabError as error:
-            return Observation(ok=False, seen=error.message)
+            return Observation(ok=False, detail=error.message)
         if wanting:
-            return Observation(ok=False, seen=seen)
+            return Observation(ok=False, detail=seen)
         asker, address = topology.nodes[-1].name, str(topology.kubernetes.cluster_dns)
         argv = ["busybox", "nslookup", "kubernetes.default.svc.cluster.local", address]
         lookup = site.node(asker).run(argv, check=False, timeout_s=2)
         if lookup.code != 0:
-            return Observation(ok=False, seen=f"{asker} gets no answer from {address} yet")
-        return Observation(ok=True, seen=f"{seen}, {address} answers {asker}")
+            return Observation(ok=False, detail=f"{asker} gets no answer from {address} yet")
+        return Observation(ok=True, detail=f"{seen}, {address} answers {asker}")
 
     def _count(self, site: Site) -> tuple[str, bool]:
         """Return what is ready in words, and whether some are still wanting. Raise LabError."""

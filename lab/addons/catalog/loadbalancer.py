@@ -271,11 +271,11 @@ class LoadBalancer(Addon):
         ]
         if waiting or not speakers:
             return Observation(
-                ok=False, seen=f"no speaker yet on {', '.join(sorted(waiting)) or 'any node'}"
+                ok=False, detail=f"no speaker yet on {', '.join(sorted(waiting)) or 'any node'}"
             )
         addresses = site.topology.service_addresses
         return Observation(
-            ok=True, seen=f"{len(addresses)} addresses from {addresses[0]} to {addresses[-1]}"
+            ok=True, detail=f"{len(addresses)} addresses from {addresses[0]} to {addresses[-1]}"
         )
 
     def _servicelb(self, site: Site) -> Observation:
@@ -285,9 +285,10 @@ class LoadBalancer(Addon):
         )
         if "servicelb" in config.output:
             return Observation(
-                ok=False, seen="this lab's K3s was made with ServiceLB disabled; make the lab anew"
+                ok=False,
+                detail="this lab's K3s was made with ServiceLB disabled; make the lab anew",
             )
-        return Observation(ok=True, seen="K3s's ServiceLB: every node answers at its own address")
+        return Observation(ok=True, detail="K3s's ServiceLB: every node answers at its own address")
 
 
 def _pod_ready(pod: Object) -> bool:

@@ -129,8 +129,8 @@ class LocalStorage(Addon):
         if not observation.ok:
             return observation
         if site.cluster.find(f"/apis/storage.k8s.io/v1/storageclasses/{CLASS}") is None:
-            return Observation(ok=False, seen=f"no StorageClass {CLASS} yet")
-        return Observation(ok=True, seen=f"StorageClass {CLASS}, {observation.seen}")
+            return Observation(ok=False, detail=f"no StorageClass {CLASS} yet")
+        return Observation(ok=True, detail=f"StorageClass {CLASS}, {observation.detail}")
 
 
 ADDON = LocalStorage()

@@ -145,8 +145,8 @@ class MetricsServer(Addon):
         measured = {item["metadata"]["name"] for item in site.cluster.get(API)["items"]}
         missing = sorted(ready - measured)
         if missing:
-            return Observation(ok=False, seen=f"no figures yet of {', '.join(missing)}")
-        return Observation(ok=True, seen=f"figures of {len(measured)} nodes")
+            return Observation(ok=False, detail=f"no figures yet of {', '.join(missing)}")
+        return Observation(ok=True, detail=f"figures of {len(measured)} nodes")
 
 
 ADDON = MetricsServer()

@@ -44,7 +44,7 @@ class Audit:
             self.before = wanted
         return Observation(
             ok=not wrong,
-            seen="; ".join(wrong)[:300]
+            detail="; ".join(wrong)[:300]
             or f"{len(answers)} masters have the same CIB, and every resource runs",
         )
 

@@ -65,9 +65,9 @@ def member(node: NodeHandle) -> Observation:
     view = look(node)
     if view.quorate and node.name in view.members and node.name not in view.fencing:
         return Observation(
-            ok=True, seen=f"{node.name} is Ready, and a member of Pacemaker's cluster"
+            ok=True, detail=f"{node.name} is Ready, and a member of Pacemaker's cluster"
         )
-    return Observation(ok=False, seen="is no member of Pacemaker's cluster yet")
+    return Observation(ok=False, detail="is no member of Pacemaker's cluster yet")
 
 
 def quiet_s(token_ms: int) -> float:
@@ -102,7 +102,7 @@ class Settling:
             return observation
         self.agreed = since or time.monotonic()
         ok = time.monotonic() - self.agreed >= self.quiet_s
-        return Observation(ok=ok, seen=observation.seen)
+        return Observation(ok=ok, detail=observation.detail)
 
     def _look(self) -> Observation:
         self.wanted |= {node.name for node in self.masters if node.running}
@@ -110,7 +110,7 @@ class Settling:
         if shot := "; ".join(
             f"{node.name} {said}" for node in on if (said := power_on_again(node))
         ):
-            return Observation(ok=False, seen=shot)
+            return Observation(ok=False, detail=shot)
         with ThreadPoolExecutor(max(1, len(on))) as pool:
             views = dict(zip([node.name for node in on], pool.map(look, on), strict=True))
         self.wanted |= self._shot(views.values())
@@ -119,18 +119,18 @@ class Settling:
             for node in on
             if not views[node.name].members and (said := revive(node))
         ):
-            return Observation(ok=False, seen=ended)
+            return Observation(ok=False, detail=ended)
         being = sorted({name for view in views.values() for name in view.fencing})
         if being:
-            return Observation(ok=False, seen=f"{', '.join(being)} about to be shot")
+            return Observation(ok=False, detail=f"{', '.join(being)} about to be shot")
         for name, view in views.items():
             if missing := sorted(self.wanted - view.members):
                 return Observation(
-                    ok=False, seen=f"{name} does not count {', '.join(missing)} as a member"
+                    ok=False, detail=f"{name} does not count {', '.join(missing)} as a member"
                 )
             if not view.quorate:
-                return Observation(ok=False, seen=f"{name} has no quorum")
-        return Observation(ok=True, seen=f"{', '.join(sorted(views))} are one cluster")
+                return Observation(ok=False, detail=f"{name} has no quorum")
+        return Observation(ok=True, detail=f"{', '.join(sorted(views))} are one cluster")
 
     def _shot(self, views: Iterable[View]) -> set[str]:
         known = {node.name for node in self.masters}

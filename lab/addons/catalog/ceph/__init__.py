@@ -95,22 +95,22 @@ class CephAddon(Addon):
         except LabError as error:
             return Observation(
                 ok=False,
-                seen=f"{_progress(ceph)}; {error.message.splitlines()[0][:120]}{_lost(site)}",
+                detail=f"{_progress(ceph)}; {error.message.splitlines()[0][:120]}{_lost(site)}",
             )
         if not working(health.status, health.codes):
-            return Observation(ok=False, seen=health.text() + _lost(site))
+            return Observation(ok=False, detail=health.text() + _lost(site))
         whole = (
             len(health.quorum) == rook.REPLICAS
             and health.mgr
             and health.osds_up == health.osds_in == rook.REPLICAS
         )
         if not whole or not health.pgs or health.pgs_clean < health.pgs:
-            return Observation(ok=False, seen=health.text() + _lost(site))
+            return Observation(ok=False, detail=health.text() + _lost(site))
         hosts = ceph.hosts(rook.TOOLS)
         if len(set(hosts)) < 2 or not _has_pool(ceph):  # noqa: PLR2004 (one writes, another reads)
             return Observation(
                 ok=False,
-                seen=f"{health.text()}; the pool {rook.POOL} or the tools are not there yet",
+                detail=f"{health.text()}; the pool {rook.POOL} or the tools are not there yet",
             )
         return _round_trip(ceph, hosts[0], hosts[-1], health.text())
 
@@ -122,7 +122,7 @@ class CephAddon(Addon):
 
         def gone() -> Observation:
             left = [place for place in (pool, CLUSTER_PATH) if site.cluster.find(place) is not None]
-            return Observation(ok=not left, seen=f"Rook still holds {', '.join(left)}")
+            return Observation(ok=not left, detail=f"Rook still holds {', '.join(left)}")
 
         # The operator waits for daemons on dead nodes, and may itself be gone; the data are to go in any case.
         with contextlib.suppress(LabError):
@@ -174,9 +174,9 @@ def _round_trip(ceph: Ceph, writer: str, reader: str, seen: str) -> Observation:
     ceph.remove(writer, name)
     if wrote != read:
         return Observation(
-            ok=False, seen=f"written through {writer}: {wrote}, read through {reader}: {read}"
+            ok=False, detail=f"written through {writer}: {wrote}, read through {reader}: {read}"
         )
-    return Observation(ok=True, seen=f"{seen}; written through {writer}, read through {reader}")
+    return Observation(ok=True, detail=f"{seen}; written through {writer}, read through {reader}")
 
 
 def _wipe(site: Site, node: NodeHandle) -> None:

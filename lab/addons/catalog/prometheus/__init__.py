@@ -143,7 +143,7 @@ class Prometheus(Addon):
             nginx_up = query(site, "nginx_up == 1")
         except LabError as error:
             return Observation(
-                ok=False, seen=f"the server does not answer yet ({error.message[:120]})"
+                ok=False, detail=f"the server does not answer yet ({error.message[:120]})"
             )
         missing = [
             f"{job} {found.get(job, 0)} of {count}"
@@ -152,10 +152,10 @@ class Prometheus(Addon):
         ]
         if missing or not nginx_up:
             return Observation(
-                ok=False, seen=f"scraped so far: {', '.join(missing) or 'all but nginx itself'}"
+                ok=False, detail=f"scraped so far: {', '.join(missing) or 'all but nginx itself'}"
             )
         return Observation(
-            ok=True, seen=f"{sum(found.values())} targets up, figures of {len(ready)} nodes"
+            ok=True, detail=f"{sum(found.values())} targets up, figures of {len(ready)} nodes"
         )
 
 

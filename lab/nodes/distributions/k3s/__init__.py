@@ -156,7 +156,7 @@ class K3s:
         on the tick after the one that promotes (pkg/etcd/etcd.go, manageLearners).
         """
         ok, seen = etcd.voter(node, self.etcd_client)
-        return Observation(ok=ok, seen=seen)
+        return Observation(ok=ok, detail=seen)
 
     def settle(self, topology: Topology, run: Callable[[str], NodeHandle]) -> None:
         """Tell the first master where others are, once it has data: before, it would be a join."""

@@ -191,11 +191,11 @@ class Upstream:
 
     def admits(self, node: NodeHandle) -> Observation:
         """There is no later wave that could wait."""
-        return Observation(ok=True, seen=f"{node.name} needs no order")
+        return Observation(ok=True, detail=f"{node.name} needs no order")
 
     def joined(self, node: NodeHandle) -> Observation:
         """A master is a voter from the beginning."""
-        return Observation(ok=True, seen=f"{node.name} is a voter")
+        return Observation(ok=True, detail=f"{node.name} is a voter")
 
     def rejoining(self, topology: Topology, node: Node, keeper: Node) -> tuple[File, ...]:
         """The members were told of it: its etcd asks them, instead of founding a cluster."""
