@@ -16,8 +16,8 @@ from lab.addons import addon, catalog, helm, requirements
 from lab.addons import record as addonrecord
 from lab.addons.addon import Chart, Needs, Site
 from lab.addons.catalog import loadbalancer, local_storage, metrics_server
+from lab.addons.catalog.prometheus import chart_values
 from lab.addons.catalog.prometheus import rules as _prometheus_rules
-from lab.addons.catalog.prometheus import values
 from lab.addons.manager import Enabler, known
 from lab.addons.pod_images import full_name
 from lab.addons.record import Row
@@ -122,7 +122,7 @@ def test_every_image_of_the_manifests_is_in_the_table_and_loaded(
 
 
 def test_prometheus_values_name_the_tables_images(topology: Topology) -> None:
-    named = {f"{name}:{tag}" for name, tag in values.IMAGES.values()}
+    named = {f"{name}:{tag}" for name, tag in chart_values.IMAGES.values()}
     assert named == {
         TABLE.addons[image.word] for image in catalog.find("prometheus").images(site(topology))
     }
@@ -234,7 +234,7 @@ def test_alerts_have_names_of_the_mixins_and_a_labs_times() -> None:
 
 
 def test_scrape_jobs_do_not_meet_those_of_the_public_chart(topology: Topology) -> None:
-    jobs = values.jobs(topology)
+    jobs = chart_values.jobs(topology)
     names = [job["job_name"] for job in jobs]
     assert len(set(names)) == len(names)
     assert not [name for name in names if name.startswith(("kubernetes-", "prometheus"))]

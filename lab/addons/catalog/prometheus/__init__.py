@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from lab.addons.addon import Addon, Chart, Needs, PodImage
-from lab.addons.catalog.prometheus.values import (
+from lab.addons.catalog.prometheus.chart_values import (
     CLUSTER_PORT,
     IMAGES,
     NGINX_EXPORTER,
