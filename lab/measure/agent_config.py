@@ -23,7 +23,10 @@ class Identities:
 
 
 def identities(secrets: Secrets, distribution: Distribution) -> Identities:
-    """Give the administrator's identity for the API, and a client's of etcd's authority: both distributions ask for certificates."""
+    """Return who the agent is: the administrator for the API, a client for etcd.
+
+    Every distribution asks both for certificates.
+    """
     admin = distribution.admin(secrets)
     member = issue(secrets.authority("etcd-ca"), "halab-probe")
     trust = {
@@ -44,17 +47,17 @@ def identities(secrets: Secrets, distribution: Distribution) -> Identities:
 
 def configuration(
     chosen: Iterable[ProbeSpec],
-    known: Identities | None = None,
+    proofs: Identities | None = None,
     *,
     attached: bool = False,
     output: str = "",
 ) -> dict[str, Any]:
-    """Give the agent's configuration for these rows."""
-    asked = list(chosen)
+    """Return the agent's configuration for these probes."""
+    rows = list(chosen)
     return {
         "attached": attached,
         "output": output,
-        "identities": known.values if known else {},
-        "questions": [row.agent() for row in asked if not row.client],
-        "clients": [row.agent() for row in asked if row.client],
+        "identities": proofs.values if proofs else {},
+        "questions": [row.agent() for row in rows if not row.client],
+        "clients": [row.agent() for row in rows if row.client],
     }

@@ -1,7 +1,8 @@
-"""Runs the instrument: an agent beside the nodes, askers in pods, everything they see in the run's history.
+"""Runs the instrument: an agent beside the nodes, and asking pods on them.
 
-All traffic stays inside the lab's networks. What a killed run leaves bears the lab's label (the agent's container, which ends with its
-reader) or lives in one namespace and one folder of the nodes; the next start removes it.
+Everything they see goes into the run's history. All traffic stays inside the lab's networks. What a
+killed run leaves behind bears the lab's label (the agent's container, which ends with its reader),
+or lives in one namespace and in one folder of the nodes. The next start removes it.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from lab.base.progress import Reporter
     from lab.kube.api import Cluster
+    from lab.live.lab import Lab
 
 CONFIGURATION = "/etc/halab/probe.json"
 SAMPLES_S = 30.0
@@ -46,13 +48,17 @@ JOURNAL_MARGIN_S = 5.0
 
 @dataclass(slots=True)
 class Instruments:
-    """One run's instrument. Times in the history are seconds since `begin` (this process's monotonic clock)."""
+    """One run's instrument.
 
-    lab: Any  # lab.lab.Lab; a Protocol of it would repeat half of it
+    Times in the history are seconds since `begin` (this process's monotonic clock).
+    """
+
+    lab: Lab
     folder: Path
     reporter: Reporter = field(default_factory=Silent)
     pace: float = 1.0
-    """2 asks half as often. All questions at their own pace cost a lab about one core; a machine that is short of it would measure itself."""
+    """2 asks half as often. At their own pace all questions cost a lab about one core; a machine
+    that is short of it would measure itself."""
     begin: float = field(default_factory=time.monotonic)
     left: tuple[str, ...] = ()
     """What could not be cleaned up; the next start tries again."""
@@ -70,22 +76,22 @@ class Instruments:
         """Add an event: of the run, a fault, a step."""
         self._write([event])
 
-    def _write(self, found: Iterable[Event]) -> None:
+    def _write(self, new: Iterable[Event]) -> None:
         with self._lock:
             if self._file is None:
                 self._file = (self.folder / "history.jsonl").open("a", encoding="utf-8")
-            events.write(self._file, found)
+            events.write(self._file, new)
 
     # --- start ---
 
     def start(self, names: Iterable[str] | None = None) -> None:
-        """Begin to sample: everything, or these probes. Returns when all of them have sampled.
+        """Begin to sample: everything, or these probes. Returns when all have sampled.
 
-        Raises InputError for a name that means nothing, WaitTimeout with what is missing. Then, and on ^C, nothing is left behind.
+        Raises InputError for an unknown name, and WaitTimeout with what is missing. Then, and on
+        ^C, nothing is left behind.
         """
-        probes.rows(
-            ProbeContext(topology=self.lab.topology), names
-        )  # a wrong name is told before anything is made
+        # A wrong name is refused before anything is made.
+        probes.rows(ProbeContext(topology=self.lab.topology), names)
         what = f"no other run samples lab {self.lab.name}"
         until(what, lambda: tried(self._alone), timeout_s=ALONE_S, on_change=self._say)
         try:
@@ -96,20 +102,20 @@ class Instruments:
             raise
 
     def _alone(self) -> Observation:
-        """Tell whether no agent of another run samples. One whose run was killed ends by itself."""
+        """Whether no agent of another run samples. One whose run was killed ends by itself."""
         engine, name = self.lab.engine, self.lab.name
         agents = engine.labelled(LABEL_INSTRUMENT)[0]
         mine = [agent for agent in agents if engine.owner(agent) == name]
-        on = [agent for agent in mine if engine.inspect(agent)["State"]["Running"]]
-        others = ", ".join(agent[:12] for agent in on)
-        return Observation(ok=not on, detail=f"another run's agent does: container {others}")
+        running = [agent for agent in mine if engine.inspect(agent)["State"]["Running"]]
+        others = ", ".join(agent[:12] for agent in running)
+        return Observation(ok=not running, detail=f"another run's agent does: container {others}")
 
     def _start(self, names: Iterable[str] | None) -> None:
         with self.lab.cluster() as cluster:
-            ground = self._target(cluster)
+            context = self._target(cluster)
             self._rows = tuple(
                 replace(row, interval=row.interval * self.pace)
-                for row in probes.rows(ground, names)
+                for row in probes.rows(context, names)
             )
             cluster.apply(manifests.askers(self._rows, self._run))
             now = time.monotonic() - self.begin
@@ -117,9 +123,7 @@ class Instruments:
                 Event(now, "instrument", row.instrument()) for row in self._rows if row.question
             )
             self._listen()
-            target_service.await_askers(
-                cluster, len({row.pod for row in self._rows if row.pod}), self._say
-            )
+            target_service.await_askers(cluster, len(self._pods()), self._say)
         until(
             "the first samples",
             self._sampled,
@@ -129,17 +133,28 @@ class Instruments:
         )
         self.reporter.done("probes", f"{len(self._rows)} sample")
 
+    def _pods(self) -> list[str]:
+        """Return the nodes in whose pods something is asked."""
+        return sorted({row.pod for row in self._rows if row.pod})
+
     def _target(self, cluster: Cluster) -> ProbeContext:
-        """Make what is asked in the cluster; what the registers hold at first is a write like others."""
+        """Make the test Service.
+
+        What its registers hold at first is recorded as a write like any other.
+        """
         begin = time.monotonic()
-        ground = target_service.make(cluster, self.lab.topology, self._say)
+        context = target_service.make(cluster, self.lab.topology, self._say)
         end = round(time.monotonic() - self.begin, 6)
-        made = {"client": "setup", "op": "create", "end": end, "outcome": "ok"}
+        creation = {"client": "setup", "op": "create", "end": end, "outcome": "ok"}
         self._write(
-            Event(begin - self.begin, "op", {**made, "key": key, "value": manifests.initial(key)})
+            Event(
+                begin - self.begin,
+                "op",
+                {**creation, "key": key, "value": manifests.initial(key)},
+            )
             for key in REGISTERS
         )
-        return ground
+        return context
 
     def _say(self, text: str) -> None:
         self.reporter.say("probes", text)
@@ -147,12 +162,10 @@ class Instruments:
     def _listen(self) -> None:
         """Start the agent and the thread that writes down what it says."""
         lab, engine = self.lab, self.lab.engine
-        known = agent_config.identities(lab.secrets(), lab.distribution())
-        content = json.dumps(
-            agent_config.configuration(
-                [row for row in self._rows if not row.pod], known, attached=True
-            )
-        ).encode()
+        identities = agent_config.identities(lab.secrets(), lab.distribution())
+        own = [row for row in self._rows if not row.pod]
+        configuration = agent_config.configuration(own, identities, attached=True)
+        content = json.dumps(configuration).encode()
         labels = {LABEL: lab.name, LABEL_INSTRUMENT: self._run, **LABEL_HELPER}
         command, ip = [manifests.PROGRAM, CONFIGURATION], target_service.agent_ip(lab.topology)
         network = network_name(lab.name)
@@ -164,87 +177,81 @@ class Instruments:
         self._write([Event(time.monotonic() - self.begin, "agent", {"state": "begin"})])
 
     def _image(self) -> str:
-        """Give the image of the lab's own load balancer: the lab may be older than this halab. It has the agent and journalctl."""
-        found = self.lab.observe().container(self.lab.topology.loadbalancer.name)
-        if found is None:
+        """Return the image of the lab's own load balancer: the lab may be older than this halab.
+
+        It has the agent and journalctl.
+        """
+        loadbalancer = self.lab.observe().container(self.lab.topology.loadbalancer.name)
+        if loadbalancer is None:
             raise LabError(
                 f"lab {self.lab.name} has no load balancer",
                 f"`halab start {self.lab.name}` makes it",
             )
-        return str(found.image)
+        return loadbalancer.image
 
     def _macs(self) -> dict[str, str]:
-        """Give the MAC address of each running machine, MAC → node."""
-        found = {}
+        """Return the MAC address of each running machine, MAC → node."""
+        nodes = {}
         for node in self.lab.topology.machines:
             with contextlib.suppress(EngineError):
-                networks = self.lab.engine.inspect(self.lab.node(node.name).container)[
-                    "NetworkSettings"
-                ]["Networks"]
-                found[networks[network_name(self.lab.name)]["MacAddress"]] = node.name
-        return found
+                settings = self.lab.engine.inspect(self.lab.node(node.name).container)
+                networks = settings["NetworkSettings"]["Networks"]
+                nodes[networks[network_name(self.lab.name)]["MacAddress"]] = node.name
+        return nodes
 
     def _sampled(self) -> Observation:
-        """Tell whether everything has said something."""
+        """Whether everything has said something."""
         listener = self._listener
         if listener is None:
             raise LabError("the instrument was not started")
         if not listener.alive:
             raise LabError(f"the agent ended: {listener.complaints or 'without a word'}")
-        wanted = {
-            row.probe or row.name
-            for row in self._rows
-            if not row.pod and row.settings["kind"] != "list"
-        }
-        missing = wanted - listener.heard
-        for name in sorted({row.pod for row in self._rows if row.pod}) if not missing else ():
-            missing |= {row.name for row in self._rows if row.pod == name} - {
-                row.get("probe") for row in self._asked(name)
-            }
-        return Observation(
-            ok=not missing,
-            detail=f"nothing yet from {', '.join(sorted(missing)[:5])}"
-            if missing
-            else "all sample",
-        )
+        outside = [row for row in self._rows if not row.pod]
+        expected = {row.probe or row.name for row in outside if row.settings["kind"] != "list"}
+        missing = expected - listener.heard
+        # Reading the nodes' disks takes time: only when all else has sampled.
+        if not missing:
+            for name in self._pods():
+                expected = {row.name for row in self._rows if row.pod == name}
+                missing |= expected - {sample.get("probe") for sample in self._asked(name)}
+        if missing:
+            return Observation(
+                ok=False, detail=f"nothing yet from {', '.join(sorted(missing)[:5])}"
+            )
+        return Observation(ok=True, detail="all sample")
 
     def _asked(self, node: str) -> list[dict[str, Any]]:
-        """Give what the pod on a node has written so far; its disk is read, whether the node runs or not."""
+        """Return what the pod on a node has written so far.
+
+        It is read from the node's disk, whether the node runs or not.
+        """
+        path = f"{manifests.FOLDER}/{self._run}.jsonl"
         try:
-            files = unpack(
-                self.lab.engine.read(
-                    self.lab.node(node).container, f"{manifests.FOLDER}/{self._run}.jsonl"
-                )
-            )
+            files = unpack(self.lab.engine.read(self.lab.node(node).container, path))
         except EngineError:
             return []
-        return [
-            row
-            for content in files.values()
-            for line in content.splitlines()
-            if (row := _json(line))
-        ]
+        lines = [line for content in files.values() for line in content.splitlines()]
+        return [sample for sample in map(_json, lines) if sample]
 
     # --- stop ---
 
     def stop(self) -> History:
-        """End sampling, read back, collect what pods and journals have, clean up; gives the whole history.
+        """End sampling, collect everything, clean up, and return the whole history.
 
-        What cannot be collected or removed is said and kept in `left`: the history is worth more than that.
+        Collected are what pods and journals have, and what the clients read back. What cannot be
+        collected or removed is reported and kept in `left`: the history matters more.
         """
         problems: list[str] = []
         clock = self._listener.offset if self._listener else 0.0
         try:
             with _kept(problems):
                 self._finish()
-            # Pods ask on until they are removed; after the agent's last question nobody else looked.
+            # Pods ask on until they are removed; after the agent's last question nobody else
+            # looked.
             last = (self._listener.last if self._listener else 0.0) or float("inf")
-            for name in sorted({row.pod for row in self._rows if row.pod}):
-                samples = (
-                    row
-                    for row in self._asked(name)
-                    if row.get("kind") == "probe" and row["t"] <= last
-                )
+            for name in self._pods():
+                probed = [row for row in self._asked(name) if row.get("kind") == "probe"]
+                samples = [row for row in probed if row["t"] <= last]
                 self._write(shifted(row, clock - self.begin) for row in samples)
             with _kept(problems):
                 problems += self._journals(clock)
@@ -260,7 +267,10 @@ class Instruments:
         return events.read(self.folder / "history.jsonl")
 
     def _finish(self) -> None:
-        """Let the agent end: it reads back what was written, then says how well it kept its schedule."""
+        """Let the agent end: it reads back what was written.
+
+        Its last line says how well it kept its schedule.
+        """
         if self._listener is None:
             return
         self._say("reading back what was written")
@@ -278,7 +288,7 @@ class Instruments:
 
         All its series end together: no hole shows that it was not there for the rest.
         """
-        code: int | None = None  # as one that is gone
+        code: int | None = None  # also of an agent that is gone
         try:
             state = self.lab.engine.inspect(self._agent)["State"]
             code = None if state["Running"] else int(state["ExitCode"])
@@ -294,27 +304,30 @@ class Instruments:
         self._say("collecting the machines' journals")
         nodes = [self.lab.node(node.name) for node in self.lab.topology.machines]
         begin = self.begin - clock  # on the machines' clock
-        found = journals.collect(
+        collected = journals.collect(
             self.lab.engine,
             nodes,
             self._image(),
             self._wall - JOURNAL_MARGIN_S,
             begin - JOURNAL_MARGIN_S,
         )
-        found.save(self.folder / "logs", begin)
-        self._write(milestones(found.entries, begin))
-        return found.problems
+        collected.save(self.folder / "logs", begin)
+        self._write(milestones(collected.entries, begin))
+        return collected.problems
 
     # --- clean-up ---
 
     def _abandon(self) -> None:
-        """Leave nothing of a start that failed; its error is the one to be told."""
+        """Leave nothing of a start that failed; its error is the one to report."""
         with contextlib.suppress(LabError):
             self._clear()
         self._listener = None
 
     def _clear(self) -> None:
-        """Remove the agents, the namespace and the nodes' files of this lab's runs. Raises LabError where the cluster does not answer."""
+        """Remove the agents, the namespace and the nodes' files of this lab's runs.
+
+        Raises LabError where the cluster does not answer.
+        """
         engine = self.lab.engine
         containers, _, _ = engine.labelled(LABEL_INSTRUMENT)
         for container in containers:
@@ -324,7 +337,7 @@ class Instruments:
         with self.lab.cluster() as cluster:
             target_service.remove(cluster, self._say)
         for node in self.lab.topology.nodes:
-            # A node that does not run keeps its files until the next start of an instrument finds it running.
+            # A node that does not run keeps its files until an instrument's start finds it running.
             with contextlib.suppress(EngineError):
                 self.lab.node(node.name).run(["rm", "-rf", manifests.FOLDER], check=False)
 

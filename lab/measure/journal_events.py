@@ -1,4 +1,7 @@
-"""The lines of a node's journal that tell when a failover reached its next stage. Pure: text in, `log` events out."""
+"""The lines of a node's journal that tell when a failover reached its next stage.
+
+Pure: text in, `log` events out.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,8 @@ RULES = (
     ("dc-idle", "pacemaker-controld", r"State transition S_\w+ -> S_IDLE"),
     ("leader", "etcd", r"(became leader at term|elected leader|lost leader)"),
 )
-"""What, a part of who says it (identifier or unit), and how its line reads (Corosync 3.1, Pacemaker 2.1 and 3.0, etcd 3.6)."""
+"""The stage, a part of who says it (identifier or unit), and how its line reads (Corosync 3.1,
+Pacemaker 2.1 and 3.0, etcd 3.6)."""
 _RULES = tuple((what, who, re.compile(pattern)) for what, who, pattern in RULES)
 
 
@@ -50,7 +54,10 @@ class Entry:
 
 
 def entries(node: str, lines: Iterable[str]) -> Iterator[Entry]:
-    """Read what `journalctl -o json` prints; what is no entry is left out (a journal that was cut off ends in the middle of a line)."""
+    """Read what `journalctl -o json` prints.
+
+    What is no entry is left out: a journal that was cut off ends in the middle of a line.
+    """
     for line in lines:
         try:
             row = json.loads(line)
@@ -72,16 +79,16 @@ def _text(message: Any) -> str:  # noqa: ANN401 (the journal's own: text, or byt
 
 
 def milestone(entry: Entry) -> str:
-    """Give what an entry tells, or nothing."""
-    spoken = f"{entry.who} {entry.unit}"
+    """Return the stage that an entry tells of; empty for none."""
+    speaker = f"{entry.who} {entry.unit}"
     return next(
-        (what for what, who, pattern in _RULES if who in spoken and pattern.search(entry.text)), ""
+        (what for what, who, pattern in _RULES if who in speaker and pattern.search(entry.text)), ""
     )
 
 
-def events(found: Iterable[Entry], begin: float) -> Iterator[Event]:
-    """Give the `log` events of entries, their times counted from `begin` on the same clock."""
-    for entry in found:
+def events(said: Iterable[Entry], begin: float) -> Iterator[Event]:
+    """Return the `log` events of entries, their times counted from `begin` on the same clock."""
+    for entry in said:
         what = milestone(entry)
         if what and entry.t >= begin:
             yield Event(
@@ -96,9 +103,12 @@ def events(found: Iterable[Entry], begin: float) -> Iterator[Event]:
             )
 
 
-def timeline(found: Iterable[Entry], begin: float) -> str:
-    """Render entries in the order of their times, one a line: seconds since the run began, node, who, what was said."""
-    rows = sorted(found, key=lambda entry: entry.t)
+def timeline(said: Iterable[Entry], begin: float) -> str:
+    """Render entries in the order of their times, one a line.
+
+    A line has the seconds since the run began, the node, who spoke, and what was said.
+    """
+    rows = sorted(said, key=lambda entry: entry.t)
     return "".join(
         f"{entry.t - begin:12.6f} {entry.node:<6} {entry.who}: {_one_line(entry.text)}\n"
         for entry in rows

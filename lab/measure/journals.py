@@ -1,4 +1,7 @@
-"""The journals of a lab's machines, of those that are off, too: their disks are read and their journals understood elsewhere."""
+"""The journals of a lab's machines, of those that are off, too.
+
+The disk of a machine that is off is read, and its journal decoded in a helper container.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ FOLDER = "/var/log/journal"
 READ_S = 60.0
 """For one machine's journal; an hour of a master's is some megabytes."""
 LATE_S = 10.0
-"""A journal that begins later than this after `begin` has lost lines: machines have written before they were asked for."""
+"""A journal that begins later than this after `begin` has lost lines: machines have written before
+they were asked for."""
 JOURNALD = "systemd-journald"
 SUPPRESSED = re.compile(r"Suppressed (?P<lines>\d+) messages from (?P<unit>\S+)")
 """How it tells (systemd's src/journal/journald-rate-limit and -server)."""
@@ -38,7 +42,10 @@ class Journals:
     problems: tuple[str, ...]
 
     def save(self, folder: Path, begin: float) -> None:
-        """Write one file for each machine and one of all, on the run's time-line (`begin`: the run's, on the machines' clock)."""
+        """Write one file for each machine, and one of all, on the run's time-line.
+
+        `begin`: when the run began, on the machines' clock.
+        """
         folder.mkdir(exist_ok=True)
         for node in sorted({entry.node for entry in self.entries}):
             (folder / f"{node}.log").write_text(
@@ -51,34 +58,32 @@ class Journals:
 def collect(
     engine: Engine, nodes: Iterable[NodeHandle], image: str, wall: float, begin: float
 ) -> Journals:
-    """Read what the machines wrote since `begin` (their monotonic clock; `wall`: the same moment in seconds since 1970, or earlier).
+    """Read what the machines wrote since `begin`, on their monotonic clock.
 
-    `image` has journalctl: in a helper of it the journals of machines that do not run are read.
+    `wall`: the same moment, or an earlier one, in seconds since 1970. `image` has journalctl: the
+    journals of machines that do not run are read in a helper made of it.
     """
-    rows = list(nodes)
+    machines = list(nodes)
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda node: _one(engine, node, image, wall), rows))
-    kept = tuple(
-        entry
-        for text, node in zip(found, rows, strict=True)
-        for entry in entries(node.name, text[0][1:])
-        if entry.t >= begin
-    )
-    problems = (
-        text[1] or lost(node.name, text[0], begin) for text, node in zip(found, rows, strict=True)
-    )
-    return Journals(kept, (*filter(None, problems), *suppressed(kept)))
+        answers = list(pool.map(lambda node: _one(engine, node, image, wall), machines))
+    kept: list[Entry] = []
+    problems: list[str] = []
+    for node, (lines, problem) in zip(machines, answers, strict=True):
+        kept += [entry for entry in entries(node.name, lines[1:]) if entry.t >= begin]
+        problems.append(problem or lost(node.name, lines, begin))
+    return Journals(tuple(kept), (*filter(None, problems), *suppressed(kept)))
 
 
-def suppressed(found: Iterable[Entry]) -> tuple[str, ...]:
-    """Say how many lines of which unit a machine did not keep, for there were too many of them.
+def suppressed(said: Iterable[Entry]) -> tuple[str, ...]:
+    """Say how many lines of which unit a machine dropped, for there were too many of them.
 
     journald says so itself, in the unit's first line after (lab/nodes/files.py, LOG_LIMIT).
     """
     counts: Counter[tuple[str, str]] = Counter()
-    for entry in found:
-        if entry.who == JOURNALD and (told := SUPPRESSED.match(entry.text)):
-            counts[entry.node, told["unit"]] += int(told["lines"])
+    for entry in said:
+        notice = SUPPRESSED.match(entry.text) if entry.who == JOURNALD else None
+        if notice:
+            counts[entry.node, notice["unit"]] += int(notice["lines"])
     return tuple(
         f"journal of {node}: {lines} lines of {unit} were too many at a time and are not in it"
         for (node, unit), lines in sorted(counts.items())
@@ -86,25 +91,29 @@ def suppressed(found: Iterable[Entry]) -> tuple[str, ...]:
 
 
 def lost(name: str, lines: Sequence[str], begin: float) -> str:
-    """Say what a machine's journal lacks, by its oldest entry (the first one); empty where it reaches back to `begin`."""
+    """Say what a machine's journal lacks, by its oldest entry, which is the first.
+
+    Empty where it reaches back to `begin`.
+    """
     oldest = next(entries(name, lines), None)  # journalctl may complain of a file before it
     if oldest is None or oldest.t <= begin + LATE_S:
         return ""
-    return f"journal of {name}: it begins {oldest.t - begin:.0f} s late; older lines had to make room (SystemMaxUse in its journald.conf)"
+    return (
+        f"journal of {name}: it begins {oldest.t - begin:.0f} s late; "
+        "older lines had to make room (SystemMaxUse in its journald.conf)"
+    )
 
 
 def _ask(since: float, files: str = "") -> list[str]:
     """Ask for the oldest entry that there is, and then for all of them from `since` on."""
     journal = f"journalctl --no-pager --quiet -o json {files}"
-    return [
-        "sh",
-        "-c",
-        f"{journal} --output-fields=MESSAGE | head -n 1; {journal} --output-fields={FIELDS} --since=@{int(since)}",
-    ]
+    oldest = f"{journal} --output-fields=MESSAGE | head -n 1"
+    asked = f"{journal} --output-fields={FIELDS} --since=@{int(since)}"
+    return ["sh", "-c", f"{oldest}; {asked}"]
 
 
 def _one(engine: Engine, node: NodeHandle, image: str, wall: float) -> tuple[list[str], str]:
-    """Give a machine's oldest entry and those that were asked for as lines, or why there are none."""
+    """Return a machine's oldest entry and those asked for, as lines, or why there are none."""
     try:
         state = engine.inspect(node.container)["State"]["Status"]
         if state == "running":
@@ -116,7 +125,10 @@ def _one(engine: Engine, node: NodeHandle, image: str, wall: float) -> tuple[lis
 
 
 def _elsewhere(engine: Engine, node: NodeHandle, image: str, wall: float) -> list[str]:
-    """Read the journal of a machine that is off or frozen from its disk. What it had in /run is lost with it."""
+    """Read the journal of a machine that is off or frozen from its disk.
+
+    What it had in /run is lost with it.
+    """
     files = unpack(engine.read(node.container, FOLDER))
     host = {"NetworkMode": "none"}
     helper = engine.create_helper(

@@ -1,4 +1,7 @@
-"""Listens to an agent while it samples: each line becomes an event of the history, its times on the run's clock."""
+"""Listens to an agent while it samples.
+
+Each line becomes an event of the history, its times on the run's clock.
+"""
 
 from __future__ import annotations
 
@@ -19,22 +22,24 @@ if TYPE_CHECKING:
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 LOOK_AGAIN_S = 1.0
-"""An address that no machine has is looked up again after so long: a machine that was made anew has a new one."""
+"""An address that no machine has is looked up again after so long: a machine that was made anew has
+a new one."""
 COMPLAINTS = 2000
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 def offset(row: dict[str, Any], heard: float, boot: str) -> float:
-    """Give what must be added to an agent's times to have this process's. Pure.
+    """Return what must be added to an agent's times to have this process's. Pure.
 
-    On the same kernel (`boot` tells) both read one clock. On another (Docker Desktop's machine) the agent's first line, sent at once,
-    is compared with when it was `heard`: late by the milliseconds of its way.
+    On the same kernel (`boot` tells) both read one clock. On another (Docker Desktop's machine) the
+    agent's first line, sent at once, is compared with when it was `heard`: late by the milliseconds
+    of its way.
     """
     return 0.0 if boot and row.get("boot") == boot else heard - float(row["t"])
 
 
 def shifted(row: dict[str, Any], by: float) -> Event:
-    """Give an agent's line as an event, its times moved by so many seconds."""
+    """Return an agent's line as an event, its times moved by so many seconds."""
     data = {key: value for key, value in row.items() if key not in {"t", "kind"}}
     if "end" in data:
         data["end"] = round(float(data["end"]) + by, 6)
@@ -42,7 +47,7 @@ def shifted(row: dict[str, Any], by: float) -> Event:
 
 
 def boot_id() -> str:
-    """Give this kernel's boot id; empty where the host is no Linux."""
+    """Return this kernel's boot id; empty where the host is no Linux."""
     return BOOT.read_text().strip() if BOOT.exists() else ""
 
 
@@ -56,7 +61,10 @@ class Listener:
         write: Callable[[Iterable[Event]], None],
         macs: Callable[[], dict[str, str]],
     ) -> None:
-        """Begin to listen. `begin`: when the run began, `macs`: gives the machines' MAC addresses, MAC → node."""
+        """Begin to listen.
+
+        `begin`: when the run began. `macs` returns the machines' MAC addresses, MAC → node.
+        """
         self.offset = 0.0
         self.heard: set[str] = set()
         """Probes, watches and clients that have said something."""
@@ -119,18 +127,16 @@ class Listener:
     def _name(self, row: dict[str, Any]) -> None:
         """Put nodes for their addresses: who answered, and who announced itself."""
         words = str(row.get("detail", "")).split(" ")
-        answered, announced = (
-            row.get("value") or [],
-            [word for word in words if MAC.fullmatch(word)],
-        )
-        known = self._known([*answered, *announced])
+        answered = row.get("value") or []
+        announced = [word for word in words if MAC.fullmatch(word)]
+        nodes = self._by_mac([*answered, *announced])
         if answered:
-            row["value"] = vip.named(answered, known)
+            row["value"] = vip.named(answered, nodes)
         if announced:
-            row["detail"] = " ".join(vip.named(words, known))
+            row["detail"] = " ".join(vip.named(words, nodes))
 
-    def _known(self, macs: list[str]) -> dict[str, str]:
-        """Give the machines' addresses, looked up again where one of these is unknown."""
+    def _by_mac(self, macs: list[str]) -> dict[str, str]:
+        """Return the machines by address, looked up again where one of these is unknown."""
         now = time.monotonic()
         if any(mac not in self._nodes for mac in macs) and now - self._looked > LOOK_AGAIN_S:
             self._nodes |= self._macs()

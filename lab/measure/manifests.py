@@ -1,4 +1,7 @@
-"""What the instrument has in the cluster: a Service with three pods behind it, and a pod that asks on each node. Pure manifests."""
+"""The instrument's objects in the cluster, as manifests. Pure.
+
+A Service with three pods behind it, and on each node a pod that asks.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,10 @@ ASKER = "asker"
 REPLICAS = 3
 PORT = 8080
 IMAGE = "halab/toolbox:1.0.0"
-"""images/versions.yaml names it; a unit test holds the two together. It is in every node's image: nothing is pulled."""
+"""images/versions.yaml names it; a unit test holds the two together. It is in every node's image:
+nothing is pulled."""
 PROGRAM = "/usr/local/bin/halab-probe"
-"""The agent, on every node's disk; pods get it from there, so that it is the one of the node's image."""
+"""The agent, on every node's disk. Pods use that one, so that it is the one of the node's image."""
 FOLDER = "/var/lib/halab/probe"
 """On the node's disk, where samples outlive their pod and the node's death."""
 
@@ -28,7 +32,7 @@ Manifest = dict[str, Any]
 
 
 def initial(key: str) -> str:
-    """Give what a register holds before any client writes to it."""
+    """Return what a register holds before any client writes to it."""
     return f"{key}-initial"
 
 
@@ -52,7 +56,10 @@ def registers() -> tuple[Manifest, ...]:
 
 
 def web() -> tuple[Manifest, ...]:
-    """The Service and its pods: a Deployment, because pods of a dead node must be replaced elsewhere to be seen coming back."""
+    """The Service and its pods.
+
+    A Deployment: pods of a dead node must be replaced elsewhere to be seen coming back.
+    """
     labels = {"app": SERVICE}
     spread = {
         "maxSkew": 1,
@@ -88,7 +95,10 @@ PROGRAM_IN_POD = "/halab-probe"
 
 
 def askers(rows: Sequence[ProbeSpec], run: str) -> tuple[Manifest, ...]:
-    """A DaemonSet whose pods ask what is to be asked from their node, into a file of this run; nothing where nothing is to be asked."""
+    """A DaemonSet whose pods ask what is to be asked from their node.
+
+    They write into a file of this run. Empty where no pod has anything to ask.
+    """
     nodes = sorted({row.pod for row in rows if row.pod})
     if not nodes:
         return ()
@@ -144,7 +154,7 @@ def _container(name: str, command: list[str]) -> dict[str, Any]:
         # report would call the pod's own waiting an outage of the Service. With it, 50 times that,
         # and there is room beside the pods of others on a node of one processor.
         "resources": {"requests": {"cpu": "100m"}},
-        # It writes into a folder of root's on the node, and that is all: no capability is needed for it.
+        # All it does is write into a folder of root's on the node: that needs no capability.
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
 

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 INTERVAL_S = 0.02
 """Between two questions, seconds."""
 TIMEOUT_S = 0.5
-"""A later answer is none, seconds. Well below a second: an outage of a second must be seen while it lasts, and questions to a server that
-is busy must not pile up on it for long (25 of each at most)."""
+"""A later answer is none, seconds. Well below a second: an outage of a second must be seen while it
+lasts, and questions to a server that is busy must not pile up on it for long (25 of each at most).
+"""
 SPACE = "halab-probe"
 """The namespace of all that the instrument has in the cluster; nothing else lives there."""
 LABEL = "halab.probe=operation"
@@ -25,7 +26,10 @@ API, ETCD = "api", "etcd"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeSpec:
-    """One thing that the agent does. `settings` are the agent's own words (images/tools/probe/config.go)."""
+    """One thing that the agent does.
+
+    `settings` are the agent's own words (images/tools/probe/config.go).
+    """
 
     name: str
     settings: dict[str, Any]
@@ -41,7 +45,7 @@ class ProbeSpec:
     """Of a client: the probe whose samples its operations are, too."""
 
     def agent(self) -> dict[str, Any]:
-        """Give it as the agent reads it."""
+        """Return it as the agent reads it."""
         more = {"probe": self.probe} if self.probe else {}
         return {
             "name": self.name,
@@ -53,19 +57,22 @@ class ProbeSpec:
         }
 
     def instrument(self) -> dict[str, Any]:
-        """Give the data of its `instrument` event."""
-        words = {
+        """Return the data of its `instrument` event."""
+        data = {
             "question": self.question,
             "interval": self.interval,
             "timeout": self.timeout,
             "connection": self.connection,
         }
-        return {"probe": self.probe or self.name, **words}
+        return {"probe": self.probe or self.name, **data}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeContext:
-    """What probes are computed from: the topology, and where the test Service is (its address in the cluster, its port on every node)."""
+    """What probes are computed from: the topology, and where the test Service is.
+
+    That is its address in the cluster and its port on every node.
+    """
 
     topology: Topology
     service_ip: str = ""

@@ -1,4 +1,7 @@
-"""What the instrument has in the cluster: made, awaited, removed. The manifests are lab/measure/manifests.py's."""
+"""Makes, awaits and removes what the instrument has in the cluster.
+
+The manifests are those of lab/measure/manifests.py.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,16 @@ if TYPE_CHECKING:
 READY_S = 90.0
 """For six pods of an image that every node has: some seconds on a quiet machine."""
 GONE_S = 300.0
-"""For the namespace to vanish. Pods take two seconds to end; what half an hour of writing left is some 20,000 objects, and took more than a
-minute."""
+"""For the namespace to vanish. Pods take two seconds to end; what half an hour of writing left is
+some 20,000 objects, and took more than a minute."""
 EVERY_S = 0.3
 
 
 def make(cluster: Cluster, topology: Topology, say: Callable[[str], None]) -> ProbeContext:
-    """Make the test Service and wait until its pods are ready; gives where it is. Raises WaitTimeout."""
+    """Make the test Service, wait until its pods are ready, and return where it is.
+
+    Raises WaitTimeout.
+    """
     say("making the test Service")
     cluster.apply([manifests.namespace(), *manifests.registers(), *manifests.web()])
     path = f"/apis/apps/v1/namespaces/{SPACE}/deployments/{manifests.SERVICE}"
@@ -40,17 +46,18 @@ def make(cluster: Cluster, topology: Topology, say: Callable[[str], None]) -> Pr
     )
 
 
-def await_askers(cluster: Cluster, wanted: int, say: Callable[[str], None]) -> None:
+def await_askers(cluster: Cluster, pods: int, say: Callable[[str], None]) -> None:
     """Wait until so many asking pods run. Raises WaitTimeout."""
     path = f"/apis/apps/v1/namespaces/{SPACE}/daemonsets/{manifests.ASKER}"
-    if wanted:
-        _await(
-            "the asking pods", lambda: _count(cluster, path, "numberReady", wanted), READY_S, say
-        )
+    if pods:
+        _await("the asking pods", lambda: _count(cluster, path, "numberReady", pods), READY_S, say)
 
 
 def remove(cluster: Cluster, say: Callable[[str], None]) -> None:
-    """Remove the namespace and wait until it is gone; one that is not there is fine. Raises LabError where the API does not answer."""
+    """Remove the namespace and wait until it is gone; one that is not there is fine.
+
+    Raises LabError where the API does not answer.
+    """
 
     def left() -> list[dict[str, Any]]:
         return [
@@ -60,8 +67,8 @@ def remove(cluster: Cluster, say: Callable[[str], None]) -> None:
         ]
 
     def gone() -> Observation:
-        found = left()
-        return Observation(ok=not found, detail="; ".join(map(_remaining, found)))
+        spaces = left()
+        return Observation(ok=not spaces, detail="; ".join(map(_remaining, spaces)))
 
     if left():
         cluster.request(
@@ -81,22 +88,23 @@ def _remaining(space: dict[str, Any]) -> str:
     return f"namespace {SPACE} is still there{'. ' if messages else ''}{' '.join(messages)}"
 
 
-def _count(cluster: Cluster, path: str, word: str, wanted: int) -> Observation:
-    count = cluster.get(path).get("status", {}).get(word, 0)
+def _count(cluster: Cluster, path: str, field: str, expected: int) -> Observation:
+    count = cluster.get(path).get("status", {}).get(field, 0)
+    name = path.rsplit("/", 1)[1]
     return Observation(
-        ok=count >= wanted, detail=f"{count} of {wanted} pods of {path.rsplit('/', 1)[1]} are ready"
+        ok=count >= expected, detail=f"{count} of {expected} pods of {name} are ready"
     )
 
 
 def _await(
     what: str, ask: Callable[[], Observation], timeout_s: float, say: Callable[[str], None]
 ) -> None:
-    """An API that does not answer once is seen, and asked again until the time is over."""
+    """An API that does not answer once is reported, and asked again until the time is over."""
     until(what, lambda: tried(ask), timeout_s=timeout_s, every_s=EVERY_S, on_change=say)
 
 
 def agent_ip(topology: Topology) -> str:
-    """Give the highest free address below the pool of Services: nodes are seldom up there.
+    """Return the highest free address below the pool of Services: nodes are seldom up there.
 
     Raises InputError where none is left.
     """

@@ -1,7 +1,9 @@
-"""What the instrument asks, in the lab's terms: one file for each question. Pure: topology and secrets → rows of the agent's configuration.
+"""What the instrument asks, in the lab's terms: one file for each question. Pure.
 
-A row with a `question` is a probe and has its `instrument` event; the others (clients that write, read and listen) are seen in `op` and
-`watch` events. Rows run in the client container (outside the cluster's nodes, on the lab's network) or in a pod of a node.
+A question turns the topology into entries of the agent's configuration (ProbeSpec). An entry with a
+`question` is a probe and has its `instrument` event. The others, clients that write, read and
+listen, show up in `op` and `watch` events. Probes run in the client container (outside the
+cluster's nodes, on the lab's network) or in a pod of a node.
 """
 
 from __future__ import annotations
@@ -23,43 +25,48 @@ class Question(Protocol):
 
     summary: str
 
-    def rows(self, ground: ProbeContext) -> tuple[ProbeSpec, ...]:
-        """Give what the agent does for it."""
+    def rows(self, context: ProbeContext) -> tuple[ProbeSpec, ...]:
+        """Return what the agent does for it."""
 
 
 def questions() -> dict[str, Question]:
     """The folder is the list: each module's QUESTION, by the module's name."""
-    loaded = {
+    modules = {
         module.name: importlib.import_module(f"{__name__}.{module.name}")
         for module in pkgutil.iter_modules(__path__)
     }
     return {
         name: cast("Question", module.QUESTION)
-        for name, module in loaded.items()
+        for name, module in modules.items()
         if hasattr(module, "QUESTION")
     }
 
 
-def rows(ground: ProbeContext, wanted: Iterable[str] | None = None) -> tuple[ProbeSpec, ...]:
-    """Give all rows, or those with these names or under these prefixes (`api.vip` means `api.vip.new`, too).
+def rows(context: ProbeContext, names: Iterable[str] | None = None) -> tuple[ProbeSpec, ...]:
+    """Return all probes, or those with these names or prefixes.
 
-    Raises InputError for a name that means nothing. What reads back at the end comes along with what writes.
+    `api.vip` means `api.vip.new`, too. What reads back at the end comes along with what writes.
+    Raises InputError for an unknown name.
     """
-    found = [row for question in questions().values() for row in question.rows(ground)]
-    if wanted is None:
-        return tuple(found)
-    words = list(wanted)
-    unknown = [word for word in words if not any(_means(word, row) for row in found)]
+    every = [row for question in questions().values() for row in question.rows(context)]
+    if names is None:
+        return tuple(every)
+    chosen = list(names)
+    unknown = [name for name in chosen if not any(_means(name, row) for row in every)]
     if unknown:
         raise InputError(
-            f"no probe `{unknown[0]}`", f"known: {', '.join(row.name for row in found)}"
+            f"no probe `{unknown[0]}`", f"known: {', '.join(row.name for row in every)}"
         )
-    chosen = [row for row in found if any(_means(word, row) for word in words)]
-    writes = any(row.client and row.settings["kind"] in {"create", "register"} for row in chosen)
-    return tuple(
-        row for row in found if row in chosen or (writes and row.settings["kind"] == "list")
-    )
+    return _with_readers([row for row in every if any(_means(name, row) for name in chosen)], every)
 
 
-def _means(word: str, row: ProbeSpec) -> bool:
-    return row.name == word or row.name.startswith(f"{word}.")
+def _means(name: str, row: ProbeSpec) -> bool:
+    return row.name == name or row.name.startswith(f"{name}.")
+
+
+def _with_readers(chosen: list[ProbeSpec], every: list[ProbeSpec]) -> tuple[ProbeSpec, ...]:
+    """Add what reads back at the end, where anything writes."""
+    kinds = {row.settings["kind"] for row in chosen if row.client}
+    if not kinds & {"create", "register"}:
+        return tuple(chosen)
+    return tuple(row for row in every if row in chosen or row.settings["kind"] == "list")

@@ -1,4 +1,7 @@
-"""Does the API answer: through the floating address, the load balancer, and each master by itself; over new connections and kept ones."""
+"""Does the API answer: through VIP, load balancer, and each master by itself.
+
+Asked over new connections and kept ones.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ if TYPE_CHECKING:
 
 
 SINGLE_S = 0.1
-"""Single masters, which tell who fails, are asked less often than what users reach: each question costs an API server 1.6 ms of a core (measured)."""
+"""Single masters, which tell who fails, are asked less often than what users reach: each question
+costs an API server 1.6 ms of a core (measured)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +28,13 @@ class Api:
         "the API server's own word that it can serve, through VIP, load balancer and each master"
     )
 
-    def rows(self, ground: ProbeContext) -> tuple[ProbeSpec, ...]:
+    def rows(self, context: ProbeContext) -> tuple[ProbeSpec, ...]:
         """New and kept through VIP and load balancer; new to each master."""
-        topology = ground.topology
+        topology = context.topology
         places = {"vip": str(topology.network.vip), "lb": str(topology.loadbalancer.ip)}
         shared = [
-            _row(f"api.{word}.{how}", ip, how)
-            for word, ip in places.items()
+            _row(f"api.{way}.{how}", ip, how)
+            for way, ip in places.items()
             for how in ("new", "kept")
         ]
         return (

@@ -1,4 +1,4 @@
-"""What Kubernetes knows: which nodes are Ready, which endpoints the test Service has, where its pods are."""
+"""What Kubernetes knows: its Ready nodes, the test Service's endpoints and pods."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Cluster:
 
     summary: str = "nodes and their readiness, the test Service's endpoints and pods"
 
-    def rows(self, ground: ProbeContext) -> tuple[ProbeSpec, ...]:
+    def rows(self, context: ProbeContext) -> tuple[ProbeSpec, ...]:
         """One for each kind of object."""
-        addresses = [f"{node.ip}:{KUBERNETES_PORT}" for node in ground.topology.masters]
+        addresses = [f"{node.ip}:{KUBERNETES_PORT}" for node in context.topology.masters]
         shared = {"addresses": addresses, "identity": API, "namespace": SPACE, "service": SERVICE}
         texts = {
             "nodes": "list the nodes: which are Ready",

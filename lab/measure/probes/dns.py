@@ -19,9 +19,9 @@ class Dns:
 
     summary: str = "a name of the cluster, asked by a pod on each node"
 
-    def rows(self, ground: ProbeContext) -> tuple[ProbeSpec, ...]:
+    def rows(self, context: ProbeContext) -> tuple[ProbeSpec, ...]:
         """One for each node with pods."""
-        server = f"{ground.topology.kubernetes.cluster_dns}:53"
+        server = f"{context.topology.kubernetes.cluster_dns}:53"
         settings = {"kind": "dns", "addresses": [server], "query": NAME}
         return tuple(
             ProbeSpec(
@@ -30,7 +30,7 @@ class Dns:
                 question=f"A {NAME} at {server}, UDP, from a pod on {node.name}",
                 pod=node.name,
             )
-            for node in ground.pods
+            for node in context.pods
         )
 
 

@@ -21,17 +21,19 @@ class Etcd:
 
     summary: str = "each etcd member's own state: leader or not, term"
 
-    def rows(self, ground: ProbeContext) -> tuple[ProbeSpec, ...]:
+    def rows(self, context: ProbeContext) -> tuple[ProbeSpec, ...]:
         """One for each master."""
         return tuple(
             ProbeSpec(
                 name=f"etcd.{node.name}",
                 settings={"kind": "etcd", "addresses": [f"{node.ip}:{PORT}"], "identity": ETCD},
-                question=f"etcd's Maintenance.Status at {node.ip}:{PORT}: does it lead, in which term",
+                question=(
+                    f"etcd's Maintenance.Status at {node.ip}:{PORT}: does it lead, in which term"
+                ),
                 interval=MEMBER_S,
                 connection="kept",
             )
-            for node in ground.topology.masters
+            for node in context.topology.masters
         )
 
 

@@ -1,4 +1,7 @@
-"""Does a Service in the cluster answer: from outside at its port on the floating address, and from a pod on each node."""
+"""Does a Service in the cluster answer, from outside and from inside.
+
+From outside at its port on the floating address, from inside from a pod on each node.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,13 @@ class Service:
 
     summary: str = "the test Service, from outside (VIP and node port) and from a pod on each node"
 
-    def rows(self, ground: ProbeContext) -> tuple[ProbeSpec, ...]:
+    def rows(self, context: ProbeContext) -> tuple[ProbeSpec, ...]:
         """From outside through the VIP: the one address that outlives every node."""
-        outside = f"{ground.topology.network.vip}:{ground.node_port}"
-        inside = f"{ground.service_ip}:{PORT}"
+        outside = f"{context.topology.network.vip}:{context.node_port}"
+        inside = f"{context.service_ip}:{PORT}"
         pods = (
             _row(f"service.pod.{node.name}", inside, f"from a pod on {node.name}", node.name)
-            for node in ground.pods
+            for node in context.pods
         )
         return (_row("service.outside", outside, "from outside, by the node port", ""), *pods)
 

@@ -1,4 +1,7 @@
-"""Who holds the floating address: everybody on the network is asked, and everybody who answers is written down."""
+"""Who holds the floating address.
+
+Everybody on the network is asked, and everybody who answers is written down.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,16 @@ ARP_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Vip:
-    """ARP: what a router or a client would learn. Two answers are a split brain that no question to one address can see."""
+    """ARP: what a router or a client would learn.
+
+    Two answers are a split brain that no question to one address can see.
+    """
 
     summary: str = "which nodes answer ARP for the VIP"
 
-    def rows(self, ground: ProbeContext) -> tuple[ProbeSpec, ...]:
+    def rows(self, context: ProbeContext) -> tuple[ProbeSpec, ...]:
         """One request every tenth of a second."""
-        vip = str(ground.topology.network.vip)
+        vip = str(context.topology.network.vip)
         settings = {"kind": "arp", "interface": "eth0", "query": vip}
         return (
             ProbeSpec(
@@ -38,7 +44,10 @@ class Vip:
 
 
 def named(macs: list[str], nodes: Mapping[str, str]) -> list[str]:
-    """Give the nodes of MAC addresses (`nodes`: MAC → node); what belongs to none stays as it is."""
+    """Return the nodes of MAC addresses; an address of no node stays as it is.
+
+    `nodes`: MAC → node.
+    """
     return [nodes.get(mac, mac) for mac in macs]
 
 

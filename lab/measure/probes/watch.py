@@ -1,4 +1,7 @@
-"""Does a watch see everything: two clients listen to what the others write, and go on from where they were after each cut."""
+"""Does a watch see everything.
+
+Two clients listen to what the others write, and resume after each cut.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ if TYPE_CHECKING:
     from lab.measure.probe import ProbeContext
 
 SILENCE_S = 2.0
-"""The clients write many times a second: a watch that hears nothing for two seconds has lost its server, and connects anew."""
+"""The clients write many times a second: a watch that hears nothing for two seconds has lost its
+server, and connects anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +25,9 @@ class Watch:
 
     summary: str = "a watch through VIP and load balancer, resumed after each cut"
 
-    def rows(self, ground: ProbeContext) -> tuple[ProbeSpec, ...]:
+    def rows(self, context: ProbeContext) -> tuple[ProbeSpec, ...]:
         """One through the VIP, one through the load balancer."""
-        topology = ground.topology
+        topology = context.topology
         places = {"vip": topology.network.vip, "lb": topology.loadbalancer.ip}
         shared = {
             "kind": "watch",
@@ -39,7 +43,7 @@ class Watch:
                 client=True,
                 probe=name,
             )
-            for name, ip in ((f"watch.{word}", ip) for word, ip in places.items())
+            for name, ip in ((f"watch.{way}", ip) for way, ip in places.items())
         )
 
 

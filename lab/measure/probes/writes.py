@@ -1,4 +1,7 @@
-"""Does the API take writes, and keep them: ConfigMaps with unique values are created, rewritten, read, and all read back at the end."""
+"""Does the API take writes, and keep them.
+
+ConfigMaps with unique values are created, rewritten and read, and all are read back at the end.
+"""
 
 from __future__ import annotations
 
@@ -12,27 +15,35 @@ if TYPE_CHECKING:
     from lab.measure.probe import ProbeContext
 
 CREATE_S = 0.1
-"""Ten creates a second through each way: every one costs each master's disk an fsync, which all nodes of a lab share."""
+"""Ten creates a second through each way: every one costs each master's disk an fsync, which all
+nodes of a lab share."""
 REGISTER_S = 0.4
-"""Each client of the registers writes or reads in turn, five operations in two seconds: enough to overlap, few enough to be judged."""
+"""Each client of the registers writes or reads in turn, five operations in two seconds: enough to
+overlap, few enough to be judged."""
 CLIENTS = 2
 """Clients of the registers through each way."""
 
 
 @dataclass(frozen=True, slots=True)
 class Writes:
-    """Creates on new connections, which are samples of `write.*` as well; registers on kept ones."""
+    """Creates and registers.
+
+    Creates use new connections and are samples of `write.*` as well; registers use kept ones.
+    """
 
     summary: str = "writes through VIP and load balancer, and whether they are all there at the end"
 
-    def rows(self, ground: ProbeContext) -> tuple[ProbeSpec, ...]:
-        """Creates and registers through VIP and load balancer; the last list through the load balancer, which knows all masters."""
-        topology = ground.topology
+    def rows(self, context: ProbeContext) -> tuple[ProbeSpec, ...]:
+        """Creates and registers through VIP and load balancer, and the last list.
+
+        The list goes through the load balancer, which knows all masters.
+        """
+        topology = context.topology
         places = {"vip": str(topology.network.vip), "lb": str(topology.loadbalancer.ip)}
-        creates = [_create(word, ip) for word, ip in places.items()]
+        creates = [_create(way, ip) for way, ip in places.items()]
         registers = [
-            _register(f"register.{word}.{number}", ip)
-            for word, ip in places.items()
+            _register(f"register.{way}.{number}", ip)
+            for way, ip in places.items()
             for number in range(1, CLIENTS + 1)
         ]
         final = ProbeSpec(name="final", settings=_settings("list", places["lb"]), client=True)
@@ -50,10 +61,10 @@ def _settings(kind: str, ip: str, **more: Any) -> dict[str, Any]:  # noqa: ANN40
     }
 
 
-def _create(word: str, ip: str) -> ProbeSpec:
-    name = f"write.{word}.new"
+def _create(way: str, ip: str) -> ProbeSpec:
+    name = f"write.{way}.new"
     text = f"create a ConfigMap through {ip}:{KUBERNETES_PORT} on a new connection each time"
-    settings = _settings("create", ip, prefix=f"create-{word}")
+    settings = _settings("create", ip, prefix=f"create-{way}")
     return ProbeSpec(
         name=name,
         settings=settings,
