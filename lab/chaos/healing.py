@@ -181,7 +181,7 @@ class Healer:
         try:
             until(
                 "the masters are one cluster again",
-                lambda: tried(settling.observe),
+                lambda: tried(settling.advance),
                 timeout_s=timeout_s,
                 on_change=on_change,
             )

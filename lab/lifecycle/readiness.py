@@ -249,10 +249,9 @@ class Readiness:
         last = "; ".join(f"{name}: {self.seen.get(name, 'waits for the API')}" for name in missing)
         asked = [name for name in missing if name in names][:3] or [self.topology.masters[0].name]
         words = [_last_words(self.lab.node(name)) for name in asked]
-        hint = (
-            f"`halab logs {lab} {next((n for n in missing if n in names), '')}` shows more; the lab is left as it is\n"
-            + "\n".join(words)
-        )
+        silent = next((name for name in missing if name in names), "")
+        hint = f"`halab logs {lab} {silent}` shows more; the lab is left as it is\n"
+        hint += "\n".join(words)
         return WaitTimeout(f"lab {lab}: {', '.join(missing)} not ready", waited, last, hint)
 
 
@@ -267,18 +266,12 @@ def await_admitting(
     Raises WaitTimeout with the last lines of the journal of the one that does not get there.
     """
     for node in nodes:
-
-        def look(node: NodeHandle = node) -> Observation:
-            if was := power_on_again(node):
-                return Observation(ok=False, detail=was)
-            return distribution.admits(node)
-
         try:
             until(
                 f"{node.name} lets others join its cluster",
-                lambda look=look: tried(look),  # type: ignore[misc]
+                partial(tried, partial(_admitting, distribution, node)),
                 timeout_s=ADMIT_TIMEOUT_S,
-                on_change=lambda seen, name=node.name: reporter.say(name, seen),  # type: ignore[misc]
+                on_change=partial(reporter.say, node.name),
                 cancelled=cancelled,
             )
         except WaitTimeout as error:
@@ -286,6 +279,13 @@ def await_admitting(
             hint += f"\n{_last_words(node)}"
             raise WaitTimeout(error.what, error.seconds, error.last, hint) from error
         reporter.say(node.name, "its etcd runs; the others may join")
+
+
+def _admitting(distribution: Distribution, node: NodeHandle) -> Observation:
+    """Power a node on that was shot meanwhile; return whether others may join by it."""
+    if shot := power_on_again(node):
+        return Observation(ok=False, detail=shot)
+    return distribution.admits(node)
 
 
 def _last_words(node: NodeHandle) -> str:

@@ -116,12 +116,12 @@ def settling(nodes: tuple[DoubleMaster, ...], quiet: float = 0.0, **more: object
 
 
 def test_agreement_is_the_end(masters: tuple[DoubleMaster, ...]) -> None:
-    assert settling(masters).observe().ok
+    assert settling(masters).advance().ok
 
 
 def test_a_minority_that_counts_itself_is_not_believed(masters: tuple[DoubleMaster, ...]) -> None:
     masters[0].sees = View(frozenset({"m"}), quorate=False)
-    assert "m does not count m2, m3" in settling(masters).observe().detail
+    assert "m does not count m2, m3" in settling(masters).advance().detail
 
 
 def test_agreement_must_last_and_begins_anew_when_broken(
@@ -130,18 +130,18 @@ def test_agreement_must_last_and_begins_anew_when_broken(
     clock = iter((10.0, 10.0, 12.9, 14.0, 14.0, 17.0))
     monkeypatch.setattr(membership.time, "monotonic", lambda: next(clock))
     wait = settling(masters, 3.0)
-    assert [wait.observe().ok, wait.observe().ok] == [False, False]
+    assert [wait.advance().ok, wait.advance().ok] == [False, False]
     say(masters, "m", "m3")
-    assert not wait.observe().ok
+    assert not wait.advance().ok
     say(masters, "m", "m2", "m3")
-    assert [wait.observe().ok, wait.observe().ok] == [False, True]
+    assert [wait.advance().ok, wait.advance().ok] == [False, True]
 
 
 def test_a_master_that_dies_while_it_is_asked_breaks_the_agreement(
     masters: tuple[DoubleMaster, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wait = settling(masters, 3600.0)
-    wait.observe()
+    wait.advance()
     assert wait.agreed is not None
 
     def dies(_: object) -> View:
@@ -149,7 +149,7 @@ def test_a_master_that_dies_while_it_is_asked_breaks_the_agreement(
 
     monkeypatch.setattr(membership, "look", dies)
     with pytest.raises(EngineError):
-        wait.observe()
+        wait.advance()
     assert wait.agreed is None
 
 
@@ -158,10 +158,10 @@ def test_a_shot_on_its_way_is_awaited_and_its_victim_powered_on(
 ) -> None:
     wait = settling(masters, since=100.0)
     say(masters, "m", "m2", "m3", fencing=("m2",))
-    assert wait.observe().detail == "m2 about to be shot"
+    assert wait.advance().detail == "m2 about to be shot"
     masters[1].state = "exited"
     say(masters, "m", "m3", fenced=(("m2", 101.0),))
-    assert "powered on again" in wait.observe().detail
+    assert "powered on again" in wait.advance().detail
     assert masters[1].started == 1
 
 
@@ -171,11 +171,11 @@ def test_a_victim_that_was_not_hit_itself_is_powered_on_but_not_who_was_off_befo
     masters[1].state = "exited"
     say(masters, "m", "m3", fenced=(("m2", 99.0),))
     before = settling(masters, since=100.0)
-    assert before.observe().ok
+    assert before.advance().ok
     say(masters, "m", "m3", fenced=(("m2", 101.0),))
     during = settling(masters, since=100.0)
-    assert not during.observe().ok
-    during.observe()
+    assert not during.advance().ok
+    during.advance()
     assert masters[1].started == 1
 
 
@@ -196,7 +196,7 @@ def test_a_pacemaker_that_stays_down_after_a_fatal_error_is_started(
     started: bool,  # noqa: FBT001
 ) -> None:
     masters[2].sees, masters[2].unit = View(), unit
-    observation = settling(masters).observe()
+    observation = settling(masters).advance()
     assert not observation.ok
     assert ("started again" in observation.detail) is started
     assert masters[2].ran == (["show", "start"] if started else ["show"])
