@@ -29,32 +29,31 @@ def context(lab: str) -> str:
 
 
 def build(lab: str, server: str, authority: bytes, admin: Pair) -> dict[str, Any]:
-    """Give the lab's kubeconfig as a mapping."""
+    """Return the lab's kubeconfig as a mapping."""
+    name = context(lab)
+    return render(server, authority, admin, cluster=name, user=name)
+
+
+def render(
+    server: str, authority: bytes, client: Pair, *, cluster: str, user: str
+) -> dict[str, Any]:
+    """Return a kubeconfig of one cluster, one user and one context, named after the cluster."""
 
     def b64(content: bytes) -> str:
         return base64.b64encode(content).decode()
 
-    name = context(lab)
+    place = {"server": server, "certificate-authority-data": b64(authority)}
+    credentials = {
+        "client-certificate-data": b64(client.certificate),
+        "client-key-data": b64(client.key),
+    }
     return {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [
-            {
-                "name": name,
-                "cluster": {"server": server, "certificate-authority-data": b64(authority)},
-            }
-        ],
-        "users": [
-            {
-                "name": name,
-                "user": {
-                    "client-certificate-data": b64(admin.certificate),
-                    "client-key-data": b64(admin.key),
-                },
-            }
-        ],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
-        "current-context": name,
+        "clusters": [{"name": cluster, "cluster": place}],
+        "users": [{"name": user, "user": credentials}],
+        "contexts": [{"name": cluster, "context": {"cluster": cluster, "user": user}}],
+        "current-context": cluster,
     }
 
 

@@ -29,7 +29,10 @@ class Member:
 
 
 def ask(node: NodeHandle, client: Client, call: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 (JSON)
-    """Give the answer of a master's own etcd. Raises LabError where there is none, or it says no."""
+    """Return the answer of a master's own etcd.
+
+    Raises LabError where there is none, or it says no.
+    """
     tls = ["--cacert", client.ca, "--cert", client.certificate, "--key", client.key]
     data = json.dumps(body or {})
     url = f"https://127.0.0.1:{client.port}/v3/{call}"
@@ -51,7 +54,7 @@ def _read(node: NodeHandle, text: str) -> Any:  # noqa: ANN401 (JSON)
 
 
 def voter(node: NodeHandle, client: Client) -> tuple[bool, str]:
-    """Tell whether a master's etcd votes in a cluster that has a leader, and what was seen."""
+    """Whether a master's etcd votes in a cluster that has a leader, and what was seen."""
     status = ask(node, client, "maintenance/status")
     if status.get("isLearner"):
         return False, "learner of etcd, waits for its promotion"
@@ -62,7 +65,7 @@ def voter(node: NodeHandle, client: Client) -> tuple[bool, str]:
 
 
 def members(node: NodeHandle, client: Client) -> tuple[Member, ...]:
-    """Give the cluster's members, agreed on by its quorum. Raises LabError without one."""
+    """Return the cluster's members, agreed on by its quorum. Raises LabError without one."""
     rows = ask(node, client, "cluster/member/list", {"linearizable": True})["members"]
     return tuple(
         Member(

@@ -64,25 +64,25 @@ class Distribution(Protocol):
     """Whether a master makes itself known to the others' etcd when it joins; else halab does."""
 
     def volumes(self, node: Node) -> dict[str, str]:
-        """Give the node's volumes, purpose → mount point: what cannot live on the container's overlay, and the node's disk."""
+        """Return the node's volumes, purpose → mount point: what cannot live on the container's overlay, and the node's disk."""
 
     def files(self, topology: Topology, node: Node, secrets: Secrets) -> tuple[File, ...]:
-        """Give the files that make the node boot as part of the cluster, units and their links included."""
+        """Return the files that make the node boot as part of the cluster, units and their links included."""
 
     def rejoining(self, topology: Topology, node: Node, keeper: Node) -> tuple[File, ...]:
-        """Give what differs from `files` for a master that lost its disk and joins by `keeper`."""
+        """Return what differs from `files` for a master that lost its disk and joins by `keeper`."""
 
     def waves(self, topology: Topology) -> tuple[tuple[Node, ...], ...]:
-        """Give the order of the first boot.
+        """Return the order of the first boot.
 
         The nodes of a wave boot together once `admits` holds for all of the wave before.
         """
 
     def admits(self, node: NodeHandle) -> Observation:
-        """Tell whether others may join by this node. Asked on the node itself, read-only."""
+        """Whether others may join by this node. Asked on the node itself, read-only."""
 
     def joined(self, node: NodeHandle) -> Observation:
-        """Tell whether a master is a full member of its cluster; asked on itself, read-only."""
+        """Whether a master is a full member of its cluster; asked on itself, read-only."""
 
     def settle(self, topology: Topology, run: Callable[[str], NodeHandle]) -> None:
         """Do what can be done only after nodes' first boot. Done at every start: idempotent.
@@ -91,20 +91,20 @@ class Distribution(Protocol):
         """
 
     def manifests(self, topology: Topology) -> tuple[dict[str, Any], ...]:
-        """Give the objects that the cluster itself needs, applied as soon as the API answers."""
+        """Return the objects that the cluster itself needs, applied as soon as the API answers."""
 
     def admin(self, secrets: Secrets) -> Pair:
-        """Give the administrator's client certificate for kubeconfigs."""
+        """Return the administrator's client certificate for kubeconfigs."""
 
     def client(self, secrets: Secrets, user: str) -> Pair:
         """Issue a certificate by which the API knows a user of no group."""
 
     def server_authority(self, secrets: Secrets) -> bytes:
-        """Give the certificate (PEM) that the API's server certificate is checked against."""
+        """Return the certificate (PEM) that the API's server certificate is checked against."""
 
 
 def find(name: str) -> Distribution:
-    """Give the distribution of that name. Raises KeyError where there is none."""
+    """Return the distribution of that name. Raises KeyError where there is none."""
     if name not in names():
         raise KeyError(name)
     return cast("Distribution", importlib.import_module(f"{__name__}.{name}").DISTRIBUTION)

@@ -39,21 +39,27 @@ HACLUSTER = 189
 
 
 def _fencing(topology: Topology, password: str) -> str:
-    """Render a fencing device for each master: its baseboard controller, by the stock agent. There when fencing is off, too."""
+    """Render a fencing device for each master: its baseboard controller, by the stock agent.
+
+    There when fencing is off, too.
+    """
     devices = []
     for node in topology.masters:
         parameters = {
             "ip": str(topology.bmc.ip), "ipport": str(topology.ipmi_port(node.name)), "username": IPMI_USER, "password": password,
-            # IPMI 2.0 with cipher suite 3: what the controllers speak; ipmitool would try 17 first and fail (its issue 363).
+            # IPMI 2.0 with cipher suite 3: what the controllers speak; ipmitool would try 17 first
+            # and fail (its issue 363).
             "lanplus": "1", "cipher": "3",
-            # The controllers answer when it is done; the agent's default is to sleep two seconds before it looks.
+            # The controllers answer when it is done; the agent's default is to sleep two seconds
+            # before it looks.
             "power_wait": "0", "power_timeout": "10", "login_timeout": "5", "shell_timeout": "5",
             "pcmk_host_list": node.name, "pcmk_host_check": "static-list",
         }  # fmt: skip
         name = f"{FENCE_PREFIX}{node.name}"
         devices.append(
             f'<primitive id="{name}" class="stonith" type="fence_ipmilan"><instance_attributes id="{name}-params">{_nvpairs(name, parameters)}'
-            # A look each minute finds a dead controller before it is needed; each costs three masters a Python and an ipmitool.
+            # A look each minute finds a dead controller before it is needed; each costs three
+            # masters a Python and an ipmitool.
             f'</instance_attributes><operations><op id="{name}-start" name="start" interval="0s" timeout="30s"/>'
             f'<op id="{name}-monitor" name="monitor" interval="60s" timeout="30s"/></operations></primitive>\n'
         )
@@ -87,17 +93,21 @@ def cib(topology: Topology, health: HealthCheck, password: str) -> str:
         # as every other one of the lab. Or on again (`ha: {fencing: reboot}`): the agent does it by
         # off, a look, and on (its method onoff), and is content when the first two worked.
         "stonith-action": "reboot" if topology.ha.reboot else "off",
-        # The machines of a lab boot seconds apart; one that is slow to join must not be shot for it.
+        # The machines of a lab boot seconds apart; one that is slow to join must not be shot for
+        # it.
         "startup-fencing": "false",
-        # How long the first node waits for another's election; 20 s by default, and all masters boot together.
+        # How long the first node waits for another's election; 20 s by default, and all masters
+        # boot together.
         "dc-deadtime": "2s",
         "no-quorum-policy": "stop",
-        # Pacemaker's controller sleeps a whole second, often twice, if it asks the scheduler while a dead node's last updates of the
-        # CIB are still on their way (do_pe_invoke_callback in its daemons/controld). A quarter of a second lets them arrive
-        # (measured: membership to address 2.1 s without it, 1.3 s with 100 ms, 0.5 to 0.65 s with 300 ms).
+        # Pacemaker's controller sleeps a whole second, often twice, if it asks the scheduler while
+        # a dead node's last updates of the CIB are still on their way (do_pe_invoke_callback in its
+        # daemons/controld). A quarter of a second lets them arrive (measured: membership to address
+        # 2.1 s without it, 1.3 s with 100 ms, 0.5 to 0.65 s with 300 ms).
         "transition-delay": "250ms",
-        # By default (80 %) Pacemaker does one thing at a time on a machine whose load is high, and what it reads as its machine's is the
-        # whole host's, most of all when a master has just died (measured: 0.28 s of 2.0 s spent on waiting for another resource).
+        # By default (80 %) Pacemaker does one thing at a time on a machine whose load is high, and
+        # what it reads as its machine's is the whole host's, most of all when a master has just
+        # died (measured: 0.28 s of 2.0 s spent on waiting for another resource).
         "load-threshold": "1000%",
     }
     # The address stays where it is when a node returns: going back would be a second outage.
@@ -105,8 +115,8 @@ def cib(topology: Topology, health: HealthCheck, password: str) -> str:
     defaults = _nvpairs("rsc", stays)
     # The watcher is a process of its own that asks every second over a kept connection. Two bad
     # answers move the address, or three that are late: nine seconds of a server that answers nobody
-    # while its machine lives.
-    # The monitor here only looks whether it lives: each of Pacemaker's own questions costs 25 ms of a core on each master.
+    # while its machine lives. The monitor here only looks whether it lives: each of Pacemaker's own
+    # questions costs 25 ms of a core on each master.
     parameters = {
         "url": health.url,
         "cacert": health.ca,
@@ -157,20 +167,20 @@ def _nvpairs(prefix: str, values: dict[str, str]) -> str:
 
 
 def files(topology: Topology, secrets: Secrets, health: HealthCheck) -> tuple[File, ...]:
-    """Give the files of a master's cluster stack; the units are Debian's own."""
+    """Return the files of a master's cluster stack; the units are Debian's own."""
     password = ipmi_password(secrets)
     # Failures at boot are normal (a peer is not there yet) and must not end a unit for good.
     restart = b"[Unit]\nStartLimitIntervalSec=0\n[Service]\nRestart=on-failure\nRestartSec=1\n"
-    # Before everything else on the machine: a token that comes late, because something else had the processor, costs a healthy master its
-    # power. Where it gets no real time, it has weight among the machine's units
-    # (systemd.resource-control(5): 1 to 10000, 100 is the rest's), and niceness where the machine
-    # has no controller for processors.
+    # Before everything else on the machine: a token that comes late, because something else had the
+    # processor, costs a healthy master its power. Where it gets no real time, it has weight among
+    # the machine's units (systemd.resource-control(5): 1 to 10000, 100 is the rest's), and niceness
+    # where the machine has no controller for processors.
     urgent = restart + b"Nice=-20\nCPUWeight=10000\n" + realtime.UNIT.encode()
     stack = b"Nice=-10\nCPUWeight=1000\n"
     if topology.ha.reboot:
         # A container boots sooner than the others have told each other that it was shot. Its
-        # Pacemaker then ends for good, with CRM_EX_FATAL (lab/nodes/ha/membership.py says why), and nobody
-        # is there to start it again.
+        # Pacemaker then ends for good, with CRM_EX_FATAL (lab/nodes/ha/membership.py says why), and
+        # nobody is there to start it again.
         stack += b"RestartForceExitStatus=100\n"
     return (
         File(path="/etc/corosync/corosync.conf", content=corosync_conf(topology).encode()),

@@ -17,13 +17,15 @@ class View:
     fencing: tuple[str, ...] = ()
     """Whose power is being cut at this moment."""
     fenced: tuple[tuple[str, float], ...] = ()
-    """Whose power was cut, and when (POSIX time by that master's clock): as far back as its history goes."""
+    """Whose power was cut, and when (POSIX time by that master's clock): as far back as its history
+    goes."""
 
 
 ASK = ("crm_mon", "-1", "--output-as=xml", "--include=none,nodes,dc,fencing")
 ASK_UNIT = ("systemctl", "show", "pacemaker", "--property=ActiveState,ExecMainStatus")
 FATAL = ("ActiveState=inactive", "ExecMainStatus=100")
-"""What that says of a Pacemaker that stays down after a fatal error (CRM_EX_FATAL, "will not respawn": `crm_error --exit 100`)."""
+"""What that says of a Pacemaker that stays down after a fatal error (CRM_EX_FATAL, "will not
+respawn": `crm_error --exit 100`)."""
 
 
 def view(xml: str) -> View:

@@ -66,7 +66,7 @@ class Fencing:
 
 
 def file() -> File:
-    """Give the alert agent."""
+    """Return the alert agent."""
     return File(path=AGENT, content=PROGRAM.encode(), mode=0o755)
 
 
@@ -82,7 +82,7 @@ def alerts(output: str) -> list[Fencing]:
 
 
 def merged(found: Iterable[Fencing]) -> tuple[Fencing, ...]:
-    """Give each fencing once, as the first that heard of it noted it; the oldest first."""
+    """Return each fencing once, as the first that heard of it noted it; the oldest first."""
     kept: list[Fencing] = []
     for one in sorted(found, key=lambda fencing: fencing.at):
         if not any(one.node == other.node and one.at - other.at < SAME_S for other in kept):

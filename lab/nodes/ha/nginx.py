@@ -11,13 +11,15 @@ CONNECTIONS = 4096
 STATUS_PORT = 8080
 STATUS_PATH = "/stub_status"
 SYSCTLS = {
-    # nginx can turn keepalive probes on for its connections to the masters (proxy_socket_keepalive), but not say when: the kernel's default is
-    # after two hours. A silent connection to a master that vanished without a word ends after 5 + 3 * 2 s.
+    # nginx can turn keepalive probes on for its connections to the masters
+    # (proxy_socket_keepalive), but not say when: the kernel's default is after two hours. A silent
+    # connection to a master that vanished without a word ends after 5 + 3 * 2 s.
     "net.ipv4.tcp_keepalive_time": "5",
     "net.ipv4.tcp_keepalive_intvl": "2",
     "net.ipv4.tcp_keepalive_probes": "3",
-    # One with unanswered data is not probed, but sends it again for 15 minutes by default (tcp_retries2=15); with 5, for 12.6 s on a bridge
-    # (kernel's ip-sysctl: the sum of 6 doubling time-outs from 200 ms).
+    # One with unanswered data is not probed, but sends it again for 15 minutes by default
+    # (tcp_retries2=15); with 5, for 12.6 s on a bridge (kernel's ip-sysctl: the sum of 6 doubling
+    # time-outs from 200 ms).
     "net.ipv4.tcp_retries2": "5",
 }
 """Kernel parameters of the load balancer's network."""
@@ -27,13 +29,15 @@ if TYPE_CHECKING:
 
 
 UPSTREAM = "/etc/halab/upstream.conf"
-"""The masters, as long as nobody has been asked; halab-balance writes it anew where one cannot serve."""
+"""The masters, as long as nobody has been asked; halab-balance writes it anew where one cannot
+serve."""
 
 
 def upstream(topology: Topology) -> str:
     """Render the masters' part."""
     return "".join(
-        # One failure marks a master dead for 5 s: a dead master costs one connection a retry, once in five seconds.
+        # One failure marks a master dead for 5 s: a dead master costs one connection a retry, once
+        # in five seconds.
         f"server {node.ip}:{KUBERNETES_PORT} max_fails=1 fail_timeout=5s;  # {node.name}\n"
         for node in topology.masters
     )

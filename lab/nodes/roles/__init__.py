@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 
 MASTERS_SHARES = 4 * CPU_SHARES
-"""Of masters, of the controllers that shoot them, and of the load balancer: on a busy host workloads wait, not the token whose loss costs a
-master its power, nor nginx, which needs little and which everybody waits for.
+"""Of masters, of the controllers that shoot them, and of the load balancer: on a busy host
+workloads wait, not the token whose loss costs a master its power, nor nginx, which needs little and
+which everybody waits for.
 
 Four times a worker's: real masters share no processor with workers at all.
 """
@@ -28,7 +29,8 @@ Four times a worker's: real masters share no processor with workers at all.
 class Traits:
     """What sets a role's containers apart (lab.spec.ContainerSpec says what each means).
 
-    `cluster`: whether it is on the lab's network; who is on the management network, `Topology.management_ip` says.
+    `cluster`: whether it is on the lab's network; who is on the management network,
+    `Topology.management_ip` says.
     """
 
     cluster: bool = True
@@ -46,22 +48,22 @@ class RoleKind(Protocol):
         """What sets its containers apart."""
 
     def image(self, distribution: Distribution) -> str:
-        """Give the word of the image under images/."""
+        """Return the word of the image under images/."""
 
     def volumes(self, node: Node, distribution: Distribution) -> dict[str, str]:
-        """Give the node's volumes, purpose → mount point."""
+        """Return the node's volumes, purpose → mount point."""
 
     def files(
         self, topology: Topology, node: Node, secrets: Secrets, distribution: Distribution
     ) -> tuple[File, ...]:
-        """Give the files laid down before the boot."""
+        """Return the files laid down before the boot."""
 
     def ports(self, topology: Topology) -> dict[int, int]:
-        """Give what is published on the host's 127.0.0.1, container port → host port (0: any)."""
+        """Return what is published on the host's 127.0.0.1, container port → host port (0: any)."""
 
 
 def find(role: Role) -> RoleKind:
-    """Give the role's code: the module of its name."""
+    """Return the role's code: the module of its name."""
     return cast("RoleKind", importlib.import_module(f"{__name__}.{role.value}").ROLE)
 
 

@@ -1,4 +1,6 @@
-"""K3s: the reference distribution. The first master founds the cluster, all others then join it at once.
+"""K3s: the reference distribution.
+
+The first master founds the cluster, all others then join it at once.
 
 Written from K3s's documentation and source.
 """
@@ -39,13 +41,15 @@ AUTHORITIES = {
     "etcd/server-ca": "etcd-ca",
     "etcd/peer-ca": "etcd-peer-ca",
 }
-"""K3s's file → the lab's secret. All are given to the first master before its first start; joiners fetch them from it."""
+"""K3s's file → the lab's secret. All are given to the first master before its first start; joiners
+fetch them from it."""
 
 
 def node_password(secrets: Secrets, name: str) -> bytes:
-    """Give what a node proves its name with: servers keep the hash of the first one they saw.
+    """Return what a node proves its name with: servers keep the hash of the first one they saw.
 
-    Known before the boot, so that a node whose container was removed and made again is not refused as a stranger (K3s makes up a random one).
+    Known before the boot, so that a node whose container was removed and made again is not refused
+    as a stranger (K3s makes up a random one).
     """
     return hmac.new(secrets.files["agent-token"], name.encode(), "sha256").hexdigest()[:32].encode()
 
@@ -70,7 +74,8 @@ class K3s:
         ca=f"{TLS}/etcd/server-ca.crt",
         certificate=f"{TLS}/etcd/client.crt",
         key=f"{TLS}/etcd/client.key",
-        # `listen-client-http-urls` is set to it (K3s: pkg/etcd/etcd.go), and so 2379 serves gRPC only.
+        # `listen-client-http-urls` is set to it (K3s: pkg/etcd/etcd.go), and so 2379 serves gRPC
+        # only.
         port=2382,
     )
 

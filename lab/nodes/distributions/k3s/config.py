@@ -1,4 +1,7 @@
-"""K3s's configuration files and units, as values and text. Pure; every key is held against the documented ones."""
+"""K3s's configuration files and units, as values and text.
+
+Pure; every key is held against the documented ones.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ RESOLV_CONF = "/etc/rancher/k3s/resolv.conf"
 
 
 def render(config: Config, allowed: frozenset[str]) -> bytes:
-    """Render a configuration file. Raises ValueError for a key that is not documented for the role: that is a bug of ours."""
+    """Render a configuration file.
+
+    Raises ValueError for a key that is not documented for the role: that is a bug of ours.
+    """
     unknown = sorted(set(config) - allowed)
     if unknown:
         raise ValueError(f"undocumented K3s keys: {', '.join(unknown)}")
@@ -33,12 +39,14 @@ def _node(node: Node) -> Config:
         # Without it K3s chooses an address itself, and the floating one could be it.
         "node-ip": str(node.ip),
         "flannel-iface": "eth0",
-        # Files given so are not checked; the container's own resolv.conf names Docker's resolver, which K3s would replace by 8.8.8.8.
+        # Files given so are not checked; the container's own resolv.conf names Docker's resolver,
+        # which K3s would replace by 8.8.8.8.
         "resolv-conf": RESOLV_CONF,
         # K3s's own has another name in other releases and comes with its images: ours is there.
         "pause-image": PAUSE_IMAGE,
         "kubelet-arg": [
-            # Hosts with cgroup v1 are refused by default since 1.35 (the flag exists since 1.31); without effect on v2.
+            # Hosts with cgroup v1 are refused by default since 1.35 (the flag exists since 1.31);
+            # without effect on v2.
             "fail-cgroupv1=false",
             "node-status-update-frequency=4s",
             # All nodes share the host's disk: one full disk would evict everything everywhere
@@ -69,7 +77,8 @@ def common(topology: Topology, secrets: Secrets) -> Config:
     kubernetes = topology.kubernetes
     disable = ["traefik"]
     if "dns-ha" in topology.addons:
-        # Not coredns.yaml.skip: with `disable` K3s also stops keeping the ConfigMap `coredns`, which the add-on owns.
+        # Not coredns.yaml.skip: with `disable` K3s also stops keeping the ConfigMap `coredns`,
+        # which the add-on owns.
         disable.append("coredns")
     config: Config = {
         "token": secrets.text("token"),
@@ -80,10 +89,10 @@ def common(topology: Topology, secrets: Secrets) -> Config:
         "cluster-dns": str(kubernetes.cluster_dns),
         "flannel-backend": "vxlan",
         "disable": disable,
-        # A dead leader is replaced in 1 to 2 s as upstream, not in K3s's 5 to 10 s; the members share one host, so its
-        # reason for long times (slow SD cards, distance) is not given.
-        # Both joiners of three masters are learners at once: K3s promotes each 15 s only. Equal on
-        # all masters, for each checks it (etcd 3.6, membership.ValidateMaxLearnerConfig). etcd 3.5
+        # A dead leader is replaced in 1 to 2 s as upstream, not in K3s's 5 to 10 s; the members
+        # share one host, so its reason for long times (slow SD cards, distance) is not given. Both
+        # joiners of three masters are learners at once: K3s promotes each 15 s only. Equal on all
+        # masters, for each checks it (etcd 3.6, membership.ValidateMaxLearnerConfig). etcd 3.5
         # overlooks a key that it does not know and takes one at a time; a joiner then asks again
         # each second. Not more than two: a member that was added and does not run yet has no name,
         # and etcd takes two of no name in K3s's `initial-cluster` for one.
@@ -102,7 +111,8 @@ def common(topology: Topology, secrets: Secrets) -> Config:
         "write-kubeconfig-mode": "0600",
     }
     if topology.workers:
-        # NoExecute, as the reference installation: packaged add-ons, which tolerate NoSchedule only, run on the workers.
+        # NoExecute, as the reference installation: packaged add-ons, which tolerate NoSchedule
+        # only, run on the workers.
         config["node-taint"] = [TAINT]
     return config
 

@@ -20,9 +20,11 @@ SERVER = BOTH | frozenset(
     "write-kubeconfig-mode write-kubeconfig-group embedded-registry supervisor-metrics secrets-encryption egress-selector-mode "
     "servicelb-namespace system-default-registry default-local-storage-path datastore-endpoint".split()
 )
-"""Left out on purpose: cluster-reset, cluster-reset-restore-path and rootless are one-time acts or change what a node is."""
+"""Left out on purpose: cluster-reset, cluster-reset-restore-path and rootless are one-time acts or
+change what a node is."""
 EQUAL_ON_ALL_SERVERS = frozenset(
     "cluster-dns cluster-cidr service-cidr cluster-domain disable-cloud-controller disable-helm-controller disable-network-policy "
     "secrets-encryption embedded-registry supervisor-metrics flannel-backend egress-selector-mode".split()
 )
-"""A joiner whose values differ ends with `critical configuration value mismatch between servers`."""
+"""A joiner whose values differ ends with `critical configuration value mismatch between
+servers`."""

@@ -1,14 +1,17 @@
-"""Upstream Kubernetes: the same parts as K3s, one systemd unit each. All masters start at once; none is special."""
+"""Upstream Kubernetes: the same parts as K3s, one systemd unit each.
+
+All masters start at once; none is special.
+"""
 
 from __future__ import annotations
 
-import base64
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab.base.wait import Observation
 from lab.engine.files import File, unit_links
+from lab.kube import kubeconfig
 from lab.kube.pki import Pair, issue
 from lab.nodes.distributions import HEALTH_USER, Client, HealthCheck
 from lab.nodes.distributions.upstream import units as kubeunits
@@ -30,36 +33,10 @@ FLANNEL_USER = "flannel"
 KUBELET_CLIENT = "kube-apiserver-kubelet-client"
 
 
-def kubeconfig(authority: bytes, server: str, pair: Pair) -> bytes:
-    """Render a kubeconfig for a component: JSON, which is YAML."""
-
-    def b64(data: bytes) -> str:
-        return base64.b64encode(data).decode()
-
-    return json.dumps(
-        {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [
-                {
-                    "name": "lab",
-                    "cluster": {"server": server, "certificate-authority-data": b64(authority)},
-                }
-            ],
-            "users": [
-                {
-                    "name": "me",
-                    "user": {
-                        "client-certificate-data": b64(pair.certificate),
-                        "client-key-data": b64(pair.key),
-                    },
-                }
-            ],
-            "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "me"}}],
-            "current-context": "lab",
-        },
-        indent=1,
-    ).encode()
+def component_kubeconfig(authority: bytes, server: str, pair: Pair) -> bytes:
+    """Render a component's kubeconfig: JSON, which is YAML. Its names mean nothing to anybody."""
+    config = kubeconfig.render(server, authority, pair, cluster="lab", user="me")
+    return json.dumps(config, indent=1).encode()
 
 
 def _secret(path: str, content: bytes) -> File:
@@ -95,7 +72,8 @@ class Upstream:
         ca=f"{ETCD}/ca.crt",
         certificate=f"{ETCD}/etcd.crt",
         key=f"{ETCD}/etcd.key",
-        # `listen-client-urls` serves gRPC and the gateway alike, unless the gateway has one of its own.
+        # `listen-client-urls` serves gRPC and the gateway alike, unless the gateway has one of its
+        # own.
         port=2379,
     )
 
@@ -117,7 +95,8 @@ class Upstream:
 
     def _node_files(self, topology: Topology, node: Node, secrets: Secrets) -> tuple[File, ...]:
         authority = secrets.authority("ca")
-        # A master uses its own API server, which no other master's death touches; a worker uses the floating address.
+        # A master uses its own API server, which no other master's death touches; a worker uses the
+        # floating address.
         host = node.ip if node.role is Role.MASTER else topology.network.vip
         server = f"https://{host}:{KUBERNETES_PORT}"
         users = {
@@ -135,7 +114,9 @@ class Upstream:
         return (
             File(path=f"{K8S}/ca.crt", content=authority.certificate),
             *(
-                _secret(f"{K8S}/{name}.conf", kubeconfig(authority.certificate, server, pair))
+                _secret(
+                    f"{K8S}/{name}.conf", component_kubeconfig(authority.certificate, server, pair)
+                )
                 for name, pair in users.items()
             ),
             *_pair(K8S, "flannel", users["flannel"]),
@@ -175,10 +156,14 @@ class Upstream:
             File(path=f"{K8S}/sa.pub", content=secrets.files["sa.pub"]),
             _secret(f"{K8S}/ca.key", authority.key),
             *(
-                _secret(f"{K8S}/{name}.conf", kubeconfig(authority.certificate, server, pair))
+                _secret(
+                    f"{K8S}/{name}.conf", component_kubeconfig(authority.certificate, server, pair)
+                )
                 for name, pair in managers.items()
             ),
-            _secret("/root/.kube/config", kubeconfig(authority.certificate, server, admin)),
+            _secret(
+                "/root/.kube/config", component_kubeconfig(authority.certificate, server, admin)
+            ),
             _unit("etcd", kubeunits.etcd(topology, node)),
             _unit("kube-apiserver", kubeunits.apiserver(topology, node)),
             _unit("kube-controller-manager", kubeunits.controller_manager(topology, node)),

@@ -44,14 +44,17 @@ def kubelet_config(topology: Topology, node: Node) -> bytes:
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
         "tlsCertFile": f"{K8S}/kubelet.crt",
         "tlsPrivateKeyFile": f"{K8S}/kubelet.key",
-        # Not the container's own: that names Docker's resolver on 127.0.0.11, which a pod cannot reach.
+        # Not the container's own: that names Docker's resolver on 127.0.0.11, which a pod cannot
+        # reach.
         "resolvConf": f"{K8S}/resolv.conf",
-        # All nodes share the host's disk: one full disk would evict everything everywhere, and deleted images cannot come back.
+        # All nodes share the host's disk: one full disk would evict everything everywhere, and
+        # deleted images cannot come back.
         **reserved,
         "imageGCHighThresholdPercent": 100,
         # No score below one's own without CAP_SYS_RESOURCE.
         "oomScoreAdj": 0,
-        # Half of the shortest grace period that a topology may set (10 s), so that one lost update does not make NotReady.
+        # Half of the shortest grace period that a topology may set (10 s), so that one lost update
+        # does not make NotReady.
         "nodeStatusUpdateFrequency": "4s",
         "nodeLeaseDurationSeconds": 20,
         "registerWithTaints": taints,

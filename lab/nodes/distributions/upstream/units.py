@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 K8S = "/etc/kubernetes"
 ETCD = "/etc/etcd"
 GARBAGE = "Environment=GOGC=50"
-"""Every component is written in Go. Collecting at half the growth takes a tenth off an idle lab's memory; starting takes no longer (measured)."""
+"""Every component is written in Go. Collecting at half the growth takes a tenth off an idle lab's
+memory; starting takes no longer (measured)."""
 LEADER_ELECTION = ("--leader-elect-lease-duration=10s", "--leader-elect-renew-deadline=7s")
-"""A dead leader is replaced after ten seconds instead of 15; seven are enough for an etcd election and a slow answer."""
+"""A dead leader is replaced after ten seconds instead of 15; seven are enough for an etcd election
+and a slow answer."""
 CONTROL_PLANE_TAINT = "node-role.kubernetes.io/control-plane"
 
 
@@ -63,14 +65,16 @@ def etcd(topology: Topology, node: Node, *, state: str = "new") -> bytes:
         *(f"--{prefix}trusted-ca-file={ETCD}/ca.crt" for prefix in ("", "peer-")),
         "--client-cert-auth",
         "--peer-client-cert-auth",
-        # Health and metrics without a certificate: for halab on loopback, for Prometheus on the lab's own network (as K3s's
-        # etcd-expose-metrics). A client certificate for it would open all of etcd to whoever reads a Secret.
+        # Health and metrics without a certificate: for halab on loopback, for Prometheus on the
+        # lab's own network (as K3s's etcd-expose-metrics). A client certificate for it would open
+        # all of etcd to whoever reads a Secret.
         f"--listen-metrics-urls=http://127.0.0.1:2381,http://{node.ip}:2381",
         "--logger=zap",
         "--log-level=warn",
     ]
-    # The disk is shared with all other nodes: a slow fsync must not cost the leadership of a healthy member,
-    # and a heartbeat (100 ms) must not wait for the processor; niceness counts where there is no controller for it.
+    # The disk is shared with all other nodes: a slow fsync must not cost the leadership of a
+    # healthy member, and a heartbeat (100 ms) must not wait for the processor; niceness counts
+    # where there is no controller for it.
     return unit("etcd", argv, service=("Nice=-5", "CPUWeight=500"))
 
 
@@ -107,13 +111,16 @@ def apiserver(topology: Topology, node: Node) -> bytes:
         f"--proxy-client-key-file={K8S}/front-proxy-client.key",
         # A dead master's endpoint leaves the `kubernetes` Service after 15 s instead of never.
         "--endpoint-reconciler-type=lease",
-        # Pods leave a dead node after 30 s instead of five minutes: a lab's patience, not a data centre's.
+        # Pods leave a dead node after 30 s instead of five minutes: a lab's patience, not a data
+        # centre's.
         "--default-not-ready-toleration-seconds=30",
         "--default-unreachable-toleration-seconds=30",
-        # Profiles of memory and CPU are nobody's need in a lab; the handler costs nothing but surface.
+        # Profiles of memory and CPU are nobody's need in a lab; the handler costs nothing but
+        # surface.
         "--profiling=false",
     ]
-    # All masters stop at once: without the others' etcd members it would wait for answers, and it has nothing of its own to save.
+    # All masters stop at once: without the others' etcd members it would wait for answers, and it
+    # has nothing of its own to save.
     service = (NO_LEADER, "TimeoutStopSec=1")
     return unit("Kubernetes API server", argv, after="etcd.service", service=service)
 
@@ -138,7 +145,8 @@ def controller_manager(topology: Topology, node: Node) -> bytes:
         "--bind-address=127.0.0.1",
         f"--node-monitor-grace-period={grace}ms",
         "--node-monitor-period=2s",
-        # Forty controllers begin with a service account each; at the default of 20 requests per second that takes four seconds.
+        # Forty controllers begin with a service account each; at the default of 20 requests per
+        # second that takes four seconds.
         "--kube-api-qps=200",
         "--kube-api-burst=400",
         *LEADER_ELECTION,
@@ -165,12 +173,14 @@ PODS_END = (
     "ExecStopPost=-/bin/sh -c 'systemctl is-system-running | grep -q stopping && "
     "find /sys/fs/cgroup -path *kubepods* -name cgroup.procs -exec cat {} + | sort -u | xargs -r kill -9'"
 )
-"""Only when the machine shuts down: nobody is left to end the pods, and systemd would wait its whole time-out for them."""
+"""Only when the machine shuts down: nobody is left to end the pods, and systemd would wait its
+whole time-out for them."""
 
 
 def containerd() -> bytes:
     """The container runtime. KillMode=process: pods outlive a restart of it."""
-    # Type=notify: kubelet exits when it finds no runtime, so it starts once containerd says that it is there.
+    # Type=notify: kubelet exits when it finds no runtime, so it starts once containerd says that it
+    # is there.
     limits = (OPEN_FILES, "OOMScoreAdjust=0", "TasksMax=infinity")
     service = ("Type=notify", "Delegate=yes", "KillMode=process", *limits, PODS_END)
     return unit("containerd", ["/usr/local/bin/containerd"], service=service)
@@ -202,8 +212,9 @@ def kube_proxy(topology: Topology, node: Node) -> bytes:
         "--conntrack-tcp-timeout-close-wait=0",
         "--metrics-bind-address=127.0.0.1:10249",
     ]
-    # Until its rules are there, packets to a Service would leave by the default route, and who sent them would wait for half a minute.
-    # Behind the translation of addresses: only what was not translated is refused.
+    # Until its rules are there, packets to a Service would leave by the default route, and who sent
+    # them would wait for half a minute. Behind the translation of addresses: only what was not
+    # translated is refused.
     services = f"-d {topology.kubernetes.service_cidr} -j REJECT"
     rules = [f"{{}} {chain} {services}" for chain in ("OUTPUT", "FORWARD")]
     refuse = [
@@ -214,7 +225,10 @@ def kube_proxy(topology: Topology, node: Node) -> bytes:
 
 
 def flannel(node: Node, server: str) -> bytes:
-    """The pod network (vxlan). Started once the node has its pod range: before that flannel stalls for 30 s and exits."""
+    """The pod network (vxlan).
+
+    Started once the node has its pod range: before that flannel stalls for 30 s and exits.
+    """
     ask = f"curl -sf --max-time 2 --cacert {K8S}/ca.crt --cert {K8S}/flannel.crt --key {K8S}/flannel.key {server}/api/v1/nodes/{node.name}"
     wait = f"ExecStartPre=/bin/sh -c 'until {ask} | grep -q podCIDR; do sleep 0.4; done'"
     argv = [
@@ -223,7 +237,8 @@ def flannel(node: Node, server: str) -> bytes:
         f"--kubeconfig-file={K8S}/flannel.conf",
         "--iface=eth0",
         "--ip-masq",
-        # Rules are looked at this often; every 5 s by default, for a lab in which nobody else writes them.
+        # Rules are looked at this often; every 5 s by default, for a lab in which nobody else
+        # writes them.
         "--iptables-resync=60",
     ]
     service = (
