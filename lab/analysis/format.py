@@ -26,7 +26,7 @@ def seconds(value: float) -> str:
     )
 
 
-def shown(figure: Figure) -> str:
+def with_resolution(figure: Figure) -> str:
     """Write a figure for people, with its resolution."""
     if figure.value is None:
         return "not measured"

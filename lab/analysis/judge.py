@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lab.analysis import checkers
 from lab.analysis.checkers import failover, outage
-from lab.analysis.format import shown
+from lab.analysis.format import with_resolution
 from lab.analysis.history import outages
 from lab.analysis.history.series import cut, under
 from lab.analysis.verdicts import Figure, Outcome, Verdict
@@ -30,7 +30,7 @@ did not write any more."""
 
 
 def judge(history: History, expectations: Iterable[Expectation | str]) -> tuple[Verdict, ...]:
-    """Give a verdict for each expectation, in their order; where none is given, the verdict of each checker.
+    """Return a verdict for each expectation, in their order; where none is given, the verdict of each checker.
 
     `lab.checkers.worst` of them is the run's, and `lab.checkers.EXIT_CODES` says how a command ends. Raises ExpectationError for a text
     that is none.
@@ -117,12 +117,17 @@ def _nobody(names: Sequence[str], argument: str) -> str:
 
 
 def decide(wanted: Expectation, figure: Figure) -> Outcome:
-    """Compare. A figure that may be larger than it was seen to be passes only if it would pass then, too; its resolution is printed, not judged."""
+    """Compare.
+
+    A figure that may be larger than it was seen to be passes only if it would pass then, too; its
+    resolution is printed, not judged.
+    """
     if figure.value is None:
         return "unknown"
     low, high = figure.value, figure.highest
     ends = {wanted.holds(low), wanted.holds(high)}
-    # Between its ends a figure may meet `== limit` though neither end does; the other comparisons change once at most.
+    # Between its ends a figure may meet `== limit` though neither end does; the other comparisons
+    # change once at most.
     inside = low < wanted.limit < high and wanted.sign in {"==", "!="}
     if len(ends) > 1 or inside:
         return "unknown"
@@ -138,4 +143,4 @@ def _reasons(figure: Figure, outcome: Outcome) -> tuple[str, ...]:
         if outcome == "unknown" and figure.highest > figure.value
         else ""
     )
-    return (f"measured: {shown(figure)}{doubt}", *filter(None, [figure.note]))
+    return (f"measured: {with_resolution(figure)}{doubt}", *filter(None, [figure.note]))

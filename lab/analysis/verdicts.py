@@ -26,9 +26,11 @@ class Figure:
     unit: str = ""
     """`s`, or empty for a count."""
     resolution: float = 0.0
-    """The true value lies this far around it: the instrument's interval for times, 0 for what was counted one by one."""
+    """The true value lies this far around it: the instrument's interval for times, 0 for what was
+    counted one by one."""
     worst: float | None = None
-    """As large as this it may have been where the instrument did not look, or before it ended (infinite); None: as `value` says."""
+    """As large as this it may have been where the instrument did not look, or before it ended
+    (infinite); None: as `value` says."""
     note: str = ""
 
     @property
@@ -50,7 +52,10 @@ class Verdict:
 
 
 def worst(verdicts: Iterable[Verdict]) -> Outcome:
-    """Give the outcome of all together: fail before unknown before pass. Nothing judged is unknown."""
+    """Return the outcome of all together: fail before unknown before pass.
+
+    Nothing judged is unknown.
+    """
     return max((verdict.outcome for verdict in verdicts), key=_ORDER.index, default="unknown")
 
 

@@ -53,27 +53,17 @@ def report_command(run: str | None, compare: tuple[str, str] | None, output: str
         if run:
             raise InputError("--compare names both runs", "leave the other one out")
         both = report.compare(*(runs.judge(run_folders.find(word)) for word in compare))
-        forms = {
-            "text": report.comparison_text,
-            "json": report.comparison_json,
-            "html": report.comparison_html,
-        }
-        if output not in forms:
+        if output not in report.COMPARISONS:
             raise InputError(f"two runs cannot be told as {output}", "text, json or html")
-        click.echo(forms[output](both), nl=False)
+        click.echo(report.COMPARISONS[output](both), nl=False)
         return
     if run is None:
         _list(output)
         return
     folder = run_folders.find(run)
     built = runs.judge(folder)
-    forms_one = {
-        "text": report.text,
-        "json": report.json_text,
-        "junit": report.junit,
-        "html": report.html,
-    }
-    click.echo(forms_one[output](built))
+    _, render = report.FORMATS[output]
+    click.echo(render(built))
     if output == "text":
         click.echo(f"everything is in {folder} (report.html for a browser)")
     raise SystemExit(verdicts.EXIT_CODES[built.outcome])

@@ -37,13 +37,6 @@ if TYPE_CHECKING:
 SEEDS = 2**31
 ENOUGH_CORES = 4
 """An idle 3m3w lab wants half a core, its probes one, and what a fault sets off the rest."""
-FILES = {
-    "report.txt": report.text,
-    "report.json": report.json_text,
-    "report.xml": report.junit,
-    "report.html": report.html,
-}
-PICTURE = "timeline.png"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +149,7 @@ def write(folder: Path, found: History) -> Report:
     built = report.build(
         found, (*report.judge(found, found.run.get("expect", ())), steps_verdict(found))
     )
-    for name, render in FILES.items():
-        (folder / name).write_text(render(built), encoding="utf-8")
-    (folder / PICTURE).write_bytes(report.png(built))
+    report.write(folder, built)
     return built
 
 

@@ -418,9 +418,9 @@ def test_one_double_answer_is_an_overlap_of_an_interval(good: History) -> None:
 
 
 def test_failover_in_phases(good: History) -> None:
-    (blow,) = failover_phases.blows(good)
-    assert (blow.t, blow.faults, blow.nodes, blow.healed) == (FIRE, ("crash",), ("m",), HEAL)
-    seen = {phase.name: phase for phase in blow.phases}
+    (group,) = failover_phases.fault_groups(good)
+    assert (group.t, group.faults, group.nodes, group.healed) == (FIRE, ("crash",), ("m",), HEAL)
+    seen = {phase.name: phase for phase in group.phases}
     expected = {
         "membership": 0.5,
         "fenced": 0.8,
@@ -434,7 +434,7 @@ def test_failover_in_phases(good: History) -> None:
     assert {name: phase.seconds for name, phase in seen.items()} == pytest.approx(
         expected, abs=0.01
     )
-    assert blow.missing == ("token_lost",)
+    assert group.missing == ("token_lost",)
     assert seen["leader"].detail == "m3, term 3"
     assert seen["vip_up"].detail == "m2"
     assert seen["pods"].detail == "1 pod replaced: c"
@@ -455,8 +455,8 @@ def test_what_follows_the_healing_is_no_failover(good: History) -> None:
     steady = changed(
         calm, lambda event: {"value": ["m2"]} if probe(event, "vip.arp", 0, 21.0) else None
     )
-    (blow,) = failover_phases.blows(steady)
-    assert "vip_up" in blow.missing
+    (group,) = failover_phases.fault_groups(steady)
+    assert "vip_up" in group.missing
 
 
 def test_faults_that_fire_together_are_one_blow(good: History) -> None:
@@ -474,8 +474,8 @@ def test_faults_that_fire_together_are_one_blow(good: History) -> None:
             },
         )
 
-    rows = failover_phases.blows(plus(good, fire(FIRE + 0.1, "m2"), fire(15.0, "w1")))
-    assert [(blow.faults, blow.nodes) for blow in rows] == [
+    rows = failover_phases.fault_groups(plus(good, fire(FIRE + 0.1, "m2"), fire(15.0, "w1")))
+    assert [(group.faults, group.nodes) for group in rows] == [
         (("crash", "hang"), ("m", "m2")),
         (("hang",), ("w1",)),
     ]

@@ -6,9 +6,10 @@ import json
 import math
 import re
 from html.parser import HTMLParser
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
+import click
 import histories
 import pytest
 from histories import FIRE, changed, plus, without
@@ -20,7 +21,11 @@ from lab.analysis.judge import decide
 from lab.analysis.report import lanes, svg
 from lab.analysis.report.model import Stretch
 from lab.analysis.verdicts import Figure, worst
+from lab.cli.report import report_command
 from lab.topology.expectation import ExpectationError, parse
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WANTED = [
     "outage(api.vip) <= 5s",
@@ -290,6 +295,46 @@ def test_an_empty_history_is_told_in_every_format(form: str) -> None:
     found = report.build(History(()), report.judge(History(()), []))
     assert found.outcome == "unknown"
     assert report.FORMATS[form][1](found)
+    assert report.png(found)
+
+
+def test_report_writes_every_format_and_the_picture_into_the_runs_folder(
+    told: report.Report, tmp_path: Path
+) -> None:
+    report.write(tmp_path, told)
+    names = {name for name, _ in report.FORMATS.values()} | {report.PICTURE}
+    assert names == {"report.txt", "report.json", "report.xml", "report.html", "timeline.png"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    for name, render in report.FORMATS.values():
+        assert (tmp_path / name).read_text(encoding="utf-8") == render(told)
+
+
+def test_report_command_offers_the_formats_of_the_table() -> None:
+    (output,) = (each for each in report_command.params if each.name == "output")
+    assert isinstance(output.type, click.Choice)
+    assert list(output.type.choices) == list(report.FORMATS)
+    assert set(report.COMPARISONS) < set(report.FORMATS)
+
+
+@pytest.mark.parametrize("probe", ["service.pod.new", "service.lb", "dns.pod.w1"])
+def test_report_says_what_an_outage_of_a_service_is_where_one_is_shown(
+    good: History, probe: str
+) -> None:
+    found = report.build(plus(good, *histories.sampled(probe, (FIRE, 12.0))), ())
+    sentence = (
+        f"{probe}: A client without a retry sees this until the dead node's endpoints are "
+        "removed, that is until the node is NotReady."
+    )
+    assert sentence in report.text(found)
+    assert sentence in " ".join(parsed(report.html(found)).text)
+
+
+@pytest.mark.parametrize(("probe", "gap"), [("service.pod.new", (0, 0)), ("dns.podium", (10, 12))])
+def test_report_says_nothing_of_services_that_had_no_outage(
+    good: History, probe: str, gap: tuple[float, float]
+) -> None:
+    found = report.build(plus(good, *histories.sampled(probe, gap)), ())
+    assert "client without a retry" not in report.text(found) + report.html(found)
 
 
 def test_many_samples_make_a_small_page() -> None:

@@ -1,6 +1,9 @@
-"""Checkers: what a run's history proves. One file for each verdict, each a pure function of the history, so an old run can be judged anew.
+"""Checkers: what a run's history proves.
 
-A verdict is pass, fail or unknown. Too few samples, or an instrument that stalled, is unknown: what was not looked at is never a pass.
+One file for each verdict, each a pure function of the history, so an old run can be judged anew.
+
+A verdict is pass, fail or unknown. Too few samples, or an instrument that stalled, is unknown: what
+was not looked at is never a pass.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str) -> Checker:
-    """Give the checker of that name. Raises KeyError where there is none."""
+    """Return the checker of that name. Raises KeyError where there is none."""
     if name not in names():
         raise KeyError(name)
     return cast("Checker", importlib.import_module(f"{__name__}.{name}").CHECKER)

@@ -1,11 +1,14 @@
-"""How long it took until others had taken over. It fails only where the VIP never answered again: what is too long, an expectation says."""
+"""How long it took until others had taken over.
+
+It fails only where the VIP never answered again: what is too long, an expectation says.
+"""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
-from lab.analysis.history.failover_phases import PHASES, PROBES, answer, blows_in, look
+from lab.analysis.history.failover_phases import PHASES, PROBES, answer, groups_in, look
 from lab.analysis.history.series import under
 from lab.analysis.verdicts import Figure, Verdict, verdict
 
@@ -13,51 +16,51 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lab.analysis.history.events import History
-    from lab.analysis.history.failover_phases import Blow, Phase
+    from lab.analysis.history.failover_phases import FaultGroup, Phase
     from lab.analysis.history.outages import Outages
 
 
 def figure(history: History, what: str) -> Figure:
-    """Give the failover time of a phase, or of the probes under a prefix (`api.lb`): the worst of all blows; None where none was seen."""
+    """Return the failover time of a phase, or of the probes under a prefix (`api.lb`): the worst of all fault groups; None where none was seen."""
     seen = look(history)
-    return _figure(blows_in(seen), seen.measured, what)
+    return _figure(groups_in(seen), seen.measured, what)
 
 
-def _figure(rows: Sequence[Blow], measured: dict[str, Outages], what: str) -> Figure:
-    found: list[tuple[Blow, Phase]] = []
+def _figure(rows: Sequence[FaultGroup], measured: dict[str, Outages], what: str) -> Figure:
+    found: list[tuple[FaultGroup, Phase]] = []
     never = []
-    for blow in rows:
+    for group in rows:
         seen = (
-            next((phase for phase in blow.phases if phase.name == what), None)
+            next((phase for phase in group.phases if phase.name == what), None)
             if what in PHASES
-            else answer(measured, blow, what)
+            else answer(measured, group, what)
         )
         if seen:
-            found.append((blow, seen))
+            found.append((group, seen))
         prefixes = PROBES.get(what, (what,))
         gone = [
             row.probe
             for row in measured.values()
             if under(row.probe, prefixes[-1]) and row.spans and row.spans[-1].open
         ]
-        if not seen and gone and _struck(measured, blow, gone):
-            never.append(f"{', '.join(gone)}: no lasting answer after the fault at {blow.t:.2f} s")
+        if not seen and gone and _interrupted_by(measured, group, gone):
+            never.append(f"{', '.join(gone)}: no lasting answer after the fault at {group.t:.2f} s")
     name = f"failover({what})"
     if not found:
         unseen = f"not seen after any fault: {PHASES.get(what, f'{what} was not interrupted')}"
         note = "; ".join(never) or (unseen if rows else "no fault fired")
         return Figure(name, None, "s", note=note)
-    blow, slowest = max(found, key=lambda pair: pair[1].seconds)
+    group, slowest = max(found, key=lambda pair: pair[1].seconds)
     note = "; ".join(
-        [f"after {', '.join(blow.faults)} on {', '.join(blow.nodes)} at {blow.t:.2f} s", *never]
+        [f"after {', '.join(group.faults)} on {', '.join(group.nodes)} at {group.t:.2f} s", *never]
     )
     return Figure(name, slowest.seconds, "s", slowest.resolution, math.inf if never else None, note)
 
 
-def _struck(measured: dict[str, Outages], blow: Blow, names: list[str]) -> bool:
-    """Tell whether the open outage of one of these probes began between this blow and the next."""
+def _interrupted_by(measured: dict[str, Outages], group: FaultGroup, names: list[str]) -> bool:
+    """Whether the open outage of one of these probes began between this group and the next."""
     return any(
-        blow.t <= measured[name].spans[-1].begin + measured[name].resolution < blow.limit
+        group.t <= measured[name].spans[-1].begin + measured[name].resolution < group.limit
         for name in names
     )
 
@@ -68,13 +71,13 @@ class _Failover:
 
     def check(self, history: History) -> Verdict:
         looked = look(history)
-        rows = blows_in(looked)
+        rows = groups_in(looked)
         measured = {name: row for name, row in looked.measured.items() if under(name, "api.vip")}
         bad = [
-            f"{name}: no lasting answer after {', '.join(blow.faults)} on {', '.join(blow.nodes)} at {blow.t:.2f} s"
-            for blow in rows
+            f"{name}: no lasting answer after {', '.join(group.faults)} on {', '.join(group.nodes)} at {group.t:.2f} s"
+            for group in rows
             for name, row in measured.items()
-            if row.open and _struck(measured, blow, [name])
+            if row.open and _interrupted_by(measured, group, [name])
         ]
         unsure = [row.trouble or row.blind for row in measured.values() if row.trouble or row.blind]
         if not rows:
@@ -82,16 +85,16 @@ class _Failover:
         if not measured:
             unsure.append("nobody asked the API through the VIP (no probe api.vip)")
         good = []
-        for blow in rows:
+        for group in rows:
             told = (
-                ", ".join(f"{phase.name} {phase.seconds:.3f} s" for phase in blow.phases)
+                ", ".join(f"{phase.name} {phase.seconds:.3f} s" for phase in group.phases)
                 or "nothing changed"
             )
-            left = f"; not seen: {', '.join(blow.missing)}" if blow.missing else ""
+            left = f"; not seen: {', '.join(group.missing)}" if group.missing else ""
             good.append(
-                f"{', '.join(blow.faults)} on {', '.join(blow.nodes)} at {blow.t:.2f} s: {told}{left}"
+                f"{', '.join(group.faults)} on {', '.join(group.nodes)} at {group.t:.2f} s: {told}{left}"
             )
-        seen = {phase.name for blow in rows for phase in blow.phases}
+        seen = {phase.name for group in rows for phase in group.phases}
         return verdict(
             self.name,
             bad,

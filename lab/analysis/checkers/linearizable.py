@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from lab.analysis.history.events import Event, History
 
 STEPS = 300_000
-"""The bound for one key: about a second of search. Histories of one writer and a few readers need some steps an operation."""
+"""The bound for one key: about a second of search. Histories of one writer and a few readers need
+some steps an operation."""
 FEWEST = 10
 """With fewer answered reads and writes than this in all nothing is said."""
 NOTHING = "null"
@@ -43,7 +44,7 @@ class Operation:
         return self.end < math.inf
 
     def step(self, state: str) -> str | None:
-        """Give the state after it; None: it cannot happen in this state."""
+        """Return the state after it; None: it cannot happen in this state."""
         if self.op == "read":
             return state if state == self.value else None
         if self.op == "create" and state != NOTHING:
@@ -81,7 +82,7 @@ class _Node:
 
 
 def _linked(operations: Sequence[Operation]) -> _Node:
-    """Give the head of the list of calls and returns by time; of equal times calls come first, so that they overlap."""
+    """Return the head of the list of calls and returns by time; of equal times calls come first, so that they overlap."""
     head = _Node(-1)
     times: list[tuple[float, int, int, _Node]] = []
     for number, operation in enumerate(operations):
@@ -105,7 +106,7 @@ def _relevant(operations: Iterable[Operation]) -> list[Operation]:
 
 
 def search(operations: Sequence[Operation], steps: int = STEPS) -> bool | None:
-    """Tell whether one register could have given these answers; None: not found out within so many steps. It begins with nothing in it."""
+    """Whether one register could have given these answers; None: not found out within so many steps. It begins with nothing in it."""
     rows = _relevant(operations)
     head = _linked(rows)
     is_return = {id(node.partner) for node in _nodes(head) if node.partner is not None}
@@ -217,7 +218,7 @@ def _where(rows: Sequence[Operation]) -> str:
 
 
 def _until(rows: Sequence[Operation], moment: float) -> list[Operation]:
-    """Give what was known at a moment: what had not been answered by then is open."""
+    """Return what was known at a moment: what had not been answered by then is open."""
     known = (row for row in rows if row.begin <= moment)
     opened = (
         row if row.end <= moment else Operation(row.op, row.value, row.begin, math.inf)

@@ -22,7 +22,10 @@ _ABSENT = object()
 
 
 def _reads(op: Event) -> bool:
-    """Tell whether an operation told what is there. A list without an answer in it is no proof that nothing is there."""
+    """Whether an operation told what is there.
+
+    A list without an answer in it is no proof that nothing is there.
+    """
     told = op.get("op") == "read" or (
         op.get("op") == "list" and isinstance(op.get("value"), dict | list)
     )
@@ -30,7 +33,7 @@ def _reads(op: Event) -> bool:
 
 
 def _found(read: Event, key: str) -> Any:  # noqa: ANN401 (any JSON value)
-    """Give what a list or read found for a key: its value, True where a list tells no values, or _ABSENT."""
+    """Return what a list or read found for a key: its value, True where a list tells no values, or _ABSENT."""
     value = read.get("value")
     if read.get("op") == "read":
         return _ABSENT if value is None else value
@@ -40,7 +43,7 @@ def _found(read: Event, key: str) -> Any:  # noqa: ANN401 (any JSON value)
 
 
 def _evidence(reads: list[Event], key: str, after: float) -> Event | None:
-    """Give the last read of a key that began after then."""
+    """Return the last read of a key that began after then."""
     mine = (
         read
         for read in reads
@@ -67,7 +70,8 @@ def _judge(key: str, writes: list[Event], read: Event) -> str:
     if not same:
         return "phantom"
     newest = max((op.t for op in acked), default=0.0)
-    # Written by an answered write that was over before a later acknowledged one began: that one's value should be there.
+    # Written by an answered write that was over before a later acknowledged one began: that one's
+    # value should be there.
     return "lost" if all(op.get("outcome") == "ok" and op.end < newest for op in same) else ""
 
 
@@ -86,7 +90,8 @@ class _LostWrites:
         found: dict[str, list[str]] = defaultdict(list)
         for key, mine in writes.items():
             acked = [op.end for op in mine if op.get("outcome") == "ok"]
-            # What was not acknowledged may show up in any list; what was, has to be in one that came after it.
+            # What was not acknowledged may show up in any list; what was, has to be in one that
+            # came after it.
             read = _evidence(lists if not acked else reads, key, max(acked, default=0.0))
             found[_judge(key, mine, read) if read else "unread" if acked else ""].append(key)
         found["phantom"] += sorted({key for read in lists for key in _keys(read)} - set(writes))

@@ -1,4 +1,7 @@
-"""etcd has at most one leader in a term. Two leaders in different terms are legal for a moment: the old one has not heard yet."""
+"""etcd has at most one leader in a term.
+
+Two leaders in different terms are legal for a moment: the old one has not heard yet.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import math
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from lab.analysis.history.leader_terms import PREFIX, reigns
+from lab.analysis.history.leader_terms import PREFIX, leader_terms_of
 from lab.analysis.history.series import series
 from lab.analysis.verdicts import Figure, Verdict, verdict
 
@@ -20,10 +23,10 @@ class _OneLeader:
 
     def check(self, history: History) -> Verdict:
         members = series(history, PREFIX)
-        led = reigns(history)
+        led = leader_terms_of(history)
         terms: dict[int, set[str]] = defaultdict(set)
-        for reign in led:
-            terms[reign.term].add(reign.member)
+        for each in led:
+            terms[each.term].add(each.member)
         bad = [
             f"in term {term}, {' and '.join(sorted(who))} each said that it leads"
             for term, who in sorted(terms.items())

@@ -1,4 +1,7 @@
-"""Outages of each probe: how many, how long, when. By itself it fails only for what never came back; how long is too long, an expectation says."""
+"""Outages of each probe: how many, how long, when.
+
+By itself it fails only for what never came back; how long is too long, an expectation says.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def figures(group: str, measured: Iterable[Outages]) -> tuple[Figure, ...]:
-    """Give the figures of a probe, or of a group of probes that have a prefix in common: the worst of them counts."""
+    """Return the figures of a probe, or of a group of probes that have a prefix in common: the worst of them counts."""
     rows = tuple(measured)
     seen = [row for row in rows if not row.trouble]
     note = "; ".join(row.trouble or row.blind for row in rows if row.trouble or row.blind)

@@ -1,4 +1,7 @@
-"""The VIP has one holder: never do two nodes answer ARP for it. Two holders are what fencing exists to prevent."""
+"""The VIP has one holder: never do two nodes answer ARP for it.
+
+Two holders are what fencing exists to prevent.
+"""
 
 from __future__ import annotations
 

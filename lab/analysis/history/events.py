@@ -47,7 +47,7 @@ class Event:
         return float(self.data.get("end", self.t))
 
     def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 (any JSON value)
-        """Give one of its values."""
+        """Return one of its values."""
         return self.data.get(key, default)
 
     def line(self) -> str:
@@ -61,7 +61,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All events of a run, ordered by time. Kinds and probes are sorted out once: ten minutes are half a million samples."""
+    """All events of a run, ordered by time.
+
+    Kinds and probes are sorted out once: ten minutes are half a million samples.
+    """
 
     events: tuple[Event, ...]
     _kinds: dict[str, tuple[Event, ...]] = field(init=False, repr=False, compare=False)
@@ -81,7 +84,7 @@ class History:
         )
 
     def of(self, kind: str, **values: Any) -> tuple[Event, ...]:  # noqa: ANN401
-        """Give the events of a kind whose data have these values."""
+        """Return the events of a kind whose data have these values."""
         events = self._kinds.get(kind, ())
         return (
             tuple(
@@ -94,15 +97,15 @@ class History:
         )
 
     def samples(self, probe: str) -> tuple[Event, ...]:
-        """Give a probe's samples."""
+        """Return a probe's samples."""
         return self._probes.get(probe, ())
 
     def sampled(self) -> tuple[str, ...]:
-        """Give the names of the probes that have samples, sorted."""
+        """Return the names of the probes that have samples, sorted."""
         return tuple(sorted(self._probes))
 
     def instruments(self) -> dict[str, Event]:
-        """Give the probes that sampled, by name."""
+        """Return the probes that sampled, by name."""
         return {str(event.data["probe"]): event for event in self.of("instrument")}
 
     @property
@@ -123,7 +126,11 @@ def history(events: Iterable[Event]) -> History:
 
 
 def parse(lines: Iterable[str], name: str = "history.jsonl") -> Iterator[Event]:
-    """Read lines. Raises InputError, with the line, for what is no event; a last line that was cut off in the middle is left out."""
+    """Read lines.
+
+    Raises InputError, with the line, for what is no event; a last line that was cut off in the
+    middle is left out.
+    """
     rows = list(lines)
     for number, line in enumerate(rows, 1):
         if not line.strip():

@@ -1,6 +1,6 @@
 """What followed a fault, in phases counted from the moment it fired; the failover checker and the report tell them.
 
-Faults that fire within half a second of each other are one blow. What happened after its healing began is no failover any more,
+Faults that fire within half a second of each other are one group. What happened after its healing began is no failover any more,
 but a return; only pods and lasting answers may come later.
 """
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 TOGETHER_S = 0.5
 JOURNAL_S = 0.001
-"""Resolution of a journal's time stamps as halab reads them; a log event that says `resolution` knows better."""
+"""Resolution of a journal's time stamps as halab reads them; a log event that says `resolution`
+knows better."""
 LOGS = {
     "token_lost": "token-lost",
     "membership": "membership",
@@ -59,7 +60,7 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True)
-class Blow:
+class FaultGroup:
     """Faults that fired together: when (seconds since the run began), which on which nodes, the phases seen and the ones not seen."""
 
     t: float
@@ -69,7 +70,7 @@ class Blow:
     healed: float = math.inf
     """When its healing began."""
     limit: float = math.inf
-    """When the next blow fell."""
+    """When the next group fell."""
     phases: tuple[Phase, ...] = ()
     missing: tuple[str, ...] = ()
 
@@ -79,7 +80,7 @@ class Blow:
         return min(self.healed, self.limit)
 
     def within(self, t: float) -> bool:
-        """Tell whether that was after it and before its healing."""
+        """Whether that was after it and before its healing."""
         return self.t <= t < self.until
 
 
@@ -92,11 +93,11 @@ class Seen:
     """The answered samples of the observers, by probe."""
     logs: tuple[Event, ...]
     faults: tuple[Event, ...]
-    reigns: tuple[leader_terms.Reign, ...]
+    terms: tuple[leader_terms.LeaderTerm, ...]
     measured: dict[str, Outages]
 
     def interval(self, probe: str) -> float:
-        """Give a probe's interval, seconds; 0 where none is known."""
+        """Return a probe's interval, seconds; 0 where none is known."""
         return self.probes[probe].interval if probe in self.probes else 0.0
 
 
@@ -114,46 +115,46 @@ def look(history: History) -> Seen:
         answers,
         history.of("log"),
         history.of("fault"),
-        leader_terms.reigns(history),
+        leader_terms.leader_terms_of(history),
         measure(history),
     )
 
 
-def blows(history: History) -> tuple[Blow, ...]:
-    """Give the faults of a run with the phases of what followed."""
-    return blows_in(look(history))
+def fault_groups(history: History) -> tuple[FaultGroup, ...]:
+    """Return the faults of a run with the phases of what followed."""
+    return groups_in(look(history))
 
 
-def blows_in(seen: Seen) -> tuple[Blow, ...]:
-    """Give the faults of a run that was looked at."""
+def groups_in(seen: Seen) -> tuple[FaultGroup, ...]:
+    """Return the faults of a run that was looked at."""
     fires = [event for event in seen.faults if event.get("action") == "fire"]
-    groups: list[list[Event]] = []
+    together: list[list[Event]] = []
     for fire in fires:
-        if groups and fire.t - groups[-1][0].t <= TOGETHER_S:
-            groups[-1].append(fire)
+        if together and fire.t - together[-1][0].t <= TOGETHER_S:
+            together[-1].append(fire)
         else:
-            groups.append([fire])
+            together.append([fire])
     found = []
-    for number, group in enumerate(groups):
-        ids = tuple(str(fire.get("id")) for fire in group)
+    for number, fired in enumerate(together):
+        ids = tuple(str(fire.get("id")) for fire in fired)
         heals = [
             event.t
             for event in seen.faults
             if event.get("action") in {"heal", "healed"} and str(event.get("id")) in ids
         ]
-        limit = groups[number + 1][0].t if number + 1 < len(groups) else math.inf
-        faults = tuple(sorted({str(fire.get("fault")) for fire in group}))
-        nodes = tuple(sorted({str(fire.get("node")) for fire in group}))
-        blow = Blow(group[0].t, faults, nodes, ids, min(heals, default=math.inf), limit)
-        phases = tuple(phase for name in PHASES if (phase := _phase(seen, blow, name)))
+        limit = together[number + 1][0].t if number + 1 < len(together) else math.inf
+        faults = tuple(sorted({str(fire.get("fault")) for fire in fired}))
+        nodes = tuple(sorted({str(fire.get("node")) for fire in fired}))
+        group = FaultGroup(fired[0].t, faults, nodes, ids, min(heals, default=math.inf), limit)
+        phases = tuple(phase for name in PHASES if (phase := _phase(seen, group, name)))
         missing = tuple(name for name in PHASES if name not in {phase.name for phase in phases})
-        found.append(Blow(blow.t, faults, nodes, ids, blow.healed, limit, phases, missing))
+        found.append(FaultGroup(group.t, faults, nodes, ids, group.healed, limit, phases, missing))
     return tuple(found)
 
 
-def _phase(seen: Seen, blow: Blow, name: str) -> Phase | None:
+def _phase(seen: Seen, group: FaultGroup, name: str) -> Phase | None:
     if name in LOGS:
-        return _logged(seen, blow, name)
+        return _logged(seen, group, name)
     if name in PROBES:
         prefix = next(
             (
@@ -163,7 +164,7 @@ def _phase(seen: Seen, blow: Blow, name: str) -> Phase | None:
             ),
             "",
         )
-        answered = answer(seen.measured, blow, prefix) if prefix else None
+        answered = answer(seen.measured, group, prefix) if prefix else None
         return (
             Phase(name, answered.seconds, answered.resolution, answered.detail)
             if answered
@@ -175,11 +176,11 @@ def _phase(seen: Seen, blow: Blow, name: str) -> Phase | None:
         "not_ready": _not_ready,
         "endpoint": _endpoint,
         "pods": _pods,
-    }[name](seen, blow)
+    }[name](seen, group)
 
 
-def answer(measured: dict[str, Outages], blow: Blow, prefix: str) -> Phase | None:
-    """Give when all probes under a prefix that the blow interrupted had lasting answers again; None: it interrupted none, or for good."""
+def answer(measured: dict[str, Outages], group: FaultGroup, prefix: str) -> Phase | None:
+    """Return when all probes under a prefix that the group interrupted had lasting answers again; None: it interrupted none, or for good."""
     ends = []
     for name, row in measured.items():
         if not under(name, prefix):
@@ -189,84 +190,82 @@ def answer(measured: dict[str, Outages], blow: Blow, prefix: str) -> Phase | Non
             (
                 span
                 for span in row.spans
-                if span.end > blow.t
-                and span.begin + row.resolution >= blow.t
-                and span.begin < blow.until
+                if span.end > group.t
+                and span.begin + row.resolution >= group.t
+                and span.begin < group.until
             ),
             None,
         )
         if hit is not None and hit.open:
             return None
         if hit is not None:
-            ends.append((hit.end - blow.t, row.resolution, name))
+            ends.append((hit.end - group.t, row.resolution, name))
     if not ends:
         return None
     seconds, resolution, name = max(ends)
     return Phase(prefix, seconds, resolution, name)
 
 
-def _logged(seen: Seen, blow: Blow, name: str) -> Phase | None:
+def _logged(seen: Seen, group: FaultGroup, name: str) -> Phase | None:
     for event in seen.logs:
-        if event.get("what") == LOGS[name] and blow.within(event.t):
+        if event.get("what") == LOGS[name] and group.within(event.t):
             detail = f"{event.get('node', '')}: {event.get('text', '')}"[:120]
             return Phase(
-                name, event.t - blow.t, float(event.get("resolution") or JOURNAL_S), detail
+                name, event.t - group.t, float(event.get("resolution") or JOURNAL_S), detail
             )
     return None
 
 
 def _before_after(
-    seen: Seen, blow: Blow, probe: str, until: float
+    seen: Seen, group: FaultGroup, probe: str, until: float
 ) -> tuple[Event | None, Iterator[Event]]:
-    """Give a probe's last answer before the blow, and those after it."""
+    """Return a probe's last answer before the group, and those after it."""
     samples = seen.answers.get(probe, ())
-    begin = bisect_left(samples, blow.t, key=lambda sample: sample.t)
-    before = next((sample for sample in reversed(samples[:begin]) if sample.end <= blow.t), None)
+    begin = bisect_left(samples, group.t, key=lambda sample: sample.t)
+    before = next((sample for sample in reversed(samples[:begin]) if sample.end <= group.t), None)
     after = takewhile(lambda sample: sample.t < until, islice(samples, begin, None))
     return before, (sample for sample in after if sample.end < until)
 
 
 def _first(
     seen: Seen,
-    blow: Blow,
+    group: FaultGroup,
     probe: str,
     name: str,
     changed: Callable[[Event, Event], str],
     until: float | None = None,
 ) -> Phase | None:
-    """Give the first answer after the blow that differs, by `changed`, from the last one before it."""
-    before, after = _before_after(seen, blow, probe, blow.until if until is None else until)
+    """Return the first answer after the group that differs, by `changed`, from the last one before it."""
+    before, after = _before_after(seen, group, probe, group.until if until is None else until)
     if before is None:
         return None
     for sample in after:
         detail = changed(before, sample)
         if detail:
-            return Phase(name, sample.end - blow.t, seen.interval(probe), detail)
+            return Phase(name, sample.end - group.t, seen.interval(probe), detail)
     return None
 
 
-def _vip_up(seen: Seen, blow: Blow) -> Phase | None:
+def _vip_up(seen: Seen, group: FaultGroup) -> Phase | None:
     def changed(before: Event, sample: Event) -> str:
         return ", ".join(
             sorted(set(vip_holders.holders(sample)) - set(vip_holders.holders(before)))
         )
 
-    return _first(seen, blow, vip_holders.PROBE, "vip_up", changed)
+    return _first(seen, group, vip_holders.PROBE, "vip_up", changed)
 
 
-def _leader(seen: Seen, blow: Blow) -> Phase | None:
-    if not any(reign.first <= blow.t for reign in seen.reigns):
+def _leader(seen: Seen, group: FaultGroup) -> Phase | None:
+    if not any(led.first <= group.t for led in seen.terms):
         return None
-    for reign in seen.reigns:
-        if blow.within(reign.first):
-            resolution = seen.interval(f"{leader_terms.PREFIX}.{reign.node}")
-            return Phase(
-                "leader", reign.first - blow.t, resolution, f"{reign.node}, term {reign.term}"
-            )
+    for led in seen.terms:
+        if group.within(led.first):
+            resolution = seen.interval(f"{leader_terms.PREFIX}.{led.node}")
+            return Phase("leader", led.first - group.t, resolution, f"{led.node}, term {led.term}")
     return None
 
 
-def _not_ready(seen: Seen, blow: Blow) -> Phase | None:
+def _not_ready(seen: Seen, group: FaultGroup) -> Phase | None:
     def changed(before: Event, sample: Event) -> str:
         was, now = _mapping(before), _mapping(sample)
         return ", ".join(
@@ -275,19 +274,19 @@ def _not_ready(seen: Seen, blow: Blow) -> Phase | None:
             if was.get(node) == "Ready" and now[node] != "Ready"
         )
 
-    return _first(seen, blow, "nodes", "not_ready", changed)
+    return _first(seen, group, "nodes", "not_ready", changed)
 
 
-def _endpoint(seen: Seen, blow: Blow) -> Phase | None:
+def _endpoint(seen: Seen, group: FaultGroup) -> Phase | None:
     def changed(before: Event, sample: Event) -> str:
         was, now = before.get("value"), sample.get("value")
         both = isinstance(was, list) and isinstance(now, list)
         return ", ".join(sorted({str(ip) for ip in was} - {str(ip) for ip in now})) if both else ""
 
-    return _first(seen, blow, "endpoints", "endpoint", changed)
+    return _first(seen, group, "endpoints", "endpoint", changed)
 
 
-def _pods(seen: Seen, blow: Blow) -> Phase | None:
+def _pods(seen: Seen, group: FaultGroup) -> Phase | None:
     """As many pods are ready as before, none of them on a node that was hit, after some had been lost there."""
 
     def ready(sample: Event) -> dict[str, str]:
@@ -300,15 +299,15 @@ def _pods(seen: Seen, blow: Blow) -> Phase | None:
 
     def changed(before: Event, sample: Event) -> str:
         was, now = ready(before), ready(sample)
-        lost = [name for name, node in was.items() if node in blow.nodes]
-        back = bool(lost) and len(now) >= len(was) and not set(now.values()) & set(blow.nodes)
+        lost = [name for name, node in was.items() if node in group.nodes]
+        back = bool(lost) and len(now) >= len(was) and not set(now.values()) & set(group.nodes)
         return (
             f"{len(lost)} {'pod' if len(lost) == 1 else 'pods'} replaced: {', '.join(sorted(set(now) - set(was)))}"
             if back
             else ""
         )
 
-    return _first(seen, blow, "pods", "pods", changed, blow.limit)
+    return _first(seen, group, "pods", "pods", changed, group.limit)
 
 
 def _mapping(sample: Event) -> dict[str, object]:

@@ -13,7 +13,7 @@ PREFIX = "etcd"
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Reign:
+class LeaderTerm:
     """A member that led in a term: first seen and last seen, seconds; `node` is the master that said so of itself."""
 
     first: float
@@ -24,7 +24,7 @@ class Reign:
 
 
 def claim(sample: Event) -> tuple[int, str] | None:
-    """Give term and member where the sample says that this member leads."""
+    """Return term and member where the sample says that this member leads."""
     value = sample.get("value")
     if (
         sample.get("ok") is not True
@@ -41,19 +41,20 @@ def claim(sample: Event) -> tuple[int, str] | None:
     )
 
 
-def reigns(history: History) -> tuple[Reign, ...]:
-    """Give who led, term by term, in the order in which it was first seen."""
-    found: dict[tuple[int, str], Reign] = {}
+def leader_terms_of(history: History) -> tuple[LeaderTerm, ...]:
+    """Return who led, term by term, in the order in which it was first seen."""
+    found: dict[tuple[int, str], LeaderTerm] = {}
     for name in (name for name in history.sampled() if name.startswith(f"{PREFIX}.")):
         said: dict[tuple[int, str], float] = {}
         for event in sorted(history.samples(name), key=lambda event: event.end):
             led = claim(event)
-            # etcd's status reads the leader and the term one after the other: in the moment of an election a member may name the new
-            # leader with the old term (seen). What it says again when it is asked after that answer, it says.
+            # etcd's status reads the leader and the term one after the other: in the moment of an
+            # election a member may name the new leader with the old term (seen). What it says again
+            # when it is asked after that answer, it says.
             if led and event.t >= said.setdefault(led, event.end):
                 known = found.get(led)
                 first = min(known.first, said[led]) if known else said[led]
-                found[led] = Reign(
+                found[led] = LeaderTerm(
                     first,
                     max(known.last, event.end) if known else event.end,
                     *led,

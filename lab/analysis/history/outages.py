@@ -44,7 +44,10 @@ class Outages:
 
 
 def measure(history: History, prefix: str = "") -> dict[str, Outages]:
-    """Give the outages of the probes that ask a yes-or-no question, by probe. Pure observation (no good sample can be bad) is none of them."""
+    """Return the outages of the probes that ask a yes-or-no question, by probe.
+
+    Pure observation (no good sample can be bad) is none of them.
+    """
     return {
         name: _of(found) for name, found in series(history, prefix).items() if not _observes(found)
     }
@@ -61,16 +64,20 @@ def _observes(found: Series) -> bool:
 def _of(found: Series) -> Outages:
     points = found.points(is_good)
     spans = outages(points, found.interval, found.patience)
-    feared = spans
+    worst_case = spans
     if found.stalls:
-        feared = outages(found.feared(is_good), found.interval, found.patience)
-    longest = max((math.inf if span.open else span.seconds for span in feared), default=0.0)
-    total = math.inf if any(span.open for span in feared) else sum(span.seconds for span in feared)
+        worst_case = outages(found.worst_case(is_good), found.interval, found.patience)
+    longest = max((math.inf if span.open else span.seconds for span in worst_case), default=0.0)
+    total = (
+        math.inf
+        if any(span.open for span in worst_case)
+        else sum(span.seconds for span in worst_case)
+    )
     return Outages(
         found.name,
         spans,
         found.interval,
-        (longest, float(len(feared)), total),
+        (longest, float(len(worst_case)), total),
         found.trouble(),
         found.blind(),
     )

@@ -30,12 +30,12 @@ def new(lab: str, scenario: str) -> Path:
 
 
 def all_runs() -> list[Path]:
-    """Give all runs, the oldest first."""
+    """Return all runs, the oldest first."""
     return sorted(path for path in paths.runs().iterdir() if (path / HISTORY).exists())
 
 
 def find(word: str) -> Path:
-    """Give the run that a word means: a folder's path, its name or the beginning of it, or `last`. Raises InputError."""
+    """Return the run that a word means: a folder's path, its name or the beginning of it, or `last`. Raises InputError."""
     from pathlib import Path
 
     path = Path(word)

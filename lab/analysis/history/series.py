@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from lab.analysis.history.events import Event, History
 
 PATIENCE_S = 0.25
-"""A silence that long counts although no question failed, and so does the instrument's own. The Kubernetes API on two busy cores answers
-some questions only after 100 to 200 ms; who waits longer notices."""
+"""A silence that long counts although no question failed, and so does the instrument's own. The
+Kubernetes API on two busy cores answers some questions only after 100 to 200 ms; who waits longer
+notices."""
 LASTING = 5
 """So many good answers in a row end an outage: one good answer between bad ones is no recovery."""
 FEWEST = 20
@@ -26,7 +27,10 @@ FEWEST = 20
 
 
 class Point(NamedTuple):
-    """One sample: asked at `t`, answered (or given up) at `end`, seconds; good or not. A tuple: there are half a million of them."""
+    """One sample: asked at `t`, answered (or given up) at `end`, seconds; good or not.
+
+    A tuple: there are half a million of them.
+    """
 
     t: float
     end: float
@@ -54,7 +58,8 @@ class Series:
     seen: tuple[Event, ...]
     """The samples in which the instrument could ask."""
     stalls: tuple[tuple[float, float], ...]
-    """From when to when the instrument did not ask: sampler stalled, stopped early, or could not ask (ok: null)."""
+    """From when to when the instrument did not ask: sampler stalled, stopped early, or could not
+    ask (ok: null)."""
 
     @property
     def patience(self) -> float:
@@ -87,7 +92,7 @@ class Series:
         """Judge what was seen."""
         return tuple([Point(sample.t, sample.end, good(sample)) for sample in self.seen])
 
-    def feared(self, good: Callable[[Event], bool]) -> tuple[Point, ...]:
+    def worst_case(self, good: Callable[[Event], bool]) -> tuple[Point, ...]:
         """Judge what was seen, and take all that was not seen as bad: the worst that the samples allow."""
         return tuple(
             sorted(
@@ -101,12 +106,12 @@ class Series:
 
 
 def is_good(sample: Event) -> bool:
-    """Tell whether the service answered, and well."""
+    """Whether the service answered, and well."""
     return sample.data.get("ok") is True
 
 
 def series(history: History, prefix: str = "") -> dict[str, Series]:
-    """Give the series of all probes, or of those with this name or under this prefix (`api.vip` means `api.vip.new`, too), by name.
+    """Return the series of all probes, or of those with this name or under this prefix (`api.vip` means `api.vip.new`, too), by name.
 
     An instrument without a single sample has an empty series: it was meant to sample and did not.
     """
@@ -132,7 +137,7 @@ def series(history: History, prefix: str = "") -> dict[str, Series]:
 
 
 def acted(history: History) -> float:
-    """Give when the run last did something: a step, a fault, a healing.
+    """Return when the run last did something: a step, a fault, a healing.
 
     Until then every series should reach. The samples alone do not say so: an instrument that died
     leaves all its series equally short.
@@ -159,14 +164,17 @@ def cut(history: History) -> str:
 
 
 def under(name: str, prefix: str) -> bool:
-    """Tell whether a probe has this name or stands under this prefix; the empty prefix means all."""
+    """Whether a probe has this name or stands under this prefix; the empty prefix means all."""
     return not prefix or name == prefix or name.startswith(f"{prefix}.")
 
 
 def _stalls(
     samples: Sequence[Event], seen: Sequence[Event], interval: float, timeout: float, last: float
 ) -> Iterable[tuple[float, float]]:
-    """Give the holes in the schedule. At the end a question may still be open when the run ends: its time-out is allowed for."""
+    """Return the holes in the schedule.
+
+    At the end a question may still be open when the run ends: its time-out is allowed for.
+    """
     if not samples or not interval:
         return
     patience = max(PATIENCE_S, LASTING * interval)
@@ -180,7 +188,7 @@ def _stalls(
 
 
 def bad_spans(points: Sequence[Point], interval: float, lasting: int = LASTING) -> list[Span]:
-    """Give from when to when it was bad: from the last good answer before to the first lasting good answer after; when answers *came*.
+    """Return from when to when it was bad: from the last good answer before to the first lasting good answer after; when answers *came*.
 
     `lasting` good answers in a row end it. Good answers normally come one interval apart, so that interval is not counted: the estimate
     is right within one interval to either side. Bad from the first sample on: it begins when that was asked.
@@ -191,7 +199,8 @@ def bad_spans(points: Sequence[Point], interval: float, lasting: int = LASTING) 
     while index < len(points):
         point = points[index]
         if point.good:
-            # A question that was asked before and answered in the middle of an outage does not say when it began.
+            # A question that was asked before and answered in the middle of an outage does not say
+            # when it began.
             if point.end - point.t <= PATIENCE_S or last is None:
                 last = point.end if last is None else max(last, point.end)
             index += 1
@@ -209,7 +218,7 @@ def bad_spans(points: Sequence[Point], interval: float, lasting: int = LASTING) 
 
 
 def _recovery(points: Sequence[Point], index: int, lasting: int) -> int | None:
-    """Give the first of so many good points in a row, at or after `index`."""
+    """Return the first of so many good points in a row, at or after `index`."""
     row = 0
     for position in range(index, len(points)):
         row = row + 1 if points[position].good else 0
@@ -219,7 +228,7 @@ def _recovery(points: Sequence[Point], index: int, lasting: int) -> int | None:
 
 
 def silences(points: Sequence[Point], interval: float, patience: float) -> list[Span]:
-    """Give from when to when no good answer came although questions were asked: what hung for longer than `patience` and then answered."""
+    """Return from when to when no good answer came although questions were asked: what hung for longer than `patience` and then answered."""
     ends = sorted(point.end for point in points if point.good)
     asked = [point.t for point in points]
     found = []
@@ -230,7 +239,7 @@ def silences(points: Sequence[Point], interval: float, patience: float) -> list[
 
 
 def _asked_through(asked: Sequence[float], begin: float, end: float, patience: float) -> bool:
-    """Tell whether the instrument asked all through: its own silence is no outage."""
+    """Whether the instrument asked all through: its own silence is no outage."""
     inside = [begin, *asked[bisect_left(asked, begin) : bisect_right(asked, end)], end]
     return all(after - before <= patience for before, after in pairwise(inside))
 
@@ -256,5 +265,5 @@ def merged(spans: Iterable[Span], interval: float) -> tuple[Span, ...]:
 
 
 def outages(points: Sequence[Point], interval: float, patience: float) -> tuple[Span, ...]:
-    """Give the outages of a service: spans of bad answers, and silences."""
+    """Return the outages of a service: spans of bad answers, and silences."""
     return merged([*bad_spans(points, interval), *silences(points, interval, patience)], interval)

@@ -14,13 +14,16 @@ PROBE = "vip.arp"
 
 
 def holders(sample: Event) -> tuple[str, ...]:
-    """Give the nodes (or MAC addresses) that answered, each once, in order."""
+    """Return the nodes (or MAC addresses) that answered, each once, in order."""
     value = sample.get("value")
     return tuple(sorted({str(each) for each in value})) if isinstance(value, list | tuple) else ()
 
 
 def overlaps(history: History) -> tuple[Span, ...]:
-    """Give from when to when more than one node answered. One such sample is an overlap already: no other reading of it exists."""
+    """Return from when to when more than one node answered.
+
+    One such sample is an overlap already: no other reading of it exists.
+    """
     found = series(history, PROBE).get(PROBE)
     if found is None:
         return ()

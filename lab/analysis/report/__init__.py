@@ -10,7 +10,9 @@ from lab.analysis.report.build import build
 from lab.analysis.report.compare import Comparison, compare
 from lab.analysis.report.model import Report
 from lab.analysis.report.write import (
+    COMPARISONS,
     FORMATS,
+    PICTURE,
     comparison_html,
     comparison_json,
     comparison_text,
@@ -19,10 +21,13 @@ from lab.analysis.report.write import (
     junit,
     png,
     text,
+    write,
 )
 
 __all__ = [
+    "COMPARISONS",
     "FORMATS",
+    "PICTURE",
     "Comparison",
     "Report",
     "build",
@@ -36,4 +41,5 @@ __all__ = [
     "junit",
     "png",
     "text",
+    "write",
 ]

@@ -7,10 +7,10 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from lab.analysis import checkers
-from lab.analysis.format import shown
+from lab.analysis.format import with_resolution
 from lab.analysis.history import failover_phases, outages
 from lab.analysis.report.lanes import lanes
-from lab.analysis.report.model import OutageRow, PhaseRow, Report, Row
+from lab.analysis.report.model import OutageRow, PhaseRow, Report, VerdictRow
 from lab.analysis.verdicts import worst
 from lab.topology.expectation import ExpectationError, parse
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lab.analysis.history.events import Event, History
-    from lab.analysis.history.failover_phases import Blow
+    from lab.analysis.history.failover_phases import FaultGroup
     from lab.analysis.history.outages import Outages
     from lab.analysis.verdicts import Outcome, Verdict
 
@@ -29,7 +29,7 @@ _NAMED = 3
 def build(history: History, verdicts: Iterable[Verdict]) -> Report:
     """Tell a run. `verdicts` are those that count (`judge` gives them); what all checkers say is told besides. Pure."""
     counted = tuple(verdicts)
-    blows = failover_phases.blows(history)
+    fault_groups = failover_phases.fault_groups(history)
     measured = outages.measure(history)
     run = history.run
     outcome = worst(counted)
@@ -46,8 +46,8 @@ def build(history: History, verdicts: Iterable[Verdict]) -> Report:
             if name not in {verdict.name for verdict in counted}
         ),
         outages=tuple(_outage(history, row) for row in measured.values()),
-        blows=blows,
-        phases=tuple(_phases(blows)),
+        fault_groups=fault_groups,
+        phases=tuple(_phases(fault_groups)),
         lanes=lanes(history, measured),
         span=history.span,
         again=tuple(_again(history)),
@@ -73,12 +73,12 @@ def _sentence(outcome: Outcome, verdicts: tuple[Verdict, ...]) -> str:
     return f"{len(told)} of {len(verdicts)} expectations {what}: {'; '.join(told[:_NAMED])}{more}."
 
 
-def _row(verdict: Verdict) -> Row:
+def _row(verdict: Verdict) -> VerdictRow:
     try:
         meaning = parse(verdict.name).meaning()
     except ExpectationError:
         meaning = checkers.find(verdict.name).summary if verdict.name in checkers.names() else ""
-    return Row(verdict.name, meaning, verdict.outcome, verdict.reasons, verdict.figures)
+    return VerdictRow(verdict.name, meaning, verdict.outcome, verdict.reasons, verdict.figures)
 
 
 def _about(history: History) -> Iterable[tuple[str, str]]:
@@ -143,9 +143,9 @@ def _outage(history: History, row: Outages) -> OutageRow:
     )
 
 
-def _phases(blows: tuple[Blow, ...]) -> Iterable[PhaseRow]:
+def _phases(fault_groups: tuple[FaultGroup, ...]) -> Iterable[PhaseRow]:
     for name, meaning in failover_phases.PHASES.items():
-        found = [phase for blow in blows for phase in blow.phases if phase.name == name]
+        found = [phase for group in fault_groups for phase in group.phases if phase.name == name]
         if found:
             times = [phase.seconds for phase in found]
             yield PhaseRow(
@@ -168,8 +168,8 @@ def _again(history: History) -> Iterable[str]:
     yield "halab report RUN        # judges the same history again; RUN is this report's folder"
 
 
-def more(row: Row) -> tuple[str, ...]:
-    """Give the reasons that say more than the figure beside them."""
+def more(row: VerdictRow) -> tuple[str, ...]:
+    """Return the reasons that say more than the figure beside them."""
     return tuple(
         reason
         for reason in row.reasons
@@ -177,15 +177,15 @@ def more(row: Row) -> tuple[str, ...]:
     )
 
 
-def figure_text(row: Row) -> str:
-    """Give the figure that a verdict rests on, for people; with its name where the verdict's own name does not say what it is."""
+def figure_text(row: VerdictRow) -> str:
+    """Return the figure that a verdict rests on, for people; with its name where the verdict's own name does not say what it is."""
     if not row.figures:
         return ""
     figure = row.figures[0]
     if "(" in figure.name and not row.name.startswith(figure.name):
         return ""  # one probe of many: the tables have them all
     return (
-        shown(figure)
+        with_resolution(figure)
         if row.name.startswith(figure.name)
-        else f"{figure.name.replace('_', ' ')}: {shown(figure)}"
+        else f"{figure.name.replace('_', ' ')}: {with_resolution(figure)}"
     )

@@ -24,7 +24,7 @@ MOST = 150
 
 
 def lanes(history: History, measured: dict[str, Outages]) -> tuple[Lane, ...]:
-    """Give all lanes of a run (`measured`: its outages), in the order in which they are shown."""
+    """Return all lanes of a run (`measured`: its outages), in the order in which they are shown."""
     probes = series(history)
     span = history.span
     rows = [*_steps(history, span[1]), *_faults(history, span[1])]
@@ -95,7 +95,10 @@ def _faults(history: History, end: float) -> list[Lane]:
 
 
 def runs(found: Series, state: Callable[[Event], tuple[State, str] | None]) -> list[Stretch]:
-    """Join neighbouring samples of the same state. A sample stands for the time until the next one, but not for a hole in the schedule."""
+    """Join neighbouring samples of the same state.
+
+    A sample stands for the time until the next one, but not for a hole in the schedule.
+    """
     stretches: list[Stretch] = []
     samples = found.samples
     for index, sample in enumerate(samples):
@@ -155,7 +158,7 @@ def _nodes(found: Series) -> list[Lane]:
 
 
 def _answers(found: Series, row: Outages) -> Iterable[Stretch]:
-    """Give the stretches between a probe's outages and stalls, so that the picture and the table say the same."""
+    """Return the stretches between a probe's outages and stalls, so that the picture and the table say the same."""
     end = found.samples[-1].t + found.interval
     marks: list[Stretch] = [
         Stretch(

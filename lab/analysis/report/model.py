@@ -1,4 +1,7 @@
-"""A report as plain values: everything that its text, page or picture shows. Times are seconds since the run began."""
+"""A report as plain values: everything that its text, page or picture shows.
+
+Times are seconds since the run began.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from lab.analysis.history.failover_phases import Blow
+    from lab.analysis.history.failover_phases import FaultGroup
     from lab.analysis.verdicts import Figure, Outcome
 
 State = Literal["good", "bad", "mixed", "unknown", "on", "fault", "step"]
-"""good and bad: answers; mixed: both, too close to be drawn apart; unknown: nobody looked; on: it holds, it leads; fault and step: what was done."""
+"""good and bad: answers; mixed: both, too close to be drawn apart; unknown: nobody looked; on: it
+holds, it leads; fault and step: what was done."""
 STATES: dict[State, str] = {
     "good": "answers, or Ready",
     "bad": "no answers, or not Ready",
@@ -42,7 +46,7 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class VerdictRow:
     """An expectation, or a checker's summary, and what became of it."""
 
     name: str
@@ -90,12 +94,12 @@ class Report:
     """What ran: name and value."""
     done: tuple[tuple[float, str], ...]
     """What was done, and when."""
-    rows: tuple[Row, ...]
+    rows: tuple[VerdictRow, ...]
     """The verdicts that count."""
-    checked: tuple[Row, ...]
+    checked: tuple[VerdictRow, ...]
     """What else all checkers say; it does not count."""
     outages: tuple[OutageRow, ...]
-    blows: tuple[Blow, ...]
+    fault_groups: tuple[FaultGroup, ...]
     phases: tuple[PhaseRow, ...]
     lanes: tuple[Lane, ...]
     span: tuple[float, float]

@@ -1,4 +1,7 @@
-"""The time-line as a PNG: the same lanes and colours as on the page, with a legend. The only door to matplotlib."""
+"""The time-line as a PNG: the same lanes and colours as on the page, with a legend.
+
+The only door to matplotlib.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ LETTER = 0.0062
 
 
 def draw(report: Report) -> bytes:
-    """Give the picture as a PNG file's content."""
+    """Return the picture as a PNG file's content."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -42,20 +45,20 @@ def draw(report: Report) -> bytes:
     )
     _lanes(axes, report)
     free = report.span[0]
-    for blow in report.blows:
-        axes.axvline(blow.t, color=COLOURS["fault"], linewidth=1, linestyle="--")
-        if blow.t < free:  # two names on each other are none; the fault's bar bears it, too
+    for group in report.fault_groups:
+        axes.axvline(group.t, color=COLOURS["fault"], linewidth=1, linestyle="--")
+        if group.t < free:  # two names on each other are none; the fault's bar bears it, too
             continue
         axes.annotate(
-            named(blow),
-            (blow.t, 0),
+            named(group),
+            (group.t, 0),
             xytext=(3, 2),
             textcoords="offset points",
             fontsize=7,
             color=COLOURS["fault"],
             annotation_clip=False,
         )
-        free = blow.t + len(named(blow)) * LETTER * (report.span[1] - report.span[0])
+        free = group.t + len(named(group)) * LETTER * (report.span[1] - report.span[0])
     figure.text(
         0.01,
         1 - 0.22 / figure.get_figheight(),

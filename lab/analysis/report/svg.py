@@ -12,7 +12,7 @@ from lab.analysis.history.failover_phases import PHASES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from lab.analysis.history.failover_phases import Blow
+    from lab.analysis.history.failover_phases import FaultGroup
     from lab.analysis.report.model import Lane, Report
 
 WIDTH, LABELS, RIGHT = 1100, 170, 16
@@ -20,14 +20,15 @@ ROW, BAR, HEADING, TOP = 19, 13, 22, 24
 TICKS = 10
 """About so many times are written under the lanes."""
 CLOSE_BEFORE_S, CLOSE_AFTER = 1.0, 0.25
-"""A close-up begins so long before the fault, and ends this part of its length after the last thing that is told."""
+"""A close-up begins so long before the fault, and ends this part of its length after the last thing
+that is told."""
 CLOSE_LEAST_S, CLOSE_MOST = 4.0, 3
 LETTER = 6.6
 """Width of a letter in a bar, in the picture's units."""
 
 
 def ticks(begin: float, end: float) -> list[float]:
-    """Give round times between two times, about ten."""
+    """Return round times between two times, about ten."""
     rough = max(end - begin, 1e-6) / TICKS
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
@@ -46,7 +47,10 @@ def grouped(lanes: Iterable[Lane]) -> list[tuple[str, list[Lane]]]:
 
 
 def timeline(
-    lanes: tuple[Lane, ...], span: tuple[float, float], blows: tuple[Blow, ...], label: str
+    lanes: tuple[Lane, ...],
+    span: tuple[float, float],
+    fault_groups: tuple[FaultGroup, ...],
+    label: str,
 ) -> str:
     """Draw lanes from one time to another, with a line where faults fired."""
     begin, end = span
@@ -68,9 +72,9 @@ def timeline(
         for t in ticks(begin, end)
     ]
     marks = [
-        f'<path class="fire" d="M{x(blow.t)} {TOP - 6}V{y}"><title>{escape(f"{blow.t:.2f} s: {named(blow)}")}</title></path>'
-        for blow in blows
-        if begin <= blow.t <= end
+        f'<path class="fire" d="M{x(group.t)} {TOP - 6}V{y}"><title>{escape(f"{group.t:.2f} s: {named(group)}")}</title></path>'
+        for group in fault_groups
+        if begin <= group.t <= end
     ]
     head = f'<svg class="timeline" viewBox="0 0 {WIDTH} {y + 8}" role="img" aria-label="{escape(label)}">'
     return "".join([head, *frame, *body, *marks, "</svg>"])
@@ -97,9 +101,9 @@ def _lane(lane: Lane, y: int, x: Callable[[float], float], begin: float, end: fl
     return parts
 
 
-def named(blow: Blow) -> str:
+def named(group: FaultGroup) -> str:
     """Say what hit whom."""
-    return f"{', '.join(blow.faults)} on {', '.join(blow.nodes)}"
+    return f"{', '.join(group.faults)} on {', '.join(group.nodes)}"
 
 
 def meaning(phase: str) -> str:
@@ -107,11 +111,11 @@ def meaning(phase: str) -> str:
     return PHASES.get(phase, phase)
 
 
-def phases(blow: Blow) -> str:
+def phases(group: FaultGroup) -> str:
     """Draw the phases after a fault as bars that begin when it fired."""
-    if not blow.phases:
+    if not group.phases:
         return ""
-    rows = sorted(blow.phases, key=lambda phase: phase.seconds)
+    rows = sorted(group.phases, key=lambda phase: phase.seconds)
     label, right = 450, 90
     end = max(phase.seconds for phase in rows) or 1.0
     scale = (WIDTH - label - right) / end
@@ -129,14 +133,14 @@ def phases(blow: Blow) -> str:
         parts.append(
             f'<text class="value" x="{label + width + 6}" y="{y + BAR - 2}">{seconds(phase.seconds)}</text>'
         )
-    told = escape(f"phases after {named(blow)}")
+    told = escape(f"phases after {named(group)}")
     return f'<svg class="timeline" viewBox="0 0 {WIDTH} {len(rows) * ROW + 12}" role="img" aria-label="{told}">{"".join(parts)}</svg>'
 
 
 def closeups(report: Report) -> list[tuple[str, str]]:
-    """Give title and drawing of the time around the first faults, where the whole run is too long to show it."""
+    """Return title and drawing of the time around the first faults, where the whole run is too long to show it."""
     found = []
-    for blow in report.blows[:CLOSE_MOST]:
+    for group in report.fault_groups[:CLOSE_MOST]:
         answers = [
             stretch
             for lane in report.lanes
@@ -146,12 +150,12 @@ def closeups(report: Report) -> list[tuple[str, str]]:
         ends = [
             stretch.end
             for stretch in answers
-            if stretch.state == "bad" and _follows(stretch.begin, blow)
+            if stretch.state == "bad" and _follows(stretch.begin, group)
         ]
         last = max(
             [
                 phase.seconds
-                for phase in blow.phases
+                for phase in group.phases
                 if phase.name not in {"not_ready", "endpoint", "pods"}
             ],
             default=0.0,
@@ -159,23 +163,23 @@ def closeups(report: Report) -> list[tuple[str, str]]:
         reach = max(
             CLOSE_LEAST_S,
             last,
-            *(end - blow.t for end in ends if end - blow.t < 4 * max(last, CLOSE_LEAST_S)),
+            *(end - group.t for end in ends if end - group.t < 4 * max(last, CLOSE_LEAST_S)),
             0.0,
         )
         begin, end = (
-            max(0.0, blow.t - CLOSE_BEFORE_S),
-            min(report.span[1], blow.t + reach * (1 + CLOSE_AFTER)),
+            max(0.0, group.t - CLOSE_BEFORE_S),
+            min(report.span[1], group.t + reach * (1 + CLOSE_AFTER)),
         )
         if (end - begin) * 2 < report.span[1] - report.span[0]:
-            title = f"{named(blow)} at {blow.t:.2f} s, from {begin:.1f} to {end:.1f} s"
+            title = f"{named(group)} at {group.t:.2f} s, from {begin:.1f} to {end:.1f} s"
             seen = tuple(
                 lane
                 for lane in report.lanes
                 if any(each.begin < end and each.end > begin for each in lane.stretches)
             )
-            found.append((title, timeline(seen, (begin, end), report.blows, title)))
+            found.append((title, timeline(seen, (begin, end), report.fault_groups, title)))
     return found
 
 
-def _follows(t: float, blow: Blow) -> bool:
-    return blow.t - CLOSE_BEFORE_S <= t < blow.until
+def _follows(t: float, group: FaultGroup) -> bool:
+    return group.t - CLOSE_BEFORE_S <= t < group.until

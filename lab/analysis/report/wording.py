@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lab.analysis.report.model import OutageRow
+
 ABOUT = (
     "halab runs a small Kubernetes cluster whose machines are containers, breaks it on purpose, and measures what its users would have "
     "felt. This page tells one such run. Probes asked the services all the time, at fixed intervals; everything here is computed from "
@@ -22,3 +29,19 @@ WORDS = {
     "pass, fail, unknown": "expected and seen; expected and not so; too little was seen to say (never counted as a pass)",
 }
 OUTCOMES = {"pass": "PASSED", "fail": "FAILED", "unknown": "UNKNOWN"}
+SERVICE_PROBES = ("service.pod", "service.lb", "dns.pod")
+"""Probes, or prefixes of them, that ask a Service, whose endpoints may be on a dead node."""
+SERVICE_OUTAGE = (
+    "A client without a retry sees this until the dead node's endpoints are removed, "
+    "that is until the node is NotReady."
+)
+
+
+def outage_notes(rows: Iterable[OutageRow]) -> list[str]:
+    """Return what a reader must know about these outages: what a Service's is."""
+    asked = sorted(row.probe for row in rows if row.count and _asks_service(row.probe))
+    return [f"{', '.join(asked)}: {SERVICE_OUTAGE}"] if asked else []
+
+
+def _asks_service(probe: str) -> bool:
+    return any(probe == name or probe.startswith(f"{name}.") for name in SERVICE_PROBES)

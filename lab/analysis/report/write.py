@@ -1,4 +1,7 @@
-"""A report written down: text, JSON, JUnit XML, a page, a picture. Each gives the whole file's content; where it goes is the caller's business."""
+"""A report written down: text, JSON, JUnit XML, a page, a picture.
+
+Each gives the whole file's content; where it goes is the caller's business.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from lab.analysis.report.compare import Comparison
-    from lab.analysis.report.model import OutageRow, Report, Row
+    from lab.analysis.report.model import OutageRow, Report, VerdictRow
 
 SCHEMA = 1
 """Raised when a key of the JSON report changes its meaning."""
+JSON_KEYS = {"fault_groups": "blows"}
+"""Fields whose key in the JSON report is an older name, which stays: others read it."""
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 (any JSON value)
-    """Give plain values; JSON has no infinity, so it becomes the word `infinite`."""
+    """Return plain values; JSON has no infinity, so it becomes the word `infinite`."""
     if isinstance(value, dict):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -36,12 +41,13 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 (any JSON value)
 
 
 def json_text(report: Report) -> str:
-    """Give the report as JSON: all its values, times in seconds; an infinite one is the word `infinite`."""
-    return json.dumps({"schema": SCHEMA, **_plain(asdict(report))}, indent=1, default=str) + "\n"
+    """Return the report as JSON: all its values, times in seconds; an infinite one is the word `infinite`."""
+    values = {JSON_KEYS.get(key, key): value for key, value in asdict(report).items()}
+    return json.dumps({"schema": SCHEMA, **_plain(values)}, indent=1, default=str) + "\n"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Give a table of text, columns as wide as needed."""
+    """Return a table of text, columns as wide as needed."""
     lines = [tuple(head), *(tuple(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join(
@@ -56,7 +62,7 @@ def time_cell(value: float | None) -> str:
     return "-" if value is None else seconds(value)
 
 
-def _verdict_lines(rows: Iterable[Row]) -> list[str]:
+def _verdict_lines(rows: Iterable[VerdictRow]) -> list[str]:
     lines = []
     for row in rows:
         lines.append(
@@ -67,7 +73,7 @@ def _verdict_lines(rows: Iterable[Row]) -> list[str]:
 
 
 def outage_cells(row: OutageRow) -> tuple[str, ...]:
-    """Give the cells of a probe in the table of outages."""
+    """Return the cells of a probe in the table of outages."""
     count = "-" if row.count is None else str(row.count)
     times = ("-" if row.count == 0 else time_cell(value) for value in (row.longest, row.total))
     ends = ("-" if value is None else f"{value:.2f} s" for value in (row.first, row.last))
@@ -87,7 +93,7 @@ OUTAGE_HEAD = (
 
 
 def text(report: Report) -> str:
-    """Give the report as text for a terminal."""
+    """Return the report as text for a terminal."""
     parts = [
         f"{wording.OUTCOMES[report.outcome]}: {report.title}",
         report.sentence,
@@ -102,14 +108,15 @@ def text(report: Report) -> str:
             "Outages of each probe",
             table(OUTAGE_HEAD, map(outage_cells, report.outages)),
         ]
-    for blow in report.blows:
-        parts += ["", f"After {svg.named(blow)} at {blow.t:.2f} s"]
+        parts += [f"  {note}" for note in wording.outage_notes(report.outages)]
+    for group in report.fault_groups:
+        parts += ["", f"After {svg.named(group)} at {group.t:.2f} s"]
         parts += [
             f"  {seconds(each.seconds):>9}  ± {seconds(each.resolution):<7} {each.name:11} {each.detail}"
-            for each in by_time(blow.phases)
+            for each in by_time(group.phases)
         ]
-        if blow.missing:
-            parts.append(f"  not seen: {', '.join(blow.missing)}")
+        if group.missing:
+            parts.append(f"  not seen: {', '.join(group.missing)}")
     if report.checked:
         parts += ["", "Also checked (not counted)", *_verdict_lines(report.checked)]
     parts += ["", "Again", *(f"  {line}" for line in report.again)]
@@ -117,12 +124,12 @@ def text(report: Report) -> str:
 
 
 def by_time(phases: Iterable[Any]) -> list[Any]:
-    """Give phases in the order in which they ended."""
+    """Return phases in the order in which they ended."""
     return sorted(phases, key=lambda phase: phase.seconds)
 
 
 def junit(report: Report) -> str:
-    """Give the verdicts that count as JUnit XML: fail is a failure, unknown an error."""
+    """Return the verdicts that count as JUnit XML: fail is a failure, unknown an error."""
     counts = {kind: sum(row.outcome == kind for row in report.rows) for kind in wording.OUTCOMES}
     title = _printable(report.title)
     head = {
@@ -191,24 +198,24 @@ def _page(name: str, **values: Any) -> str:  # noqa: ANN401 (the template's valu
 
 
 def html(report: Report) -> str:
-    """Give the report as one page that needs nothing else: style and pictures are in it, and no script."""
+    """Return the report as one page that needs nothing else: style and pictures are in it, and no script."""
     return _page("report.html.j2", report=report)
 
 
 def png(report: Report) -> bytes:
-    """Give the time-line as a picture."""
+    """Return the time-line as a picture."""
     from lab.analysis.report.picture import draw
 
     return draw(report)
 
 
 def comparison_html(comparison: Comparison) -> str:
-    """Give two runs side by side as one page."""
+    """Return two runs side by side as one page."""
     return _page("compare.html.j2", comparison=comparison)
 
 
 def comparison_json(comparison: Comparison) -> str:
-    """Give two runs side by side as JSON: the rows of the tables, without the reports themselves."""
+    """Return two runs side by side as JSON: the rows of the tables, without the reports themselves."""
     rows = {
         key: [asdict(row) for row in value]
         for key, value in (("about", comparison.about), ("figures", comparison.figures))
@@ -221,7 +228,7 @@ def comparison_json(comparison: Comparison) -> str:
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """Give two runs side by side as text."""
+    """Return two runs side by side as text."""
     head = f"A  {wording.OUTCOMES[comparison.a.outcome]}: {comparison.a.title}\nB  {wording.OUTCOMES[comparison.b.outcome]}: {comparison.b.title}"
     about = table(("", "A", "B"), [(row.name, row.a, row.b) for row in comparison.about])
     figures = table(
@@ -231,11 +238,25 @@ def comparison_text(comparison: Comparison) -> str:
     return f"{head}\n\nWhat differs\n{about if comparison.about else '  nothing that the runs say of themselves'}\n\nFigures\n{figures}\n"
 
 
-FORMATS: dict[str, tuple[str, Callable[[Report], str | bytes]]] = {
+FORMATS: dict[str, tuple[str, Callable[[Report], str]]] = {
     "text": ("report.txt", text),
     "json": ("report.json", json_text),
     "junit": ("report.xml", junit),
     "html": ("report.html", html),
-    "png": ("timeline.png", png),
 }
-"""Format → the file's usual name in a run's folder, and what writes it."""
+"""Format of `halab report -o` → the file's name in a run's folder, and what renders it."""
+PICTURE = "timeline.png"
+"""The name of the picture in a run's folder."""
+COMPARISONS: dict[str, Callable[[Comparison], str]] = {
+    "text": comparison_text,
+    "json": comparison_json,
+    "html": comparison_html,
+}
+"""Format of `halab report --compare -o` → what renders it."""
+
+
+def write(folder: Path, report: Report) -> None:
+    """Write a report into its run's folder, in every format and as a picture."""
+    for name, render in FORMATS.values():
+        (folder / name).write_text(render(report), encoding="utf-8")
+    (folder / PICTURE).write_bytes(png(report))
