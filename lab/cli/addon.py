@@ -45,7 +45,7 @@ def list_command(lab: str | None, output: str) -> None:
     if output == "json":
         out.answer(rows)
     else:
-        out.table(["ADD-ON", "WHAT IT IS"], [[row["name"], row["summary"]] for row in rows])
+        out.wrapped(["ADD-ON", "WHAT IT IS"], [[row["name"], row["summary"]] for row in rows])
 
 
 @addon_command.command("status", epilog="Example: halab addon status 3m3w prometheus")
@@ -136,7 +136,7 @@ def _show(rows: tuple[AddonStatus, ...], output: str) -> None:
                 images,
             ]
         )
-    out.table(["ADD-ON", "STATE", "NAMED IN", "SEEN", "IMAGES"], table)
+    out.wrapped(["ADD-ON", "STATE", "NAMED IN", "SEEN", "IMAGES"], table)
 
 
 def _told(outcomes: list[Outcome], output: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from lab.live.status import LabStatus
 
 NARROW = 100
+WIDTH = 120
+"""Of a table with long texts."""
+LEAST = 20
+"""What the widest column keeps, however wide the others are."""
 
 
 class Progress:
@@ -102,6 +107,20 @@ def table(columns: list[str], rows: list[list[str]]) -> None:
         )
 
 
+def wrapped(columns: list[str], rows: list[list[str]], width: int = WIDTH) -> None:
+    """Print a table that is at most so wide: its widest column goes on in further lines."""
+    widths = [max(len(row[index]) for row in [columns, *rows]) for index in range(len(columns))]
+    widest = widths.index(max(widths))
+    others = sum(widths) - widths[widest] + 2 * (len(columns) - 1)
+    room = max(width - others, LEAST)
+    lines: list[list[str]] = []
+    for row in rows:
+        first, *more = textwrap.wrap(row[widest], room) or [""]
+        lines.append([*row[:widest], first, *row[widest + 1 :]])
+        lines += [[text if at == widest else "" for at in range(len(columns))] for text in more]
+    table(columns, lines)
+
+
 def status(found: LabStatus) -> None:
     """Print a lab's status for people."""
     holder = ", ".join(found.vip_holders) or "nobody"
@@ -133,7 +152,8 @@ def status(found: LabStatus) -> None:
                 "VIP" if n.vip else "",
             ]
             for n in found.nodes
-        ],
+        ]
+        + [["bmc", "bmc", "-", found.bmc, "-", "-", "-", "-", ""]],
     )
     for fencing in found.fencings:
         click.echo(fencing.told())

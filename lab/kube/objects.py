@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from datetime import datetime
 from typing import Any
 
@@ -43,12 +44,34 @@ def reported(item: dict[str, Any]) -> float:
     return max((datetime.fromisoformat(time).timestamp() for time in times if time), default=0.0)
 
 
+CAUSES = (
+    # What kubelets say (kubernetes/pkg/kubelet/kubelet.go and runtime.go), the most telling first.
+    ("container runtime is down", "its container runtime is down"),
+    ("RuntimeReady=false", "waits for the container runtime"),
+    ("NetworkReady=false", "waits for the pod network"),
+    ("PLEG is not healthy", "its kubelet has lost sight of its containers"),
+    ("CSINode is not yet initialized", "waits for its CSINode object"),
+    ("stopped posting node status", "its kubelet has stopped reporting"),
+    ("container runtime status check may not have completed", "waits for the container runtime"),
+)
+"""Words of a node's condition `Ready` → its cause in short."""
+CAUSE_LENGTH = 120
+
+
+def cause(message: str) -> str:
+    """Return why a node is not Ready in a few words: a known cause, else its message's beginning."""
+    for words, short in CAUSES:
+        if words in message:
+            return short
+    return textwrap.shorten(message, CAUSE_LENGTH, placeholder=" …")
+
+
 def node_ready(item: dict[str, Any]) -> tuple[bool, str]:
-    """Tell whether a node is Ready, and what it says where it is not."""
+    """Return whether a node is Ready, and the cause where it is not."""
     conditions = {row["type"]: row for row in item.get("status", {}).get("conditions", [])}
     ready = conditions.get("Ready")
     if ready is None:
         return False, "registered, has not reported yet"
-    return ready["status"] == "True", "Ready" if ready["status"] == "True" else str(
-        ready.get("message", "NotReady")
-    )[:120]
+    if ready["status"] == "True":
+        return True, "Ready"
+    return False, cause(str(ready.get("message") or "NotReady"))

@@ -225,3 +225,23 @@ def test_a_broken_build_shows_its_log_and_keeps_it(tmp_path: Path) -> None:
 )
 def test_images_of_no_version_are_not_built(words: list[str], message: str) -> None:
     assert message in halab("images", "build", "--version", *words, code=2).stderr
+
+
+def test_the_list_of_add_ons_fits_a_terminal() -> None:
+    text = halab("addon", "list").stdout
+    assert max(map(len, text.splitlines())) <= 120
+    assert "prometheus-server" in text
+
+
+def test_status_has_a_row_for_the_baseboard_controllers(capsys: pytest.CaptureFixture[str]) -> None:
+    from lab.cli import output
+    from lab.live.status import LabStatus
+
+    found = LabStatus(
+        name="3m3w", distribution="k3s", release="", api="-", vip="-", vip_holders=(),
+        etcd_leader="", nodes=(), fencing=True, fenced="reboot", fencings=(), bmc="exited",
+        addons=(), faults=(), problems=(),
+    )  # fmt: skip
+    output.status(found)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["bmc", "bmc", "-", "exited", "-", "-", "-", "-"] in rows

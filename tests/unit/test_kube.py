@@ -10,6 +10,7 @@ import urllib3.exceptions
 
 from lab.base.errors import LabError
 from lab.kube.api import Cluster
+from lab.kube.objects import cause, node_ready
 
 
 def cluster(failures: int) -> tuple[Cluster, list[str]]:
@@ -45,3 +46,26 @@ def test_what_may_not_be_done_twice_is_sent_once_and_nothing_for_ever(
     with pytest.raises(LabError, match="does not answer"):
         found.request(method, "/api")
     assert sent == [method] * times
+
+
+RUNTIME = "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady"
+
+
+@pytest.mark.parametrize(
+    ("message", "short"),
+    [
+        (f"[{RUNTIME} message:Network plugin returns error]", "waits for the pod network"),
+        ("[container runtime is down, PLEG is not healthy: x]", "its container runtime is down"),
+        ("Kubelet stopped posting node status.", "its kubelet has stopped reporting"),
+        ("what nobody knows", "what nobody knows"),
+    ],
+)
+def test_why_a_node_is_not_ready_is_told_in_short(message: str, short: str) -> None:
+    item = {"status": {"conditions": [{"type": "Ready", "status": "False", "message": message}]}}
+    assert node_ready(item) == (False, short)
+
+
+def test_an_unknown_cause_is_not_cut_within_a_word() -> None:
+    told = cause("unknown " * 40)
+    assert len(told) <= 120
+    assert set(told.split()) == {"unknown", "…"}
