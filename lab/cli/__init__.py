@@ -43,7 +43,12 @@ class Lazy(click.Group):
             return None
         module = importlib.import_module(f"lab.cli.{COMMANDS[cmd_name]}")
         command = getattr(module, f"{cmd_name}_command")
-        return command if isinstance(command, click.Command) else None
+        if not isinstance(command, click.Command):
+            return None
+        from lab.cli import verbosity
+
+        verbosity.add_options(command)
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -106,6 +111,9 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; every expected error becomes one message and its exit code, a bug leaves its trace in a file."""
+    from lab.cli import verbosity
+
+    verbosity.add_options(cli)
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:

@@ -141,10 +141,9 @@ def start_command(
     if started.plan.empty:
         click.echo(f"lab {lab.name} runs already; no machine was changed", err=True)
     out.status(found)
-    click.echo(
+    out.verbosity.hint(
         f"\nTry next:\n  halab kubectl {lab.name} -- get pods -A -o wide\n"
-        f"  export KUBECONFIG={kubeconfig.own_path(lab.name)}\n  halab shell {lab.name} {lab.topology.masters[0].name}",
-        err=True,
+        f"  export KUBECONFIG={kubeconfig.own_path(lab.name)}\n  halab shell {lab.name} {lab.topology.masters[0].name}"
     )
 
 

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from lab.cli import verbosity
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -35,9 +37,10 @@ class Progress:
         self._rows: dict[str, tuple[str, str, float]] = {}
         self._lock = threading.Lock()
         self._title = title
+        self._quiet = verbosity.quiet()
         self._live = (
             Live(get_renderable=self._table, console=self._console, refresh_per_second=4)
-            if self._console.is_terminal
+            if self._console.is_terminal and not self._quiet and not verbosity.verbose()
             else None
         )
 
@@ -57,6 +60,10 @@ class Progress:
         if self._live:
             self._live.__exit__(kind, error, trace)
 
+    @property
+    def _shows_lines(self) -> bool:
+        return self._live is None and not self._quiet
+
     def _seconds(self) -> float:
         return time.monotonic() - self._begin
 
@@ -64,7 +71,7 @@ class Progress:
         with self._lock:
             before = self._rows.get(subject)
             self._rows[subject] = (mark, text, self._seconds())
-            if self._live is None and (before is None or before[:2] != (mark, text)):
+            if self._shows_lines and (before is None or before[:2] != (mark, text)):
                 click.echo(f"{self._seconds():6.1f} s  {mark} {subject}: {text}", err=True)
 
     def say(self, subject: str, text: str) -> None:
@@ -115,7 +122,7 @@ def wrapped(columns: list[str], rows: list[list[str]], width: int = WIDTH) -> No
     room = max(width - others, LEAST)
     lines: list[list[str]] = []
     for row in rows:
-        first, *more = textwrap.wrap(row[widest], room) or [""]
+        first, *more = textwrap.wrap(row[widest], room, break_on_hyphens=False) or [""]
         lines.append([*row[:widest], first, *row[widest + 1 :]])
         lines += [[text if at == widest else "" for at in range(len(columns))] for text in more]
     table(columns, lines)

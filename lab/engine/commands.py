@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
+LOG = logging.getLogger("halab.node")
 SLACK_S = 30.0
 """Beyond a command's own time: for the engine to begin it, and `timeout -k 2`, on a busy host."""
 
@@ -47,6 +50,7 @@ class RunCalls:
         EngineError where it does not end even then: in a container that was paused meanwhile,
         timeout(1) stands still, too.
         """
+        begin = time.monotonic()
         bounded = ["timeout", "-k", "2", str(timeout_s), *argv]
         with engine_errors(f"running `{' '.join(argv)}` in {container}"):
             made = self._api.exec_create(container, bounded, stdin=stdin is not None)
@@ -62,6 +66,8 @@ class RunCalls:
                 text = f"running `{' '.join(argv)}` in {container}: {waited}"
                 raise EngineError(text, hint) from None
             code = self._api.exec_inspect(made["Id"])["ExitCode"]
+        took = (time.monotonic() - begin) * 1000
+        LOG.debug("%s: `%.200s`: code %s: %.0f ms", container, " ".join(argv), code, took)
         return Result(-1 if code is None else int(code), output.decode(errors="replace"))
 
     def _converse(

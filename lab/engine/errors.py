@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
+LOG = logging.getLogger("halab.engine")
+
+
 @contextlib.contextmanager
 def engine_errors(
     what: str, hint: str = "", kinds: Mapping[str, type[EngineError]] = MappingProxyType({})
@@ -22,6 +27,7 @@ def engine_errors(
 
     `kinds` maps words of the engine's message to the error that it then becomes.
     """
+    begin = time.monotonic()
     try:
         yield
     except docker.errors.APIError as error:
@@ -31,3 +37,5 @@ def engine_errors(
     except (docker.errors.DockerException, OSError) as error:
         # OSError: the HTTP library's errors are such; a command's stream, cut because its container died; a file that it is fed cannot be read.
         raise EngineError(f"{what}: {error}", hint) from error
+    finally:
+        LOG.debug("%.200s: %.0f ms", what, (time.monotonic() - begin) * 1000)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from lab.kube.pki import Pair
 
+LOG = logging.getLogger("halab.kube")
 FIELD_MANAGER = "halab"
 WRITE_TIMEOUT_S = 15.0
 """For one change: etcd must have written it, on disks that all nodes share."""
@@ -30,6 +33,10 @@ TIMEOUT_S = 5.0
 CRD_TIMEOUT_S = 30
 """Until the API serves a kind that a definition just brought, or its webhook answers: 1 to 10 s."""
 NOT_FOUND = 404
+
+
+def _ms(begin: float) -> float:
+    return (time.monotonic() - begin) * 1000
 
 
 class ApiError(LabError):
@@ -92,6 +99,7 @@ class Cluster:
             timeout=timeout_s,
             retries=False,
         )
+        begin = time.monotonic()
         try:
             try:
                 answer = send()
@@ -101,9 +109,11 @@ class Cluster:
                     raise
                 answer = send()
         except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
+            LOG.debug("%s %s: no answer: %.0f ms", method, path, _ms(begin))
             raise LabError(
                 f"the API at {self.server} does not answer: {type(error).__name__}: {error}"
             ) from error
+        LOG.debug("%s %s: %s: %.0f ms", method, path, answer.status, _ms(begin))
         data = answer.data.decode(errors="replace")
         with contextlib.suppress(ValueError):
             data = json.loads(data)

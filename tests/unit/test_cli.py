@@ -245,3 +245,8 @@ def test_status_has_a_row_for_the_baseboard_controllers(capsys: pytest.CaptureFi
     output.status(found)
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["bmc", "bmc", "-", "exited", "-", "-", "-", "-"] in rows
+
+
+def test_verbose_and_quiet_stand_before_or_after_the_command() -> None:
+    for words in (("-v", "-q", "schema"), ("schema", "-v", "-q"), ("addon", "list", "-qv")):
+        halab(*words)

@@ -69,3 +69,11 @@ def test_an_unknown_cause_is_not_cut_within_a_word() -> None:
     told = cause("unknown " * 40)
     assert len(told) <= 120
     assert set(told.split()) == {"unknown", "…"}
+
+
+def test_requests_are_logged_without_their_bodies(caplog: pytest.LogCaptureFixture) -> None:
+    found, _ = cluster(0)
+    with caplog.at_level("DEBUG", "halab.kube"):
+        found.request("PATCH", "/api/v1/secrets", {"data": "hidden"})
+    assert "PATCH /api/v1/secrets: 200" in caplog.text
+    assert "hidden" not in caplog.text

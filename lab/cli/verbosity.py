@@ -1,0 +1,73 @@
+"""`-v` and `-q`, of the group and of every command: how much is told on stderr."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+import click
+
+LOGGER = "halab"
+VERBOSE, QUIET = "halab.verbose", "halab.quiet"
+
+
+class EchoHandler(logging.Handler):
+    """Prints records to stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line."""
+        click.echo(self.format(record), err=True)
+
+
+def _of_context(key: str) -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(key))
+
+
+def verbose() -> bool:
+    """Whether `-v` was given."""
+    return _of_context(VERBOSE)
+
+
+def quiet() -> bool:
+    """Whether `-q` was given."""
+    return _of_context(QUIET)
+
+
+def hint(text: str) -> None:
+    """Print to stderr what a person may want to know; not with `-q`."""
+    if not quiet():
+        click.echo(text, err=True)
+
+
+def _set_verbose(ctx: click.Context, _: click.Parameter, given: bool) -> None:
+    if not given or ctx.meta.get(VERBOSE):
+        return
+    ctx.meta[VERBOSE] = True
+    handler = EchoHandler()
+    handler.setFormatter(logging.Formatter("%(relativeCreated)8.0f ms  %(name)s: %(message)s"))
+    logger = logging.getLogger(LOGGER)
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(handler)
+    ctx.call_on_close(partial(logger.removeHandler, handler))
+
+
+def _set_quiet(ctx: click.Context, _: click.Parameter, given: bool) -> None:
+    if given:
+        ctx.meta[QUIET] = True
+
+
+def add_options(command: click.Command) -> None:
+    """Add both options to a command and to all commands below it, once."""
+    if not any(option.name == "verbose" for option in command.params):
+        rows = (
+            ("-v", "--verbose", _set_verbose, "Log on stderr what is asked of whom."),
+            ("-q", "--quiet", _set_quiet, "No progress and no hints."),
+        )
+        command.params += [
+            click.Option([short, long], is_flag=True, expose_value=False, callback=call, help=text)
+            for short, long, call, text in rows
+        ]
+    if type(command) is click.Group:
+        for inner in command.commands.values():
+            add_options(inner)
