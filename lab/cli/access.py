@@ -12,6 +12,7 @@ import click
 from lab.base.errors import InputError, LabError
 from lab.cli import option_output
 from lab.cli.common import complete_lab, complete_node, find_lab, split_words
+from lab.cli.verbosity import hint
 from lab.topology.model import Role
 
 PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
@@ -172,18 +173,15 @@ def kubeconfig_command(lab: str | None, merge: bool, unmerge: bool, output: str)
     if unmerge:
         name = lab or find_lab(lab).name  # a lab that is gone can still be taken out, by name
         gone = kubeconfig.unmerge(target, name)
-        click.echo(
-            f"{'took' if gone else 'found no'} {kubeconfig.context(name)} {'out of' if gone else 'in'} {target}",
-            err=True,
+        hint(
+            f"{'took' if gone else 'found no'} {kubeconfig.context(name)} {'out of' if gone else 'in'} {target}"
         )
         return
     found = find_lab(lab)
     config = _write_own(found)
     if merge:
         kubeconfig.merge(target, config)
-        click.echo(
-            f"merged into {target}; current context: {kubeconfig.context(found.name)}", err=True
-        )
+        hint(f"merged into {target}; current context: {kubeconfig.context(found.name)}")
     elif output == "json":
         out.answer(config)
     else:

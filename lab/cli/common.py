@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from lab.base import paths
 from lab.base.errors import InputError, LabError
+from lab.cli.verbosity import hint
 from lab.engine import client
 
 if TYPE_CHECKING:
+    import click
     from click.shell_completion import CompletionItem
 
     from lab.base.progress import Reporter
@@ -68,7 +68,7 @@ def load_file(word: str, overrides: tuple[str, ...] = (), name: str = "") -> Loa
         )
     loaded = loader.load(path, overrides, name)
     for warning in loaded.warnings:
-        click.echo(f"warning: {warning.text(str(path))}", err=True)
+        hint(f"warning: {warning.text(str(path))}")
     return loaded
 
 

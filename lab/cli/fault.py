@@ -13,6 +13,7 @@ import click
 from lab.base.errors import InputError
 from lab.cli import option_output
 from lab.cli.common import complete_lab, find_lab
+from lab.cli.verbosity import hint
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -179,7 +180,7 @@ def inject(
             click.echo(f"healed in {healing:.2f} s")
         Healer(chaos).rejoin(healed, _progress)
     elif output == "text":
-        click.echo(f"it stays until `halab fault heal {chaos.lab.name}`", err=True)
+        hint(f"it stays until `halab fault heal {chaos.lab.name}`")
     if output == "json":
         answer = {
             "seed": seed,
@@ -191,7 +192,7 @@ def inject(
 
 
 def _progress(seen: str) -> None:
-    click.echo(f"… {seen}", err=True)
+    hint(f"… {seen}")
 
 
 def _pair(word: str) -> tuple[str, str]:

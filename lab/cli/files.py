@@ -12,6 +12,7 @@ from lab.base import paths
 from lab.base.errors import InputError
 from lab.cli import option_output
 from lab.cli.common import complete_topology, load_file, shipped_topologies
+from lab.cli.verbosity import hint
 
 if TYPE_CHECKING:
     from lab.topology.loader import Loaded
@@ -33,7 +34,7 @@ def validate_command(file: str, overrides: tuple[str, ...], output: str) -> None
     topology = loaded.topology
     if what := _foreign(loaded):
         trust = "it runs as root on this machine: start such a file only if you trust it"
-        click.echo(f"note: {file} brings {' and '.join(what)}; {trust}", err=True)
+        hint(f"note: {file} brings {' and '.join(what)}; {trust}")
     if output == "json":
         from lab.cli import output as out
 
@@ -88,7 +89,7 @@ def init_command(file: Path, source: str) -> None:
     if not file.parent.is_dir():
         raise InputError(f"there is no folder {file.parent}")
     shutil.copyfile(paths.shipped("topologies") / f"{source}.yaml", file)
-    click.echo(f"wrote {file}; next: halab start {file}", err=True)
+    hint(f"wrote {file}; next: halab start {file}")
 
 
 @click.command("completion", epilog='Example: eval "$(halab completion bash)"')

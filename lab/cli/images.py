@@ -11,6 +11,7 @@ import click
 from lab.addons import catalog
 from lab.base.errors import EngineError, InputError, LabError
 from lab.cli import option_output
+from lab.cli.verbosity import hint
 from lab.engine import client
 from lab.images.sources import wish
 
@@ -89,7 +90,7 @@ def build_command(distribution: str | None, version: str, addons: bool, output: 
         if addons:
             published.obtain(builder, map(catalog.find, catalog.names()))
     for reason in choice.why_not:
-        click.echo(f"not used: {reason}", err=True)
+        hint(f"not used: {reason}")
     name = choice.distribution.image
     tags = {
         word: builder.tags[word] for word in (*BESIDE, name, *(f"pods/{word}" for word in words))
@@ -151,9 +152,7 @@ def save_command(file: Path) -> None:
         raise LabError(f"cannot write {file}: {error.strerror}") from error
     finally:
         part.unlink(missing_ok=True)
-    click.echo(
-        f"saved {', '.join(wanted)} to {file} ({file.stat().st_size / 1e6:.0f} MB)", err=True
-    )
+    hint(f"saved {', '.join(wanted)} to {file} ({file.stat().st_size / 1e6:.0f} MB)")
 
 
 def _chunks(file: Path) -> Iterator[bytes]:
@@ -173,7 +172,7 @@ def load_command(file: Path) -> None:
     builder = _builder()
     for line in builder.engine.load(_chunks(file)):
         if line:
-            click.echo(line, err=True)
+            hint(line)
     here = [word for word in ("upstream", "k3s") if not builder.missing(*BESIDE, word)]
     if not here:
         raise LabError(
@@ -196,9 +195,9 @@ def remove_command() -> None:
         except EngineError as error:
             stay.append(error)
         else:
-            click.echo(f"removed {tag}", err=True)
+            hint(f"removed {tag}")
     if stay:
         labs = ", ".join(builder.engine.labs())
-        hint = f"`halab destroy` first; labs here: {labs}" if labs else "see `docker ps -a`"
+        remedy = f"`halab destroy` first; labs here: {labs}" if labs else "see `docker ps -a`"
         reasons = "\n  ".join(error.message for error in stay)
-        raise LabError(f"{len(stay)} of the images stay:\n  {reasons}", hint)
+        raise LabError(f"{len(stay)} of the images stay:\n  {reasons}", remedy)

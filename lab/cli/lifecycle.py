@@ -19,6 +19,7 @@ from lab.cli.common import (
     load_topology,
     topology_path,
 )
+from lab.cli.verbosity import hint
 from lab.engine import client
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def start_command(
         lab = _lab(file, overrides, name, progress)
         started = start_node(lab, node) if node else start(lab, distribution, timeout)
     for reason in started.why_not:
-        click.echo(f"not used: {reason}", err=True)
+        hint(f"not used: {reason}")
     access = started.access or lab.access()
     own_path = kubeconfig.own_path(lab.name)
     kubeconfig.write(own_path, access.kubeconfig(lab.name))
@@ -139,9 +140,9 @@ def start_command(
         )
         return
     if started.plan.empty:
-        click.echo(f"lab {lab.name} runs already; no machine was changed", err=True)
+        hint(f"lab {lab.name} runs already; no machine was changed")
     out.status(found)
-    out.verbosity.hint(
+    hint(
         f"\nTry next:\n  halab kubectl {lab.name} -- get pods -A -o wide\n"
         f"  export KUBECONFIG={kubeconfig.own_path(lab.name)}\n  halab shell {lab.name} {lab.topology.masters[0].name}"
     )
@@ -222,7 +223,7 @@ def list_command(output: str) -> None:
             [[str(value) for value in row.values()] for row in rows],
         )
     else:
-        click.echo("no labs; `halab start 3m3w` makes one", err=True)
+        hint("no labs; `halab start 3m3w` makes one")
 
 
 @click.command("stop", epilog="Examples: halab stop 3m3w · halab stop 3m3w w1")
@@ -239,7 +240,7 @@ def stop_command(lab: str | None, nodes: tuple[str, ...], output: str) -> None:
     if output == "json":
         out.answer({"stopped": [step.subject for step in plan.steps]})
     elif plan.empty:
-        click.echo("nothing ran", err=True)
+        hint("nothing ran")
 
 
 @click.command("destroy", epilog="Examples: halab destroy 3m3w · halab destroy --all")

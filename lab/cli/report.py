@@ -8,6 +8,7 @@ import click
 
 from lab.analysis import verdicts
 from lab.base.errors import InputError
+from lab.cli.verbosity import hint
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -79,4 +80,4 @@ def _list(output: str) -> None:
     elif found:
         out.table(["RUN", "FOLDER"], [[path.name, str(path)] for path in found])
     else:
-        click.echo("no runs yet; `halab scenario run 3m3w crash-vip-holder` makes one", err=True)
+        hint("no runs yet; `halab scenario run 3m3w crash-vip-holder` makes one")

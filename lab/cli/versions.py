@@ -9,6 +9,7 @@ import click
 
 from lab.base.errors import LabError
 from lab.cli import option_output
+from lab.cli.verbosity import hint
 from lab.engine import client
 from lab.images.sources import Sources, architecture, sources_for
 from lab.topology.known_names import DISTRIBUTIONS
@@ -51,9 +52,9 @@ def versions_command(distribution: str | None, output: str) -> None:
     rows = [_row(shelf, offer) for shelf in shelves for offer in shelf.versions]
     out.table(["DISTRIBUTION", "VERSION", "WHERE FROM", "CHANNELS"], rows)
     for shelf in shelves:
-        click.echo(f"{shelf.distribution}: the default is {shelf.reason}{_beside(shelf)}", err=True)
+        hint(f"{shelf.distribution}: the default is {shelf.reason}{_beside(shelf)}")
     key = shelves[0].key if distribution else "kubernetes.version"
-    click.echo(f"another one: halab start 3m3w --set {key}=VERSION", err=True)
+    hint(f"another one: halab start 3m3w --set {key}=VERSION")
 
 
 def _place() -> tuple[Sources, Callable[[str], bool]]:
@@ -64,7 +65,7 @@ def _place() -> tuple[Sources, Callable[[str], bool]]:
         connected = client.connect()
         found = connected.images()
     except LabError as error:
-        click.echo(f"no engine answers, so no images are seen: {error.message}", err=True)
+        hint(f"no engine answers, so no images are seen: {error.message}")
         own = Sources(folder=paths.shipped("images"), cache=paths.cache(), arch=architecture())
         return own, lambda _: False
     return sources_for(connected), found.__contains__

@@ -15,8 +15,9 @@ from click.testing import CliRunner
 
 from lab.base.errors import EngineError, ImageError, LabError
 from lab.base.progress import Silent
-from lab.cli import images
+from lab.cli import cli, images
 from lab.engine import client
+from lab.engine.errors import engine_errors
 from lab.images.builder import Builder
 from lab.images.sources import Sources
 
@@ -250,3 +251,22 @@ def test_status_has_a_row_for_the_baseboard_controllers(capsys: pytest.CaptureFi
 def test_verbose_and_quiet_stand_before_or_after_the_command() -> None:
     for words in (("-v", "-q", "schema"), ("schema", "-v", "-q"), ("addon", "list", "-qv")):
         halab(*words)
+
+
+def test_verbose_logs_what_is_asked_of_the_engine_and_of_nodes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG", logger="halab")
+    with engine_errors("looking at x"):
+        pass
+    assert caplog.records[-1].name == "halab.engine"
+    assert "looking at x: " in caplog.text
+
+
+def test_quiet_leaves_hints_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    loud = CliRunner().invoke(cli, ["init", "a.yaml"])
+    quiet = CliRunner().invoke(cli, ["init", "b.yaml", "-q"])
+    assert loud.exit_code == quiet.exit_code == 0
+    assert "next: halab start a.yaml" in loud.stderr
+    assert quiet.stderr == ""
