@@ -1,6 +1,6 @@
 """The words a topology file may use, kept below the plug-ins that give them meaning.
 
-A unit test holds them against the folders lab/distributions and lab/addons.
+A unit test holds them against the folders lab/nodes/distributions and lab/addons/catalog.
 """
 
 from __future__ import annotations
