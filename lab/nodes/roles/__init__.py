@@ -27,7 +27,7 @@ Four times a worker's: real masters share no processor with workers at all.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """What sets a role's containers apart (lab.spec.ContainerSpec says what each means).
+    """What sets a role's containers apart (`ContainerSpec` in lab/engine/spec.py says what each means).
 
     `cluster`: whether it is on the lab's network; who is on the management network,
     `Topology.management_ip` says.
