@@ -1,4 +1,6 @@
-"""Measures failover, by token, fencing and victim, and prints the table of tests/bench/README.md. bench/failover.py [--runs N] [--cell 400,on,crash]…
+"""Measure failover by token, fencing and victim; print the table of tests/bench/README.md.
+
+bench/failover.py [--runs N] [--cell 400,on,crash]…
 
 Each cell is a scenario of its own on a real 3m3w lab: steady, the fault for eight seconds, healed, steady again. What counts is what users
 felt: the longest outage of the API through the VIP, of writes through it, of the API through the load balancer, over new and kept
