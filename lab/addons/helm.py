@@ -1,6 +1,8 @@
-"""Helm, run on a master: the same on every host, Docker Desktop included, where a lab's addresses are not reached from outside.
+"""Helm, run on a master.
 
-Program and chart are laid down there; the kubeconfig is the administrator's, pointing at the master's own API server.
+The same on every host, Docker Desktop included, where a lab's addresses are not reached from
+outside. Program and chart are laid down there; the kubeconfig is the administrator's, pointing at
+the master's own API server.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from lab.kube import kubeconfig
 from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:
-    from lab.addons.addon import Chart, Site
+    from lab.addons.addon import AddonContext, Chart
     from lab.engine.node import NodeHandle
     from lab.nodes.distributions import HealthCheck
 
@@ -34,7 +36,7 @@ REPOSITORIES = {"prometheus-community": "https://prometheus-community.github.io/
 
 
 def is_path(source: str) -> bool:
-    """Tell whether a chart's source is a folder or archive of this machine."""
+    """Whether a chart's source is a folder or archive of this machine."""
     return not source.startswith("oci://") and (
         source.startswith((".", "/", "~"))
         or source.endswith((".tgz", ".tar.gz"))
@@ -63,12 +65,10 @@ def fingerprint(chart: Chart) -> str:
     """Hash a chart's source and values: the same for what would change nothing."""
     path = Path(chart.source).expanduser()
     content = chart.source
-    if is_path(chart.source):
-        content = (
-            folder_hash(path)
-            if path.is_dir()
-            else digest(base64.b64encode(path.read_bytes()).decode())
-        )
+    if is_path(chart.source) and path.is_dir():
+        content = folder_hash(path)
+    elif is_path(chart.source):
+        content = digest(base64.b64encode(path.read_bytes()).decode())
     return digest(f"{content} {json.dumps(chart.values, sort_keys=True)}")
 
 
@@ -76,7 +76,7 @@ def fingerprint(chart: Chart) -> str:
 class Helm:
     """Helm on one master."""
 
-    site: Site
+    site: AddonContext
     master: NodeHandle
 
     def lay_down(self, program: Path) -> None:
@@ -104,19 +104,22 @@ class Helm:
         return self.master.run(["env", *environment, PROGRAM, *words], timeout_s=timeout_s).output
 
     def state(self, chart: Chart) -> str:
-        """Give the state of the chart's release, in Helm's word; empty where there is none."""
+        """Return the state of the chart's release, in Helm's word; empty where there is none."""
         try:
-            found: dict[str, Any] = json.loads(
+            release: dict[str, Any] = json.loads(
                 self.run("status", chart.release, "-n", chart.namespace, "-o", "json")
             )
         except CommandFailed as error:
             if "not found" in error.output:
                 return ""
             raise
-        return str(found["info"]["status"])
+        return str(release["info"]["status"])
 
     def install(self, chart: Chart, timeout_s: float) -> None:
-        """Install or upgrade; what a killed Helm left half-way is repaired first. Raises CommandFailed. Does not wait for pods."""
+        """Install or upgrade; what a killed Helm left half-way is repaired first.
+
+        Raises CommandFailed. Does not wait for pods.
+        """
         self.repair(chart)
         source = self._bring(chart)
         values = f"{HOME}/{chart.release}.values.json"
@@ -134,7 +137,10 @@ class Helm:
         )
 
     def repair(self, chart: Chart) -> str:
-        """Take a release out of a state that Helm itself refuses to go on from; gives the state it was in."""
+        """Take a release out of a state that Helm itself refuses to go on from.
+
+        Returns the state it was in.
+        """
         state = self.state(chart)
         if state in {"pending-install", "uninstalling"}:
             self.run(
@@ -156,7 +162,7 @@ class Helm:
         )
 
     def _bring(self, chart: Chart) -> list[str]:
-        """Give Helm's words for the chart, laid down first where it is a file of this machine."""
+        """Return Helm's words for the chart, laid down first where it is a file of this machine."""
         if chart.source.startswith("oci://"):
             return [chart.source]
         if not is_path(chart.source):
@@ -186,8 +192,11 @@ def _ready(health: HealthCheck) -> list[str]:
     return ["curl", "-sf", "-o", "/dev/null", "--max-time", "2", *proof, health.url]
 
 
-def on_a_master(site: Site) -> Helm:
-    """Give Helm on the first master whose own API server answers. Raises LabError where none does."""
+def on_a_master(site: AddonContext) -> Helm:
+    """Return Helm on the first master whose own API server answers.
+
+    Raises LabError where none does.
+    """
     for node in site.topology.masters:
         master = site.node(node.name)
         with contextlib.suppress(LabError):

@@ -1,4 +1,7 @@
-"""Add-ons on a running lab: enabled, disabled, looked at. Which ones are on is told by lab/addons/record.py."""
+"""Add-ons on a running lab: enabled, disabled, looked at.
+
+Which ones are on is told by lab/addons/record.py.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from lab.addons import addon, catalog, helm
 from lab.addons import published as bundles
 from lab.addons import record as addonrecord
 from lab.addons.pod_images import PodImages
-from lab.addons.record import Record, Row, is_stamped, stamped
+from lab.addons.record import AddonState, Record, is_stamped, stamped
 from lab.addons.requirements import check
 from lab.base.errors import InputError, LabError, WaitTimeout
 from lab.base.hashing import digest
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterable, Iterator
 
-    from lab.addons.addon import Addon, Chart, Object, PodImage, Site
+    from lab.addons.addon import Addon, AddonContext, Chart, Object, PodImage
     from lab.base.progress import Reporter
     from lab.images.builder import Builder
     from lab.live.lab import Lab
@@ -33,13 +36,16 @@ if TYPE_CHECKING:
 API_TIMEOUT_S = 20
 """For the first answer: a failover takes two to five seconds."""
 GONE_TIMEOUT_S = 180
-"""Until objects are gone: pods have 30 s to end by default, and the API server takes seconds for each definition (all of Rook's: 36 s on a
-quiet lab; over 60 s were seen on a busy one)."""
+"""Until objects are gone: pods have 30 s to end by default, and the API server takes seconds for
+each definition (all of Rook's: 36 s on a quiet lab; over 60 s were seen on a busy one)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddonStatus:
-    """An add-on of a lab. `named`: the topology has it. `way` tells how each of its images came: built, pulled, or missing."""
+    """An add-on of a lab. `named`: the topology has it.
+
+    `way` tells how each of its images came: built, pulled, or missing.
+    """
 
     name: str
     summary: str
@@ -51,8 +57,11 @@ class AddonStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What `enable` or `disable` did: whether anything was changed, how long it took, and what was seen at the end."""
+class AddonResult:
+    """What `enable` or `disable` did.
+
+    Whether anything was changed, how long it took, and what was seen at the end.
+    """
 
     name: str
     changed: bool
@@ -61,7 +70,7 @@ class Outcome:
 
 
 def known(name: str) -> Addon:
-    """Give an add-on. Raises InputError with the one that was probably meant."""
+    """Return an add-on. Raises InputError with the one that was probably meant."""
     try:
         return catalog.find(name)
     except KeyError:
@@ -71,11 +80,11 @@ def known(name: str) -> Addon:
 
 
 @dataclass(slots=True)
-class Enabler:
-    """The hand for a lab's add-ons; the caller holds the lab's lock."""
+class AddonManager:
+    """Enables, disables and looks at a lab's add-ons; the caller holds the lab's lock."""
 
     builder: Builder
-    site: Site
+    site: AddonContext
     reporter: Reporter
     cancelled: threading.Event
     published: dict[str, tuple[Object, ...]] = field(default_factory=dict)
@@ -85,8 +94,8 @@ class Enabler:
         """What the cluster remembers."""
         return Record(self.site.cluster)
 
-    def enabled(self, rows: dict[str, Row] | None = None) -> tuple[str, ...]:
-        """Give the names of the add-ons that are on."""
+    def enabled(self, rows: dict[str, AddonState] | None = None) -> tuple[str, ...]:
+        """Return the names of the add-ons that are on."""
         return addonrecord.enabled(
             self.site.topology.addons, self.record.rows() if rows is None else rows
         )
@@ -98,11 +107,11 @@ class Enabler:
         rows = self.record.rows()
         on = self.enabled(rows)
         return tuple(
-            self._look(known(name), name in on, rows.get(name, Row()))
+            self._look(known(name), name in on, rows.get(name, AddonState()))
             for name in names or catalog.names()
         )
 
-    def _look(self, addon: Addon, enabled: bool, row: Row) -> AddonStatus:  # noqa: FBT001
+    def _look(self, addon: Addon, enabled: bool, row: AddonState) -> AddonStatus:  # noqa: FBT001
         site = self._site(row.options)
         observation = (
             self._ask(addon, site) if enabled else Observation(ok=False, detail="not enabled")
@@ -118,35 +127,42 @@ class Enabler:
             images={image.word: images.way(image.word) for image in self._images(addon, site)},
         )
 
-    def _site(self, options: dict[str, str]) -> Site:
+    def _site(self, options: dict[str, str]) -> AddonContext:
         here = self.site
-        return addon.Site(here.topology, here.access, here.cluster, here.node, options)
+        return addon.AddonContext(here.topology, here.access, here.cluster, here.node, options)
 
-    def _ask(self, addon: Addon, site: Site) -> Observation:
+    def _ask(self, addon: Addon, site: AddonContext) -> Observation:
         return tried(lambda: addon.ready(site))
 
     # --- enable ---
 
-    def ensure(self) -> tuple[Outcome, ...]:
-        """Bring every add-on that is on to work, one after the other; nothing is changed where all do."""
+    def ensure(self) -> tuple[AddonResult, ...]:
+        """Bring every add-on that is on to work, one after the other.
+
+        Nothing is changed where all do.
+        """
         return tuple(self.enable(name) for name in self.enabled() if not known(name).core)
 
     def images(self, *nodes: str) -> None:
-        """Bring the images of all add-ons that are on to these nodes: one that was made anew has none."""
+        """Bring the images of all add-ons that are on to these nodes.
+
+        A node that was made anew has none.
+        """
         rows = self.record.rows()
         wanted: dict[str, list[str]] = {}
         for name in self.enabled(rows):
-            site = self._site(rows.get(name, Row()).options)
+            site = self._site(rows.get(name, AddonState()).options)
             wanted |= self._wanted(known(name), site)
         PodImages(self.builder).load(wanted, [self.site.node(name) for name in nodes])
 
-    def enable(self, name: str, options: dict[str, str] | None = None) -> Outcome:
+    def enable(self, name: str, options: dict[str, str] | None = None) -> AddonResult:
         """Enable an add-on and wait until it works. One that is on and works stays as it is.
 
-        Raises InputError before anything is changed, WaitTimeout or another LabError afterwards; the next `enable` goes on from there.
+        Raises InputError before anything is changed, WaitTimeout or another LabError afterwards;
+        the next `enable` goes on from there.
         """
         begin = time.monotonic()
-        addon, row = known(name), self.record.rows().get(name, Row())
+        addon, row = known(name), self.record.rows().get(name, AddonState())
         if unknown := sorted(set(options or {}) - set(addon.options)):
             raise InputError(f"add-on {name} takes no --{unknown[0]}")
         site = self._site(row.options if options is None else options)
@@ -159,37 +175,37 @@ class Enabler:
         )
         if observation.ok:
             self.reporter.done(name, observation.detail)
-            return Outcome(name, bool(loaded), time.monotonic() - begin, observation.detail)
+            return AddonResult(name, bool(loaded), time.monotonic() - begin, observation.detail)
         # Known as on before the first object is made: `disable` finds what a killed run left.
-        self.record.write(name, Row(enabled=True, options=site.options))
+        self.record.write(name, AddonState(enabled=True, options=site.options))
         self._apply(addon, site)
         observation = self._await(addon, site)
-        self.record.write(name, Row(enabled=True, options=site.options, digest=wanted))
+        self.record.write(name, AddonState(enabled=True, options=site.options, digest=wanted))
         self.reporter.done(name, observation.detail)
-        return Outcome(
+        return AddonResult(
             name, changed=True, seconds=time.monotonic() - begin, seen=observation.detail
         )
 
     def _packaged(self, addon: Addon) -> bool:
         return self.site.distribution.name in addon.packaged
 
-    def _images(self, addon: Addon, site: Site) -> tuple[PodImage, ...]:
+    def _images(self, addon: Addon, site: AddonContext) -> tuple[PodImage, ...]:
         return () if self._packaged(addon) else addon.images(site)
 
-    def _objects(self, addon: Addon, site: Site) -> tuple[Object, ...]:
+    def _objects(self, addon: Addon, site: AddonContext) -> tuple[Object, ...]:
         return (
             ()
             if self._packaged(addon)
             else (*bundles.read(self.builder, addon, self.published), *addon.manifests(site))
         )
 
-    def _chart(self, addon: Addon, site: Site) -> Chart | None:
+    def _chart(self, addon: Addon, site: AddonContext) -> Chart | None:
         return None if self._packaged(addon) else addon.chart(site)
 
     def _nodes(self) -> Iterable[Any]:
         return [self.site.node(node.name) for node in self.site.topology.nodes]
 
-    def _wanted(self, addon: Addon, site: Site) -> dict[str, list[str]]:
+    def _wanted(self, addon: Addon, site: AddonContext) -> dict[str, list[str]]:
         topology = self.site.topology
         workers = [node.name for node in topology.workers]
         everywhere = [node.name for node in topology.nodes]
@@ -198,7 +214,7 @@ class Enabler:
             for image in self._images(addon, site)
         }
 
-    def _fingerprint(self, addon: Addon, site: Site) -> str:
+    def _fingerprint(self, addon: Addon, site: AddonContext) -> str:
         tags = [self.builder.tags[f"pods/{image.word}"] for image in self._images(addon, site)]
         chart = self._chart(addon, site)
         return digest(
@@ -209,7 +225,7 @@ class Enabler:
             )
         )
 
-    def _apply(self, addon: Addon, site: Site) -> None:
+    def _apply(self, addon: Addon, site: AddonContext) -> None:
         self.reporter.say(addon.name, "applying")
         if not self._packaged(addon):
             addon.prepare(site)
@@ -227,12 +243,12 @@ class Enabler:
             self.reporter.say(addon.name, f"helm upgrade --install {chart.release} {chart.source}")
             self._helm(site).install(chart, addon.timeout_s)
 
-    def _helm(self, site: Site) -> helm.Helm:
+    def _helm(self, site: AddonContext) -> helm.Helm:
         found = helm.on_a_master(site)
         found.lay_down(self.builder.obtain("helm")["helm"])
         return found
 
-    def _await(self, addon: Addon, site: Site) -> Observation:
+    def _await(self, addon: Addon, site: AddonContext) -> Observation:
         try:
             return until(
                 f"add-on {addon.name} works",
@@ -242,13 +258,19 @@ class Enabler:
                 cancelled=self.cancelled,
             )
         except WaitTimeout as error:
-            hint = f"`halab kubectl {site.topology.name} -- get pods -A` shows more; `halab addon enable` again goes on from here"
+            hint = (
+                f"`halab kubectl {site.topology.name} -- get pods -A` shows more; "
+                "`halab addon enable` again goes on from here"
+            )
             raise WaitTimeout(error.what, error.seconds, error.last, hint) from error
 
     # --- disable ---
 
-    def disable(self, name: str) -> Outcome:
-        """Remove what the add-on made; one that is off stays off. Raises InputError for a core one, WaitTimeout for what does not go."""
+    def disable(self, name: str) -> AddonResult:
+        """Remove what the add-on made; one that is off stays off.
+
+        Raises InputError for a core one, WaitTimeout for what does not go.
+        """
         begin, addon, rows = time.monotonic(), known(name), self.record.rows()
         if addon.core:
             raise InputError(
@@ -260,8 +282,8 @@ class Enabler:
                 f"add-on {name} cannot be disabled: {self.site.distribution.name} brings it itself"
             )
         if name not in self.enabled(rows):
-            return Outcome(name, changed=False, seconds=0, seen="was not enabled")
-        site = self._site(rows.get(name, Row()).options)
+            return AddonResult(name, changed=False, seconds=0, seen="was not enabled")
+        site = self._site(rows.get(name, AddonState()).options)
         self.reporter.say(name, "removing")
         chart = self._chart(addon, site)
         if chart:
@@ -272,13 +294,18 @@ class Enabler:
             left = self._remove(addon, site)
         finally:
             addon.clean(site)  # what it had on nodes goes even where objects are late
-        self.record.write(name, Row(disabled=True) if name in self.site.topology.addons else None)
+        self.record.write(
+            name, AddonState(disabled=True) if name in self.site.topology.addons else None
+        )
         seen = f"removed; its images stay on the nodes{left}"
         self.reporter.done(name, seen)
-        return Outcome(name, changed=True, seconds=time.monotonic() - begin, seen=seen)
+        return AddonResult(name, changed=True, seconds=time.monotonic() - begin, seen=seen)
 
-    def _remove(self, addon: Addon, site: Site) -> str:
-        """Delete the add-on's objects, last first, and wait until they are gone; those with a dead node's pods go when it returns."""
+    def _remove(self, addon: Addon, site: AddonContext) -> str:
+        """Delete the add-on's objects, last first, and wait until they are gone.
+
+        Those with a dead node's pods go when it returns.
+        """
         paths = [path(item) for item in (*addon.once(site), *self._objects(addon, site))]
         mine = [
             place for place in reversed(paths) if is_stamped(addon.name, site.cluster.find(place))
@@ -311,8 +338,11 @@ class Enabler:
 
 
 @contextlib.contextmanager
-def hand(lab: Lab) -> Iterator[Enabler]:
-    """Lend the hand for a lab's add-ons. Holds the lab's lock; raises LabError where the API does not answer."""
+def open_manager(lab: Lab) -> Iterator[AddonManager]:
+    """Open the manager of a lab's add-ons, holding the lab's lock.
+
+    Raises LabError where the API does not answer.
+    """
     with exclusive(lab.name, lab.reporter):
         access = lab.access()
         with access.cluster() as cluster:
@@ -328,5 +358,5 @@ def hand(lab: Lab) -> Iterator[Enabler]:
                     f"the API of lab {lab.name} does not answer",
                     f"`halab status {lab.name}` shows why",
                 ) from None
-            site = addon.Site(lab.topology, access, cluster, lab.node)
-            yield Enabler(lab.builder(), site, lab.reporter, lab.cancelled)
+            site = addon.AddonContext(lab.topology, access, cluster, lab.node)
+            yield AddonManager(lab.builder(), site, lab.reporter, lab.cancelled)

@@ -9,7 +9,7 @@ from lab.base.wait import Observation
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lab.addons.addon import Object, Site
+    from lab.addons.addon import AddonContext, Object
 
 RBAC = "rbac.authorization.k8s.io"
 MASTERS_TOO = [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}]
@@ -17,7 +17,7 @@ MASTERS_TOO = [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exi
 
 
 def meta(name: str, space: str = "", **labels: str) -> dict[str, Any]:
-    """Give an object's metadata."""
+    """Return an object's metadata."""
     return {
         "name": name,
         **({"namespace": space} if space else {}),
@@ -26,16 +26,17 @@ def meta(name: str, space: str = "", **labels: str) -> dict[str, Any]:
 
 
 def account(name: str, space: str) -> Object:
-    """Give a service account."""
+    """Return a service account."""
     return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta(name, space)}
 
 
 def role(
     name: str, rules: Sequence[tuple[str, str, str]], space: str = "", **labels: str
 ) -> Object:
-    """Give a ClusterRole, or a Role of a namespace. A rule is (group, resources, verbs), words apart by spaces; group `-` is the core's.
+    """Return a ClusterRole, or a Role of a namespace.
 
-    Resources that begin with / are paths of the API server.
+    A rule is (group, resources, verbs), words apart by spaces; group `-` is the core's. Resources
+    that begin with / are paths of the API server.
     """
     rows: list[dict[str, Any]] = []
     for group, resources, verbs in rules:
@@ -83,7 +84,7 @@ def workload(
     also: dict[str, str] | None = None,
     **spec: Any,  # noqa: ANN401 (JSON)
 ) -> Object:
-    """Give a Deployment or a DaemonSet of pods with these labels; `spec` is what else it says.
+    """Return a Deployment or a DaemonSet of pods with these labels; `spec` is what else it says.
 
     `also` are labels that the pods have besides, for others to select them by.
     """
@@ -92,8 +93,8 @@ def workload(
     return {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": whole}
 
 
-def deployed(site: Site, space: str, name: str) -> Observation:
-    """Tell whether a Deployment of one generation has all its replicas ready. Raises LabError."""
+def deployed(site: AddonContext, space: str, name: str) -> Observation:
+    """Whether a Deployment of one generation has all its replicas ready. Raises LabError."""
     found = site.cluster.find(f"/apis/apps/v1/namespaces/{space}/deployments/{name}")
     if found is None:
         return Observation(ok=False, detail=f"{name} is not there")

@@ -1,6 +1,8 @@
-"""The images of add-ons' pods: pulled under their public names where the registry is reached, else built here; loaded into nodes.
+"""The images of add-ons' pods: pulled or built, and loaded into nodes.
 
-In the engine an image has the tag `halab/pod-<word>:<hash>`, in nodes that and the public name. So a node needs to be asked for a name only.
+Pulled under their public names where the registry is reached, else built here. In the engine an
+image has the tag `halab/pod-<word>:<hash>`, in nodes that and the public name: so a node needs to
+be asked for a name only.
 """
 
 from __future__ import annotations
@@ -32,7 +34,10 @@ OWN = "halab/"
 
 
 def full_name(name: str) -> str:
-    """Give an image's name as containerd keeps it: `coredns/coredns:1` → `docker.io/coredns/coredns:1`."""
+    """Return an image's name as containerd keeps it.
+
+    `coredns/coredns:1` → `docker.io/coredns/coredns:1`.
+    """
     first, slash, _ = name.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost"):
         return name
@@ -48,7 +53,7 @@ class PodImages:
     """Registries that did not answer: not asked again in this run."""
 
     def tag(self, word: str) -> str:
-        """Give the engine's tag of an image. Raises KeyError."""
+        """Return the engine's tag of an image. Raises KeyError."""
         return self.builder.tags[f"pods/{word}"]
 
     def way(self, word: str) -> str:
@@ -86,19 +91,22 @@ class PodImages:
         return True
 
     def load(
-        self, wanted: Mapping[str, Sequence[str]], nodes: Iterable[NodeHandle]
+        self, nodes_by_image: Mapping[str, Sequence[str]], nodes: Iterable[NodeHandle]
     ) -> tuple[str, ...]:
-        """Bring images (word → names of the nodes that need it) to those of the given nodes that lack them; gives who got some.
+        """Bring images to those of the given nodes that lack them; returns who got some.
 
-        A node that stops meanwhile is left out: it gets them when it is started. Raises LabError for one that runs and cannot take them.
+        `nodes_by_image`: word → names of the nodes that need it. A node that stops meanwhile is
+        left out: it gets them when it is started. Raises LabError for one that runs and cannot take
+        them.
         """
         lacking: dict[tuple[str, ...], list[NodeHandle]] = {}
         for node in nodes:
-            words = [word for word, names in wanted.items() if node.name in names]
-            here = self._names(node) if words else frozenset()
-            if here is not None and (
-                missing := tuple(word for word in words if full_name(self.tag(word)) not in here)
-            ):
+            words = [word for word, names in nodes_by_image.items() if node.name in names]
+            present = self._names(node) if words else frozenset()
+            if present is None:
+                continue
+            missing = tuple(word for word in words if full_name(self.tag(word)) not in present)
+            if missing:
                 lacking.setdefault(missing, []).append(node)
         return tuple(name for words, group in lacking.items() for name in self._load(words, group))
 
@@ -115,7 +123,10 @@ class PodImages:
                 return tuple(name for job in jobs if (name := job.result()))
 
     def _names(self, node: NodeHandle) -> frozenset[str] | None:
-        """Give the names of the images that a node has, None where it cannot be asked because it does not run."""
+        """Return the names of the images that a node has.
+
+        None where it cannot be asked because it does not run.
+        """
         try:
             return frozenset(node.run([*CTR, "images", "ls", "-q"]).output.split())
         except LabError:

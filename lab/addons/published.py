@@ -1,4 +1,7 @@
-"""Manifests that others publish, as an add-on uses them: from the component of images/versions.yaml that holds them."""
+"""Manifests that others publish, as an add-on uses them.
+
+They come from the component of images/versions.yaml that holds them.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,23 @@ if TYPE_CHECKING:
 
 
 def obtain(builder: Builder, chosen: Iterable[Addon]) -> None:
-    """Download or build what add-ons want beside their pods' images: published manifests, and Helm. Raises ImageError."""
+    """Download or build what add-ons want beside their pods' images: published manifests, and Helm.
+
+    Raises ImageError.
+    """
     for word in ("helm", *dict.fromkeys(word for addon in chosen for word in addon.bundles)):
         builder.obtain(word)
 
 
 def read(
-    builder: Builder, addon: Addon, known: dict[str, tuple[Object, ...]]
+    builder: Builder, addon: Addon, cache: dict[str, tuple[Object, ...]]
 ) -> tuple[Object, ...]:
-    """Give an add-on's published objects. `known` keeps them by add-on: a megabyte of YAML takes a second. Raises ImageError."""
-    if addon.name not in known:
+    """Return an add-on's published objects.
+
+    `cache` keeps them by add-on: a megabyte of YAML takes a second. Raises ImageError.
+    """
+    if addon.name not in cache:
         files = [path for word in addon.bundles for path in builder.obtain(word).values()]
         items = [addon.bundled(item) for file in files for item in documents(file.read_text())]
-        known[addon.name] = tuple(item for item in items if item is not None)
-    return known[addon.name]
+        cache[addon.name] = tuple(item for item in items if item is not None)
+    return cache[addon.name]

@@ -1,6 +1,7 @@
-"""Which add-ons are on: a ConfigMap of the cluster, `halab-addons` in kube-system, and the lab's topology. No file.
+"""Which add-ons are on: a ConfigMap of the cluster, and the lab's topology. No file.
 
-A key for each add-on that was enabled, or that the topology names and somebody disabled by hand.
+The ConfigMap is `halab-addons` in kube-system. It has a key for each add-on that was enabled, or
+that the topology names and somebody disabled by hand.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ MANAGER = "halab"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """What is remembered of one add-on. `digest` is that of what was applied last; empty where that did not come to its end."""
+class AddonState:
+    """What is remembered of one add-on.
+
+    `digest` is that of what was applied last; empty where that did not come to its end.
+    """
 
     enabled: bool = False
     disabled: bool = False
@@ -33,14 +37,17 @@ class Row:
 
 
 def stamped(name: str, item: dict[str, Any]) -> dict[str, Any]:
-    """Give an add-on's object with the labels that say whose it is: `disable` removes nothing else."""
+    """Return an add-on's object with the labels that say whose it is.
+
+    `disable` removes nothing else.
+    """
     metadata = item["metadata"]
     labels = {**metadata.get("labels", {}), LABEL_MANAGED: MANAGER, LABEL_ADDON: name}
     return {**item, "metadata": {**metadata, "labels": labels}}
 
 
 def is_stamped(name: str, item: dict[str, Any] | None) -> bool:
-    """Tell whether an object of the cluster is this add-on's."""
+    """Whether an object of the cluster is this add-on's."""
     return item is not None and item["metadata"].get("labels", {}).get(LABEL_ADDON) == name
 
 
@@ -50,13 +57,13 @@ class Record:
 
     cluster: Cluster
 
-    def rows(self) -> dict[str, Row]:
-        """Give what is remembered, by add-on."""
-        found = self.cluster.find(f"{FOLDER}/{NAME}")
-        texts = ((found or {}).get("data") or {}).items()
-        return {name: Row(**known(Row, json.loads(text))) for name, text in texts}
+    def rows(self) -> dict[str, AddonState]:
+        """Return what is remembered, by add-on."""
+        record = self.cluster.find(f"{FOLDER}/{NAME}")
+        texts = ((record or {}).get("data") or {}).items()
+        return {name: AddonState(**known(AddonState, json.loads(text))) for name, text in texts}
 
-    def write(self, name: str, row: Row | None) -> None:
+    def write(self, name: str, row: AddonState | None) -> None:
         """Remember an add-on, or forget it (None)."""
         if self.cluster.find(f"{FOLDER}/{NAME}") is None:
             metadata = {"name": NAME, "namespace": SPACE, "labels": {LABEL_MANAGED: MANAGER}}
@@ -79,7 +86,10 @@ class Record:
         )
 
 
-def enabled(named: tuple[str, ...], rows: dict[str, Row]) -> tuple[str, ...]:
-    """Give the add-ons that are on: those the topology names and those enabled by hand, without those disabled by hand."""
+def enabled(named: tuple[str, ...], rows: dict[str, AddonState]) -> tuple[str, ...]:
+    """Return the add-ons that are on.
+
+    Those the topology names and those enabled by hand, without those disabled by hand.
+    """
     names = dict.fromkeys((*named, *(name for name, row in rows.items() if row.enabled)))
-    return tuple(name for name in names if not rows.get(name, Row()).disabled)
+    return tuple(name for name in names if not rows.get(name, AddonState()).disabled)

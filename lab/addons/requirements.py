@@ -8,26 +8,32 @@ from lab.base.errors import InputError
 from lab.kube.objects import node_ready
 
 if TYPE_CHECKING:
-    from lab.addons.addon import Addon, Site
+    from lab.addons.addon import Addon, AddonContext
 
 
-def check(addon: Addon, site: Site, *, running: bool) -> None:
-    """Refuse an add-on that cannot work here. Raises InputError with the figure; nothing is changed."""
+def check(addon: Addon, site: AddonContext, *, running: bool) -> None:
+    """Refuse an add-on that cannot work here.
+
+    Raises InputError with the figure; nothing is changed.
+    """
     needs = addon.needs(site)
     ready = [name for name, item in site.cluster.nodes().items() if node_ready(item)[0]]
     if len(ready) < needs.nodes:
         raise InputError(
-            f"add-on {addon.name} needs {needs.nodes} Ready nodes, there are {len(ready)}; nothing was changed",
+            f"add-on {addon.name} needs {needs.nodes} Ready nodes, there are {len(ready)}; "
+            "nothing was changed",
             f"`halab status {site.topology.name}` shows them",
         )
     if needs.memory_mib and not running:
-        # In a node /proc/meminfo is that of the engine's machine, which may be another than this one (Docker Desktop).
+        # In a node /proc/meminfo is that of the engine's machine, which may be another than this
+        # one (Docker Desktop).
         asked = site.node(ready[0]).run(
             ["awk", "/^MemAvailable/ {print int($2 / 1024)}", "/proc/meminfo"]
         )
         free = int(asked.output)
         if free < needs.memory_mib:
             raise InputError(
-                f"add-on {addon.name} needs {needs.memory_mib} MiB of memory, {free} MiB are free on the engine's machine; nothing was changed",
+                f"add-on {addon.name} needs {needs.memory_mib} MiB of memory, "
+                f"{free} MiB are free on the engine's machine; nothing was changed",
                 "stop other labs or programs, or give Docker more memory",
             )

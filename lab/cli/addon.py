@@ -14,7 +14,7 @@ from lab.cli.common import complete_lab, find_lab
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from lab.addons.manager import AddonStatus, Outcome
+    from lab.addons.manager import AddonResult, AddonStatus
 
 
 def complete_addon(
@@ -38,7 +38,7 @@ def list_command(lab: str | None, output: str) -> None:
     from lab.cli import output as out
 
     if lab:
-        with manager.hand(find_lab(lab)) as hand:
+        with manager.open_manager(find_lab(lab)) as hand:
             _show(hand.status(), output)
         return
     rows = [{"name": name, "summary": catalog.find(name).summary} for name in catalog.names()]
@@ -56,7 +56,7 @@ def status_command(lab: str, names: tuple[str, ...], output: str) -> None:
     """Show whether add-ons are on, whether they work, and how their images came."""
     from lab.addons import manager
 
-    with manager.hand(find_lab(lab)) as hand:
+    with manager.open_manager(find_lab(lab)) as hand:
         _show(hand.status(*names), output)
 
 
@@ -82,7 +82,7 @@ def enable_command(lab: str, names: tuple[str, ...], chart: str, output: str) ->
         manager.known(name)
     with (
         out.Progress(f"enabling {', '.join(names)}") as progress,
-        manager.hand(find_lab(lab, progress)) as hand,
+        manager.open_manager(find_lab(lab, progress)) as hand,
     ):
         outcomes = [hand.enable(name, options) for name in names]
     _told(outcomes, output)
@@ -101,7 +101,7 @@ def disable_command(lab: str, names: tuple[str, ...], output: str) -> None:
         manager.known(name)
     with (
         out.Progress(f"disabling {', '.join(names)}") as progress,
-        manager.hand(find_lab(lab, progress)) as hand,
+        manager.open_manager(find_lab(lab, progress)) as hand,
     ):
         outcomes = [hand.disable(name) for name in names]
     _told(outcomes, output)
@@ -139,7 +139,7 @@ def _show(rows: tuple[AddonStatus, ...], output: str) -> None:
     out.wrapped(["ADD-ON", "STATE", "NAMED IN", "SEEN", "IMAGES"], table)
 
 
-def _told(outcomes: list[Outcome], output: str) -> None:
+def _told(outcomes: list[AddonResult], output: str) -> None:
     from lab.cli import output as out
 
     if output == "json":

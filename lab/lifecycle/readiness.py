@@ -76,9 +76,9 @@ class Readiness:
         return self.lab.topology
 
     @property
-    def site(self) -> addon.Site:
+    def site(self) -> addon.AddonContext:
         """Return where add-ons work."""
-        return addon.Site(self.topology, self.access, self.cluster, self.lab.node)
+        return addon.AddonContext(self.topology, self.access, self.cluster, self.lab.node)
 
     def _core(self) -> list[str]:
         """Return the add-ons that the cluster is not whole without; the others follow."""

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from lab.addons.manager import Enabler
+from lab.addons.manager import AddonManager
 from lab.base.errors import InputError
 from lab.base.locks import exclusive
 from lab.engine import fitness
@@ -234,7 +234,7 @@ def await_lab(start: Context) -> None:
     with access.cluster() as cluster:
         ready = Readiness(lab, access, cluster, booted=booted, since=start.since)
         ready.wait(start.timeout_s)
-        Enabler(start.builder, ready.site, lab.reporter, lab.cancelled).ensure()
+        AddonManager(start.builder, ready.site, lab.reporter, lab.cancelled).ensure()
 
 
 def await_node(start: Context) -> None:
@@ -251,7 +251,7 @@ def await_node(start: Context) -> None:
     with access.cluster() as cluster:
         ready = Readiness(lab, access, cluster, only=awaited, booted=awaited, since=start.since)
         ready.wait(start.timeout_s)
-        Enabler(start.builder, ready.site, lab.reporter, lab.cancelled).images(*awaited)
+        AddonManager(start.builder, ready.site, lab.reporter, lab.cancelled).images(*awaited)
 
 
 def _no_cluster(start: Context) -> str:

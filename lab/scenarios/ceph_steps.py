@@ -32,7 +32,7 @@ OBJECT_BYTES = 1024 * 1024
 @contextlib.contextmanager
 def open_ceph(lab: Lab) -> Iterator[Ceph]:
     """Lend the client of a lab's Ceph."""
-    with manager.hand(lab) as addons:
+    with manager.open_manager(lab) as addons:
         yield Ceph(addons.site)
 
 

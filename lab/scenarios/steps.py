@@ -84,7 +84,7 @@ def _stop(run: RunContext, step: Step) -> str:
 
 
 def _addon(run: RunContext, step: Step) -> str:
-    with manager.hand(run.lab) as addons:
+    with manager.open_manager(run.lab) as addons:
         outcome = addons.enable(step.value)
     return f"{outcome.seen} (after {outcome.seconds:.0f} s)"
 

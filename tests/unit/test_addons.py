@@ -14,13 +14,13 @@ import pytest
 
 from lab.addons import addon, catalog, helm, requirements
 from lab.addons import record as addonrecord
-from lab.addons.addon import Chart, Needs, Site
+from lab.addons.addon import AddonContext, Chart, Needs
 from lab.addons.catalog import loadbalancer, local_storage, metrics_server
 from lab.addons.catalog.prometheus import chart_values
 from lab.addons.catalog.prometheus import rules as _prometheus_rules
-from lab.addons.manager import Enabler, known
+from lab.addons.manager import AddonManager, known
 from lab.addons.pod_images import full_name
-from lab.addons.record import Row
+from lab.addons.record import AddonState
 from lab.base import paths
 from lab.base.errors import InputError
 from lab.base.progress import Silent
@@ -46,7 +46,7 @@ TABLE = versions.read(paths.shipped("images"))
 
 def site(
     topology: Topology, distribution: str = "upstream", cluster: object = None, memory: str = ""
-) -> Site:
+) -> AddonContext:
     """A site that renders; a node of it says how much memory is free, if anything."""
 
     def node(name: str) -> Any:
@@ -56,7 +56,7 @@ def site(
 
     chosen = distributions.find(distribution)
     access = Access(chosen, Credentials.of_secrets(chosen, SECRETS), 6443)
-    return Site(topology, access, cast("Cluster", cluster), node)
+    return AddonContext(topology, access, cast("Cluster", cluster), node)
 
 
 @dataclass
@@ -92,7 +92,7 @@ class FakeCluster:
         return {name: {"status": {"conditions": [condition]}} for name in ("m", "w1")}
 
 
-def rendering(topology: Topology, name: str) -> Site:
+def rendering(topology: Topology, name: str) -> AddonContext:
     """A site to render an add-on for; Ceph chooses among nodes that are Ready and run: here all are."""
     if name != "ceph":
         return site(topology, cluster=SimpleNamespace(release=lambda: "v1.36.3"))
@@ -263,11 +263,11 @@ def test_a_record_remembers_and_forgets() -> None:
     cluster = FakeCluster()
     record = addonrecord.Record(cast("Cluster", cluster))
     assert record.rows() == {}
-    record.write("prometheus", Row(enabled=True, digest="d", options={"chart": "x"}))
-    record.write("dns-ha", Row(disabled=True))
+    record.write("prometheus", AddonState(enabled=True, digest="d", options={"chart": "x"}))
+    record.write("dns-ha", AddonState(disabled=True))
     assert record.rows() == {
-        "prometheus": Row(enabled=True, digest="d", options={"chart": "x"}),
-        "dns-ha": Row(disabled=True),
+        "prometheus": AddonState(enabled=True, digest="d", options={"chart": "x"}),
+        "dns-ha": AddonState(disabled=True),
     }
     assert addonrecord.enabled(("dns-ha", "metrics-server"), record.rows()) == (
         "metrics-server",
@@ -295,10 +295,10 @@ def test_no_memory_is_refused_beforehand_with_the_figure(topology: Topology) -> 
     class Hungry(addon.Addon):
         name, summary = "hungry", ""
 
-        def needs(self, _: Site) -> Needs:
+        def needs(self, _: AddonContext) -> Needs:
             return Needs(memory_mib=5000)
 
-        def prepare(self, _: Site) -> NoReturn:
+        def prepare(self, _: AddonContext) -> NoReturn:
             raise AssertionError("something was done")
 
     here = site(topology, cluster=FakeCluster(), memory="812\n")
@@ -316,7 +316,7 @@ def test_no_memory_is_refused_beforehand_with_the_figure(topology: Topology) -> 
 def test_what_the_cluster_stands_on_is_not_disabled(
     topology: Topology, name: str, why: str
 ) -> None:
-    hand = Enabler(
+    hand = AddonManager(
         cast("Builder", None), site(topology, "k3s", FakeCluster()), Silent(), threading.Event()
     )
     with pytest.raises(InputError, match=why):

@@ -22,7 +22,7 @@ from lab.nodes.distributions.upstream import units as kubeunits
 from lab.topology import loader
 
 if TYPE_CHECKING:
-    from lab.addons.addon import Site
+    from lab.addons.addon import AddonContext
     from lab.engine.files import File
     from lab.engine.node import NodeHandle
 
@@ -146,7 +146,9 @@ def test_helm_runs_where_the_api_server_is_healthy() -> None:
         "m2": DoubleNode(name="m2"),
         "m3": DoubleNode(name="m3"),
     }
-    site = cast("Site", SimpleNamespace(topology=TOPOLOGY, distribution=K3S, node=nodes.get))
+    site = cast(
+        "AddonContext", SimpleNamespace(topology=TOPOLOGY, distribution=K3S, node=nodes.get)
+    )
     assert helm.on_a_master(site).master is cast("NodeHandle", nodes["m2"])
     assert ["--cert", K3S.health.certificate] == nodes["m"].argv[-5:-3]
     assert nodes["m3"].argv == []

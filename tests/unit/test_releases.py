@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from lab.addons.addon import Site
+from lab.addons.addon import AddonContext
 from lab.base.errors import TopologyError
 from lab.lifecycle.desired_state import configuration
 from lab.topology import releases
@@ -142,5 +142,5 @@ def test_what_a_version_is_asked() -> None:
 def test_add_ons_ask_what_the_clusters_kubernetes_is(said: str, *, knows: bool) -> None:
     cluster = SimpleNamespace(release=lambda: said)
     nothing = cast("Any", None)
-    site = Site(load(FILE).topology, nothing, cast("Any", cluster), nothing, nothing)
+    site = AddonContext(load(FILE).topology, nothing, cast("Any", cluster), nothing, nothing)
     assert site.at_least((1, 34)) is knows

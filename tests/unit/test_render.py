@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from lab.addons import catalog
-from lab.addons.addon import Site
+from lab.addons.addon import AddonContext
 from lab.addons.catalog import dns_ha
 from lab.addons.catalog import find as find_addon
 from lab.base import paths
@@ -247,14 +247,16 @@ class VersionDouble:
         return self.says
 
 
-def site(topology: Topology, distribution: str = "upstream", release: str = "v1.36.3") -> Site:
+def site(
+    topology: Topology, distribution: str = "upstream", release: str = "v1.36.3"
+) -> AddonContext:
     """A site that renders only: its cluster can be asked for nothing but its version."""
 
     def nowhere(name: str) -> NoReturn:
         raise AssertionError(f"rendering asked for node {name}")
 
     cluster = cast("Cluster", VersionDouble(release))
-    return Site(topology, distributions.find(distribution), cluster, nowhere, SECRETS)
+    return AddonContext(topology, distributions.find(distribution), cluster, nowhere, SECRETS)
 
 
 def test_dns_replicas_are_kept_apart(topology: Topology) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def find(name: str) -> Addon:
-    """Give the add-on of that name. Raises KeyError where there is none."""
+    """Return the add-on of that name. Raises KeyError where there is none."""
     if name not in names():
         raise KeyError(name)
     return cast("Addon", importlib.import_module(f"{__name__}.{name.replace('-', '_')}").ADDON)

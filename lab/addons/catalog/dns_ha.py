@@ -1,15 +1,15 @@
-"""dns-ha: CoreDNS, three replicas on three different nodes, at the address that kubelets hand to pods.
+"""dns-ha: CoreDNS, three replicas on three nodes, at the address that kubelets give to pods.
 
 The reference installation's DNS: required anti-affinity, so that one dead node never takes more
-than one replica. And one CoreDNS more on every node: the Service's address is answered on the
-node that asks. Until a dead node is called not ready, its replica would go on getting a third of
-all questions; so nobody asks another node while its own CoreDNS is ready.
+than one replica. And one more CoreDNS on every node: the Service's address is answered on the node
+that asks. Until a dead node is called not ready, its replica would go on getting a third of all
+questions; so nobody asks another node while its own CoreDNS is ready.
 
 Upstream's NodeLocal DNSCache does the same with an address of its own on a dummy interface and
 rules that hide it from kube-proxy; a cache that is killed leaves them behind, and its node without
 DNS. Here kube-proxy does it (`trafficDistribution: PreferSameNode`): where the node's own CoreDNS
-is not ready, the others answer. And each knows the cluster's names from the API by itself: there
-is no upstream that could be lost. It takes 9 MiB of memory (anonymous, measured) on each node.
+is not ready, the others answer. And each knows the cluster's names from the API by itself: there is
+no upstream that could be lost. It takes 9 MiB of memory (anonymous, measured) on each node.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lab.base.wait import Observation
 from lab.kube.objects import node_ready
 
 if TYPE_CHECKING:
-    from lab.addons.addon import Site
+    from lab.addons.addon import AddonContext
     from lab.topology.model import Topology
 
 IMAGE = "coredns/coredns:1.14.6"
@@ -37,7 +37,8 @@ ANSWERS = {"app.kubernetes.io/component": "cluster-dns"}
 SAME_NODE_SINCE = (1, 34)
 """The first Kubernetes with `PreferSameNode` on by default (KEP 3015); older ones refuse it."""
 LEAVE_AFTER_S = 10
-"""A replica leaves a dead node ten seconds after the node is known to be dead; five minutes by default."""
+"""A replica leaves a dead node ten seconds after the node is known to be dead; five minutes by
+default."""
 
 
 def replicas(topology: Topology) -> int:
@@ -54,9 +55,11 @@ def on_every_node(topology: Topology, *, prefers: bool) -> bool:
 
 
 def corefile(topology: Topology) -> str:
-    """Render the Corefile. Without `dns_forward`, names outside the cluster are answered NXDOMAIN: at once, and never in a loop.
+    """Render the Corefile.
 
-    Two server blocks, because within one the plugins' order is fixed and `template` would answer before `kubernetes`.
+    Without `dns_forward`, names outside the cluster are answered NXDOMAIN: at once, and never in a
+    loop. Two server blocks, because within one the plugins' order is fixed and `template` would
+    answer before `kubernetes`.
     """
     servers = " ".join(map(str, topology.kubernetes.dns_forward))
     outside = (
@@ -67,7 +70,8 @@ def corefile(topology: Topology) -> str:
     return f"""cluster.local:53 in-addr.arpa:53 ip6.arpa:53 {{
     errors
     health {{
-        # Goes on answering while it is taken out of the Service: a replica that is deleted costs no query.
+        # Goes on answering while it is taken out of the Service: \
+a replica that is deleted costs no query.
         lameduck 5s
     }}
     ready
@@ -238,7 +242,7 @@ class DnsHa(Addon):
     summary = "the cluster's DNS: three CoreDNS replicas on three nodes, and one on every node"
     core = True
 
-    def manifests(self, site: Site) -> tuple[dict[str, Any], ...]:
+    def manifests(self, site: AddonContext) -> tuple[dict[str, Any], ...]:
         """Rights, configuration, Service, Deployment, disruption budget, and each node's own."""
         topology, prefers = site.topology, site.at_least(SAME_NODE_SINCE)
         budget = {
@@ -260,7 +264,7 @@ class DnsHa(Addon):
         service = _service(topology, prefers=prefers)
         return (*_rights(), config, service, _deployment(topology), budget, *own)
 
-    def ready(self, site: Site) -> Observation:
+    def ready(self, site: AddonContext) -> Observation:
         """All are ready, and the last node of the file resolves a name by the Service's address."""
         topology = site.topology
         try:
@@ -276,8 +280,8 @@ class DnsHa(Addon):
             return Observation(ok=False, detail=f"{asker} gets no answer from {address} yet")
         return Observation(ok=True, detail=f"{seen}, {address} answers {asker}")
 
-    def _count(self, site: Site) -> tuple[str, bool]:
-        """Return what is ready in words, and whether some are still wanting. Raise LabError."""
+    def _count(self, site: AddonContext) -> tuple[str, bool]:
+        """Return what is ready in words, and whether some are still wanting. Raises LabError."""
         apps = f"/apis/apps/v1/namespaces/{SPACE}"
         status = site.cluster.get(f"{apps}/deployments/coredns")["status"]
         ready, wanted = status.get("readyReplicas", 0), replicas(site.topology)

@@ -1,9 +1,10 @@
-"""loadbalancer: Services of type LoadBalancer get an address of the lab's subnet, which one node at a time answers for.
+"""loadbalancer: Services of type LoadBalancer get an address of the lab's subnet.
 
-On upstream Kubernetes MetalLB in its L2 mode: it hands addresses out and announces them (kube-vip would need a second program for
-the first half), and its speakers watch each other, so that a dead node's addresses move long before Kubernetes calls it NotReady.
-Webhooks are off: they only judge pools, and there is one, ours. The definitions of its kinds are open ones for the same reason.
-K3s has ServiceLB: every node answers at its own address.
+One node at a time answers for it. On upstream Kubernetes this is MetalLB in its L2 mode: it hands
+addresses out and announces them (kube-vip would need a second program for the first half), and its
+speakers watch each other, so that a dead node's addresses move long before Kubernetes calls it
+NotReady. Webhooks are off: they only judge pools, and there is one, ours. The definitions of its
+kinds are open ones for the same reason. K3s has ServiceLB: every node answers at its own address.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from lab.base.wait import Observation
 from lab.kube.objects import node_ready
 
 if TYPE_CHECKING:
-    from lab.addons.addon import Object, Site
+    from lab.addons.addon import AddonContext, Object
     from lab.topology.model import Topology
 
 GROUP = "metallb.io"
@@ -34,24 +35,21 @@ KINDS = {
     "ServiceBGPStatus": ("v1beta1",),
     "ServiceL2Status": ("v1beta1",),
 }
-"""MetalLB's kinds with their versions, the stored one first. It watches all of them, used or not."""
+"""MetalLB's kinds with their versions, the stored one first. It watches all of them, used or not.
+"""
 METRICS_PORT = 7472
 
 
 def plural(kind: str) -> str:
-    """Give the plural that MetalLB registers."""
-    word = kind.lower()
-    return (
-        f"{word[:-1]}ies"
-        if word.endswith("y")
-        else f"{word}es"
-        if word.endswith("s")
-        else f"{word}s"
-    )
+    """Return the plural that MetalLB registers."""
+    singular = kind.lower()
+    if singular.endswith("y"):
+        return f"{singular[:-1]}ies"
+    return f"{singular}es" if singular.endswith("s") else f"{singular}s"
 
 
 def definition(kind: str, versions: tuple[str, ...]) -> Object:
-    """Give a kind's definition, any content allowed."""
+    """Return a kind's definition, any content allowed."""
     schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
     rows = [
         {
@@ -78,10 +76,8 @@ def definition(kind: str, versions: tuple[str, ...]) -> Object:
 
 
 def _rights() -> tuple[Object, ...]:
-    read, settings = (
-        "get list watch",
-        "bfdprofiles bgppeers bgpadvertisements l2advertisements ipaddresspools communities",
-    )
+    read = "get list watch"
+    settings = "bfdprofiles bgppeers bgpadvertisements l2advertisements ipaddresspools communities"
     controller = [
         ("-", "services namespaces", read),
         ("-", "nodes", "list"),
@@ -95,7 +91,8 @@ def _rights() -> tuple[Object, ...]:
         ("-", "events", "create patch"),
     ]
     own = [
-        # The key with which speakers know each other: the controller makes it, and ties it to its Deployment.
+        # The key with which speakers know each other: the controller makes it, and ties it to its
+        # Deployment.
         ("-", "secrets", "create delete get list patch update watch"),
         ("apps", "deployments", "get"),
         (GROUP, settings, read),
@@ -238,12 +235,12 @@ class LoadBalancer(Addon):
     summary = "Services of type LoadBalancer get an address that the host reaches"
     packaged = ("k3s",)
 
-    def images(self, site: Site) -> tuple[PodImage, ...]:
+    def images(self, site: AddonContext) -> tuple[PodImage, ...]:
         """Controller and speakers, on workers."""
         del site
         return PodImage("metallb-controller"), PodImage("metallb-speaker")
 
-    def manifests(self, site: Site) -> tuple[Object, ...]:
+    def manifests(self, site: AddonContext) -> tuple[Object, ...]:
         """Namespace, kinds, rights, programs, the pool."""
         privileged = {
             f"pod-security.kubernetes.io/{word}": "privileged"
@@ -253,7 +250,7 @@ class LoadBalancer(Addon):
         definitions = (definition(kind, versions) for kind, versions in KINDS.items())
         return (space, *definitions, *_rights(), _controller(), _speaker(), *_pool(site.topology))
 
-    def ready(self, site: Site) -> Observation:
+    def ready(self, site: AddonContext) -> Observation:
         """The controller runs, and a speaker on every Ready node that has one."""
         if site.distribution.name in self.packaged:
             return self._servicelb(site)
@@ -278,7 +275,7 @@ class LoadBalancer(Addon):
             ok=True, detail=f"{len(addresses)} addresses from {addresses[0]} to {addresses[-1]}"
         )
 
-    def _servicelb(self, site: Site) -> Observation:
+    def _servicelb(self, site: AddonContext) -> Observation:
         """K3s's own needs nothing to run beforehand; labs of older halabs were made with it off."""
         config = site.node(site.topology.masters[0].name).run(
             ["cat", "/etc/rancher/k3s/config.yaml.d/10-common.yaml"], check=False

@@ -1,6 +1,7 @@
-"""local-storage: a default StorageClass, `local-path`, by the local-path-provisioner. Names are those of its own manifest.
+"""local-storage: a default StorageClass, `local-path`, by the local-path-provisioner.
 
-A volume is a directory of one node, and stays there: a pod with such a volume waits for its node, and does not move when that dies.
+Names are those of its own manifest. A volume is a directory of one node, and stays there: a pod
+with such a volume waits for its node, and does not move when that dies.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from lab.addons.objects import account, bind, deployed, meta, role, workload
 from lab.base.wait import Observation
 
 if TYPE_CHECKING:
-    from lab.addons.addon import Object, Site
+    from lab.addons.addon import AddonContext, Object
 
 NAME = "local-path-provisioner"
 SPACE = "local-path-storage"
@@ -22,7 +23,8 @@ CLASS = "local-path"
 FOLDER = "/opt/local-path-provisioner"
 IMAGE = "rancher/local-path-provisioner:v0.0.30"
 HELPER_IMAGE = "halab/toolbox:1.0.0"
-"""Has a shell, mkdir and rm, and is inside every node. images/versions.yaml names both; a unit test holds them together."""
+"""Has a shell, mkdir and rm, and is inside every node. images/versions.yaml names both; a unit test
+holds them together."""
 SETUP = '#!/bin/sh\nset -eu\nmkdir -m 0777 -p "$VOL_DIR"\n'
 TEARDOWN = '#!/bin/sh\nset -eu\nrm -rf "$VOL_DIR"\n'
 
@@ -101,12 +103,12 @@ class LocalStorage(Addon):
     summary = "a default StorageClass, `local-path`: volumes are directories of one node"
     packaged = ("k3s",)
 
-    def images(self, site: Site) -> tuple[PodImage, ...]:
+    def images(self, site: AddonContext) -> tuple[PodImage, ...]:
         """The provisioner's; it runs on a worker."""
         del site
         return (PodImage(NAME),)
 
-    def manifests(self, site: Site) -> tuple[Object, ...]:
+    def manifests(self, site: AddonContext) -> tuple[Object, ...]:
         """Namespace, rights, configuration, Deployment, the class."""
         del site
         default = {"storageclass.kubernetes.io/is-default-class": "true"}
@@ -121,7 +123,7 @@ class LocalStorage(Addon):
         space = {"apiVersion": "v1", "kind": "Namespace", "metadata": meta(SPACE)}
         return (space, *_rights(), _config(), _deployment(), storage)
 
-    def ready(self, site: Site) -> Observation:
+    def ready(self, site: AddonContext) -> Observation:
         """The class is there and the provisioner runs; K3s has it in kube-system."""
         observation = deployed(
             site, "kube-system" if site.distribution.name in self.packaged else SPACE, NAME

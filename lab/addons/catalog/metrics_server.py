@@ -1,4 +1,7 @@
-"""metrics-server: `kubectl top nodes` and `kubectl top pods`. Names and objects are those of upstream's components.yaml."""
+"""metrics-server: `kubectl top nodes` and `kubectl top pods`.
+
+Names and objects are those of upstream's components.yaml.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from lab.base.wait import Observation
 from lab.kube.objects import node_ready
 
 if TYPE_CHECKING:
-    from lab.addons.addon import Object, Site
+    from lab.addons.addon import AddonContext, Object
 
 NAME = "metrics-server"
 SPACE = "kube-system"
@@ -65,7 +68,8 @@ def _container() -> dict[str, Any]:
             "--metric-resolution=10s",
             # Must be less than that; a kubelet answers in milliseconds.
             "--kubelet-request-timeout=5s",
-            # Upstream's manifest checks nothing where kubelets sign their own certificates; the lab's are signed by the cluster's authority.
+            # Upstream's manifest checks nothing where kubelets sign their own certificates; the
+            # lab's are signed by the cluster's authority.
             "--kubelet-certificate-authority=/var/run/secrets/kubernetes.io/serviceaccount/ca.crt",
         ],
         "ports": [{"containerPort": PORT, "name": "https", "protocol": "TCP"}],
@@ -109,12 +113,12 @@ class MetricsServer(Addon):
     summary = "`kubectl top nodes` and `kubectl top pods`"
     packaged = ("k3s",)
 
-    def images(self, site: Site) -> tuple[PodImage, ...]:
+    def images(self, site: AddonContext) -> tuple[PodImage, ...]:
         """Its own; it runs on a worker."""
         del site
         return (PodImage(NAME),)
 
-    def manifests(self, site: Site) -> tuple[Object, ...]:
+    def manifests(self, site: AddonContext) -> tuple[Object, ...]:
         """Rights, Service, Deployment, and the API that the API server then passes on."""
         del site
         ports = [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": "https"}]
@@ -139,7 +143,7 @@ class MetricsServer(Addon):
         }
         return (*_rights(), service, _deployment(), api)
 
-    def ready(self, site: Site) -> Observation:
+    def ready(self, site: AddonContext) -> Observation:
         """The API gives figures of every Ready node."""
         ready = {name for name, item in site.cluster.nodes().items() if node_ready(item)[0]}
         measured = {item["metadata"]["name"] for item in site.cluster.get(API)["items"]}

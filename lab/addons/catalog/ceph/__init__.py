@@ -1,6 +1,8 @@
-"""ceph: a Ceph cluster made by Rook in the namespace `rook-ceph`: three monitors, a manager, three OSDs on three nodes.
+"""ceph: a Ceph cluster made by Rook in the namespace `rook-ceph`.
 
-It can be made while nodes are down: any three Ready nodes are enough. The OSDs' disks are sparse files (lab/addons/catalog/ceph/osd_disk.py).
+Three monitors, a manager, and three OSDs on three nodes. It can be made while nodes are down: any
+three Ready nodes are enough. The OSDs' disks are sparse files
+(lab/addons/catalog/ceph/osd_disk.py).
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from lab.base.wait import Observation, until
 from lab.kube.objects import node_ready
 
 if TYPE_CHECKING:
-    from lab.addons.addon import Object, Site
+    from lab.addons.addon import AddonContext, Object
     from lab.engine.node import NodeHandle
 
 ALLOWED = {
@@ -27,15 +29,20 @@ ALLOWED = {
     "SLOW_OPS": "a request waited more than 30 s: two cores carry the whole lab",
     "BLUESTORE_SLOW_OP_ALERT": "the same, of the disk",
 }
-"""Reasons for HEALTH_WARN that do not speak against a lab's Ceph. Anything else, and HEALTH_ERR, does."""
+"""Reasons for HEALTH_WARN that do not speak against a lab's Ceph. Anything else, and HEALTH_ERR,
+does."""
 MEMORY_MIB = 2048
-"""Measured: the cgroups of a 3m3w lab's machines, usage without inactive caches, every 3 s. With Ceph at most 1.4 GiB more on four nodes (1.2 to
-2.6 GiB), 1.8 GiB more on six (1.8 to 3.6 GiB); some 0.8 GiB of it is page cache. OSDs grow to 896 MiB each when they are filled."""
+"""Measured: the cgroups of a 3m3w lab's machines, usage without inactive caches, every 3 s. With
+Ceph at most 1.4 GiB more on four nodes (1.2 to 2.6 GiB), 1.8 GiB more on six (1.8 to 3.6 GiB); some
+0.8 GiB of it is page cache. OSDs grow to 896 MiB each when they are filled."""
 TEARDOWN_TIMEOUT_S = 20
 
 
-def storage_nodes(site: Site) -> tuple[str, ...]:
-    """Give the nodes with OSDs: those of the CephCluster that is there, else three Ready ones, workers before masters."""
+def storage_nodes(site: AddonContext) -> tuple[str, ...]:
+    """Return the nodes with OSDs.
+
+    Those of the CephCluster that is there, else three Ready ones, workers before masters.
+    """
     found = site.cluster.find(CLUSTER_PATH)
     if found is not None:
         return tuple(row["name"] for row in found["spec"]["storage"]["nodes"])
@@ -54,13 +61,16 @@ class CephAddon(Addon):
     timeout_s = 600
     bundles = ("rook-manifests",)
 
-    def needs(self, site: Site) -> Needs:
+    def needs(self, site: AddonContext) -> Needs:
         """Three nodes and the memory that it was measured to take."""
         del site
         return Needs(memory_mib=MEMORY_MIB, nodes=rook.REPLICAS)
 
-    def images(self, site: Site) -> tuple[PodImage, ...]:
-        """On masters, too: with two nodes down there are not enough workers for three monitors. Most of the two is the same layers."""
+    def images(self, site: AddonContext) -> tuple[PodImage, ...]:
+        """On masters, too: with two nodes down there are not enough workers for three monitors.
+
+        Most of the two is the same layers.
+        """
         del site
         return (PodImage("ceph", masters=True), PodImage("rook", masters=True))
 
@@ -68,13 +78,16 @@ class CephAddon(Addon):
         """Rook's published definitions and rights, without those for CSI."""
         return rook.kept(item)
 
-    def manifests(self, site: Site) -> tuple[Object, ...]:
+    def manifests(self, site: AddonContext) -> tuple[Object, ...]:
         """Settings, operator, tools, and what the operator is asked for."""
         cluster = rook.cluster(site.topology, storage_nodes(site))
         return (*rook.settings(), rook.operator(), rook.tools(), cluster, rook.pool())
 
-    def prepare(self, site: Site) -> None:
-        """Make the disks. Where no cluster is there, what an earlier one left on nodes goes first."""
+    def prepare(self, site: AddonContext) -> None:
+        """Make the disks.
+
+        Where no cluster is there, what an earlier one left on nodes goes first.
+        """
         fresh, chosen = site.cluster.find(CLUSTER_PATH) is None, storage_nodes(site)
         for node in (site.node(node.name) for node in site.topology.nodes):
             if fresh and node.running:
@@ -87,7 +100,7 @@ class CephAddon(Addon):
             node.run(["systemctl", "daemon-reload"])
             node.run(["systemctl", "start", disk.UNIT])
 
-    def ready(self, site: Site) -> Observation:
+    def ready(self, site: AddonContext) -> Observation:
         """Ceph is healthy, and an object written through one node is read through another."""
         ceph = Ceph(site)
         try:
@@ -114,8 +127,11 @@ class CephAddon(Addon):
             )
         return _round_trip(ceph, hosts[0], hosts[-1], health.text())
 
-    def retire(self, site: Site) -> None:
-        """Let the operator take the cluster down while it is there to do it; what it leaves is released by hand."""
+    def retire(self, site: AddonContext) -> None:
+        """Let the operator take the cluster down while it is there to do it.
+
+        What it leaves behind is released by hand.
+        """
         pool = f"/apis/ceph.rook.io/v1/namespaces/{rook.SPACE}/cephblockpools/{rook.POOL}"
         for place in (pool, CLUSTER_PATH):
             site.cluster.delete(place)
@@ -124,7 +140,8 @@ class CephAddon(Addon):
             left = [place for place in (pool, CLUSTER_PATH) if site.cluster.find(place) is not None]
             return Observation(ok=not left, detail=f"Rook still holds {', '.join(left)}")
 
-        # The operator waits for daemons on dead nodes, and may itself be gone; the data are to go in any case.
+        # The operator waits for daemons on dead nodes, and may itself be gone; the data are to go
+        # in any case.
         with contextlib.suppress(LabError):
             until("Rook takes Ceph down", gone, timeout_s=TEARDOWN_TIMEOUT_S)
         for place in (
@@ -135,15 +152,18 @@ class CephAddon(Addon):
         ):
             _release(site, place)
 
-    def clean(self, site: Site) -> None:
-        """Remove disks and data from the nodes that run; the others lose theirs when Ceph is enabled again, or with the lab."""
+    def clean(self, site: AddonContext) -> None:
+        """Remove disks and data from the nodes that run.
+
+        The others lose theirs when Ceph is enabled again, or with the lab.
+        """
         for node in (site.node(node.name) for node in site.topology.nodes):
             if node.running:
                 _wipe(site, node)
 
 
 def working(status: str, codes: tuple[str, ...]) -> bool:
-    """Tell whether Ceph's health is good enough: HEALTH_OK, or HEALTH_WARN for allowed reasons only."""
+    """Whether Ceph's health is good enough: HEALTH_OK, or HEALTH_WARN for allowed reasons only."""
     return status == "HEALTH_OK" or (status == "HEALTH_WARN" and set(codes) <= set(ALLOWED))
 
 
@@ -154,8 +174,11 @@ def _progress(ceph: Ceph) -> str:
     return ", ".join(f"{count} {word}" for word, count in counts.items())
 
 
-def _lost(site: Site) -> str:
-    """Say which of the chosen nodes were lost since: their OSDs come when they return. Others are chosen after a `disable` only."""
+def _lost(site: AddonContext) -> str:
+    """Say which of the chosen nodes were lost since: their OSDs come when they return.
+
+    Others are chosen after a `disable` only.
+    """
     nodes = site.cluster.nodes()
     lost = [
         name for name in storage_nodes(site) if name not in nodes or not node_ready(nodes[name])[0]
@@ -179,8 +202,11 @@ def _round_trip(ceph: Ceph, writer: str, reader: str, seen: str) -> Observation:
     return Observation(ok=True, detail=f"{seen}; written through {writer}, read through {reader}")
 
 
-def _wipe(site: Site, node: NodeHandle) -> None:
-    """Remove a node's disk and Rook's folder. Only paths of halab's own and Rook's, inside the node."""
+def _wipe(site: AddonContext, node: NodeHandle) -> None:
+    """Remove a node's disk and Rook's folder.
+
+    Only paths of halab's own and Rook's, inside the node.
+    """
     unit, script = f"/etc/systemd/system/{disk.UNIT}.service", disk.SCRIPT
     link = f"/etc/systemd/system/multi-user.target.wants/{disk.UNIT}.service"
     paths = f"{unit} {link} {script} {disk.image(site.topology, node.name)}"
@@ -189,7 +215,7 @@ def _wipe(site: Site, node: NodeHandle) -> None:
     )
 
 
-def _release(site: Site, place: str) -> None:
+def _release(site: AddonContext, place: str) -> None:
     """Take the finalizers off an object that its owner no longer looks after."""
     if site.cluster.find(place) is not None:
         site.cluster.request(

@@ -1,7 +1,8 @@
 """A Ceph client of the lab: Ceph's own tools, run in the tools pod of a chosen node.
 
-The address of the monitors and the administrator's key are read from the cluster for each call and handed over on standard input:
-no file of a pod, no process list and no record of ours holds the key.
+The address of the monitors and the administrator's key are read from the cluster for each call and
+handed over on standard input: no file of a pod, no process list and no record of ours holds the
+key.
 """
 
 from __future__ import annotations
@@ -19,24 +20,31 @@ from lab.base.errors import CommandFailed, LabError
 from lab.kube.objects import node_ready
 
 if TYPE_CHECKING:
-    from lab.addons.addon import Object, Site
+    from lab.addons.addon import AddonContext, Object
     from lab.engine.node import NodeHandle
 
 API = f"/api/v1/namespaces/{SPACE}"
 CLUSTER_PATH = f"/apis/ceph.rook.io/v1/namespaces/{SPACE}/cephclusters/{SPACE}"
 TIMEOUT_S = 30
-WRAPPER = r"""
-read -r hosts; read -r key; umask 077; folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; cd "$folder"
-printf '[global]\nmon_host = %s\n[client.admin]\nkeyring = %s/keyring\n' "$hosts" "$folder" > ceph.conf
+WRAPPER = (
+    "\nread -r hosts; read -r key; umask 077; folder=$(mktemp -d); "
+    r"""trap 'rm -rf "$folder"' EXIT; cd "$folder"
+printf '[global]\nmon_host = %s\n[client.admin]\nkeyring = %s/keyring\n' """
+    r""""$hosts" "$folder" > ceph.conf
 printf '[client.admin]\nkey = %s\n' "$key" > keyring
 export CEPH_CONF="$folder/ceph.conf"; cat > data; "$@" < /dev/null
 """
-"""Two lines of standard input are the monitors and the key; what follows is in the file `data` of the folder that the command runs in."""
+)
+"""Two lines of standard input are the monitors and the key; what follows is in the file `data` of
+the folder that the command runs in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What Ceph says of itself: `codes` are its reasons for not being HEALTH_OK; the rest are counts."""
+    """What Ceph says of itself.
+
+    `codes` are its reasons for not being HEALTH_OK; the rest are counts.
+    """
 
     status: str
     codes: tuple[str, ...]
@@ -52,7 +60,8 @@ class Health:
         """Say it in a line."""
         why = f" ({', '.join(self.codes)})" if self.codes else ""
         return (
-            f"{self.status}{why}, monitors {','.join(self.quorum) or 'none'}, {self.osds_up} of {self.osds} OSDs up, "
+            f"{self.status}{why}, monitors {','.join(self.quorum) or 'none'}, "
+            f"{self.osds_up} of {self.osds} OSDs up, "
             f"{self.pgs_clean} of {self.pgs} PGs active+clean"
         )
 
@@ -61,12 +70,15 @@ class Health:
 class Ceph:
     """The client."""
 
-    site: Site
+    site: AddonContext
 
     # --- pods ---
 
     def pods(self, app: str) -> list[Object]:
-        """Give the living pods of an app label (rook-ceph-mon, -mgr, -osd, -tools). Those on nodes that are not Ready do not live."""
+        """Return the living pods of an app label (rook-ceph-mon, -mgr, -osd, -tools).
+
+        Those on nodes that are not Ready do not live.
+        """
         ready = {name for name, item in self.site.cluster.nodes().items() if node_ready(item)[0]}
         items = self.site.cluster.get(f"{API}/pods?labelSelector=app%3D{app}")["items"]
         running = [
@@ -78,11 +90,14 @@ class Ceph:
         return [item for item in running if item["spec"].get("nodeName") in ready]
 
     def hosts(self, app: str) -> tuple[str, ...]:
-        """Give the nodes on which an app's pods live, each as often as it has one."""
+        """Return the nodes on which an app's pods live, each as often as it has one."""
         return tuple(sorted(item["spec"]["nodeName"] for item in self.pods(app)))
 
     def kill(self, app: str) -> tuple[str, str]:
-        """End one pod of an app without grace; gives its name and node. Raises LabError where there is none."""
+        """End one pod of an app without grace; returns its name and node.
+
+        Raises LabError where there is none.
+        """
         found = sorted(self.pods(app), key=lambda item: str(item["metadata"]["name"]))
         if not found:
             raise LabError(f"no pod of {app} runs")
@@ -113,7 +128,10 @@ class Ceph:
     def run(
         self, argv: list[str], *, node: str = "", data: bytes = b"", timeout_s: float = TIMEOUT_S
     ) -> str:
-        """Run a command in the tools pod of a node, or of any; gives what it prints. Raises LabError, CommandFailed."""
+        """Run a command in the tools pod of a node, or of any; returns what it prints.
+
+        Raises LabError, CommandFailed.
+        """
         pods = [item for item in self.pods(TOOLS) if node in {"", item["spec"]["nodeName"]}]
         if not pods:
             raise LabError(f"no {TOOLS} pod runs{' on ' + node if node else ''} yet")
@@ -141,7 +159,10 @@ class Ceph:
         return result.output
 
     def ask(self, *words: str) -> Any:  # noqa: ANN401 (JSON)
-        """Ask the cluster (`ceph … -f json`); gives the decoded answer. Raises LabError for none."""
+        """Ask the cluster (`ceph … -f json`); returns the decoded answer.
+
+        Raises LabError for none.
+        """
         output = self.run(["ceph", "--connect-timeout", "10", *words, "-f", "json"])
         begin = output.find("{")
         try:
@@ -167,12 +188,18 @@ class Ceph:
         )
 
     def put(self, node: str, name: str, data: bytes) -> str:
-        """Write an object through a node; gives its SHA-256. Text that says whether Ceph took it is in the error."""
+        """Write an object through a node; returns its SHA-256.
+
+        Text that says whether Ceph took it is in the error.
+        """
         self.run(["rados", "-p", POOL, "put", name, "data"], node=node, data=data)
         return hashlib.sha256(data).hexdigest()
 
     def checksum(self, node: str, name: str) -> str:
-        """Read an object through a node; gives the SHA-256 that the node computed of what it read."""
+        """Read an object through a node.
+
+        Returns the SHA-256 that the node computed of what it read.
+        """
         command = f"rados -p {POOL} get {name} out >/dev/null && sha256sum out"
         output = self.run(["bash", "-ec", command], node=node)
         found = re.search(r"^([0-9a-f]{64})  out$", output, re.MULTILINE)

@@ -1,9 +1,11 @@
-"""A node's disk for Ceph: a loop device over a sparse file of halab's own, and nothing else. Pure text.
+"""A node's disk for Ceph: a loop device over a sparse file of halab's own, and nothing else.
 
-Loop devices are the machine's, not the node's. Three things make sure that nothing of the machine is touched and nothing is left:
-the node's /dev loses every block device before the loop device is made, so that no pod finds a disk of the host; the device's number
-is computed from lab and node, so that nobody has to search for a free one; and the device is marked to detach itself when its last
-user ends (LO_FLAGS_AUTOCLEAR): a node that is killed or destroyed takes its loop device along, whoever did it and however.
+Pure text. Loop devices are the machine's, not the node's. Three things make sure that nothing of
+the machine is touched and nothing is left: the node's /dev loses every block device before the loop
+device is made, so that no pod finds a disk of the host; the device's number is computed from lab
+and node, so that nobody has to search for a free one; and the device is marked to detach itself
+when its last user ends (LO_FLAGS_AUTOCLEAR): a node that is killed or destroyed takes its loop
+device along, whoever did it and however.
 """
 
 from __future__ import annotations
@@ -21,16 +23,21 @@ if TYPE_CHECKING:
 SIZE_GIB = 6
 """Sparse. ceph-volume refuses less than 5 GB; a fresh OSD writes some 30 MB."""
 FOLDER = "/var/lib/kubelet/halab"
-"""On a volume with both distributions, so that the disk outlives a power cut and needs no overlay."""
+"""On a volume with both distributions, so that the disk outlives a power cut and needs no overlay.
+"""
 UNIT = "halab-osd-disk"
 SCRIPT = f"/usr/local/sbin/{UNIT}"
 FIRST, LAST = 1_000, 1_000_000
-"""Numbers of loop devices: above those that a machine hands out by itself, below the kernel's 2^20 minors."""
+"""Numbers of loop devices: above those that a machine hands out by itself, below the kernel's 2^20
+minors."""
 NAME = re.compile(r"loop\d{4,7}")
 
 
 def numbers(topology: Topology) -> dict[str, int]:
-    """Give each node's loop device number: the same for the same lab and node, different within a lab."""
+    """Return each node's loop device number.
+
+    The same for the same lab and node, different within a lab.
+    """
     found: dict[str, int] = {}
     for node in topology.nodes:
         number = int(digest(f"{topology.name}/{node.name}"), 16) % (LAST - FIRST) + FIRST
@@ -41,12 +48,16 @@ def numbers(topology: Topology) -> dict[str, int]:
 
 
 def device(topology: Topology, node: str) -> str:
-    """Give the name of a node's loop device, as in /dev."""
+    """Return the name of a node's loop device, as in /dev."""
     return checked(f"loop{numbers(topology)[node]}")
 
 
 def checked(name: str) -> str:
-    """Give the name back. Raises InputError for anything but a loop device of halab's own: Ceph overwrites what it is given."""
+    """Return the name back.
+
+    Raises InputError for anything but a loop device of halab's own: Ceph overwrites what it is
+    given.
+    """
     number = int(name.removeprefix("loop")) if NAME.fullmatch(name) else -1
     if not FIRST <= number <= LAST + 100:
         raise InputError(
@@ -57,7 +68,10 @@ def checked(name: str) -> str:
 
 
 def image(topology: Topology, node: str) -> str:
-    """Give the path of a node's sparse file. It names lab and node: the kernel shows this path to every node of the machine."""
+    """Return the path of a node's sparse file.
+
+    It names lab and node: the kernel shows this path to every node of the machine.
+    """
     return f"{FOLDER}/osd-{topology.name}-{node}.img"
 
 
@@ -65,13 +79,16 @@ def script(topology: Topology, node: str) -> str:
     """Render the program that makes the device and holds it."""
     number = numbers(topology)[node]
     return f"""#!/bin/bash
-# halab: this node's disk for Ceph, /dev/loop{number} over a sparse file. See lab/addons/catalog/ceph/osd_disk.py.
+# halab: this node's disk for Ceph, /dev/loop{number} over a sparse file. \
+See lab/addons/catalog/ceph/osd_disk.py.
 set -eu
 device=/dev/loop{number}
 file={image(topology, node)}
 backing=/sys/block/loop{number}/loop/backing_file
-# Only in a /dev of the node's own (tmpfs): there a device node is a name, and removing it touches no disk.
-[ "$(awk '$2 == "/dev" {{print $3}}' /proc/self/mounts)" = tmpfs ] || {{ echo "/dev is not this node's own: refused" >&2; exit 1; }}
+# Only in a /dev of the node's own (tmpfs): there a device node is a name, \
+and removing it touches no disk.
+[ "$(awk '$2 == "/dev" {{print $3}}' /proc/self/mounts)" = tmpfs ] || \
+{{ echo "/dev is not this node's own: refused" >&2; exit 1; }}
 find /dev -xdev -type b ! -path "$device" -delete
 [ -e /dev/loop-control ] || mknod /dev/loop-control c 10 237
 [ -e "$device" ] || mknod -m 660 "$device" b 7 {number}
@@ -79,7 +96,8 @@ mkdir -p "${{file%/*}}"
 [ -e "$file" ] || truncate -s {SIZE_GIB}G "$file"
 if [ "$(cat "$backing" 2>/dev/null)" != "$file" ]; then losetup "$device" "$file"; fi
 exec 3<>"$device"
-# Detaching a device in use marks it to detach when its last user ends; from here on, this process is one.
+# Detaching a device in use marks it to detach when its last user ends; \
+from here on, this process is one.
 losetup -d "$device"
 state="$(cat "$backing") $(cat /sys/block/loop{number}/loop/autoclear)"
 [ "$state" = "$file 1" ] || {{ echo "$device is not what it should be: $state" >&2; exit 1; }}
@@ -110,7 +128,7 @@ WantedBy=multi-user.target
 
 
 def files(topology: Topology, node: str) -> tuple[File, ...]:
-    """Give script, unit, and the link that enables it."""
+    """Return script, unit, and the link that enables it."""
     return (
         File(path=SCRIPT, content=script(topology, node).encode(), mode=0o755),
         File(path=f"/etc/systemd/system/{UNIT}.service", content=unit(topology, node).encode()),

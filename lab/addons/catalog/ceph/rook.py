@@ -1,6 +1,8 @@
-"""Rook's objects: what of its published manifests is used, the operator, and the Ceph cluster that it is asked for. Pure.
+"""Rook's objects. Pure.
 
-Names are upstream's (namespace, operator, `rook-ceph-tools`, `replicapool`): its documentation's commands work here.
+What of its published manifests is used, the operator, and the Ceph cluster that it is asked for.
+Names are upstream's (namespace, operator, `rook-ceph-tools`, `replicapool`): its documentation's
+commands work here.
 """
 
 from __future__ import annotations
@@ -38,29 +40,33 @@ LEAVE_DEAD_NODES = [
     for word in ("not-ready", "unreachable")
 ]
 UNUSED = ("csi", "cephfs-", "rbd-", "objectstorage", "cosi")
-"""Parts of names of rights for what does not run here: CSI drivers need the kernel's rbd or ceph modules, which few machines have."""
+"""Parts of names of rights for what does not run here: CSI drivers need the kernel's rbd or ceph
+modules, which few machines have."""
 CONFIG = f"""[global]
 osd_pool_default_size = {REPLICAS}
 osd_pool_default_min_size = 2
 osd_pool_default_pg_num = 8
 osd_pool_default_pgp_num = 8
 osd_pool_default_pg_autoscale_mode = off
-# All nodes share the host's disk: the defaults (30 and 5 percent free) are warnings about that, not about Ceph.
+# All nodes share the host's disk: the defaults (30 and 5 percent free) \
+are warnings about that, not about Ceph.
 mon_data_avail_warn = 3
 mon_data_avail_crit = 1
 # Debian's default starts modules that this image leaves out.
 mgr_initial_modules = iostat
 osd_memory_target = {OSD_MIB * 1024 * 1024}
-# The benchmark of a new OSD writes for half a minute, to plan with figures that a lab has no use for.
+# The benchmark of a new OSD writes for half a minute, \
+to plan with figures that a lab has no use for.
 osd_mclock_skip_benchmark = true
 bdev_flock_retry = 20
 """
 
 
 def kept(item: Object) -> Object | None:
-    """Give an object of Rook's published manifests as it is used, None for one that is not.
+    """Return an object of Rook's published manifests as it is used, None for one that is not.
 
-    Descriptions in schemas are left out: three quarters of their size, which every API server would read and keep.
+    Descriptions in schemas are left out: three quarters of their size, which every API server would
+    read and keep.
     """
     name = item["metadata"]["name"]
     definition = item["kind"] == "CustomResourceDefinition"
@@ -80,7 +86,7 @@ def _without_descriptions(value: Any) -> Any:  # noqa: ANN401 (JSON)
 
 
 def settings() -> tuple[Object, ...]:
-    """Give Ceph's settings and the operator's."""
+    """Return Ceph's settings and the operator's."""
     operator = {
         "ROOK_LOG_LEVEL": "INFO",
         "ROOK_CSI_ENABLE_RBD": "false",
@@ -110,7 +116,7 @@ def settings() -> tuple[Object, ...]:
 
 
 def operator() -> Object:
-    """Give the operator's Deployment."""
+    """Return the operator's Deployment."""
 
     def own(name: str, path: str) -> Object:
         return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
@@ -159,7 +165,10 @@ def operator() -> Object:
 
 
 def tools() -> Object:
-    """Give a pod on each node with Ceph's tools, which does nothing by itself: a client's place, so that data go in here and come out there."""
+    """Return a pod on each node with Ceph's tools, which does nothing by itself.
+
+    It is a client's place: data go in here and come out there.
+    """
     container = {
         "name": TOOLS,
         "image": CEPH_IMAGE,
@@ -176,7 +185,10 @@ def tools() -> Object:
 
 
 def cluster(topology: Topology, nodes: Sequence[str]) -> Object:
-    """Give the CephCluster: three monitors, one manager, an OSD on each of the given nodes, on halab's own loop device and nothing else."""
+    """Return the CephCluster: three monitors, one manager, an OSD on each of the given nodes.
+
+    OSDs use halab's own loop device and nothing else.
+    """
     devices = [
         {
             "name": node,
@@ -204,20 +216,21 @@ def cluster(topology: Topology, nodes: Sequence[str]) -> Object:
         "healthCheck": {"daemonHealth": {"mon": quick, "osd": quick, "status": quick}},
         "storage": {"useAllNodes": False, "useAllDevices": False, "nodes": devices},
     }
-    found = {
+    item = {
         "apiVersion": "ceph.rook.io/v1",
         "kind": "CephCluster",
         "metadata": meta(SPACE, SPACE),
         "spec": spec,
     }
-    refuse_foreign_disks(found)
-    return found
+    refuse_foreign_disks(item)
+    return item
 
 
 def refuse_foreign_disks(item: Object) -> None:
     """Raise InputError for a CephCluster that could reach any device but halab's own.
 
-    Rook's quick start once erased a host's disk that way, from a node in a container (rook/rook issue 9166).
+    Rook's quick start once erased a host's disk that way, from a node in a container (rook/rook
+    issue 9166).
     """
     storage = item["spec"]["storage"]
     for place in (storage, *storage.get("nodes", ())):
@@ -242,7 +255,10 @@ def refuse_foreign_disks(item: Object) -> None:
 
 
 def pool() -> Object:
-    """Give the pool for the round trip and for users: three copies on three hosts, writable with two."""
+    """Return the pool for the round trip and for users.
+
+    Three copies on three hosts, writable with two.
+    """
     spec = {
         "failureDomain": "host",
         "replicated": {"size": REPLICAS, "requireSafeReplicaSize": True},

@@ -1,7 +1,8 @@
 """prometheus: the lab's figures and alerts, installed by Helm.
 
-The chart is halab's own (images/charts/prometheus), which has the keys and names of prometheus-community's; `--chart` takes that one,
-or any other with these keys. Data live as long as the server's pod: one that moves to another node begins anew.
+The chart is halab's own (images/charts/prometheus), which has the keys and names of
+prometheus-community's; `--chart` takes that one, or any other with these keys. Data live as long as
+the server's pod: one that moves to another node begins anew.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from lab.kube.objects import node_ready
 from lab.nodes.ha import nginx
 
 if TYPE_CHECKING:
-    from lab.addons.addon import Object, Site
+    from lab.addons.addon import AddonContext, Object
     from lab.engine.node import NodeHandle
 
 MEMORY_MIB = 700
@@ -40,13 +41,17 @@ ARGUMENTS = "/etc/sysconfig/prometheus-ha_cluster_exporter"
 """Debian's unit reads it."""
 
 
-def query(site: Site, expression: str) -> list[Object]:
-    """Ask Prometheus, through the API server's way to Services: so it is reached wherever the API is. Raises LabError."""
-    path = f"/api/v1/namespaces/{SPACE}/services/{SERVER}:80/proxy/api/v1/query?query={quote(expression)}"
-    return list(site.cluster.get(path)["data"]["result"])
+def query(site: AddonContext, expression: str) -> list[Object]:
+    """Ask Prometheus. Raises LabError.
+
+    Through the API server's way to Services: so it is reached wherever the API is.
+    """
+    server = f"/api/v1/namespaces/{SPACE}/services/{SERVER}:80/proxy"
+    answer = site.cluster.get(f"{server}/api/v1/query?query={quote(expression)}")
+    return list(answer["data"]["result"])
 
 
-def _exporter(site: Site) -> tuple[Object, ...]:
+def _exporter(site: AddonContext) -> tuple[Object, ...]:
     """nginx's exporter, which no chart has: it asks the load balancer."""
     image, tag = IMAGES["nginx"]
     labels = {"app": NGINX_EXPORTER}
@@ -82,61 +87,70 @@ class Prometheus(Addon):
     """Prometheus as an Addon."""
 
     name = "prometheus"
-    summary = "figures and alerts of everything in the lab; its web page by `kubectl expose deployment prometheus-server`"
+    summary = (
+        "figures and alerts of everything in the lab; "
+        "its web page by `kubectl expose deployment prometheus-server`"
+    )
     options = ("chart",)
 
-    def needs(self, site: Site) -> Needs:
+    def needs(self, site: AddonContext) -> Needs:
         """Memory."""
         del site
         return Needs(memory_mib=MEMORY_MIB)
 
-    def images(self, site: Site) -> tuple[PodImage, ...]:
+    def images(self, site: AddonContext) -> tuple[PodImage, ...]:
         """The server and its helpers on workers, a node exporter everywhere."""
         del site
         words = ("prometheus", "alertmanager", "kube-state-metrics", "nginx-exporter")
         return (*(PodImage(word) for word in words), PodImage("node-exporter", masters=True))
 
-    def chart(self, site: Site) -> Chart:
+    def chart(self, site: AddonContext) -> Chart:
         """The user's, else halab's own."""
         source = site.options.get("chart") or str(paths.shipped("images") / "charts" / "prometheus")
         return Chart(release=RELEASE, namespace=SPACE, source=source, values=values(site.topology))
 
-    def manifests(self, site: Site) -> tuple[Object, ...]:
+    def manifests(self, site: AddonContext) -> tuple[Object, ...]:
         """What no chart has."""
         return _exporter(site)
 
-    def prepare(self, site: Site) -> None:
-        """Start the exporter of Pacemaker and Corosync on the masters that run: it asks their own tools, and so it is a service there."""
+    def prepare(self, site: AddonContext) -> None:
+        """Start the exporter of Pacemaker and Corosync on the masters that run.
+
+        It asks their own tools, and so it is a service there.
+        """
         for master in self._running(site):
             content = f"ARGS=--web.listen-address={master.ip}:{CLUSTER_PORT}\n".encode()
             master.run(["mkdir", "-p", ARGUMENTS.rsplit("/", 1)[0]])
             master.put([File(path=ARGUMENTS, content=content)])
             master.run(["systemctl", "enable", "--now", UNIT])
 
-    def clean(self, site: Site) -> None:
+    def clean(self, site: AddonContext) -> None:
         """Stop it."""
         for master in self._running(site):
             master.run(["systemctl", "disable", "--now", UNIT], check=False)
 
-    def _running(self, site: Site) -> list[NodeHandle]:
+    def _running(self, site: AddonContext) -> list[NodeHandle]:
         return [
             master for node in site.topology.masters if (master := site.node(node.name)).running
         ]
 
-    def ready(self, site: Site) -> Observation:
-        """It has figures of every Ready node, of every master's parts, of DNS and load balancer, and the alerting rules are loaded."""
+    def ready(self, site: AddonContext) -> Observation:
+        """It has figures of every Ready node and of every part, and the alerting rules are loaded.
+
+        Parts are those of every master, DNS and the load balancer.
+        """
         ready = {name for name, item in site.cluster.nodes().items() if node_ready(item)[0]}
         masters = len([node for node in site.topology.masters if node.name in ready])
-        wanted = {
+        expected = {
             "apiserver": masters,
             "etcd": masters,
             "pacemaker": masters,
             "kubelet": len(ready),
             "node-exporter": len(ready),
         }
-        wanted |= {"coredns": 1, "kube-state-metrics": 1, "nginx": 1}
+        expected |= {"coredns": 1, "kube-state-metrics": 1, "nginx": 1}
         try:
-            found = {
+            up = {
                 row["metric"]["job"]: int(row["value"][1])
                 for row in query(site, "sum by (job) (up)")
             }
@@ -146,16 +160,16 @@ class Prometheus(Addon):
                 ok=False, detail=f"the server does not answer yet ({error.message[:120]})"
             )
         missing = [
-            f"{job} {found.get(job, 0)} of {count}"
-            for job, count in wanted.items()
-            if found.get(job, 0) < count
+            f"{job} {up.get(job, 0)} of {count}"
+            for job, count in expected.items()
+            if up.get(job, 0) < count
         ]
         if missing or not nginx_up:
             return Observation(
                 ok=False, detail=f"scraped so far: {', '.join(missing) or 'all but nginx itself'}"
             )
         return Observation(
-            ok=True, detail=f"{sum(found.values())} targets up, figures of {len(ready)} nodes"
+            ok=True, detail=f"{sum(up.values())} targets up, figures of {len(ready)} nodes"
         )
 
 

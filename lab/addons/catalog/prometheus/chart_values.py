@@ -1,7 +1,8 @@
-"""The values for Prometheus's chart: what is scraped in a lab, and the alerts. Pure; the same for halab's chart and prometheus-community's.
+"""The values for Prometheus's chart: what is scraped in a lab, and the alerts.
 
-Alerts have the names of the etcd and Kubernetes mixins where these have one; their times are a lab's: a crash is over before
-the mixins' minutes have passed.
+Pure; the same for halab's chart and prometheus-community's. Alerts have the names of the etcd and
+Kubernetes mixins where these have one; their times are a lab's: a crash is over before the mixins'
+minutes have passed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 RELEASE = "prometheus"
 SPACE = "default"
-"""Where `helm install prometheus …` without a namespace puts it, so that `kubectl expose deployment prometheus-server` finds it."""
+"""Where `helm install prometheus …` without a namespace puts it, so that `kubectl expose deployment
+prometheus-server` finds it."""
 SERVER = f"{RELEASE}-server"
 NGINX_EXPORTER = f"{RELEASE}-nginx-exporter"
 ETCD_PORT, NODE_PORT, CLUSTER_PORT, DNS_PORT, KUBELET_PORT, NGINX_PORT, STATE_PORT = (
@@ -48,7 +50,8 @@ QUICK = [
     }
     for word in ("not-ready", "unreachable")
 ]
-"""A pod leaves a dead node ten seconds after it is known to be dead: alerts about a crash must not wait for the alerter."""
+"""A pod leaves a dead node ten seconds after it is known to be dead: alerts about a crash must not
+wait for the alerter."""
 HISTOGRAMS = {
     "source_labels": ["__name__"],
     "regex": "(apiserver|etcd|workqueue|rest_client|scheduler).*_bucket",
@@ -145,7 +148,7 @@ def jobs(topology: Topology) -> list[dict[str, Any]]:
 
 
 def values(topology: Topology) -> dict[str, Any]:
-    """Give the file of values."""
+    """Return the file of values."""
     scrape = "".join(f"- {json.dumps(job)}\n" for job in jobs(topology))
     rules = {"groups": GROUPS}
     server_image, alert_image = IMAGES["server"], IMAGES["alertmanager"]

@@ -1,4 +1,8 @@
-"""The alerts of a lab. Names and meanings are those of the etcd and Kubernetes mixins where these have them; times are shorter."""
+"""The alerts of a lab.
+
+Names and meanings are those of the etcd and Kubernetes mixins where these have them; times are
+shorter.
+"""
 
 from __future__ import annotations
 
