@@ -6,21 +6,19 @@ Which ones are on is told by lab/addons/record.py.
 from __future__ import annotations
 
 import contextlib
-import difflib
-import json
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lab.addons import addon, catalog, helm
-from lab.addons import published as bundles
 from lab.addons import record as addonrecord
+from lab.addons.parts import Parts, packaged
 from lab.addons.pod_images import PodImages
 from lab.addons.record import AddonState, Record, is_stamped, stamped
 from lab.addons.requirements import check
 from lab.base.errors import InputError, LabError, WaitTimeout
-from lab.base.hashing import digest
 from lab.base.locks import exclusive
+from lab.base.messages import did_you_mean
 from lab.base.wait import Observation, tried, until
 from lab.kube.objects import node_ready, path
 
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterable, Iterator
 
-    from lab.addons.addon import Addon, AddonContext, Chart, Object, PodImage
+    from lab.addons.addon import Addon, AddonContext, Object
     from lab.base.progress import Reporter
     from lab.images.builder import Builder
     from lab.live.lab import Lab
@@ -74,9 +72,7 @@ def known(name: str) -> Addon:
     try:
         return catalog.find(name)
     except KeyError:
-        close = difflib.get_close_matches(name, catalog.names(), n=1)
-        hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(catalog.names())}"
-        raise InputError(f"no add-on `{name}`", hint) from None
+        raise InputError(f"no add-on `{name}`", did_you_mean(name, catalog.names())) from None
 
 
 @dataclass(slots=True)
@@ -87,7 +83,12 @@ class AddonManager:
     site: AddonContext
     reporter: Reporter
     cancelled: threading.Event
-    published: dict[str, tuple[Object, ...]] = field(default_factory=dict)
+    _published: dict[str, tuple[Object, ...]] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> Parts:
+        """What an add-on brings to this lab."""
+        return Parts(self.builder, self._published)
 
     @property
     def record(self) -> Record:
@@ -124,7 +125,7 @@ class AddonManager:
             named=addon.name in self.site.topology.addons,
             working=observation.ok,
             seen=observation.detail,
-            images={image.word: images.way(image.word) for image in self._images(addon, site)},
+            images={image.word: images.way(image.word) for image in self.parts.images(addon, site)},
         )
 
     def _site(self, options: dict[str, str]) -> AddonContext:
@@ -149,11 +150,11 @@ class AddonManager:
         A node that was made anew has none.
         """
         rows = self.record.rows()
-        wanted: dict[str, list[str]] = {}
+        nodes_by_image: dict[str, list[str]] = {}
         for name in self.enabled(rows):
             site = self._site(rows.get(name, AddonState()).options)
-            wanted |= self._wanted(known(name), site)
-        PodImages(self.builder).load(wanted, [self.site.node(name) for name in nodes])
+            nodes_by_image |= self.parts.nodes_by_image(known(name), site)
+        PodImages(self.builder).load(nodes_by_image, [self.site.node(name) for name in nodes])
 
     def enable(self, name: str, options: dict[str, str] | None = None) -> AddonResult:
         """Enable an add-on and wait until it works. One that is on and works stays as it is.
@@ -166,12 +167,16 @@ class AddonManager:
         if unknown := sorted(set(options or {}) - set(addon.options)):
             raise InputError(f"add-on {name} takes no --{unknown[0]}")
         site = self._site(row.options if options is None else options)
-        wanted = self._fingerprint(addon, site)
+        fingerprint = self.parts.fingerprint(addon, site)
         check(addon, site, running=row.enabled)
-        PodImages(self.builder).make(image.word for image in self._images(addon, site))
-        loaded = PodImages(self.builder, set()).load(self._wanted(addon, site), self._nodes())
+        PodImages(self.builder).make(image.word for image in self.parts.images(addon, site))
+        loaded = PodImages(self.builder, set()).load(
+            self.parts.nodes_by_image(addon, site), self._nodes()
+        )
         observation = (
-            self._ask(addon, site) if row.digest == wanted else Observation(ok=False, detail="")
+            self._ask(addon, site)
+            if row.digest == fingerprint
+            else Observation(ok=False, detail="")
         )
         if observation.ok:
             self.reporter.done(name, observation.detail)
@@ -180,73 +185,37 @@ class AddonManager:
         self.record.write(name, AddonState(enabled=True, options=site.options))
         self._apply(addon, site)
         observation = self._await(addon, site)
-        self.record.write(name, AddonState(enabled=True, options=site.options, digest=wanted))
+        self.record.write(name, AddonState(enabled=True, options=site.options, digest=fingerprint))
         self.reporter.done(name, observation.detail)
         return AddonResult(
             name, changed=True, seconds=time.monotonic() - begin, seen=observation.detail
         )
 
-    def _packaged(self, addon: Addon) -> bool:
-        return self.site.distribution.name in addon.packaged
-
-    def _images(self, addon: Addon, site: AddonContext) -> tuple[PodImage, ...]:
-        return () if self._packaged(addon) else addon.images(site)
-
-    def _objects(self, addon: Addon, site: AddonContext) -> tuple[Object, ...]:
-        return (
-            ()
-            if self._packaged(addon)
-            else (*bundles.read(self.builder, addon, self.published), *addon.manifests(site))
-        )
-
-    def _chart(self, addon: Addon, site: AddonContext) -> Chart | None:
-        return None if self._packaged(addon) else addon.chart(site)
-
     def _nodes(self) -> Iterable[Any]:
         return [self.site.node(node.name) for node in self.site.topology.nodes]
 
-    def _wanted(self, addon: Addon, site: AddonContext) -> dict[str, list[str]]:
-        topology = self.site.topology
-        workers = [node.name for node in topology.workers]
-        everywhere = [node.name for node in topology.nodes]
-        return {
-            image.word: everywhere if image.masters or not workers else workers
-            for image in self._images(addon, site)
-        }
-
-    def _fingerprint(self, addon: Addon, site: AddonContext) -> str:
-        tags = [self.builder.tags[f"pods/{image.word}"] for image in self._images(addon, site)]
-        chart = self._chart(addon, site)
-        return digest(
-            json.dumps(
-                [self._objects(addon, site), tags, helm.fingerprint(chart) if chart else ""],
-                sort_keys=True,
-                default=str,
-            )
-        )
-
     def _apply(self, addon: Addon, site: AddonContext) -> None:
         self.reporter.say(addon.name, "applying")
-        if not self._packaged(addon):
+        if not packaged(addon, site):
             addon.prepare(site)
-        objects = self._objects(addon, site)
+        objects = self.parts.objects(addon, site)
         spaces = [item for item in objects if item["kind"] == "Namespace"]
         for item in spaces:
             site.cluster.apply([stamped(addon.name, item)])
-        for item in () if self._packaged(addon) else addon.once(site):
+        for item in self.parts.once(addon, site):
             if site.cluster.find(path(item)) is None:
                 site.cluster.apply([stamped(addon.name, item)])
         for item in objects:
             site.cluster.apply_patiently(stamped(addon.name, item))
-        chart = self._chart(addon, site)
+        chart = self.parts.chart(addon, site)
         if chart:
             self.reporter.say(addon.name, f"helm upgrade --install {chart.release} {chart.source}")
             self._helm(site).install(chart, addon.timeout_s)
 
     def _helm(self, site: AddonContext) -> helm.Helm:
-        found = helm.on_a_master(site)
-        found.lay_down(self.builder.obtain("helm")["helm"])
-        return found
+        program = helm.on_a_master(site)
+        program.lay_down(self.builder.obtain("helm")["helm"])
+        return program
 
     def _await(self, addon: Addon, site: AddonContext) -> Observation:
         try:
@@ -272,23 +241,15 @@ class AddonManager:
         Raises InputError for a core one, WaitTimeout for what does not go.
         """
         begin, addon, rows = time.monotonic(), known(name), self.record.rows()
-        if addon.core:
-            raise InputError(
-                f"add-on {name} cannot be disabled: the cluster was made with it",
-                "start a lab from a topology without it",
-            )
-        if self._packaged(addon):
-            raise InputError(
-                f"add-on {name} cannot be disabled: {self.site.distribution.name} brings it itself"
-            )
+        self._check_removable(addon)
         if name not in self.enabled(rows):
             return AddonResult(name, changed=False, seconds=0, seen="was not enabled")
         site = self._site(rows.get(name, AddonState()).options)
         self.reporter.say(name, "removing")
-        chart = self._chart(addon, site)
+        chart = self.parts.chart(addon, site)
         if chart:
             self._helm(site).uninstall(chart)
-        if not self._packaged(addon):
+        if not packaged(addon, site):
             addon.retire(site)
         try:
             left = self._remove(addon, site)
@@ -301,12 +262,24 @@ class AddonManager:
         self.reporter.done(name, seen)
         return AddonResult(name, changed=True, seconds=time.monotonic() - begin, seen=seen)
 
+    def _check_removable(self, addon: Addon) -> None:
+        if addon.core:
+            raise InputError(
+                f"add-on {addon.name} cannot be disabled: the cluster was made with it",
+                "start a lab from a topology without it",
+            )
+        if packaged(addon, self.site):
+            distribution = self.site.distribution.name
+            raise InputError(
+                f"add-on {addon.name} cannot be disabled: {distribution} brings it itself"
+            )
+
     def _remove(self, addon: Addon, site: AddonContext) -> str:
         """Delete the add-on's objects, last first, and wait until they are gone.
 
         Those with a dead node's pods go when it returns.
         """
-        paths = [path(item) for item in (*addon.once(site), *self._objects(addon, site))]
+        paths = [path(item) for item in (*addon.once(site), *self.parts.objects(addon, site))]
         mine = [
             place for place in reversed(paths) if is_stamped(addon.name, site.cluster.find(place))
         ]

@@ -38,8 +38,8 @@ def list_command(lab: str | None, output: str) -> None:
     from lab.cli import output as out
 
     if lab:
-        with manager.open_manager(find_lab(lab)) as hand:
-            _show(hand.status(), output)
+        with manager.open_manager(find_lab(lab)) as addons:
+            _show(addons.status(), output)
         return
     rows = [{"name": name, "summary": catalog.find(name).summary} for name in catalog.names()]
     if output == "json":
@@ -56,8 +56,8 @@ def status_command(lab: str, names: tuple[str, ...], output: str) -> None:
     """Show whether add-ons are on, whether they work, and how their images came."""
     from lab.addons import manager
 
-    with manager.open_manager(find_lab(lab)) as hand:
-        _show(hand.status(*names), output)
+    with manager.open_manager(find_lab(lab)) as addons:
+        _show(addons.status(*names), output)
 
 
 @addon_command.command(
@@ -82,9 +82,9 @@ def enable_command(lab: str, names: tuple[str, ...], chart: str, output: str) ->
         manager.known(name)
     with (
         out.Progress(f"enabling {', '.join(names)}") as progress,
-        manager.open_manager(find_lab(lab, progress)) as hand,
+        manager.open_manager(find_lab(lab, progress)) as addons,
     ):
-        outcomes = [hand.enable(name, options) for name in names]
+        outcomes = [addons.enable(name, options) for name in names]
     _told(outcomes, output)
 
 
@@ -101,9 +101,9 @@ def disable_command(lab: str, names: tuple[str, ...], output: str) -> None:
         manager.known(name)
     with (
         out.Progress(f"disabling {', '.join(names)}") as progress,
-        manager.open_manager(find_lab(lab, progress)) as hand,
+        manager.open_manager(find_lab(lab, progress)) as addons,
     ):
-        outcomes = [hand.disable(name) for name in names]
+        outcomes = [addons.disable(name) for name in names]
     _told(outcomes, output)
 
 

@@ -316,11 +316,11 @@ def test_no_memory_is_refused_beforehand_with_the_figure(topology: Topology) -> 
 def test_what_the_cluster_stands_on_is_not_disabled(
     topology: Topology, name: str, why: str
 ) -> None:
-    hand = AddonManager(
+    addons = AddonManager(
         cast("Builder", None), site(topology, "k3s", FakeCluster()), Silent(), threading.Event()
     )
     with pytest.raises(InputError, match=why):
-        hand.disable(name)
+        addons.disable(name)
 
 
 def test_sources_of_charts(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from lab.addons.catalog.prometheus.chart_values import (
     RELEASE,
     SERVER,
     SPACE,
-    values,
+    chart_values,
 )
 from lab.addons.objects import meta, workload
 from lab.base import paths
@@ -107,7 +107,9 @@ class Prometheus(Addon):
     def chart(self, site: AddonContext) -> Chart:
         """The user's, else halab's own."""
         source = site.options.get("chart") or str(paths.shipped("images") / "charts" / "prometheus")
-        return Chart(release=RELEASE, namespace=SPACE, source=source, values=values(site.topology))
+        return Chart(
+            release=RELEASE, namespace=SPACE, source=source, values=chart_values(site.topology)
+        )
 
     def manifests(self, site: AddonContext) -> tuple[Object, ...]:
         """What no chart has."""
