@@ -1,7 +1,9 @@
-"""Measures what users feel, with the installed halab, and prints a table. `make bench`, or bench.py [--runs N] [--quick].
+"""Measures what users feel, with the installed halab, and prints a table.
 
-Failover is measured on a fixed schedule: a request every 20 ms on a new connection, each in its own thread, so that a slow answer does
-not delay the next question. Traffic goes to the lab's own bridge only: the route is checked before the first packet.
+`make bench`, or bench.py [--runs N] [--quick]. Failover is measured on a fixed schedule: a request
+every 20 ms on a new connection, each in its own thread, so that a slow answer does not delay the
+next question. Traffic goes to the lab's own bridge only: the route is checked before the first
+packet.
 """
 
 from __future__ import annotations
@@ -18,7 +20,10 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HALAB = str(Path(sys.executable).parent / "halab")
 INTERVAL_S, TIMEOUT_S, QUIET_S = 0.02, 1.0, 5
@@ -26,7 +31,7 @@ NAME = "bench"
 
 
 def halab(*words: str) -> float:
-    """Run halab; gives the seconds it took."""
+    """Run halab; returns the seconds it took."""
     begin = time.monotonic()
     done = subprocess.run([HALAB, *words], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -48,10 +53,12 @@ def docker(*words: str) -> str:
 
 @dataclass
 class Prober:
-    """Asks on a fixed schedule, on a new connection each time: first /version (any API server that lives answers), then /readyz (etcd answers, too).
+    """Asks on a fixed schedule, on a new connection each time.
 
-    An outage is the time from the last good answer before a gap to the first good one after. Answers count when they come, not when they
-    were asked for: a question that waits for the new holder's ARP is no proof of an API.
+    First /version (any API server that lives answers), then /readyz (etcd answers, too). An outage
+    is the time from the last good answer before a gap to the first good one after. Answers count
+    when they come, not when they were asked for: a question that waits for the new holder's ARP is
+    no proof of an API.
     """
 
     host: str
@@ -62,15 +69,17 @@ class Prober:
     context: ssl.SSLContext = field(default_factory=ssl.create_default_context)
 
     def check_route(self) -> None:
-        """Raise unless packets to the target leave by the lab's bridge (a connected UDP socket sends none)."""
+        """Raise unless packets to the target leave by the lab's bridge.
+
+        A connected UDP socket tells, and sends none.
+        """
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.connect((self.host, self.port))
             if probe.getsockname()[0] != self.gateway:
                 raise SystemExit(f"{self.host} is not reached by the lab's bridge")
-        self.context.check_hostname, self.context.verify_mode = (
-            False,
-            ssl.CERT_NONE,
-        )  # time is measured here; e2e tests prove the certificate
+        # Time is measured here; e2e tests prove the certificate.
+        self.context.check_hostname = False
+        self.context.verify_mode = ssl.CERT_NONE
 
     def _ask(self) -> None:
         try:
@@ -99,7 +108,7 @@ class Prober:
 
 
 def failover(kill: str, host: str, port: int, gateway: str) -> dict[str, float]:
-    """Kill a node while its address is asked; gives the outages in seconds (resolution 20 ms)."""
+    """Kill a node while its address is asked; returns the outages in seconds (resolution 20 ms)."""
     prober = Prober(host, port, gateway)
     prober.check_route()
     thread = threading.Thread(target=prober.run)
@@ -114,7 +123,7 @@ def failover(kill: str, host: str, port: int, gateway: str) -> dict[str, float]:
 
 
 def memory_and_cpu() -> tuple[float, float]:
-    """Give the lab's memory in GiB and its CPU in cores, the latter over 30 s."""
+    """Return the lab's memory in GiB and its CPU in cores, the latter over 30 s."""
     names = docker("ps", "--filter", f"label=halab.lab={NAME}", "--format", "{{.Names}}").split()
     rows = [
         json.loads(line)
@@ -131,6 +140,41 @@ def memory_and_cpu() -> tuple[float, float]:
     ]
     shares = [sum(float(share.rstrip("%")) for share in look) for look in looks]
     return used / 2**30, statistics.mean(shares) / 100
+
+
+def lives(runs: int, note: Callable[[str, float], None]) -> None:
+    """Start, stop and destroy labs."""
+    for _ in range(runs):
+        note("start 1m1w (s)", halab("start", "1m1w", "--name", NAME))
+        note("destroy 1m1w (s)", halab("destroy", NAME))
+    for number in range(runs):
+        note("start 3m3w (s)", halab("start", "3m3w", "--name", NAME, "--set", "ha.token=400ms"))
+        if number == 0:
+            time.sleep(60)
+            used, cpu = memory_and_cpu()
+            note("idle memory (GiB)", used)
+            note("idle CPU (cores)", cpu)
+        note("stop (s)", halab("stop", NAME))
+        note("start again, everything ready (s)", halab("start", NAME))
+        if number < runs - 1:
+            note("destroy (s)", halab("destroy", NAME))
+
+
+def kills(count: int, note: Callable[[str, float], None]) -> None:
+    """Kill the VIP's holder: watched through the VIP, then a third as often by the balancer."""
+    for number in range(count + max(1, count // 3)):
+        status = answer("status", NAME)
+        victim = status["vip_holders"][0]
+        if number < count:
+            way, place = "VIP", ("172.30.0.50", 6443, "172.30.0.1")
+        else:
+            port = int(status["api"].rsplit(":", 1)[1])
+            way, place = "load balancer", ("127.0.0.1", port, "127.0.0.1")
+        for path, outage in failover(victim, *place).items():
+            what = f"{way} outage of {path} after docker kill of the holder, token 400 (s)"
+            note(what, outage)
+        halab("start", NAME)
+        time.sleep(QUIET_S)
 
 
 def main() -> None:
@@ -150,36 +194,8 @@ def main() -> None:
         options.runs = 0
         halab("start", "3m3w", "--name", NAME, "--set", "ha.token=400ms")
     note("halab --help (s)", halab("--help"))
-    for _ in range(options.runs):
-        note("start 1m1w (s)", halab("start", "1m1w", "--name", NAME))
-        note("destroy 1m1w (s)", halab("destroy", NAME))
-    for number in range(options.runs):
-        note("start 3m3w (s)", halab("start", "3m3w", "--name", NAME, "--set", "ha.token=400ms"))
-        if number == 0:
-            time.sleep(60)
-            used, cpu = memory_and_cpu()
-            note("idle memory (GiB)", used)
-            note("idle CPU (cores)", cpu)
-        note("stop (s)", halab("stop", NAME))
-        note("start again, everything ready (s)", halab("start", NAME))
-        if number < options.runs - 1:
-            note("destroy (s)", halab("destroy", NAME))
-    for number in range(options.kills + max(1, options.kills // 3)):
-        by_vip = number < options.kills
-        status = answer("status", NAME)
-        victim = status["vip_holders"][0]
-        place = (
-            ("172.30.0.50", 6443, "172.30.0.1")
-            if by_vip
-            else ("127.0.0.1", int(status["api"].rsplit(":", 1)[1]), "127.0.0.1")
-        )
-        for path, outage in failover(victim, *place).items():
-            note(
-                f"{'VIP' if by_vip else 'load balancer'} outage of {path} after docker kill of the holder, token 400 (s)",
-                outage,
-            )
-        halab("start", NAME)
-        time.sleep(QUIET_S)
+    lives(options.runs, note)
+    kills(options.kills, note)
     halab("destroy", NAME)
     print(f"{'what':84} {'median':>8} {'worst':>8}  runs")
     for what, values in rows.items():

@@ -1,7 +1,10 @@
-"""Measures faults: from firing to effect, and healing; prints a table. bench/faults.py LAB [--runs N], on a lab that runs and is whole.
+"""Measures faults: from firing to effect, and healing; prints a table.
 
-Effect: what `halab fault inject` says: for a crash the moment at which the engine saw the last process end, else the moment of the proof.
-Heal: from the first call to the last, records taken back; for a crash that is powering the machine on.
+bench/faults.py LAB [--runs N], on a lab that runs and is whole.
+
+Effect: what `halab fault inject` says: for a crash the moment at which the engine saw the last
+process end, else the moment of the proof. Heal: from the first call to the last, records taken
+back; for a crash that is powering the machine on.
 """
 
 from __future__ import annotations
@@ -44,7 +47,8 @@ def main() -> None:
     chosen = parser.parse_args()
     load = Path("/proc/loadavg").read_text().split()[0]
     print(
-        f"{'fault':12} {'effect ms: median':>18} {'worst':>7} {'heal ms: median':>16} {'worst':>7}  (load of the host: {load})"
+        f"{'fault':12} {'effect ms: median':>18} {'worst':>7} "
+        f"{'heal ms: median':>16} {'worst':>7}  (load of the host: {load})"
     )
     for fault, options in CASES:
         effects, heals = [], []
@@ -54,7 +58,8 @@ def main() -> None:
             heals.append(done["heal_seconds"] * 1000)
             time.sleep(QUIET_S)
         print(
-            f"{fault:12} {statistics.median(effects):18.0f} {max(effects):7.0f} {statistics.median(heals):16.0f} {max(heals):7.0f}",
+            f"{fault:12} {statistics.median(effects):18.0f} {max(effects):7.0f} "
+            f"{statistics.median(heals):16.0f} {max(heals):7.0f}",
             flush=True,
         )
 

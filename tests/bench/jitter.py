@@ -1,7 +1,10 @@
-"""Measures how well the instrument keeps its schedule on a lab that is left alone; prints a table. bench/jitter.py LAB [--runs N].
+"""Measures how well the instrument keeps its schedule on a lab that is left alone.
 
-Slip: the seconds from the moment at which a question was due to the moment at which it was asked. Beside it, as an anchor, a bare sleeper on
-the host with a schedule of 20 ms in the same minute: what the machine itself withholds from everybody. Probes' processor time, too.
+bench/jitter.py LAB [--runs N]; prints a table.
+
+Slip: the seconds from the moment at which a question was due to the moment at which it was asked.
+Beside it, as an anchor, a bare sleeper on the host with a schedule of 20 ms in the same minute:
+what the machine itself withholds from everybody. Probes' processor time, too.
 """
 
 from __future__ import annotations
@@ -30,7 +33,10 @@ expect: [steady]
 
 @dataclass
 class Sleeper:
-    """Sleeps on a fixed schedule in a thread of its own, and keeps by how much it woke too late, in seconds."""
+    """Sleeps on a fixed schedule in a thread of its own.
+
+    Keeps by how much it woke too late, in seconds.
+    """
 
     slips: list[float] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -48,7 +54,10 @@ def p99(values: list[float]) -> float:
 
 
 def run(lab: str) -> tuple[dict[str, Any], list[float]]:
-    """Leave the lab alone for a minute, measured; gives the instrument's own statistics and the sleeper's slips."""
+    """Leave the lab alone for a minute, measured.
+
+    Returns the instrument's own statistics and the sleeper's slips.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "quiet.yaml")
         path.write_text(QUIET)
@@ -80,11 +89,11 @@ def main() -> None:
     parser.add_argument("lab")
     parser.add_argument("--runs", type=int, default=3)
     chosen = parser.parse_args()
+    load = Path("/proc/loadavg").read_text().split()[0]
+    print(f"slips in ms; {os.cpu_count()} processors, load {load}")
     print(
-        f"slips in ms; {os.cpu_count()} processors, load {Path('/proc/loadavg').read_text().split()[0]}"
-    )
-    print(
-        f"{'questions':>9} {'median p50':>10} {'median p99':>10} {'worst p99':>10} {'not asked':>9} {'sleeper p99':>11} {'CPU a probe':>11}"
+        f"{'questions':>9} {'median p50':>10} {'median p99':>10} {'worst p99':>10} "
+        f"{'not asked':>9} {'sleeper p99':>11} {'CPU a probe':>11}"
     )
     for _ in range(chosen.runs):
         seen, slips = run(chosen.lab)
@@ -93,9 +102,11 @@ def main() -> None:
         share = seen["cpu"] / (len(slips) * INTERVAL_S) / len(jobs)
         skipped = sum(job["skipped"] for job in jobs)
         print(
-            f"{sum(job['asked'] for job in jobs):9} {statistics.median(middle):10.2f} {statistics.median(tail):10.2f} {max(tail):10.2f} "
-            f"{skipped:9} {p99(slips) * 1000:11.2f} {share:11.2%}", flush=True,
-        )  # fmt: skip
+            f"{sum(job['asked'] for job in jobs):9} {statistics.median(middle):10.2f} "
+            f"{statistics.median(tail):10.2f} {max(tail):10.2f} "
+            f"{skipped:9} {p99(slips) * 1000:11.2f} {share:11.2%}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

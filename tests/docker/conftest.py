@@ -100,7 +100,7 @@ def _clear(client: Any) -> None:
 
 @pytest.fixture(scope="session")
 def double() -> tuple[bytes, bytes]:
-    """Give the K3s double's program and its archive of images."""
+    """Return the K3s double's program and its archive of images."""
     return the_double.read()
 
 

@@ -27,7 +27,10 @@ BOOT_S = 90
 
 
 class Machine(DockerContainer):
-    """One of halab's images with systemd as PID 1, made with the engine's own settings for machines."""
+    """One of halab's images with systemd as PID 1.
+
+    Made with the engine's own settings for machines.
+    """
 
     def __init__(
         self,
@@ -58,9 +61,15 @@ class Machine(DockerContainer):
             else None
         )
         made = self._engine._create(
-            self.image, host, hostname=name, labels=LABEL, networking_config=endpoint,
-            stop_signal="SIGRTMIN+3", volumes=["/var/lib/containerd"], environment={"container": "docker"},
-        )  # fmt: skip
+            self.image,
+            host,
+            hostname=name,
+            labels=LABEL,
+            networking_config=endpoint,
+            stop_signal="SIGRTMIN+3",
+            volumes=["/var/lib/containerd"],
+            environment={"container": "docker"},
+        )
         self._container = self.get_docker_client().client.containers.get(made)
         if self._files:
             api.put_archive(made, "/", pack(self._files))

@@ -27,7 +27,10 @@ LAB = "docker-bmc"
 
 
 class Rack:
-    """A container with the controllers, and containers that stand for nodes; some of them bear the lab's label."""
+    """A container with the controllers, and containers that stand for nodes.
+
+    Some of them bear the lab's label.
+    """
 
     def __init__(self, ground: Ground) -> None:
         topology = replace(ground.topology, name=LAB)

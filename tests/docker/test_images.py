@@ -1,4 +1,7 @@
-"""Each image on its own: machines boot, nginx balances, masters form a cluster and move the address."""
+"""Each image on its own.
+
+Machines boot, nginx balances, masters form a cluster and move the address.
+"""
 
 from __future__ import annotations
 
@@ -224,7 +227,8 @@ def holders(machines: dict[str, Machine], vip: str) -> list[str]:
 def test_masters_form_a_cluster_and_the_address_follows_health_and_quorum(
     machine: Make, ground: Ground
 ) -> None:
-    # The machines alone, without the lab's baseboard controllers: nobody can be fenced (tests/e2e/test_fencing.py is about that).
+    # The machines alone, without the lab's baseboard controllers: nobody can be fenced
+    # (tests/e2e/test_fencing.py is about that).
     secrets, topology = (
         new_secrets("test"),
         replace(ground.topology, ha=replace(ground.topology.ha, fencing=False)),
@@ -274,8 +278,14 @@ def test_the_resource_agent_keeps_the_contract(machine: Make) -> None:
     node.eventually("the web server answers", lambda: node.run("curl", "-sf", HEALTH.url)[0] == 0)
 
     def act(action: str, interval: int = 0) -> int:
-        environment = f"PATH=/double:$PATH OCF_ROOT=/usr/lib/ocf HA_RSCTMP=/run/ra OCF_RESKEY_CRM_meta_interval={interval}"
-        parameters = f"OCF_RESKEY_url={HEALTH.url} OCF_RESKEY_cacert=/etc/hostname OCF_RESKEY_cert=/etc/hostname OCF_RESKEY_key=/etc/hostname"
+        environment = (
+            "PATH=/double:$PATH OCF_ROOT=/usr/lib/ocf HA_RSCTMP=/run/ra "
+            f"OCF_RESKEY_CRM_meta_interval={interval}"
+        )
+        parameters = (
+            f"OCF_RESKEY_url={HEALTH.url} OCF_RESKEY_cacert=/etc/hostname "
+            "OCF_RESKEY_cert=/etc/hostname OCF_RESKEY_key=/etc/hostname"
+        )
         return node.run("sh", "-c", f"{environment} {parameters} {agent} {action}")[0]
 
     described = ET.fromstring(node.run(agent, "meta-data")[1])  # noqa: S314 (our own text)

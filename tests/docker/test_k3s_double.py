@@ -1,4 +1,7 @@
-"""The K3s double is strict: it refuses on its own what the real one refuses. Joins and restarts are shown by tests/e2e/test_k3s.py."""
+"""The K3s double is strict: it refuses on its own what the real one refuses.
+
+Joins and restarts are shown by tests/e2e/test_k3s.py.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,8 @@ def test_later_files_replace_and_plus_appends(node: Machine) -> None:
         a="tls-san+: [two.example]\nnode-name: n1\n",
         b="node-name: n2\n",
     )
-    show = "openssl x509 -noout -ext subjectAltName -in /var/lib/rancher/k3s/server/tls/serving-kube-apiserver.crt"
+    certificate = "/var/lib/rancher/k3s/server/tls/serving-kube-apiserver.crt"
+    show = f"openssl x509 -noout -ext subjectAltName -in {certificate}"
     names = node.run("sh", "-c", f"{show} 2>/dev/null || cat /etc/hostname")[1]
     assert (
         all(word in names for word in ("one.example", "two.example", "n2")) or names.strip() == "m"

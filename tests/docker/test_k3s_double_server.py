@@ -1,4 +1,7 @@
-"""One server of the K3s double, whole: what it refuses to do for halab, the real one refuses as well."""
+"""One server of the K3s double, whole.
+
+What it refuses to do for halab, the real one refuses as well.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ IMAGES = f"{DATA}/agent/images"
 ETCD = f"{DATA}/server/tls/etcd"
 UNIT = b"""[Service]
 # Its data cannot lie on the container's own overlay; the machine's only volume is containerd's.
-ExecStartPre=/bin/sh -c 'mountpoint -q /var/lib/rancher || mount --bind /var/lib/containerd /var/lib/rancher'
+ExecStartPre=/bin/sh -c 'mountpoint -q /var/lib/rancher || \
+mount --bind /var/lib/containerd /var/lib/rancher'
 ExecStart=/usr/local/bin/k3s server
 Delegate=yes
 KillMode=mixed
@@ -123,7 +127,8 @@ def test_a_server_alone(server: Server) -> None:
     machine.eventually("it is ready", lambda: server.kubectl("get --raw /readyz") == "ok", READY_S)
     assert server.sh(ask) == "401"
 
-    curl = f"curl -s --max-time 5 --cacert {ETCD}/server-ca.crt --cert {ETCD}/client.crt --key {ETCD}/client.key -d '{{}}'"
+    proof = f"--cacert {ETCD}/server-ca.crt --cert {ETCD}/client.crt --key {ETCD}/client.key"
+    curl = f"curl -s --max-time 5 {proof} -d '{{}}'"
     members = json.loads(server.sh(f"{curl} https://127.0.0.1:2382/v3/cluster/member/list"))[
         "members"
     ]

@@ -1,4 +1,7 @@
-"""A container that is paused while a command runs in it: the command stands still, and we do not."""
+"""A container that is paused while a command runs in it.
+
+The command stands still, and we do not.
+"""
 
 from __future__ import annotations
 

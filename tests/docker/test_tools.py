@@ -1,4 +1,7 @@
-"""halab's own programs on machines: vetted and tested where there is a Go compiler. The instrument's own test is among them."""
+"""halab's own programs on machines: vetted and tested where there is a Go compiler.
+
+The instrument's own test is among them.
+"""
 
 from __future__ import annotations
 

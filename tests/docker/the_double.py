@@ -12,7 +12,7 @@ ARCHIVE = "first.tar"
 
 
 def read() -> tuple[bytes, bytes]:
-    """Give the double's program and the archive that goes with it. Skips where a real K3s is."""
+    """Return the double's program and the archive that goes with it. Skips where a real K3s is."""
     found = k3s_source.find()
     if not found.double:
         pytest.skip("a real K3s is here: nothing stands in for it")

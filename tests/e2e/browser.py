@@ -36,18 +36,34 @@ def through_bridge(address: str, subnet: str) -> bool:
 
 
 def page(address: str, path: str, profile: Path, screenshot: Path | None = None) -> str:
-    """Open a page, let its scripts run for some seconds, give what the browser then shows as HTML."""
+    """Open a page and let its scripts run for some seconds.
+
+    Returns what the browser then shows, as HTML.
+    """
     argv = [
-        find(), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
-        f"--user-data-dir={profile}", "--window-size=1400,900",
+        find(),
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--hide-scrollbars",
+        f"--user-data-dir={profile}",
+        "--window-size=1400,900",
         # Nothing but this address: no proxy, no updates, no other name or address is ever resolved.
-        "--no-proxy-server", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
-        "--disable-default-apps", "--disable-domain-reliability", "--disable-client-side-phishing-detection",
+        "--no-proxy-server",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+        "--disable-default-apps",
+        "--disable-domain-reliability",
+        "--disable-client-side-phishing-detection",
         f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {address.split(':', maxsplit=1)[0]}",
-        "--virtual-time-budget=15000", "--timeout=60000",
+        "--virtual-time-budget=15000",
+        "--timeout=60000",
         f"--screenshot={screenshot}" if screenshot else "--dump-dom",
         f"http://{address}{path}",
-    ]  # fmt: skip
+    ]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout

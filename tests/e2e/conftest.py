@@ -1,4 +1,7 @@
-"""Real labs, driven by the installed `halab` as a user would. One 3m3w lab is shared by all tests that leave it as they found it."""
+"""Real labs, driven by the installed `halab` as a user would.
+
+One 3m3w lab is shared by all tests that leave it as they found it.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,10 @@ def distribution(request: pytest.FixtureRequest) -> Distribution:
 
 @pytest.fixture(scope="session")
 def lab3(halab: Cli, distribution: Distribution) -> Iterator[str]:
-    """The reference lab; HALAB_LAB names one that runs already, of any subnet, for whoever works on the tests."""
+    """The reference lab.
+
+    HALAB_LAB names one that runs already, of any subnet, for whoever works on the tests.
+    """
     if running := os.environ.get("HALAB_LAB"):
         yield running
         return

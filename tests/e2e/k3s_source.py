@@ -1,4 +1,7 @@
-"""Where the e2e tests' K3s comes from: a real one where there is one, else the strict double in tests/k3s_double, which is built here."""
+"""Where the e2e tests' K3s comes from.
+
+A real one where there is one, else the strict double in tests/k3s_double, which is built here.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,8 @@ IMAGES = {
     "pause": "rancher/mirrored-pause:3.10.2",
     "coredns": "rancher/mirrored-coredns-coredns:1.14.6",
 }
-"""The names in K3s's own archive of what the double runs itself: in the double's, halab's own images stand under them."""
+"""The names in K3s's own archive of what the double runs itself: in the double's, halab's own
+images stand under them."""
 DOUBLE = "K3s double, not K3s"
 
 
@@ -44,7 +48,10 @@ class K3s:
 
 
 def find() -> K3s:
-    """Give HALAB_K3S_BINARY's (with HALAB_K3S_IMAGES), the release where it can be reached, or the double."""
+    """Return what HALAB_K3S_BINARY names, the release where it can be reached, or the double.
+
+    HALAB_K3S_IMAGES names the images that go with a binary.
+    """
     if binary := os.environ.get("HALAB_K3S_BINARY"):
         archive = os.environ.get("HALAB_K3S_IMAGES", "")
         return K3s(
@@ -66,7 +73,10 @@ def find() -> K3s:
 
 
 def _program(folder: Path, table: versions.Versions) -> Path:
-    """Build the double with the upstream programs in it, as K3s's release file holds its own; kept by the hash of what goes in."""
+    """Build the double with the upstream programs in it, as K3s's release file holds its own.
+
+    It is kept by the hash of what goes in.
+    """
     shipped, arch = paths.shipped("images"), architecture()
     parts = [
         path
@@ -109,7 +119,10 @@ def _program(folder: Path, table: versions.Versions) -> Path:
 
 
 def _archive(folder: Path, table: versions.Versions) -> Path:
-    """Make the archive of images that goes with it: the sandbox's and the packaged DNS's, under K3s's own names."""
+    """Make the archive of images that goes with it.
+
+    The sandbox's and the packaged DNS's, under K3s's own names.
+    """
     ours = {table.pods[part]: name for part, name in IMAGES.items()}
     known = {tag: docker("images", "-q", tag).strip() for tag in ours}
     if missing := sorted(tag for tag, identity in known.items() if not identity):

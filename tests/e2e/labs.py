@@ -43,7 +43,8 @@ class Cli:
             input=stdin,
         )
         assert done.returncode == code, (
-            f"halab {' '.join(words)} ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+            f"halab {' '.join(words)} ended with {done.returncode}\n"
+            f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         )
         assert "Traceback" not in done.stderr
         return done
@@ -53,7 +54,11 @@ class Cli:
 
 
 def command(home: Path) -> Cli:
-    """The command with a home of its own: it never touches the kubeconfig of whoever runs the tests. The cache of built binaries is shared."""
+    """The command with a home of its own.
+
+    It never touches the kubeconfig of whoever runs the tests. The cache of built binaries is
+    shared.
+    """
     cache = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
     return Cli(
         {

@@ -1,4 +1,7 @@
-"""Add-ons on the reference lab: each is enabled and used as its users would, and goes away again."""
+"""Add-ons on the reference lab.
+
+Each is enabled and used as its users would, and goes away again.
+"""
 
 from __future__ import annotations
 
@@ -195,7 +198,8 @@ SERVICE = {
     "apiVersion": "v1",
     "kind": "Service",
     "metadata": {"name": "e2e-web"},
-    # Local: only nodes with a pod of it announce the address, and nobody is sent on to a pod of a dead node.
+    # Local: only nodes with a pod of it announce the address, and nobody is sent on to a pod of a
+    # dead node.
     "spec": {
         "type": "LoadBalancer",
         "externalTrafficPolicy": "Local",
@@ -234,8 +238,10 @@ def test_a_services_address_moves_when_its_node_dies(
         docker("kill", f"halab-{inside.lab}-{victim}")
         begin = time.monotonic()
         inside.eventually("another node answers for the address", lambda: answers(url), 60)
+        seconds = time.monotonic() - begin
         print(
-            f"the address of {victim} answers again {time.monotonic() - begin:.1f} s after its death (asked one by one)"
+            f"the address of {victim} answers again {seconds:.1f} s after its death "
+            "(asked one by one)"
         )
         halab("start", inside.lab, victim)
     finally:
@@ -288,7 +294,8 @@ def test_prometheus_shows_six_nodes_in_a_browser_and_alerts_on_a_crash(
     )
     up = 'kube_node_status_condition{condition="Ready",status="true"} == 1'
     inside.eventually("six nodes are known to be up", lambda: len(prometheus.query(up)) == 6, 60)
-    # Debian's page is the classic one, upstream's the newer one: the server leads to the one that it has.
+    # Debian's page is the classic one, upstream's the newer one: the server leads to the one that
+    # it has.
     with urllib.request.urlopen(f"http://{prometheus.address}:9090/", timeout=10) as answer:
         place = urlsplit(answer.geturl()).path
     html = browser.page(
@@ -330,9 +337,13 @@ def test_a_release_left_half_way_is_repaired(
 ) -> None:
     enable("prometheus")
     halab("addon", "disable", inside.lab, "prometheus")
-    # Helm as `enable` ran it, killed while it waits for pods: what a lost connection or a killed halab leaves.
+    # Helm as `enable` ran it, killed while it waits for pods: what a lost connection or a killed
+    # halab leaves.
     place = "cd /var/lib/halab/helm && KUBECONFIG=$PWD/config HOME=$PWD"
-    install = f"{place} timeout -s KILL 3 ./helm install prometheus prometheus.tgz -f prometheus.values.json -n default --wait"
+    install = (
+        f"{place} timeout -s KILL 3 ./helm install prometheus prometheus.tgz "
+        "-f prometheus.values.json -n default --wait"
+    )
     master = next(
         node
         for node in ("m", "m2", "m3")
@@ -357,7 +368,8 @@ def test_a_node_lost_while_images_are_loaded_gets_them_when_it_returns(
             node,
             "sh",
             "-c",
-            "ctr -n k8s.io images rm --sync $(ctr -n k8s.io images ls -q | grep -E 'local-path-provisioner')",
+            "ctr -n k8s.io images rm --sync "
+            "$(ctr -n k8s.io images ls -q | grep -E 'local-path-provisioner')",
         )
     argv = [str(HALAB), "addon", "enable", inside.lab, "local-storage"]
     process = subprocess.Popen(

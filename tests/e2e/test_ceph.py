@@ -1,6 +1,7 @@
-"""The reference installation's last test, on a lab of its own: two nodes down, Ceph from nothing, data through every failure.
+"""The reference installation's last test, on a lab of its own.
 
-Long and large (some minutes, 8 GiB): its marker is `ceph`. HALAB_SEED chooses the worker; it is printed.
+Two nodes down, Ceph from nothing, data through every failure. Long and large (some minutes, 8 GiB):
+its marker is `ceph`. HALAB_SEED chooses the worker; it is printed.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ def attached(number: int) -> bool:
 
 def test_ceph_is_made_with_two_nodes_down_and_keeps_its_data(own: str, halab: Cli) -> None:
     print(
-        f"\nseed {SEED} (HALAB_SEED={SEED} repeats it); HEALTH_WARN is allowed for: {', '.join(ALLOWED)}"
+        f"\nseed {SEED} (HALAB_SEED={SEED} repeats it); "
+        f"HEALTH_WARN is allowed for: {', '.join(ALLOWED)}"
     )
     (run,) = halab.json(
         "scenario", "run", own, "ceph-with-two-nodes-down", "--seed", str(SEED), timeout=2000

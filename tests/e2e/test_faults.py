@@ -1,4 +1,7 @@
-"""Faults on the reference lab: each acts and says how it knows, heals, and leaves nothing behind."""
+"""Faults on the reference lab.
+
+Each acts and says how it knows, heals, and leaves nothing behind.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,8 @@ ps -eo stat=,comm= | grep -e '^T' -e halab-delay -e halab-disk -e halab-skew
 cat /sys/fs/cgroup/cpu*/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max 2>/dev/null
 true
 """
-"""What a fault may leave on a node: rules, queueing disciplines, interfaces, routes, records, files, mounts, units, processes, limits."""
+"""What a fault may leave on a node: rules, queueing disciplines, interfaces, routes, records,
+files, mounts, units, processes, limits."""
 
 
 def traces(inside: Inside) -> dict[str, str]:
@@ -89,21 +93,53 @@ def wait_whole(inside: Inside) -> None:
 FAULTS = [
     (("crash", "w1"), ("power-cut", "w2"), ("hang", "w3"), ("hang", "lb")),
     (("reboot", "w1"), ("stop", "w2"), ("crash", "role:loadbalancer")),
-    (("service-stop", "w1", "unit=kubelet"), ("service-kill", "@leader", "unit=etcd", "whom=all"), ("service-hang", "w3", "unit=containerd"),
-     ("service-hang", "lb", "unit=nginx"), ("service-stop", "w2", "unit=flannel")),
-    (("service-hang", "m2", "unit=corosync"), ("service-kill", "m3", "unit=pacemaker"), ("service-stop", "m", "unit=apiserver")),
-    (("partition", "w1"), ("partition", "w2", "from=masters", "way=in", "port=api"), ("partition", "minority,w3", "from=rest")),
+    (
+        ("service-stop", "w1", "unit=kubelet"),
+        ("service-kill", "@leader", "unit=etcd", "whom=all"),
+        ("service-hang", "w3", "unit=containerd"),
+        ("service-hang", "lb", "unit=nginx"),
+        ("service-stop", "w2", "unit=flannel"),
+    ),
+    (
+        ("service-hang", "m2", "unit=corosync"),
+        ("service-kill", "m3", "unit=pacemaker"),
+        ("service-stop", "m", "unit=apiserver"),
+    ),
+    (
+        ("partition", "w1"),
+        ("partition", "w2", "from=masters", "way=in", "port=api"),
+        ("partition", "minority,w3", "from=rest"),
+    ),
     (("partition", "role:master", "shape=ring"),),
     # As on a kernel without nftables' hook at the way out.
-    (("partition", "w1", "means=tc"), ("partition", "w2", "from=masters", "port=api", "means=tc"),
-     ("bmc-unreachable", "m3", "means=tc"), ("power-cut", "w3", "means=tc"), ("partition", "lb")),
-    (("loss", "m2", "percent=5"), ("rate", "w3", "rate=1mbit"), ("latency", "m", "delay=60ms", "jitter=5ms")),
-    (("corrupt", "w1", "percent=10"), ("reorder", "w2"), ("cpu", "w3", "cores=0.1"), ("memory", "w2", "spare=24m")),
+    (
+        ("partition", "w1", "means=tc"),
+        ("partition", "w2", "from=masters", "port=api", "means=tc"),
+        ("bmc-unreachable", "m3", "means=tc"),
+        ("power-cut", "w3", "means=tc"),
+        ("partition", "lb"),
+    ),
+    (
+        ("loss", "m2", "percent=5"),
+        ("rate", "w3", "rate=1mbit"),
+        ("latency", "m", "delay=60ms", "jitter=5ms"),
+    ),
+    (
+        ("corrupt", "w1", "percent=10"),
+        ("reorder", "w2"),
+        ("cpu", "w3", "cores=0.1"),
+        ("memory", "w2", "spare=24m"),
+    ),
     (("disk-slow", "m3", "fsync=100ms"), ("disk-full", "m2"), ("bmc-unreachable", "m")),
     (("nic-down", "w1"), ("nic-down", "lb"), ("nic-down", "m2", "device=mgmt0")),
-    (("vip-lost", "@vip-holder"), ("clock-skew", "m", "unit=apiserver", "by=-5m"), ("clock-skew", "w1", "unit=kubelet", "by=+1h")),
-]  # fmt: skip
-"""Each group is injected one after the other, then stands together for a moment, and is healed at once: whole, and in the right order."""
+    (
+        ("vip-lost", "@vip-holder"),
+        ("clock-skew", "m", "unit=apiserver", "by=-5m"),
+        ("clock-skew", "w1", "unit=kubelet", "by=+1h"),
+    ),
+]
+"""Each group is injected one after the other, then stands together for a moment, and is healed at
+once: whole, and in the right order."""
 
 
 @pytest.mark.parametrize(
@@ -214,7 +250,10 @@ def test_a_master_that_accepts_and_cannot_serve_gets_no_turn(
 def watches_through_the_load_balancer(
     inside: Inside, halab: Cli, ip: str
 ) -> Iterator[Callable[[], bool]]:
-    """Connections that are silent for minutes, some of them to the master of this address; gives a function that tells whether it has any."""
+    """Connections that are silent for minutes, some of them to the master of this address.
+
+    Returns a function that tells whether it has any.
+    """
 
     def held() -> bool:
         return bool(
@@ -244,7 +283,8 @@ def test_the_load_balancer_lets_go_of_a_master_that_vanished(inside: Inside, hal
     with watches_through_the_load_balancer(inside, halab, victim["ip"]) as held:
         try:
             halab("fault", "inject", inside.lab, "power-cut", victim["name"])
-            # Of itself kubectl notices after 45 s (client-go asks a silent connection after 30 s, and waits 15 s), other clients never.
+            # Of itself kubectl notices after 45 s (client-go asks a silent connection after 30 s,
+            # and waits 15 s), other clients never.
             inside.eventually("the load balancer ends them", lambda: not held(), 30)
         finally:
             halab("fault", "heal", inside.lab)
@@ -311,12 +351,24 @@ def test_a_partitioned_minority_is_fenced_and_loses_the_vip(inside: Inside, hala
 
 @pytest.mark.parametrize(
     ("words", "hint"),
-    [(("crsh", "w1"), "crash"), (("crash", "w9"), "no node"), (("loss", "w1", "--set", "percent=200"), "percent"),
-     (("loss", "w1", "--set", "share=1"), "share"), (("service-stop", "w1"), "unit"), (("service-stop", "w1", "--set", "unit=nonsense"), "nonsense"),
-     (("partition", "w1", "--set", "from=nobody"), "nobody"), (("crash", "w1", "--for", "soon"), "soon"), (("vip-lost", "w1"), "VIP"),
-     (("partition", "w1", "--set", "shape=ring"), "master"), (("disk-full", "w1"), "master"), (("clock-skew", "m", "--set", "by=1s"), "by=1s"),
-     (("latency", "w1", "--set", "delay=x"), "delay"), (("vip-doubled", "@vip-holder"), "VIP"), (("loss", "lb"), "nft")],
-)  # fmt: skip
+    [
+        (("crsh", "w1"), "crash"),
+        (("crash", "w9"), "no node"),
+        (("loss", "w1", "--set", "percent=200"), "percent"),
+        (("loss", "w1", "--set", "share=1"), "share"),
+        (("service-stop", "w1"), "unit"),
+        (("service-stop", "w1", "--set", "unit=nonsense"), "nonsense"),
+        (("partition", "w1", "--set", "from=nobody"), "nobody"),
+        (("crash", "w1", "--for", "soon"), "soon"),
+        (("vip-lost", "w1"), "VIP"),
+        (("partition", "w1", "--set", "shape=ring"), "master"),
+        (("disk-full", "w1"), "master"),
+        (("clock-skew", "m", "--set", "by=1s"), "by=1s"),
+        (("latency", "w1", "--set", "delay=x"), "delay"),
+        (("vip-doubled", "@vip-holder"), "VIP"),
+        (("loss", "lb"), "nft"),
+    ],
+)
 def test_nonsense_changes_nothing(inside: Inside, words: tuple[str, ...], hint: str) -> None:
     done = subprocess.run(
         [str(HALAB), "fault", "inject", inside.lab, *words],

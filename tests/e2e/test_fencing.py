@@ -61,7 +61,8 @@ def test_a_master_that_hears_of_its_own_fencing_too_late_is_a_member_again(
     inside: Inside, halab: Cli
 ) -> None:
     victim, other = (node for node in ("m", "m2", "m3") if node != holders(inside)[0])
-    # The word that it was shot, as it comes late to a machine that runs again: its Pacemaker ends, and systemd leaves it so.
+    # The word that it was shot, as it comes late to a machine that runs again: its Pacemaker ends,
+    # and systemd leaves it so.
     inside.run(other, "stonith_admin", "--confirm", victim)
     inside.eventually(
         "its Pacemaker is down",
@@ -109,7 +110,8 @@ def test_the_controllers_are_on_a_network_of_their_own(inside: Inside) -> None:
     assert docker("port", f"halab-{inside.lab}-bmc") == ""
     host = json.loads(docker("inspect", f"halab-{inside.lab}-bmc"))[0]["HostConfig"]
     assert (host["Privileged"], host["CapAdd"], host["CapDrop"]) == (False, None, ["ALL"])
-    # A master names its interfaces by what they are for, whatever order the engine attached them in.
+    # A master names its interfaces by what they are for, whatever order the engine attached them
+    # in.
     made = inside.topology
     address = f"{made.management_ip(made.node('m'))}/{made.network.management.prefixlen}"
     assert address in inside.run("m", "ip", "-4", "-o", "addr", "show", "dev", "mgmt0").split()

@@ -1,4 +1,7 @@
-"""What only K3s does: its order of joining, voters, tokens, restarts with a dead server, its files. On the real one or the double."""
+"""What only K3s does: its order of joining, voters, tokens, restarts with a dead server, its files.
+
+On the real one or the double.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +97,10 @@ def test_the_first_master_knows_another_server_after_its_first_boot(inside: Insi
 
 
 def test_images_are_imported_once_not_at_each_start(inside: Inside) -> None:
-    """The cache, without which K3s imports its whole archive at each start, is in the image (K3s: pkg/agent/containerd/watcher.go)."""
+    """The cache is in the image: without it K3s imports its whole archive at each start.
+
+    K3s: pkg/agent/containerd/watcher.go.
+    """
     folder = "/var/lib/rancher/k3s/agent/images"
     count = "journalctl --no-pager -u k3s-agent | grep -c 'Imported [0-9]* images from '"
     archives = int(inside.run("w2", "sh", "-c", f"ls {folder} | grep -c '[.]tar'"))
@@ -121,7 +127,10 @@ def test_a_master_restarts_from_its_own_data_when_its_server_is_dead(
 
 
 def test_one_of_three_alone_ends_itself_and_never_becomes_ready(inside: Inside, halab: Cli) -> None:
-    """The one that leads K3s's controllers loses their lease with the quorum: the process ends, and is started again."""
+    """The one that leads K3s's controllers loses their lease with the quorum.
+
+    The process ends, and is started again.
+    """
     ask = (
         "kubectl",
         "-n",
@@ -144,7 +153,8 @@ def test_one_of_three_alone_ends_itself_and_never_becomes_ready(inside: Inside, 
         left,
         "sh",
         "-c",
-        "for i in $(seq 20); do sleep 1; systemctl is-active k3s | grep -qx active && exit 3; done; exit 0",
+        "for i in $(seq 20); do sleep 1; "
+        "systemctl is-active k3s | grep -qx active && exit 3; done; exit 0",
     )
     assert code == 0
     halab("start", inside.lab)

@@ -34,7 +34,8 @@ PODS = textwrap.dedent("""
           - name: web
             image: halab/toolbox:1.0.0
             imagePullPolicy: Never
-            command: [sh, -c, "mkdir -p /tmp/www && hostname > /tmp/www/index.html && exec httpd -f -p 8080 -h /tmp/www"]
+            command: [sh, -c, "mkdir -p /tmp/www && \
+hostname > /tmp/www/index.html && exec httpd -f -p 8080 -h /tmp/www"]
     ---
     apiVersion: v1
     kind: Service
@@ -92,7 +93,8 @@ def test_one_master_holds_the_vip_and_its_certificate_names_everything(inside: I
         "m",
         "sh",
         "-c",
-        "openssl x509 -in /etc/kubernetes/apiserver.crt -noout -ext subjectAltName 2>/dev/null || true",
+        "openssl x509 -in /etc/kubernetes/apiserver.crt -noout -ext subjectAltName "
+        "2>/dev/null || true",
     )
     made = inside.topology
     addresses = [made.network.vip, made.loadbalancer.ip, *(node.ip for node in made.masters)]

@@ -1,4 +1,7 @@
-"""The life of a lab: idempotence, killed masters, stop and start, interrupted starts, two labs, nothing left."""
+"""The life of a lab.
+
+Idempotence, killed masters, stop and start, interrupted starts, two labs, nothing left.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,8 @@ def test_the_kubeconfig_is_private_and_works_and_merges(
     assert stat.S_IMODE(own.stat().st_mode) == 0o600
     target = tmp_path / "config"
     target.write_text(
-        "apiVersion: v1\nkind: Config\nclusters: [{name: mine, cluster: {server: 'https://x', insecure-skip-tls-verify: true}}]\n"
+        "apiVersion: v1\nkind: Config\nclusters: "
+        "[{name: mine, cluster: {server: 'https://x', insecure-skip-tls-verify: true}}]\n"
     )
     cli = Cli({**halab.environment, "KUBECONFIG": str(target)})
     cli("kubeconfig", inside.lab, "--merge")

@@ -1,4 +1,7 @@
-"""The instrument on the reference lab: everything samples, what is written is read back, a killed VIP holder is seen, nothing is left."""
+"""The instrument on the reference lab.
+
+Everything samples, what is written is read back, a killed VIP holder is seen, nothing is left.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,8 @@ def test_the_instrument_sees_a_crash_of_the_vip_holder(inside: Inside, tmp_path:
             lambda: inside.status()["vip_holders"] not in ([], [holder]),
             60,
         )
-        # Kept connections through the load balancer to the dead master are silent until it is passed over; they are ended in that same round.
+        # Kept connections through the load balancer to the dead master are silent until it is
+        # passed over; they are ended in that same round.
         row = f"{lab.topology.node(holder).ip}:6443 down;"
         inside.eventually(
             "the load balancer passes it over",
@@ -80,7 +84,8 @@ def test_the_instrument_sees_a_crash_of_the_vip_holder(inside: Inside, tmp_path:
         found = instruments.stop()
     assert instruments.left == ()
     assert left(inside) == ""
-    # Everything asked, and everything but the dead master's own questions answered at first, without the master, and while it came back.
+    # Everything asked, and everything but the dead master's own questions answered at first,
+    # without the master, and while it came back.
     for name in found.instruments():
         samples = found.samples(name)
         assert samples, name

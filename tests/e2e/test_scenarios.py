@@ -1,4 +1,7 @@
-"""Scenarios on the reference lab: measured, judged, healed, told; what goes wrong without fencing is seen."""
+"""Scenarios on the reference lab.
+
+Measured, judged, healed, told; what goes wrong without fencing is seen.
+"""
 
 from __future__ import annotations
 

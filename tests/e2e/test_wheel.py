@@ -1,4 +1,7 @@
-"""Installed, not only checked out: the wheel carries images and topologies and builds the very same images."""
+"""Installed, not only checked out.
+
+The wheel carries images and topologies and builds the very same images.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Container engines of other versions on this machine, each apart from the host's.
 
-An engine runs on a Debian of its own, in mount, network and pid namespaces of its own. When its first
-process ends, the kernel ends all others and takes the mounts and the network away; and that process
-ends with the runner, also by kill -9. What a kernel does not take away is swept at both ends of a
-run: data, loop devices, cgroups.
+An engine runs on a Debian of its own, in mount, network and pid namespaces of its own. When its
+first process ends, the kernel ends all others and takes the mounts and the network away; and that
+process ends with the runner, also by kill -9. What a kernel does not take away is swept at both
+ends of a run: data, loop devices, cgroups.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ KINDS = {
         Kind(f"{major}-containerd", suite, containerd=True),
     )
 }
-"""Docker 29 keeps images in containerd unless told otherwise. forky is not released: its engine may be a later one some day."""
+"""Docker 29 keeps images in containerd unless told otherwise. forky is not released: its engine may
+be a later one some day."""
 SMALLEST = "28-containerd"
 
 
@@ -89,13 +90,18 @@ def lacking(platform: str, uid: int, there: Callable[[str], object]) -> str:
 
 def refused() -> str:
     """Try the namespaces; give the kernel's refusal, as in a container without CAP_SYS_ADMIN."""
-    tried = subprocess.run(["unshare", "--mount", "--net", "--pid", "--fork", "mount", "-t", "proc", "proc", "/proc"],
-                           capture_output=True, text=True, check=False)  # fmt: skip
+    mount = ["mount", "-t", "proc", "proc", "/proc"]
+    tried = subprocess.run(
+        ["unshare", "--mount", "--net", "--pid", "--fork", *mount],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return "" if tried.returncode == 0 else f"no namespaces: {tried.stderr.strip()}"
 
 
 def cache() -> Path:
-    """Give the folder for roots and data. Made when missing."""
+    """Return the folder for roots and data. Made when missing."""
     folder = paths.cache() / "engines"
     folder.mkdir(exist_ok=True)
     return folder
@@ -119,7 +125,7 @@ def locked(name: str, wait_s: float) -> Iterator[int]:
 
 
 def root(suite: str) -> Path:
-    """Give a Debian with its engine; made once, kept in the cache. Raises CalledProcessError."""
+    """Return a Debian with its engine; made once, kept in the cache. Raises CalledProcessError."""
     folder = cache() / f"root-{suite}"
     with locked(folder.name, wait_s=600):
         if folder.exists():
@@ -157,7 +163,10 @@ class Foreign:
         self._closing = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        """Start it and wait until it answers. Raises OSError or CalledProcessError where it does not."""
+        """Start it and wait until it answers.
+
+        Raises OSError or CalledProcessError where it does not.
+        """
         place = root(self.kind.suite)
         lock = self._closing.enter_context(locked(self.kind.name, LOCK_S))
         self.sweep()
@@ -187,7 +196,8 @@ class Foreign:
             str(self.data),
         ]
         with self.log.open("wb") as log:
-            # The lock goes along: it is free when the engine's last process is gone. A session of its own: ^C is the runner's.
+            # The lock goes along: it is free when the engine's last process is gone. A session of
+            # its own: ^C is the runner's.
             self._process = subprocess.Popen(
                 argv,
                 stdin=subprocess.PIPE,
@@ -214,7 +224,7 @@ class Foreign:
         self._closing.close()
 
     def configuration(self) -> dict[str, object]:
-        """Give the engine's daemon.json."""
+        """Return the engine's daemon.json."""
         store = {} if self.kind.containerd else {"storage-driver": "overlay2"}
         return {
             "hosts": [f"unix://{self.socket}"],
@@ -234,7 +244,10 @@ class Foreign:
             return str(json.load(connection.getresponse())["Version"])
 
     def environment(self, home: Path) -> Mapping[str, str]:
-        """Give the environment of whoever uses it: its socket, and a home of its own but for the cache of what was built."""
+        """Return the environment of whoever uses it.
+
+        Its socket, and a home of its own but for the cache of what was built.
+        """
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -251,7 +264,10 @@ class Foreign:
         }
 
     def run(self, argv: Sequence[str]) -> int:
-        """Run a command on the host's root, in the engine's network; gives its exit code. It ends with us."""
+        """Run a command on the host's root, in the engine's network; returns its exit code.
+
+        It ends with us.
+        """
         assert self._process is not None
         enter = [
             "nsenter",
@@ -265,7 +281,9 @@ class Foreign:
         child = subprocess.Popen([*enter, *argv], env=self.environment(home))
         try:
             return child.wait()
-        except BaseException:  # ^C reached the child as well: it cleans up; a second one, or a signal to us alone, ends it
+        except BaseException:
+            # ^C reached the child as well: it cleans up. A second one, or a signal to us alone,
+            # ends it.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(END_S)
             child.kill()
@@ -312,7 +330,10 @@ class Foreign:
 
 
 def loops(folder: Path) -> list[str]:
-    """Give the loop devices whose files are in a folder, by inode: the names that the kernel tells are of other namespaces."""
+    """Return the loop devices whose files are in a folder.
+
+    By inode: the names that the kernel tells are of other namespaces.
+    """
     argv = ["losetup", "--list", "--json", "--output", "NAME,BACK-INO,BACK-MAJ:MIN"]
     told = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     rows = json.loads(told)["loopdevices"] if told.strip() else []
@@ -329,7 +350,10 @@ def loops(folder: Path) -> list[str]:
 
 
 def remove_cgroups(top: Path, wait_s: float = 10) -> None:
-    """Remove a tree of cgroups from its leaves up. Raises OSError for one that still has a process after a while."""
+    """Remove a tree of cgroups from its leaves up.
+
+    Raises OSError for one that still has a process after a while.
+    """
     begin = time.monotonic()
     while top.is_dir():
         try:

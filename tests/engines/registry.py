@@ -1,4 +1,7 @@
-"""A double of an image registry: serves one image for several platforms, as public registries do, on this machine's loopback."""
+"""A double of an image registry, on this machine's loopback.
+
+It serves one image for several platforms, as public registries do.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 PLATFORMS = ("amd64", "386", "arm64", "arm")
-"""amd64 runs 386 as well, arm64 runs arm: whoever asks for all that a node can run asks for two of them."""
+"""amd64 runs 386 as well, arm64 runs arm: whoever asks for all that a node can run asks for two of
+them."""
 
 
 class Store:
@@ -69,12 +73,16 @@ class Store:
 
 @contextmanager
 def served() -> Iterator[str]:
-    """Serve the image, whatever its name and tag; gives the registry's `address:port`, which engines take without TLS."""
+    """Serve the image, whatever its name and tag.
+
+    Returns the registry's `address:port`, which engines take without TLS.
+    """
     store = Store()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        # A TLS greeting is answered with a status line, as Go's servers do: by that engines know that there is no TLS here.
+        # A TLS greeting is answered with a status line, as Go's servers do: by that engines know
+        # that there is no TLS here.
         default_request_version = "HTTP/1.0"
 
         def do_GET(self) -> None:

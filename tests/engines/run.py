@@ -1,18 +1,24 @@
-"""Run halab's tests on engines of other versions, on this machine: Docker 26 and 28, each with both image stores.
+"""Run halab's tests on engines of other versions, on this machine.
 
-    make test-engines                          the docker tests and a part of the e2e tests on all of them
-    make test-engines ENGINES=28-containerd    on one, or on some by spaces: 26-overlay2 26-containerd 28-overlay2 28-containerd
-    make test-engine-smoke                     the smallest part (test_smoke.py) on 28-containerd; `make test` does it
+Docker 26 and 28, each with both image stores.
 
-Needs Linux, root, debootstrap, and Debian's packages the first time; elsewhere it is skipped and says why. An
-engine's Debian is made once and kept in ~/.cache/halab/engines, which may be removed at any time; all else is gone
-after a run. Images come from the host's engine. Each engine has a network of its own, with nothing but `lo` and its
-labs: tests run in it, on the host's own files.
+    make test-engines         the docker tests and a part of the e2e tests on all of them
+    make test-engines ENGINES=28-containerd
+                              on one, or on some by spaces:
+                              26-overlay2 26-containerd 28-overlay2 28-containerd
+    make test-engine-smoke    the smallest part (test_smoke.py) on 28-containerd;
+                              `make test` does it
 
-On two cores: an engine's Debian 80 to 110 s, once; an engine 2 s; the images out of the host's engine and into
-another one a minute on a busy machine.
+Needs Linux, root, debootstrap, and Debian's packages the first time; elsewhere it is skipped and
+says why. An engine's Debian is made once and kept in ~/.cache/halab/engines, which may be removed
+at any time; all else is gone after a run. Images come from the host's engine. Each engine has a
+network of its own, with nothing but `lo` and its labs: tests run in it, on the host's own files.
 
-Python, not bash: what a run leaves must be swept also after ^C and kill -9, and the images and add-ons are halab's to name.
+On two cores: an engine's Debian 80 to 110 s, once; an engine 2 s; the images out of the host's
+engine and into another one a minute on a busy machine.
+
+Python, not bash: what a run leaves must be swept also after ^C and kill -9, and the images and
+add-ons are halab's to name.
 """
 
 from __future__ import annotations
@@ -46,7 +52,8 @@ WHOLE = (
     str(TESTS / "engines"),
     str(TESTS / "docker"),
     *(str(TESTS / "e2e" / f"test_{name}.py") for name in ("lab", "life", "fencing")),
-    f"--ignore={TESTS / 'docker' / 'test_k3s_double.py'}",  # asks little of an engine, and builds with the Internet's modules
+    # Asks little of an engine, and builds with the Internet's modules.
+    f"--ignore={TESTS / 'docker' / 'test_k3s_double.py'}",
 )
 
 
@@ -63,7 +70,10 @@ class Progress:
 
 @contextmanager
 def saved() -> Iterator[Path]:
-    """Make what is missing of the images, on the host's engine, and give a file with all of them."""
+    """Make what is missing of the images, on the host's engine.
+
+    Returns a file with all of them.
+    """
     builder = _builder(Progress())
     builder.build("upstream")
     PodImages(builder).make(PODS)
@@ -76,7 +86,7 @@ def saved() -> Iterator[Path]:
 
 
 def one(kind: Kind, images: Path, tests: tuple[str, ...]) -> tuple[str, int]:
-    """Run tests on one engine; gives its version and pytest's exit code."""
+    """Run tests on one engine; returns its version and pytest's exit code."""
     with Foreign(kind) as foreign:
         version = foreign.version()
         print(f"=== Docker {version}, {kind.name}", flush=True)
@@ -86,7 +96,10 @@ def one(kind: Kind, images: Path, tests: tuple[str, ...]) -> tuple[str, int]:
 
 
 def main(words: list[str]) -> int:
-    """Run everything and print a table; the exit code is 0 where all passed, or nothing could run."""
+    """Run everything and print a table.
+
+    The exit code is 0 where all passed, or nothing could run.
+    """
     smoke = "--smoke" in words
     names = [word for word in words if word != "--smoke"] or ([SMALLEST] if smoke else list(KINDS))
     if unknown := [name for name in names if name not in KINDS]:
@@ -105,9 +118,9 @@ def main(words: list[str]) -> int:
                 begin = time.monotonic()
                 version, code = one(KINDS[name], images, SMOKE if smoke else WHOLE)
                 failed = failed or code != 0
-                rows.append(
-                    f"{name:16}{version:20}{'passed' if code == 0 else f'FAILED ({code})':14}{time.monotonic() - begin:6.0f} s"
-                )
+                result = "passed" if code == 0 else f"FAILED ({code})"
+                seconds = time.monotonic() - begin
+                rows.append(f"{name:16}{version:20}{result:14}{seconds:6.0f} s")
     except subprocess.CalledProcessError as error:
         print(
             f"`{' '.join(error.cmd)}` ended with {error.returncode}: see the logs in {cache()}",

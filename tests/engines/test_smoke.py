@@ -1,4 +1,7 @@
-"""The smallest part of halab that shows whether an engine can hold labs, on a lab of one master and one worker. In the order of its life."""
+"""The smallest part of halab that shows whether an engine can hold labs.
+
+On a lab of one master and one worker, in the order of its life.
+"""
 
 from __future__ import annotations
 
@@ -104,7 +107,10 @@ def test_an_add_on_brings_its_images_to_nodes(lab: Inside) -> None:
 
 
 def test_an_image_of_many_platforms_reaches_a_node(lab: Inside) -> None:
-    """Where containerd keeps the images, an image that was pulled is an index, and but one of its platforms is here."""
+    """Where containerd keeps the images, an image that was pulled is an index.
+
+    Only one of its platforms is here.
+    """
     word, tag = (
         "metrics-server",
         "halab/pod-e2e-platforms:1",
