@@ -56,7 +56,10 @@ def traces(inside: Inside) -> dict[str, str]:
 
 
 def host() -> dict[str, str]:
-    """What a fault may leave on the host: rules of our names, mounts, loop devices, helpers' containers. (Others' labs come and go meanwhile.)"""
+    """What a fault may leave on the host: rules of our names, mounts, loop devices, helpers.
+
+    Helpers are containers. Others' labs come and go meanwhile.
+    """
 
     def lines(argv: list[str], *words: str) -> str:
         if shutil.which(argv[0]) is None:

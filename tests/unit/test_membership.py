@@ -1,19 +1,30 @@
-"""Masters that are one cluster again, or are about to be shot: read from Pacemaker's words, and waited for."""
+"""Masters that are one cluster again, or are about to be shot.
+
+Read from Pacemaker's words, and waited for.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
 
 import pytest
+from fake_engine import FakeEngine
 
 from lab.base.errors import EngineError
 from lab.engine.commands import Result
+from lab.engine.node import NodeHandle
 from lab.nodes.ha import crm_mon, membership
 from lab.nodes.ha.crm_mon import View
 from lab.nodes.ha.membership import Settling, quiet_s
 
-XML = """<pacemaker-result><summary><current_dc present="true" name="m3" with_quorum="{quorum}"/></summary><nodes>
-<node name="m" online="true" pending="false" unclean="false"/><node name="m2" online="{online}" pending="false" unclean="{unclean}"/>
+if TYPE_CHECKING:
+    from lab.engine.client import Engine
+
+XML = """<pacemaker-result><summary><current_dc present="true" name="m3" \
+with_quorum="{quorum}"/></summary><nodes>
+<node name="m" online="true" pending="false" unclean="false"/>\
+<node name="m2" online="{online}" pending="false" unclean="{unclean}"/>
 </nodes>{history}</pacemaker-result>"""
 EVENT = (
     '<fence_event action="off" target="m2" status="{}" completed="2026-11-24 19:06:59.000473Z"/>'
@@ -59,73 +70,69 @@ def test_who_does_not_answer_sees_nobody() -> None:
     assert crm_mon.view("crm_mon: Connection to cluster failed") == View()
 
 
-@dataclass
-class DoubleMaster:
-    """A double of a master: its state, and how often it was powered on."""
+@dataclass(frozen=True)
+class Master(NodeHandle):
+    """A master of the double; what its Pacemaker sees is said by the test."""
 
-    name: str
-    state: str = "running"
-    started: int = 0
-    sees: View = field(default_factory=View)
-    unit: str = "ActiveState=active\nExecMainStatus=0\n"
-    ran: list[str] = field(default_factory=list)
+    sees: list[View] = field(default_factory=lambda: [View()])
 
     @property
-    def container(self) -> str:
-        return self.name
+    def fake(self) -> FakeEngine:
+        return cast("FakeEngine", self.engine)
 
     @property
-    def running(self) -> bool:
-        return self.state == "running"
+    def started(self) -> int:
+        return self.fake.calls.count(f"start {self.container}")
 
     @property
-    def engine(self) -> DoubleMaster:
-        return self
+    def ran(self) -> list[str]:
+        commands = [line.split() for line in self.fake.commands]
+        return [words[2] for words in commands if words[0] == f"{self.container}:"]
 
-    def inspect(self, _: str) -> dict[str, dict[str, str]]:
-        return {"State": {"Status": self.state}}
 
-    def run(self, argv: tuple[str, ...], **_: object) -> Result:
-        self.ran.append(argv[1])
-        return Result(0, self.unit)
-
-    def start(self, _: str) -> None:
-        self.state, self.started = "running", self.started + 1
+def master(name: str, engine: FakeEngine, state: str = "running") -> Master:
+    made = Master(cast("Engine", engine), "x", name, "master", "")
+    engine.add(made.container, state=state)
+    engine.answers[f"{made.container}: systemctl show"] = Result(
+        0, "ActiveState=active\nExecMainStatus=0\n"
+    )
+    return made
 
 
 @pytest.fixture
-def masters(monkeypatch: pytest.MonkeyPatch) -> tuple[DoubleMaster, ...]:
-    monkeypatch.setattr(membership, "look", lambda node: node.sees)
-    nodes = tuple(DoubleMaster(name) for name in ("m", "m2", "m3"))
+def masters(monkeypatch: pytest.MonkeyPatch) -> tuple[Master, ...]:
+    monkeypatch.setattr(membership, "look", lambda node: node.sees[0])
+    engine = FakeEngine()
+    nodes = tuple(master(name, engine) for name in ("m", "m2", "m3"))
     say(nodes, "m", "m2", "m3")
     return nodes
 
 
 def say(
-    nodes: tuple[DoubleMaster, ...],
+    nodes: tuple[Master, ...],
     *members: str,
     fencing: tuple[str, ...] = (),
     fenced: tuple[tuple[str, float], ...] = (),
 ) -> None:
     for node in nodes:
-        node.sees = View(frozenset(members), quorate=True, fencing=fencing, fenced=fenced)
+        node.sees[0] = View(frozenset(members), quorate=True, fencing=fencing, fenced=fenced)
 
 
-def settling(nodes: tuple[DoubleMaster, ...], quiet: float = 0.0, **more: object) -> Settling:
+def settling(nodes: tuple[Master, ...], quiet: float = 0.0, **more: object) -> Settling:
     return Settling(nodes, quiet, **more)  # type: ignore[arg-type]
 
 
-def test_agreement_is_the_end(masters: tuple[DoubleMaster, ...]) -> None:
+def test_agreement_is_the_end(masters: tuple[Master, ...]) -> None:
     assert settling(masters).advance().ok
 
 
-def test_a_minority_that_counts_itself_is_not_believed(masters: tuple[DoubleMaster, ...]) -> None:
-    masters[0].sees = View(frozenset({"m"}), quorate=False)
+def test_a_minority_that_counts_itself_is_not_believed(masters: tuple[Master, ...]) -> None:
+    masters[0].sees[0] = View(frozenset({"m"}), quorate=False)
     assert "m does not count m2, m3" in settling(masters).advance().detail
 
 
 def test_agreement_must_last_and_begins_anew_when_broken(
-    masters: tuple[DoubleMaster, ...], monkeypatch: pytest.MonkeyPatch
+    masters: tuple[Master, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter((10.0, 10.0, 12.9, 14.0, 14.0, 17.0))
     monkeypatch.setattr(membership.time, "monotonic", lambda: next(clock))
@@ -138,7 +145,7 @@ def test_agreement_must_last_and_begins_anew_when_broken(
 
 
 def test_a_master_that_dies_while_it_is_asked_breaks_the_agreement(
-    masters: tuple[DoubleMaster, ...], monkeypatch: pytest.MonkeyPatch
+    masters: tuple[Master, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wait = settling(masters, 3600.0)
     wait.advance()
@@ -154,21 +161,21 @@ def test_a_master_that_dies_while_it_is_asked_breaks_the_agreement(
 
 
 def test_a_shot_on_its_way_is_awaited_and_its_victim_powered_on(
-    masters: tuple[DoubleMaster, ...],
+    masters: tuple[Master, ...],
 ) -> None:
     wait = settling(masters, since=100.0)
     say(masters, "m", "m2", "m3", fencing=("m2",))
     assert wait.advance().detail == "m2 about to be shot"
-    masters[1].state = "exited"
+    masters[1].fake.kill(masters[1].container)
     say(masters, "m", "m3", fenced=(("m2", 101.0),))
     assert "powered on again" in wait.advance().detail
     assert masters[1].started == 1
 
 
 def test_a_victim_that_was_not_hit_itself_is_powered_on_but_not_who_was_off_before(
-    masters: tuple[DoubleMaster, ...],
+    masters: tuple[Master, ...],
 ) -> None:
-    masters[1].state = "exited"
+    masters[1].fake.kill(masters[1].container)
     say(masters, "m", "m3", fenced=(("m2", 99.0),))
     before = settling(masters, since=100.0)
     assert before.advance().ok
@@ -191,11 +198,12 @@ def test_a_victim_that_was_not_hit_itself_is_powered_on_but_not_who_was_off_befo
     ],
 )
 def test_a_pacemaker_that_stays_down_after_a_fatal_error_is_started(
-    masters: tuple[DoubleMaster, ...],
+    masters: tuple[Master, ...],
     unit: str,
     started: bool,  # noqa: FBT001
 ) -> None:
-    masters[2].sees, masters[2].unit = View(), unit
+    masters[2].sees[0] = View()
+    masters[2].fake.answers[f"{masters[2].container}: systemctl show"] = Result(0, unit)
     observation = settling(masters).advance()
     assert not observation.ok
     assert ("started again" in observation.detail) is started
@@ -208,6 +216,6 @@ def test_corosyncs_delays_and_pacemakers_are_waited_out() -> None:
 
 
 def test_a_frozen_machine_that_should_run_is_woken() -> None:
-    node = DoubleMaster("m", state="paused")
-    assert membership.power_on_again(node) == "was frozen; woken again"  # type: ignore[arg-type]
+    node = master("m", FakeEngine(), state="paused")
+    assert membership.power_on_again(node) == "was frozen; woken again"
     assert node.started == 1

@@ -7,60 +7,39 @@ from typing import TYPE_CHECKING, Any
 
 import docker.errors
 import pytest
+from fake_engine import FakeEngine
 
 from lab.base.errors import EngineError, PortTaken
 from lab.base.progress import Silent
 from lab.engine.files import File
 from lab.engine.labels import LABEL_RUN
 from lab.engine.power import PowerCalls
-from lab.engine.spec import ContainerSpec, Observed
+from lab.engine.spec import Observed
 from lab.host import network
 from lab.lifecycle import desired_state, plan
 from lab.lifecycle.apply import PORT_TRIES, Applier
 from lab.nodes import distributions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from lab.topology.model import Topology
 
 TAGS = {"upstream": "halab/upstream:1", "loadbalancer": "halab/lb:1", "bmc": "halab/bmc:1"}
 BALANCER = "halab-3m3w-lb"
 
 
-class EngineDouble:
-    """A double of the engine on which some ports are somebody else's."""
+class TakenPorts(FakeEngine):
+    """An engine on which some ports are somebody else's."""
 
     def __init__(self, *taken: int) -> None:
+        super().__init__()
         self.taken = taken
-        self.made: dict[str, tuple[ContainerSpec, dict[str, str], bool]] = {}
-        self.files: dict[str, list[str]] = {}
-        self.running: set[str] = set()
 
-    def create_container(
-        self, spec: ContainerSpec, labels: dict[str, str], *, privileged: bool
-    ) -> None:
-        assert spec.name not in self.made
-        self.made[spec.name] = spec, labels, privileged
-
-    def create_volume(self, name: str, labels: dict[str, str]) -> None:
-        pass
-
-    def remove_container(self, name: str) -> None:
-        del self.made[name], self.files[name]
-
-    def connect(self, spec: ContainerSpec) -> None:
-        assert spec.name in self.made
-
-    def put(self, name: str, files: Iterable[File]) -> None:
-        self.files[name] = [file.path for file in files]
-
-    def start(self, name: str) -> None:
-        if set(self.made[name][0].ports.values()) & set(self.taken):
+    def start(self, container: str) -> None:
+        if set(self.containers[container].ports.values()) & set(self.taken):
             raise PortTaken(
-                f"starting {name}: Bind for 127.0.0.1:6443 failed: port is already allocated"
+                f"starting {container}: Bind for 127.0.0.1:6443 failed: port is already allocated"
             )
-        self.running.add(name)
+        super().start(container)
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +47,7 @@ def _all_seem_free(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "free_port", lambda wanted: wanted)
 
 
-def boot(engine: EngineDouble, topology: Topology, nodes: list[str], first: list[str]) -> None:
+def boot(engine: TakenPorts, topology: Topology, nodes: list[str], first: list[str]) -> None:
     wanted = desired_state.desired(topology, distributions.find("upstream"), TAGS, 6443)
     applier = Applier(engine, Silent(), "run")  # type: ignore[arg-type]
     applier.make(plan.start(wanted, Observed(lab="3m3w")), wanted, privileged=False)
@@ -77,23 +56,25 @@ def boot(engine: EngineDouble, topology: Topology, nodes: list[str], first: list
 
 
 def test_a_port_that_was_lost_meanwhile_gives_the_next(topology: Topology) -> None:
-    engine = EngineDouble(6443, 6444)
+    engine = TakenPorts(6443, 6444)
     names = [node.name for node in topology.containers]
     boot(engine, topology, names, names)
-    spec, labels, privileged = engine.made[BALANCER]
-    assert (spec.ports, labels, privileged) == ({6443: 6445}, {LABEL_RUN: "run"}, False)
-    assert engine.files[BALANCER] == ["/lb"]
-    assert engine.running == {f"halab-3m3w-{name}" for name in names}
+    balancer = engine.containers[BALANCER]
+    assert (balancer.ports, balancer.privileged) == ({6443: 6445}, False)
+    assert balancer.labels[LABEL_RUN] == "run"
+    assert list(balancer.files) == ["/lb"]
+    running = {name for name, item in engine.containers.items() if item.state == "running"}
+    assert running == {f"halab-3m3w-{name}" for name in names}
 
 
 def test_tries_have_an_end(topology: Topology) -> None:
-    engine = EngineDouble(*range(6443, 6443 + PORT_TRIES))
+    engine = TakenPorts(*range(6443, 6443 + PORT_TRIES))
     with pytest.raises(PortTaken, match="already allocated"):
         boot(engine, topology, ["lb"], ["lb"])
 
 
 def test_a_stopped_labs_port_stays_and_the_way_out_is_told(topology: Topology) -> None:
-    engine = EngineDouble(6443)
+    engine = TakenPorts(6443)
     with pytest.raises(PortTaken, match="already allocated") as caught:
         boot(engine, topology, ["lb"], [])
     assert f"docker rm {BALANCER}" in caught.value.hint

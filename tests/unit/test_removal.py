@@ -2,53 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import pytest
+from fake_engine import FakeEngine
 
 from lab.base.errors import EngineError, InUse, WaitTimeout
 from lab.base.progress import Silent
 from lab.engine.labels import LABEL_NODE
-from lab.engine.spec import Observed, ObservedContainer
 from lab.lifecycle import removal
+
+if TYPE_CHECKING:
+    from lab.engine.spec import Observed
 
 CONTAINER = "halab-x-m"
 NETWORK = "halab-x"
 VOLUME = "halab-x-m-etcd"
 
 
-class LateEngine:
-    """A double of an engine that lists a container only after some looks, and holds its volume."""
+class LateEngine(FakeEngine):
+    """An engine that lists a container only after some looks, and holds its volume."""
 
     def __init__(self, *, looks: int, error: type[EngineError] = InUse, volumes: int = 1) -> None:
+        super().__init__(networks={NETWORK: "x"}, volumes=dict.fromkeys([VOLUME][:volumes], "x"))
+        self.add(CONTAINER, "x", "created", **{LABEL_NODE: "m"})
         self.looks = looks
         self.error = error
-        self.networks = {NETWORK}
-        self.containers = {CONTAINER}
-        self.volumes = set([VOLUME][:volumes])
 
     def observe(self, lab: str) -> Observed:
         self.looks -= 1
-        seen = self.containers if self.looks < 0 else set()
-        labels = {LABEL_NODE: "m"}
-        containers = [
-            ObservedContainer(id=name, name=name, state="created", labels=labels) for name in seen
-        ]
-        return Observed(
-            lab=lab,
-            networks=tuple(self.networks),
-            containers=tuple(containers),
-            volumes=tuple(self.volumes),
-        )
+        observed = super().observe(lab)
+        return observed if self.looks < 0 else replace(observed, containers=())
 
-    def remove_container(self, name: str) -> None:
-        self.containers.remove(name)
-
-    def remove_volume(self, name: str) -> None:
+    def remove_volume(self, volume: str) -> None:
         if self.containers:
-            raise self.error(f"remove {name}: volume is in use - [f96803]")
-        self.volumes.remove(name)
-
-    def remove_network(self, name: str) -> None:
-        self.networks.remove(name)
+            raise self.error(f"remove {volume}: volume is in use - [f96803]")
+        super().remove_volume(volume)
 
 
 @pytest.fixture(autouse=True)
@@ -60,15 +50,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_container_that_the_engine_still_makes_is_waited_for() -> None:
     double = LateEngine(looks=3)
     removal.destroy(double, "x", Silent())  # type: ignore[arg-type]
-    assert double.containers == set()
-    assert double.volumes == set()
-    assert double.networks == set()
+    assert double.containers == {}
+    assert double.volumes == {}
+    assert double.networks == {}
 
 
 def test_a_container_without_volumes_is_waited_for_too() -> None:
     double = LateEngine(looks=3, volumes=0)
     removal.destroy(double, "x", Silent())  # type: ignore[arg-type]
-    assert double.containers == set()
+    assert double.containers == {}
 
 
 def test_a_volume_that_stays_in_use_is_told_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

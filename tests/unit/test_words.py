@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from fake_engine import FakeEngine
 
 from lab.base.errors import InputError
 from lab.cli import common, lifecycle
 from lab.engine import client
-from lab.engine.spec import Observed
 from lab.live import lab
 from lab.topology.loader import load
 from lab.topology.model import to_json
@@ -21,24 +21,19 @@ if TYPE_CHECKING:
 SHIPPED = Path(__file__).parents[2] / "topologies"
 
 
-class EngineDouble:
-    """A double of the engine that holds labs."""
-
-    def __init__(self, *topologies: Topology) -> None:
-        self.held = {
-            one.name: Observed(lab=one.name, networks=("x",), topology=to_json(one))
-            for one in topologies
-        }
-
-    def labs(self) -> dict[str, Observed]:
-        return self.held
+def engine_with(*topologies: Topology) -> FakeEngine:
+    """Return an engine that holds a lab of each topology."""
+    return FakeEngine(
+        networks={one.name: one.name for one in topologies},
+        topologies={one.name: to_json(one) for one in topologies},
+    )
 
 
 @pytest.fixture
 def changed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Topology:
     """A lab that bears a shipped topology's name, but was made with another value."""
     made = load(SHIPPED / "3m3w.yaml", ("ha.token=400ms",)).topology
-    monkeypatch.setattr(client, "connect", lambda: EngineDouble(made))
+    monkeypatch.setattr(client, "connect", lambda: engine_with(made))
     monkeypatch.chdir(tmp_path)
     return made
 
@@ -80,8 +75,7 @@ def test_a_folder_does_not_hide_a_shipped_topology(changed: Topology) -> None:
 def test_a_lab_that_is_half_there_is_completed_from_its_file(
     monkeypatch: pytest.MonkeyPatch, topology: Topology
 ) -> None:
-    double = EngineDouble(topology)
-    double.held["3m3w"] = Observed(lab="3m3w", volumes=("halab-3m3w-secrets",))
+    double = FakeEngine(volumes={"halab-3m3w-secrets": "3m3w"})
     monkeypatch.setattr(client, "connect", lambda: double)
     assert meant("3m3w") == topology
     assert not common.is_lab("3m3w", double)  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ from lab.addons.catalog.prometheus.chart_values import (
     RELEASE,
     SERVER,
     SPACE,
-    chart_values,
+    values_of,
 )
 from lab.addons.objects import meta, workload
 from lab.base import paths
@@ -108,7 +108,7 @@ class Prometheus(Addon):
         """The user's, else halab's own."""
         source = site.options.get("chart") or str(paths.shipped("images") / "charts" / "prometheus")
         return Chart(
-            release=RELEASE, namespace=SPACE, source=source, values=chart_values(site.topology)
+            release=RELEASE, namespace=SPACE, source=source, values=values_of(site.topology)
         )
 
     def manifests(self, site: AddonContext) -> tuple[Object, ...]:

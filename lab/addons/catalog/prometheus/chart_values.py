@@ -147,7 +147,7 @@ def jobs(topology: Topology) -> list[dict[str, Any]]:
     ]
 
 
-def chart_values(topology: Topology) -> dict[str, Any]:
+def values_of(topology: Topology) -> dict[str, Any]:
     """Return the file of values."""
     scrape = "".join(f"- {json.dumps(job)}\n" for job in jobs(topology))
     rules = {"groups": GROUPS}

@@ -1,0 +1,93 @@
+"""Which distribution a lab gets: built beats preferred, and why the others were not taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from lab.base.errors import ImageError, InputError, LabError, Unreached
+from lab.base.progress import Silent
+from lab.lifecycle import distribution_choice
+
+if TYPE_CHECKING:
+    from lab.images.builder import Builder
+
+PREFERRED = ("k3s", "upstream")
+
+
+@dataclass
+class FakeBuilder:
+    """A double of the builder: what is built, and how building another one fails."""
+
+    built: set[str] = field(default_factory=set)
+    errors: dict[str, LabError] = field(default_factory=dict)
+    tried: list[str] = field(default_factory=list)
+    reporter: Silent = field(default_factory=Silent)
+
+    def missing(self, *images: str) -> tuple[str, ...]:
+        return tuple(name for name in images if name in PREFERRED and name not in self.built)
+
+    def build(self, distribution: str) -> None:
+        self.tried.append(distribution)
+        if distribution in self.errors:
+            raise self.errors[distribution]
+
+
+def choose(builder: FakeBuilder, forced: str = "") -> distribution_choice.Choice:
+    return distribution_choice.choose(PREFERRED, cast("Builder", builder), forced)
+
+
+def test_the_first_is_taken_when_both_are_built() -> None:
+    builder = FakeBuilder(built={"k3s", "upstream"})
+    choice = choose(builder)
+    assert (choice.distribution.name, choice.why_not, builder.tried) == ("k3s", (), [])
+
+
+def test_built_beats_preferred_and_says_why_not() -> None:
+    builder = FakeBuilder(built={"upstream"})
+    choice = choose(builder)
+    assert choice.distribution.name == "upstream"
+    (why,) = choice.why_not
+    assert why.startswith("k3s: its image is not built here")
+    assert "halab images build --distribution k3s" in why
+    assert builder.tried == []
+
+
+def test_the_first_is_built_when_none_is() -> None:
+    builder = FakeBuilder()
+    assert choose(builder).distribution.name == "k3s"
+    assert builder.tried == ["k3s"]
+
+
+def test_the_next_is_built_when_the_first_is_not_reached() -> None:
+    builder = FakeBuilder(errors={"k3s": Unreached("no way to github.com\nmore")})
+    choice = choose(builder)
+    assert choice.distribution.name == "upstream"
+    assert choice.why_not == ("k3s: no way to github.com",)
+
+
+def test_the_last_error_is_raised_when_none_is_reached() -> None:
+    builder = FakeBuilder(errors={name: Unreached(f"no {name}") for name in PREFERRED})
+    with pytest.raises(Unreached, match="no upstream"):
+        choose(builder)
+
+
+def test_a_failed_build_is_raised_and_names_the_other() -> None:
+    builder = FakeBuilder(errors={"k3s": ImageError("wrong checksum", "try again")})
+    with pytest.raises(ImageError, match="wrong checksum") as caught:
+        choose(builder)
+    assert caught.value.hint == "try again; or take `--distribution upstream`"
+    assert builder.tried == ["k3s"]
+
+
+def test_a_forced_one_is_taken_whatever_is_built() -> None:
+    builder = FakeBuilder(built={"upstream"})
+    assert choose(builder, "k3s").distribution.name == "k3s"
+    assert builder.tried == ["k3s"]
+
+
+def test_an_unknown_one_is_refused() -> None:
+    with pytest.raises(InputError, match="no distribution `k4s`"):
+        choose(FakeBuilder(), "k4s")
