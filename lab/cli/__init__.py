@@ -19,7 +19,7 @@ COMMANDS = {
     "start": "lifecycle", "plan": "lifecycle", "status": "lifecycle", "list": "lifecycle", "stop": "lifecycle", "destroy": "lifecycle",
     "validate": "files", "schema": "files", "init": "files", "completion": "files",
     "exec": "access", "shell": "access", "logs": "access", "kubectl": "access", "kubeconfig": "access",
-    "verify": "verify", "power": "power", "addon": "addon", "fault": "fault",
+    "export": "export", "verify": "verify", "power": "power", "addon": "addon", "fault": "fault",
     "scenario": "scenario", "report": "report", "images": "images",
     "versions": "versions", "doctor": "doctor",
 }  # fmt: skip
@@ -87,6 +87,7 @@ SUMMARIES = {
     "logs": "show nodes' journals",
     "kubectl": "run kubectl against a lab",
     "kubeconfig": "print a lab's kubeconfig, merge it into yours, or take it out",
+    "export": "write journals, objects and states to files, for a bug report",
     "verify": "check a lab as a person would by hand, with the commands",
     "power": "press a node's power button by IPMI: on, off, cycle, soft, status",
     "addon": "list, enable, disable and look at what runs on a lab's cluster",
@@ -142,7 +143,7 @@ def _bug(error: Exception) -> None:
         file.write(f"halab {__version__}, Python {sys.version}\n{sys.argv}\n\n")
         traceback.print_exception(error, file=file)
     click.echo(
-        f"halab: a bug: {type(error).__name__}: {error}\n  → please report it with {Path(path)}",
+        f"halab: a bug: {type(error).__name__}: {error}\n  → please report it with {Path(path)}, and what `halab export LAB DIR` writes",
         err=True,
     )
 

@@ -1,0 +1,82 @@
+"""export: a lab's state as files, to attach to a bug report."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lab.base.errors import InputError
+from lab.cli import option_output
+from lab.cli.common import complete_lab, find_lab
+from lab.cli.verbosity import hint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ARCHIVES = (".tar.gz", ".tgz")
+
+
+@click.command("export", epilog="Examples: halab export 3m3w report/ · halab export 3m3w bug.tgz")
+@click.argument("lab", shell_complete=complete_lab)
+@click.argument("place", metavar="DIR|FILE.tar.gz", type=click.Path(path_type=Path))
+@option_output
+def export_command(lab: str, place: Path, output: str) -> None:
+    """Write a lab's journals, objects and states to a folder or archive. Secrets are left out.
+
+    It is what one attaches to a bug report. What cannot be asked is named in problems.txt.
+    """
+    from lab.cli import output as out
+    from lab.live import export
+
+    _check(place)
+    with out.Progress(f"exporting {lab}") as progress:
+        found = find_lab(lab, progress)
+        progress.say(found.name, "asking nodes, cluster and engine")
+        files = export.collect(found)
+        _write(place, files)
+        progress.done(found.name, f"{len(files)} files in {place}")
+    problems = files[export.PROBLEMS].decode().splitlines()
+    if output == "json":
+        out.answer({"place": str(place), "files": sorted(files), "problems": problems})
+    for problem in problems:
+        hint(f"! {problem}")
+
+
+def _check(place: Path) -> None:
+    """Raise InputError where something would be overwritten, or the place cannot be."""
+    if place.name.endswith(ARCHIVES):
+        if place.exists():
+            raise InputError(f"{place} exists", "name another file, or remove it")
+    elif place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise InputError(f"{place} exists and is no empty folder", "name another folder")
+    if not place.resolve().parent.is_dir():
+        raise InputError(f"{place.parent} is no folder", "make it first, or name another place")
+
+
+def _write(place: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files, readable for this user only: journals tell much."""
+    if not place.name.endswith(ARCHIVES):
+        for name, content in files.items():
+            path = place / name
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _write_file(path, content)
+        return
+    buffer = io.BytesIO()
+    folder = place.name.removesuffix(".tgz").removesuffix(".tar.gz")
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"{folder}/{name}")
+            member.size, member.mode = len(content), 0o600
+            archive.addfile(member, io.BytesIO(content))
+    _write_file(place, buffer.getvalue())
+
+
+def _write_file(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
