@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help engine browser start test check unit docker e2e test-k3s test-addons test-ceph test-engines test-engine-smoke bench images clean destroy
+.PHONY: help engine browser start test check unit docker e2e test-k3s test-addons test-ceph test-engines test-engine-smoke bench pictures images clean destroy
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -70,6 +70,9 @@ test-engine-smoke: images ## the smallest part of that, on Docker 28 with contai
 
 bench: images ## measure start, memory, stop, failover; prints a table
 	@$(BIN)/python tests/bench/bench.py
+
+pictures: $(READY) ## make README's pictures anew: a status, and a report's time-line; no Docker
+	@$(BIN)/python tests/bench/pictures.py
 
 destroy: $(READY) ## remove every lab of this engine
 	@$(BIN)/halab destroy --all
