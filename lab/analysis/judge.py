@@ -32,7 +32,8 @@ did not write any more."""
 def judge(history: History, expectations: Iterable[Expectation | str]) -> tuple[Verdict, ...]:
     """Return a verdict for each expectation, in their order; where none is given, the verdict of each checker.
 
-    `lab.checkers.worst` of them is the run's, and `lab.checkers.EXIT_CODES` says how a command ends. Raises ExpectationError for a text
+    `verdicts.worst` of them is the run's, `verdicts.EXIT_CODES` says how a command ends.
+    Raises ExpectationError for a text
     that is none.
     """
     wanted = [parse(each) if isinstance(each, str) else each for each in expectations]

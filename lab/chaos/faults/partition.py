@@ -1,4 +1,4 @@
-"""Faults of the network: partitions and loss. What delays, reorders or corrupts is in delay.py.
+"""Faults of the network: partitions and loss. What delays, reorders or corrupts is in traffic.py.
 
 Packets are dropped at the machine's wire (wire.py): kube-proxy's and flannel's rules are not
 touched, ARP is dropped, too, and senders see no error, as they would from an output chain's.
