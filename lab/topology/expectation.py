@@ -1,6 +1,7 @@
-"""What a scenario expects, as it is written in a file: `outage(api.vip) <= 5s`, `vip_unique`, `not vip_unique`. Reading only; lab/report judges.
+"""What a scenario expects, as it is written in a file: `outage(api.vip) <= 5s`, `not vip_unique`.
 
-An expectation is a truth, `not` and a truth, or a measure with a comparison: `WORD`, `not WORD`, `WORD(WHAT) <= 5s`, `WORD == 0`.
+An expectation is a truth, `not` and a truth, or a measure with a comparison: `WORD`, `not WORD`,
+`WORD(WHAT) <= 5s`, `WORD == 0`. Reading only: lab/analysis/judge.py judges.
 """
 
 from __future__ import annotations

@@ -237,7 +237,7 @@ def test_a_master_that_accepts_and_cannot_serve_gets_no_turn(
                 60,
             )
             # Its kernel answers keepalive probes: they alone would never end. The balancer waits
-            # 30 s (tests/unit/test_balance.py).
+            # 30 s (tests/unit/nodes/test_balance.py).
             inside.eventually("who was connected to it is let go", lambda: not held(), 90)
         assert f"{victim['name']} does not serve" in inside.run(
             "lb", "journalctl", "-u", "halab-balance", "--no-pager"

@@ -1,7 +1,8 @@
 """Faults: what halab breaks on purpose. One file for each kind; inject, prove that it acts, heal.
 
-A fault remembers nothing itself: before it acts, its record is laid down on the node it hits (`record.py`), and healing reads it
-there. So any later process can heal, after a kill -9, too; healing twice is healing once.
+A fault remembers nothing itself: before it acts, its record is laid down on the node that it hits
+(lab/live/active_faults.py), and healing reads it there. So any later process can heal, after a
+kill -9, too; healing twice is healing once.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from lab.chaos import faults, lab_faults, targets
 from lab.cli.fault import seconds
 from lab.topology import loader
 
-TOPOLOGY = loader.load(Path(__file__).parents[2] / "topologies" / "3m3w.yaml").topology
+TOPOLOGY = loader.load(Path(__file__).parents[3] / "topologies" / "3m3w.yaml").topology
 
 
 def status(leader: str = "m2", holders: tuple[str, ...] = ("m3",)) -> SimpleNamespace:

@@ -10,7 +10,7 @@ import pytest
 from lab.base.errors import InputError, Problem, TopologyError
 from lab.topology.loader import load, parse, plain
 
-FOLDER = Path(__file__).parents[2] / "topologies"
+FOLDER = Path(__file__).parents[3] / "topologies"
 TEXT = """version: 1
 name: demo
 network:

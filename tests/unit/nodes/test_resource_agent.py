@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-AGENT = Path(__file__).parents[2] / "images/node/files/usr/lib/ocf/resource.d/halab/apiserver"
+AGENT = Path(__file__).parents[3] / "images/node/files/usr/lib/ocf/resource.d/halab/apiserver"
 CURL = '#!/bin/sh\necho "$@" >"$HA_RSCTMP/asked"\ncat "$HA_RSCTMP/answers" >&2\n'
 # The watcher sleeps when curl has ended; here that is its own end.
 SLEEP = "#!/bin/sh\nkill $PPID\n"

@@ -15,7 +15,7 @@ from lab.nodes.ha import crm_mon
 from lab.nodes.ha.cib_audit import Audit
 from lab.topology import loader
 
-TOPOLOGY = loader.load(Path(__file__).parents[2] / "topologies" / "3m3w.yaml").topology
+TOPOLOGY = loader.load(Path(__file__).parents[4] / "topologies" / "3m3w.yaml").topology
 
 CIB = """<configuration><crm_config><cluster_property_set id="options"><nvpair id="opt-stonith-enabled" name="stonith-enabled" value="{}"/>
 </cluster_property_set></crm_config><nodes><node id="1" uname="m"/></nodes><resources><primitive id="fence-m" class="stonith"/></resources>

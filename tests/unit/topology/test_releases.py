@@ -19,7 +19,7 @@ from lab.topology.loader import load, parse
 from lab.topology.model import from_json, to_json
 from lab.topology.schema import schema
 
-FILE = Path(__file__).parents[2] / "topologies" / "1m1w.yaml"
+FILE = Path(__file__).parents[3] / "topologies" / "1m1w.yaml"
 TEXT = FILE.read_text()
 VALIDATOR = jsonschema.Draft202012Validator(schema())
 

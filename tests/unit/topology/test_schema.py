@@ -13,7 +13,7 @@ from lab.base.errors import InputError
 from lab.topology.loader import KEYS, load, parse
 from lab.topology.schema import schema
 
-SHIPPED = sorted((Path(__file__).parents[2] / "topologies").glob("*.yaml"))
+SHIPPED = sorted((Path(__file__).parents[3] / "topologies").glob("*.yaml"))
 REFERENCE = next(path for path in SHIPPED if path.stem == "3m3w").read_text()
 VALIDATOR = jsonschema.Draft202012Validator(schema())
 

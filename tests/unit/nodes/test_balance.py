@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).parents[2] / "images/loadbalancer/files/usr/local/sbin/halab-balance"
+PROGRAM = Path(__file__).parents[3] / "images/loadbalancer/files/usr/local/sbin/halab-balance"
 # Each sleep begins a round; where no answers are left the program ends.
 SLEEP = '#!/bin/sh\nn=$(($(cat "$ROUND") + 1)); echo $n > "$ROUND"; test -e "$ANSWERS/$n"\n'
 CURL = '#!/bin/sh\necho "$@" > "$ANSWERS/asked"\ncat "$ANSWERS/$(cat "$ROUND")"\n'

@@ -25,7 +25,7 @@ from lab.topology.model import Topology, from_json, management_of, to_json
 if TYPE_CHECKING:
     from lab.engine.spec import NetworkSpec
 
-SHIPPED = Path(__file__).parents[2] / "topologies"
+SHIPPED = Path(__file__).parents[3] / "topologies"
 TAGS = {
     "upstream": "halab/upstream:1",
     "loadbalancer": "halab/loadbalancer:1",

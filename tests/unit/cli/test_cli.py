@@ -21,7 +21,7 @@ from lab.engine.errors import engine_errors
 from lab.images.builder import Builder
 from lab.images.sources import Sources
 
-TOPOLOGIES = Path(__file__).parents[2] / "topologies"
+TOPOLOGIES = Path(__file__).parents[3] / "topologies"
 
 
 def halab(*words: str, code: int = 0, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

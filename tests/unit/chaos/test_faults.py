@@ -24,7 +24,7 @@ from lab.topology import loader
 if TYPE_CHECKING:
     from lab.chaos.fault import FaultSite
 
-FIVE = loader.load(Path(__file__).parents[2] / "topologies" / "5m2w.yaml").topology
+FIVE = loader.load(Path(__file__).parents[3] / "topologies" / "5m2w.yaml").topology
 
 
 @pytest.mark.parametrize(

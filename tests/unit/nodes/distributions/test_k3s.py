@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lab.engine.node import NodeHandle
 
 K3S = find("k3s")
-TOPOLOGY = loader.load(Path(__file__).parents[2] / "topologies" / "3m3w.yaml").topology
+TOPOLOGY = loader.load(Path(__file__).parents[4] / "topologies" / "3m3w.yaml").topology
 SECRETS = new_secrets("test")
 
 

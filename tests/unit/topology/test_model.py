@@ -11,7 +11,7 @@ from lab.base.hashing import digest
 from lab.topology.loader import load
 from lab.topology.model import Role, Topology, from_json, to_json
 
-SHIPPED = sorted((Path(__file__).parents[2] / "topologies").glob("*.yaml"))
+SHIPPED = sorted((Path(__file__).parents[3] / "topologies").glob("*.yaml"))
 REFERENCE = next(path for path in SHIPPED if path.stem == "3m3w")
 
 

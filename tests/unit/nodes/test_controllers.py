@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-PROGRAM = Path(__file__).parents[2] / "images/bmc/files/usr/local/sbin/halab-bmc"
+PROGRAM = Path(__file__).parents[3] / "images/bmc/files/usr/local/sbin/halab-bmc"
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from lab.base.errors import LabError, TopologyError
 from lab.topology.loader import KEYS, Loaded, parse
 from lab.topology.model import from_json, to_json
 
-REFERENCE = (Path(__file__).parents[2] / "topologies" / "3m3w.yaml").read_text()
+REFERENCE = (Path(__file__).parents[3] / "topologies" / "3m3w.yaml").read_text()
 MANY = settings(
     max_examples=400, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -18,7 +18,7 @@ from lab.topology.model import to_json
 if TYPE_CHECKING:
     from lab.topology.model import Topology
 
-SHIPPED = Path(__file__).parents[2] / "topologies"
+SHIPPED = Path(__file__).parents[3] / "topologies"
 
 
 def engine_with(*topologies: Topology) -> FakeEngine:

@@ -30,7 +30,7 @@ from lab.topology import loader
 if TYPE_CHECKING:
     from lab.kube.api import Cluster
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TOPOLOGY = loader.load(ROOT / "topologies" / "3m3w.yaml").topology
 GROUND = ProbeContext(topology=TOPOLOGY, service_ip="10.43.7.7", node_port=30007)
 WITHOUT_WORKERS = ProbeContext(topology=loader.load(ROOT / "topologies" / "3m0w.yaml").topology)

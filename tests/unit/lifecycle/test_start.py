@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lab.lifecycle.start import Context
 
-TOPOLOGY = loader.load(Path(__file__).parents[2] / "topologies" / "1m1w.yaml").topology
+TOPOLOGY = loader.load(Path(__file__).parents[3] / "topologies" / "1m1w.yaml").topology
 
 
 class EngineDouble:

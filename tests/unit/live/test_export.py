@@ -16,7 +16,7 @@ from lab.live import export
 from lab.live.lab import Lab
 from lab.topology import loader
 
-TOPOLOGY = loader.load(Path(__file__).parents[2] / "topologies" / "1m1w.yaml").topology
+TOPOLOGY = loader.load(Path(__file__).parents[3] / "topologies" / "1m1w.yaml").topology
 KEY = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQ\n-----END EC PRIVATE KEY-----"
 
 
