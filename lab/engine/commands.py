@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab.base.errors import EngineError
+from lab.base.redaction import without_secrets
 from lab.engine.errors import engine_errors
 from lab.engine.stream import frames, hang_up, plain
 
@@ -67,7 +68,9 @@ class RunCalls:
                 raise EngineError(text, hint) from None
             code = self._api.exec_inspect(made["Id"])["ExitCode"]
         took = (time.monotonic() - begin) * 1000
-        LOG.debug("%s: `%.200s`: code %s: %.0f ms", container, " ".join(argv), code, took)
+        LOG.debug(
+            "%s: `%.200s`: code %s: %.0f ms", container, without_secrets(" ".join(argv)), code, took
+        )
         return Result(-1 if code is None else int(code), output.decode(errors="replace"))
 
     def _converse(

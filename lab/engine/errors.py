@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import docker.errors
 
 from lab.base.errors import EngineError
+from lab.base.redaction import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,4 +39,4 @@ def engine_errors(
         # OSError: the HTTP library's errors are such; a command's stream, cut because its container died; a file that it is fed cannot be read.
         raise EngineError(f"{what}: {error}", hint) from error
     finally:
-        LOG.debug("%.200s: %.0f ms", what, (time.monotonic() - begin) * 1000)
+        LOG.debug("%.200s: %.0f ms", without_secrets(what), (time.monotonic() - begin) * 1000)

@@ -17,7 +17,6 @@ from lab.live.lab import Lab
 from lab.topology import loader
 
 TOPOLOGY = loader.load(Path(__file__).parents[3] / "topologies" / "1m1w.yaml").topology
-KEY = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQ\n-----END EC PRIVATE KEY-----"
 
 
 class EngineDouble:
@@ -62,20 +61,6 @@ def test_export_goes_on_when_nothing_answers(files: dict[str, bytes]) -> None:
 def test_export_says_what_does_not_run(files: dict[str, bytes]) -> None:
     assert files["nodes/w1/state.txt"] == b"exited\n"
     assert files["nodes/lb/state.txt"] == b"missing\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "left"),
-    [
-        (f"a\n{KEY}\nb", "a\n(a private key, left out)\nb"),
-        ("--token=abc.def next", "--token=(left out) next"),
-        ("password: hunter2", "password: (left out)"),
-        ("Token has not been received in 750 ms", "Token has not been received in 750 ms"),
-        ('{"token_ms": 1000}', '{"token_ms": 1000}'),
-    ],
-)
-def test_export_leaves_secrets_out(text: str, left: str) -> None:
-    assert export.without_secrets(text) == left
 
 
 def test_export_asks_for_no_secrets_and_no_values() -> None:
