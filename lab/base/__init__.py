@@ -1,1 +1,4 @@
-"""What everything else stands on: errors, paths, locks, waiting, reading YAML. It knows nothing of labs."""
+"""What everything else stands on: errors, paths, locks, waiting, reading YAML.
+
+It knows nothing of labs.
+"""

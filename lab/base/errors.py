@@ -21,7 +21,7 @@ class LabError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        """Give the message, and the hint on a line of its own."""
+        """Return the message, and the hint on a line of its own."""
         return f"{self.message}\n  → {self.hint}" if self.hint else self.message
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def digest(text: str) -> str:
-    """Give the first 12 hex digits of a text's SHA-256: short enough for a tag, long enough not to meet twice."""
+    """Return the first 12 hex digits of a text's SHA-256: short enough for a tag, long enough not to meet twice."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -24,7 +24,10 @@ def folder_hash(folder: Path) -> str:
 
 
 def file_hash(path: str) -> str:
-    """Hash a file's content (a K3s binary of the user's). One that is gone gives a hash of its own: labs made from it live on."""
+    """Hash a file's content (a K3s binary of the user's).
+
+    One that is gone gives a hash of its own: labs made from it live on.
+    """
     if not Path(path).is_file():
         return "gone"
     with Path(path).open("rb") as file:

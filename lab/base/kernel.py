@@ -24,12 +24,12 @@ BRIDGED = ("proc/sys/net/bridge", "sys/module/br_netfilter")
 
 
 def bridged(root: Path = Path("/")) -> bool:
-    """Tell whether this machine's kernel has br_netfilter: its rules see bridged packets."""
+    """Whether this machine's kernel has br_netfilter: its rules see bridged packets."""
     return any((root / sign).exists() for sign in BRIDGED)
 
 
 def feature(name: str, root: Path = Path("/"), release: str = platform.release()) -> Feature:
-    """Tell whether the kernel has a feature, without loading anything."""
+    """Whether the kernel has a feature, without loading anything."""
     folder, option = root / "lib/modules" / release, f"CONFIG_{OPTIONS[name]}"
     builtin, modules = (
         _text(folder / file).replace("-", "_") for file in ("modules.builtin", "modules.dep")
@@ -49,7 +49,7 @@ def feature(name: str, root: Path = Path("/"), release: str = platform.release()
 
 
 def _text(path: Path) -> str:
-    """Give a file's text, unpacked; empty where it cannot be read."""
+    """Return a file's text, unpacked; empty where it cannot be read."""
     with contextlib.suppress(OSError):
         packed = path.suffix == ".gz"
         content = path.read_bytes()

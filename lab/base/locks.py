@@ -1,4 +1,7 @@
-"""One command at a time changes a lab. The lock is the kernel's: a killed process lets go of it by dying."""
+"""One command at a time changes a lab.
+
+The lock is the kernel's: a killed process lets go of it by dying.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ SHARED = stat.S_ISVTX | 0o777
 
 
 def place() -> Path:
-    """Give the folder for locks: one for all users, as `sudo halab` and the user have one engine.
+    """Return the folder for locks: one for all users, as `sudo halab` and the user have one engine.
 
     Two machines that use one engine have none in common: there the engine's own refusal of a
     second container of a name is all there is.
@@ -126,7 +129,10 @@ def alone(lab: str, what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def exclusive(lab: str, reporter: Reporter) -> Iterator[Lock]:
-    """Hold the lab's lock; says so when another halab has it, and waits. Raises LabError when it does not let go."""
+    """Hold the lab's lock; says so when another halab has it, and waits.
+
+    Raises LabError when it does not let go.
+    """
     lock, until = Lock(lab), time.monotonic() + WAIT_S
     if not lock.acquire():
         reporter.say(lab, "another halab is working on this lab; waiting for it")

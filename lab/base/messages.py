@@ -21,7 +21,7 @@ _SHOWN = 60
 
 
 def shown(text: str) -> str:
-    """Give foreign text as it may stand in a message: short, and no control characters or lone surrogates for the terminal."""
+    """Return foreign text as it may stand in a message: short, and no control characters or lone surrogates for the terminal."""
     short = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in short

@@ -8,7 +8,8 @@ from lab.base.errors import InputError, WrongError
 from lab.base.messages import shown
 
 MAX_NAME = 30
-"""Lab and node joined by a dash stay within the 63 characters of a hostname's label (RFC 1123, section 2.1)."""
+"""Lab and node joined by a dash stay within the 63 characters of a hostname's label (RFC 1123,
+section 2.1)."""
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _NUMBER_ADDRESS = re.compile(r"[0-9]+|0x[0-9a-f]+")
 
@@ -37,7 +38,7 @@ def check_node_name(word: str) -> None:
 
 
 def is_name(word: str) -> bool:
-    """Tell whether a word can be a lab's name: the command line and labels may hold any other."""
+    """Whether a word can be a lab's name: the command line and labels may hold any other."""
     try:
         check_label(word)
     except WrongError:

@@ -24,7 +24,10 @@ def attempt_all(jobs: Sequence[Callable[[], T]]) -> tuple[list[T], list[BaseExce
 
 
 def run_all(jobs: Sequence[Callable[[], None]]) -> None:
-    """Run jobs side by side and wait for all. Raises the only error, or ApplyError with them all."""
+    """Run jobs side by side and wait for all.
+
+    Raises the only error, or ApplyError with them all.
+    """
     raise_together(attempt_all(jobs)[1])
 
 

@@ -1,4 +1,7 @@
-"""Waiting: ask until it is so, or say what was last seen. A time-out is an error, never a warning."""
+"""Waiting: ask until it is so, or say what was last seen.
+
+A time-out is an error, never a warning.
+"""
 
 from __future__ import annotations
 

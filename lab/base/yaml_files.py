@@ -1,6 +1,9 @@
-"""YAML, read strictly: the only door to PyYAML. Every value keeps its line; whatever could surprise is refused.
+"""YAML, read strictly: the only door to PyYAML.
 
-YAML 1.1 reads `no` as false, `1_0` as ten and `1:30` as ninety; scalars are therefore taken as text and judged by who asks.
+Every value keeps its line; whatever could surprise is refused.
+
+YAML 1.1 reads `no` as false, `1_0` as ten and `1:30` as ninety; scalars are therefore taken as text
+and judged by who asks.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_BYTES = 64 * 1024
-"""A topology of fifty nodes has four kilobytes; sixty-four are a mistake, and PyYAML needs a second for each."""
+"""A topology of fifty nodes has four kilobytes; sixty-four are a mistake, and PyYAML needs a second
+for each."""
 MAX_DEPTH = 20
 """The format is four levels deep; PyYAML's composer recurses and would end in a RecursionError."""
 BOOLEANS = frozenset(yaml.SafeLoader.bool_values)
@@ -56,9 +60,12 @@ class Problems:
 
 
 def compose(text: str, path: str, problems: Problems | None = None) -> Value:
-    """Read one YAML document into Values. Raises TopologyError for what is no YAML or too clever YAML.
+    """Read one YAML document into Values.
 
-    Keys that are doubled or no words go into `problems`, so that a caller tells them with its own; without it they are raised.
+    Raises TopologyError for what is no YAML or too clever YAML.
+
+    Keys that are doubled or no words go into `problems`, so that a caller tells them with its own;
+    without it they are raised.
     """
     node = _document(text, path)
     gathered = Problems() if problems is None else problems
@@ -189,7 +196,8 @@ def _pairs(node: yaml.MappingNode, problems: Problems) -> Iterator[tuple[str, Va
             continue
         seen[name] = line
         value = _convert(item, problems)
-        # A block mapping starts, for PyYAML, at its first key; a reader looks for it where its name stands.
+        # A block mapping starts, for PyYAML, at its first key; a reader looks for it where its name
+        # stands.
         value.line = value.line if isinstance(value.data, str) else line
         yield name, value
 

@@ -39,10 +39,14 @@ class Fault(Protocol):
     """What the host or node must have, for people; empty: nothing special."""
     evidence_timeout_s: float
     heals_first: bool
-    """Whether its healing wakes the machine: a frozen or dead one can run no command, so it comes before all others there."""
+    """Whether its healing wakes the machine: a frozen or dead one can run no command, so it comes
+    before all others there."""
 
     def missing(self, site: FaultSite) -> str:
-        """Say what this host or node lacks for it, whatever the options; or nothing. Changes nothing."""
+        """Say what this host or node lacks for it, whatever the options; or nothing.
+
+        Changes nothing.
+        """
 
     def check(self, site: FaultSite, options: Options) -> str:
         """Say why the fault cannot act here with these options, or nothing. Changes nothing."""
@@ -70,7 +74,8 @@ STARTED = "started"
 def same_life(site: FaultSite, active: ActiveFault) -> bool:
     """Whether the node runs and was not powered on anew since the fault began.
 
-    Else rules, mounts, processes and addresses are gone with the machine's last life: there is nothing to mend.
+    Else rules, mounts, processes and addresses are gone with the machine's last life: there is
+    nothing to mend.
     """
     state = site.engine.inspect(site.node.container)["State"]
     return bool(
@@ -85,7 +90,8 @@ class Base:
     options: Options = {}  # noqa: RUF012 (a constant of each class)
     needs = ""
     evidence_timeout_s = 5.0
-    """How long the proof may take: the first packet to be dropped, the first tick to be throttled; a lab is never silent that long."""
+    """How long the proof may take: the first packet to be dropped, the first tick to be throttled;
+    a lab is never silent that long."""
     heals_first = False
 
     def missing(self, site: FaultSite) -> str:

@@ -29,7 +29,8 @@ A busy host takes several times as long.
 """
 FENCING_OFF = "fencing-off"
 HEAL_TRIES = 3
-"""The others may fence a machine while it is being healed: then it is powered on and healed again."""
+"""The others may fence a machine while it is being healed: then it is powered on and healed
+again."""
 HEAL_AGAIN_S = 0.5
 ALIVE_S = 60
 """How long masters that were hung or cut off have to be seen alive before fencing is turned on.

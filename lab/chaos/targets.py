@@ -33,7 +33,10 @@ HELP = (
 def resolve(
     words: str, topology: Topology, status: Callable[[], LabStatus], seed: int
 ) -> tuple[str, ...]:
-    """Return the nodes that words mean now, each once; several are parted by commas. See `resolve_one`."""
+    """Return the nodes that words mean now, each once; several are parted by commas.
+
+    See `resolve_one`.
+    """
     return tuple(
         dict.fromkeys(
             name for word in words.split(",") for name in resolve_one(word, topology, status, seed)

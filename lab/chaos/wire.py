@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 MEANS = ("auto", "nft", "tc")
 WAYS = {"in": "ingress", "out": "egress"}
 SHOT, GO_ON = 2, 0xFFFFFFFF
-"""What a program says of a packet: TC_ACT_SHOT drops it, TC_ACT_UNSPEC (-1) leaves it to the next one."""
+"""What a program says of a packet: TC_ACT_SHOT drops it, TC_ACT_UNSPEC (-1) leaves it to the next
+one."""
 PREF = 6683
 """Where a fault's filters stand among others (0x1a1b, as qdisc.HANDLE)."""
 DARK_PREF = 1

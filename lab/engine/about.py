@@ -16,7 +16,7 @@ from lab.engine.privileges import SOCKET
 
 
 def address() -> str:
-    """Give the URL that the environment names: DOCKER_HOST, else Docker's current context."""
+    """Return the URL that the environment names: DOCKER_HOST, else Docker's current context."""
     if named := os.environ.get("DOCKER_HOST"):
         return named
     try:
@@ -27,7 +27,7 @@ def address() -> str:
 
 
 def startable() -> bool:
-    """Tell whether an engine of this machine is meant, so that starting one here would help."""
+    """Whether an engine of this machine is meant, so that starting one here would help."""
     return platform.system() == "Linux" and address().startswith("unix://")
 
 
@@ -37,7 +37,7 @@ class AboutCalls:
     _api: Any
 
     def info(self) -> dict[str, Any]:
-        """Give the engine's own description (`docker info`)."""
+        """Return the engine's own description (`docker info`)."""
         with engine_errors("asking the engine about itself"):
             return {**self._api.info(), "ApiVersion": self._api.api_version}
 
@@ -71,7 +71,7 @@ class AboutCalls:
         return tuple(int(part) for part in str(self._api.api_version).split("."))
 
     def socket_path(self) -> str:
-        """Give the engine's socket as the engine's own machine has it.
+        """Return the engine's socket as the engine's own machine has it.
 
         Where that is this machine, it is the socket that led here (DOCKER_HOST, a context). In a
         machine of the engine's own, reached by a socket of another name, it is Docker's usual one.

@@ -17,10 +17,12 @@ UNTRUSTED: dict[str, Any] = {
     # ARP: only a packet socket hears every answer. Pings and all else need nothing.
     "cap_add": ["NET_RAW"],
     "security_opt": ["no-new-privileges"],
-    # What it prints is read while it runs; a copy in the engine's log would only load the disk that is measured.
+    # What it prints is read while it runs; a copy in the engine's log would only load the disk that
+    # is measured.
     "log_config": {"type": "none"},
-    # The greatest weight that the kernel takes (MAX_SHARES, kernel/sched/sched.h): an instrument that waits for what it measures would measure
-    # itself. It takes a fifth of a core. Twice a master's weight was less: questions were 10 ms late once in a hundred times, and are 5 ms.
+    # The greatest weight that the kernel takes (MAX_SHARES, kernel/sched/sched.h): an instrument
+    # that waits for what it measures would measure itself. It takes a fifth of a core. Twice a
+    # master's weight was less: questions were 10 ms late once in a hundred times, and are 5 ms.
     "cpu_shares": 262144,
     "restart_policy": {"Name": "no"},
 }
@@ -34,13 +36,17 @@ class AgentCalls:
     def create_agent(
         self, image: str, command: Sequence[str], network: str, ip: str, labels: dict[str, str]
     ) -> str:
-        """Make an agent's container on a network, not started; gives its id. SIGTERM ends it, and so does the end of its standard input."""
+        """Make an agent's container on a network, not started; gives its id.
+
+        SIGTERM ends it, and so does the end of its standard input.
+        """
         host = self._api.create_host_config(**UNTRUSTED, network_mode=network)
         endpoint = self._api.create_networking_config(
             {network: EndpointConfig(self._api.api_version, ipv4_address=ip)}
         )
         with engine_errors(f"making an agent's container of {image}"):
-            # `stdin_open` means StdinOnce, too: when the one who is attached goes away, even by a kill, the agent's input ends.
+            # `stdin_open` means StdinOnce, too: when the one who is attached goes away, even by a
+            # kill, the agent's input ends.
             made = self._api.create_container(
                 image, entrypoint=list(command), command=[], labels=labels, host_config=host, networking_config=endpoint,
                 stop_signal="SIGTERM", stdin_open=True,

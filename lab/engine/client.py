@@ -38,13 +38,15 @@ if TYPE_CHECKING:
     from lab.engine.spec import ContainerSpec
 
 API_TIMEOUT_S = 600
-"""For one answer of the engine: an image build may be silent for minutes, and a stop on a busy machine is slow."""
+"""For one answer of the engine: an image build may be silent for minutes, and a stop on a busy
+machine is slow."""
 
 GREETING_TIMEOUT_S = 20
 """For the engine's first word; on a machine in trouble it may take some seconds."""
 
 REMOVAL_TRIES, REMOVAL_EVERY_S = 20, 0.5
-"""Ten seconds for somebody else's removal: a busy engine takes two or three for a machine's files."""
+"""Ten seconds for somebody else's removal: a busy engine takes two or three for a machine's
+files."""
 
 
 def connect() -> Engine:
@@ -79,13 +81,13 @@ class Engine(AgentCalls, FileCalls, ImageCalls, AboutCalls, NetworkCalls, PowerC
     # --- looking ---
 
     def labs(self) -> dict[str, Observed]:
-        """Give everything that bears a lab's label, by lab."""
+        """Return everything that bears a lab's label, by lab."""
         found = self._bearing(LABEL)
         names = {item["Labels"][LABEL] for items in found.values() for item in items}
         return {name: _observed(name, found) for name in sorted(names)}
 
     def observe(self, lab: str) -> Observed:
-        """Give what bears this lab's label."""
+        """Return what bears this lab's label."""
         return _observed(lab, self._bearing(f"{LABEL}={lab}"))
 
     def _bearing(self, label: str) -> dict[str, list[dict[str, Any]]]:
@@ -98,7 +100,7 @@ class Engine(AgentCalls, FileCalls, ImageCalls, AboutCalls, NetworkCalls, PowerC
             }
 
     def subnets(self) -> dict[str, str]:
-        """Give the IPv4 subnets of all the engine's networks, subnet → network name."""
+        """Return the IPv4 subnets of all the engine's networks, subnet → network name."""
         with engine_errors("listing networks"):
             networks = self._api.networks()
         pools = (
@@ -109,7 +111,7 @@ class Engine(AgentCalls, FileCalls, ImageCalls, AboutCalls, NetworkCalls, PowerC
         return {subnet: name for subnet, name in pools if subnet and ":" not in subnet}
 
     def owner(self, container: str) -> str | None:
-        """Give the lab that a container of this name belongs to; "" for one that is not ours, None where there is none."""
+        """Return the lab that a container of this name belongs to; "" for one that is not ours, None where there is none."""
         try:
             labels = self._api.inspect_container(container)["Config"]["Labels"] or {}
         except docker.errors.NotFound:
@@ -126,7 +128,7 @@ class Engine(AgentCalls, FileCalls, ImageCalls, AboutCalls, NetworkCalls, PowerC
         return int(rows[0]["HostPort"]) if rows else 0
 
     def inspect(self, container: str) -> dict[str, Any]:
-        """Give the engine's full description of a container."""
+        """Return the engine's full description of a container."""
         with engine_errors(f"inspecting {container}"):
             return dict(self._api.inspect_container(container))
 
@@ -172,18 +174,20 @@ class Engine(AgentCalls, FileCalls, ImageCalls, AboutCalls, NetworkCalls, PowerC
                 labels={**spec.labels, **labels},
                 networking_config=self._api.create_networking_config({spec.network: endpoint}),
                 ports=[int(inside) for inside in spec.ports],
-                # halab-init names the interfaces by it: engines attach a container's networks in any order.
+                # halab-init names the interfaces by it: engines attach a container's networks in
+                # any order.
                 environment={"container": "docker", "HALAB_IP": spec.ip},
                 stop_signal="SIGRTMIN+3" if spec.machine else "SIGTERM",
             )
         self.connect(spec)
 
     def machine(self, *, privileged: bool, **more: Any) -> dict[str, Any]:  # noqa: ANN401 (docker's own options)
-        """Give the host configuration of a container that is a machine."""
+        """Return the host configuration of a container that is a machine."""
         host = self._api.create_host_config(
             **COMMON, **(PRIVILEGED if privileged else CAPABILITIES), **more
         )
-        # Docker hides and write-protects parts of /proc (`systempaths`); kubelet and kube-proxy write /proc/sys.
+        # Docker hides and write-protects parts of /proc (`systempaths`); kubelet and kube-proxy
+        # write /proc/sys.
         return {**host, "MaskedPaths": [], "ReadonlyPaths": []}
 
     def plain(
@@ -193,7 +197,7 @@ class Engine(AgentCalls, FileCalls, ImageCalls, AboutCalls, NetworkCalls, PowerC
         engine_socket: bool = False,
         **more: Any,  # noqa: ANN401 (docker's own options)
     ) -> dict[str, Any]:
-        """Give the host configuration of a container that is no machine."""
+        """Return the host configuration of a container that is no machine."""
         plain = dict(UNPRIVILEGED)
         if engine_socket:
             binds = {**binds, self.socket_path(): {"bind": SOCKET_INSIDE, "mode": "rw"}}
@@ -223,7 +227,8 @@ class Engine(AgentCalls, FileCalls, ImageCalls, AboutCalls, NetworkCalls, PowerC
                 try:
                     self._api.remove_container(container, v=True, force=True)
                 except docker.errors.APIError as error:
-                    # "already in progress", "failed to remove root filesystem": two removals at once, of ^C and of `destroy`.
+                    # "already in progress", "failed to remove root filesystem": two removals at
+                    # once, of ^C and of `destroy`.
                     if not left or not any(
                         word in str(error.explanation)
                         for word in ("in progress", "failed to remove")
@@ -252,7 +257,7 @@ class Engine(AgentCalls, FileCalls, ImageCalls, AboutCalls, NetworkCalls, PowerC
             self._api.remove_network(network)
 
     def labelled(self, label: str) -> tuple[list[str], list[str], list[str]]:
-        """Give the ids or names of containers, volumes and networks that bear a label (`key=value`)."""
+        """Return the ids or names of containers, volumes and networks that bear a label (`key=value`)."""
         with engine_errors(f"listing what bears {label}"):
             containers = [
                 str(item["Id"]) for item in self._api.containers(all=True, filters={"label": label})
@@ -271,7 +276,10 @@ class Engine(AgentCalls, FileCalls, ImageCalls, AboutCalls, NetworkCalls, PowerC
         labels: dict[str, str],
         host: dict[str, Any] | None = None,
     ) -> str:
-        """Make a short-lived container of ours, without a network, not started; gives its id. The caller removes it."""
+        """Make a short-lived container of ours, without a network, not started; gives its id.
+
+        The caller removes it.
+        """
         with engine_errors(f"making a helper container of {image}"):
             config = host or self._api.create_host_config()
             silent = {"entrypoint": list(command), "command": [], "network_disabled": True}

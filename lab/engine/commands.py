@@ -80,15 +80,16 @@ class RunCalls:
 
         Gives what it prints. Raises TimeoutError where it has not ended after so many seconds.
 
-        It is fed while it is read: one that prints as it reads would else wait for us as we for it, and one that ends early leaves the engine
-        with input that nobody takes.
+        It is fed while it is read: one that prints as it reads would else wait for us as we for it,
+        and one that ends early leaves the engine with input that nobody takes.
         """
         sock = self._api.exec_start(exec_id, socket=True)
         printed: list[bytes] = []
         with ThreadPoolExecutor(1) as pool:
             fed = None if chunks is None else pool.submit(_feed, plain(sock), chunks)
             try:
-                # Who hangs up on input that was not read resets the connection (unix(7), tcp(7)): after all output, and it is a fed command's end.
+                # Who hangs up on input that was not read resets the connection (unix(7), tcp(7)):
+                # after all output, and it is a fed command's end.
                 with contextlib.suppress(*([ConnectionResetError] if fed else [])):
                     printed.extend(chunk for _, chunk in frames(sock, within_s))
             finally:
@@ -98,13 +99,17 @@ class RunCalls:
         return b"".join(printed)
 
     def logs(self, container: str) -> str:
-        """Give what PID 1 printed."""
+        """Return what PID 1 printed."""
         with engine_errors(f"reading the log of {container}"):
             return str(self._api.logs(container, tail=200).decode(errors="replace"))
 
 
 def _feed(sock: socket.socket, chunks: Iterable[bytes]) -> None:
-    """Send all chunks and the end. Raises what reading them raises; a command that ended early does not read, and what it printed says why."""
+    """Send all chunks and the end.
+
+    Raises what reading them raises; a command that ended early does not read, and what it printed
+    says why.
+    """
     try:
         for chunk in chunks:
             try:

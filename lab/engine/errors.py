@@ -36,7 +36,8 @@ def engine_errors(
         kind = next((kind for words, kind in kinds.items() if words in said), EngineError)
         raise kind(said, hint) from error
     except (docker.errors.DockerException, OSError) as error:
-        # OSError: the HTTP library's errors are such; a command's stream, cut because its container died; a file that it is fed cannot be read.
+        # OSError: the HTTP library's errors are such; a command's stream, cut because its container
+        # died; a file that it is fed cannot be read.
         raise EngineError(f"{what}: {error}", hint) from error
     finally:
         LOG.debug("%.200s: %.0f ms", without_secrets(what), (time.monotonic() - begin) * 1000)

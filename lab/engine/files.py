@@ -31,7 +31,7 @@ def pack(files: Iterable[File]) -> bytes:
 
 
 def unpack(data: bytes) -> dict[str, bytes]:
-    """Give the files of a tar that `read` gave, by their names without folders."""
+    """Return the files of a tar that `read` gave, by their names without folders."""
     files = {}
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         for member in archive.getmembers():
@@ -43,7 +43,9 @@ def unpack(data: bytes) -> dict[str, bytes]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """A file laid down in a node before it boots. With `link` it is a symbolic link to that path instead.
+    """A file laid down in a node before it boots.
+
+    With `link` it is a symbolic link to that path instead.
 
     `owner` is a numeric uid and gid in the node. Secret content has mode 0o600: give it explicitly.
     """
@@ -82,13 +84,16 @@ class FileCalls:
             self._api.put_archive(container, "/", pack(files))
 
     def read(self, container: str, path: str) -> bytes:
-        """Give a directory or file of a container as tar. Raises EngineError where it is not there."""
+        """Return a directory or file of a container as tar.
+
+        Raises EngineError where it is not there.
+        """
         with engine_errors(f"reading {path} from {container}"):
             stream, _ = self._api.get_archive(container, path)
             return b"".join(stream)
 
     def has(self, container: str, path: str) -> bool:
-        """Tell whether a container has this path, running or not, its volumes included."""
+        """Whether a container has this path, running or not, its volumes included."""
         with engine_errors(f"looking for {path} in {container}"):
             # The library can only fetch it whole, and a database is big: HEAD tells alone.
             where = self._api._url("/containers/{0}/archive", container)  # noqa: SLF001

@@ -80,9 +80,10 @@ def require_bridge(engine: Engine, image: str, *, privileged: bool) -> None:
 
 
 def privileged(engine: Engine, image: str) -> bool:
-    """Tell whether `--privileged` starts here; else nodes get the capabilities that this engine can give."""
+    """Whether `--privileged` starts here; else nodes get the capabilities that this engine can give."""
     info = engine.info()
-    # The same engine on the same kernel gives the same answer; another kernel or engine is asked anew.
+    # The same engine on the same kernel gives the same answer; another kernel or engine is asked
+    # anew.
     key = f"{info.get('ID')} {info.get('KernelVersion')} {info.get('ServerVersion')}"
     known = _remembered()
     if key not in known:

@@ -28,13 +28,13 @@ class ImageCalls:
     _api: Any
 
     def images(self, repository: str = "halab/*") -> dict[str, dict[str, Any]]:
-        """Give the images of a repository pattern, tag → the engine's description."""
+        """Return the images of a repository pattern, tag → the engine's description."""
         with engine_errors("listing images"):
             found = self._api.images(filters={"reference": repository})
         return {tag: item for item in found for tag in (item.get("RepoTags") or [])}
 
     def has_image(self, tag: str) -> bool:
-        """Tell whether an image is here."""
+        """Whether an image is here."""
         try:
             self._api.inspect_image(tag)
         except docker.errors.ImageNotFound:
@@ -44,9 +44,13 @@ class ImageCalls:
     def build(
         self, context: str, tag: str, arguments: dict[str, str], labels: dict[str, str]
     ) -> Iterator[str]:
-        """Build an image and yield the build's lines. Raises EngineError with the engine's message where a step fails."""
+        """Build an image and yield the build's lines.
+
+        Raises EngineError with the engine's message where a step fails.
+        """
         with engine_errors(f"building {tag}"):
-            # Host network: package sources are then reached as the host reaches them, proxies and resolvers included.
+            # Host network: package sources are then reached as the host reaches them, proxies and
+            # resolvers included.
             stream = self._api.build(
                 path=context,
                 tag=tag,
@@ -68,7 +72,7 @@ class ImageCalls:
             self._api.import_image_from_file(tar, repository=repository, tag=version)
 
     def labels(self, tag: str) -> dict[str, str]:
-        """Give an image's labels. Raises EngineError where it is not here."""
+        """Return an image's labels. Raises EngineError where it is not here."""
         with engine_errors(f"inspecting {tag}"):
             # Docker 29 leaves out what an image has none of (changes of API 1.52).
             config = self._api.inspect_image(tag).get("Config") or {}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 LABEL = "halab.lab"
-"""On everything of a lab: the lab's name. Whatever bears it, `destroy` removes; whatever does not, nothing touches."""
+"""On everything of a lab: the lab's name. Whatever bears it, `destroy` removes; whatever does not,
+nothing touches."""
 LABEL_NODE = "halab.node"
 LABEL_ROLE = "halab.role"
 LABEL_DISTRIBUTION = "halab.distribution"
@@ -20,27 +21,28 @@ LABEL_IMAGE = "halab.image"
 
 
 LABEL_HELPER = {"halab.helper": "1"}
-"""On containers that live for one step of a build; `halab destroy --all` and `doctor --fix` remove left-overs."""
+"""On containers that live for one step of a build; `halab destroy --all` and `doctor --fix` remove
+left-overs."""
 
 
 LABEL_INSTRUMENT = "halab.instrument"
 
 
 def secrets_volume(lab: str) -> str:
-    """Give the name of the volume that keeps the lab's secrets."""
+    """Return the name of the volume that keeps the lab's secrets."""
     return f"halab-{lab}-secrets"
 
 
 def network_name(lab: str) -> str:
-    """Give the name of the lab's network."""
+    """Return the name of the lab's network."""
     return f"halab-{lab}"
 
 
 def management_name(lab: str) -> str:
-    """Give the name of the lab's management network."""
+    """Return the name of the lab's management network."""
     return f"halab-{lab}-management"
 
 
 def container_name(lab: str, node: str) -> str:
-    """Give the container's name: Docker wants two characters or more, the seed's first node has one."""
+    """Return the container's name: Docker wants two characters or more, the seed's first node has one."""
     return f"halab-{lab}-{node}"

@@ -20,7 +20,10 @@ class NetworkCalls:
     _api: Any
 
     def create_network(self, spec: NetworkSpec, labels: dict[str, str]) -> None:
-        """Make a bridge. The nodes' own is not internal: no address outside is needed, but users' pods may want one."""
+        """Make a bridge.
+
+        The nodes' own is not internal: no address outside is needed, but users' pods may want one.
+        """
         kept = {f"reserved-{number}": address for number, address in enumerate(spec.reserved)}
         pool = IPAMPool(
             subnet=spec.subnet, gateway=spec.gateway or None, aux_addresses=kept or None

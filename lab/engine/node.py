@@ -54,7 +54,11 @@ class NodeHandle:
         check: bool = True,
         stdin: bytes | Iterable[bytes] | None = None,
     ) -> Result:
-        """Run a command. Raises CommandFailed where `check` is set and it ends with another code than 0 (124: out of time)."""
+        """Run a command.
+
+        Raises CommandFailed where `check` is set and it ends with another code than 0 (124: out of
+        time).
+        """
         result = self.engine.run(self.container, argv, stdin=stdin, timeout_s=timeout_s)
         if check and result.code != 0:
             raise CommandFailed(self.name, tuple(argv), result.code, result.output)
@@ -65,11 +69,11 @@ class NodeHandle:
         self.engine.put(self.container, files)
 
     def has(self, path: str) -> bool:
-        """Tell whether the node has this path; it need not run. Raises EngineError for no node."""
+        """Whether the node has this path; it need not run. Raises EngineError for no node."""
         return self.engine.has(self.container, path)
 
     def journal(self, lines: int = 15, unit: str = "") -> str:
-        """Give the last lines of the node's journal (of one unit, if named)."""
+        """Return the last lines of the node's journal (of one unit, if named)."""
         argv = [
             "journalctl",
             "--no-pager",

@@ -13,7 +13,7 @@ KEEPS = "1.44"
 
 
 def placed(version: str, ip: str) -> dict[str, Any]:
-    """Give an endpoint's addresses, as docker's `EndpointConfig` names them.
+    """Return an endpoint's addresses, as docker's `EndpointConfig` names them.
 
     A machine has one MAC address for life, by which its neighbours and partitions know it. Docker
     28 and later draw a new one at each start where none was asked for; engines before that API

@@ -52,7 +52,8 @@ class PowerCalls:
                 try:
                     self._api.pause(container)
                 except docker.errors.APIError as error:
-                    # The kernel's freezer may miss a process that forks meanwhile (cgroup v1, a busy machine): the runtime gives up, we ask again.
+                    # The kernel's freezer may miss a process that forks meanwhile (cgroup v1, a
+                    # busy machine): the runtime gives up, we ask again.
                     if last or "unable to freeze" not in str(error):
                         raise
                     time.sleep(FREEZE_AGAIN_S)

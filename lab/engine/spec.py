@@ -13,7 +13,7 @@ CPU_SHARES = 1024
 
 
 def mac_of(ip: str) -> str:
-    """Give the MAC address of a machine: its IPv4 address behind 02:42, as Docker before 28 does.
+    """Return the MAC address of a machine: its IPv4 address behind 02:42, as Docker before 28 does.
 
     Docker 28 and later draw a new one at each start where none is asked for.
     """
@@ -24,11 +24,12 @@ def mac_of(ip: str) -> str:
 class ContainerSpec:
     """A container as it should be. `volumes` maps a volume's name to where it is mounted.
 
-    `machine` says that systemd is PID 1 and that the node needs a machine's privileges (lab/engine/ explains each); without it
-    the container has none, but `engine_socket`, if it is named, is mounted there: for the baseboard controllers, which switch power.
-    `cpu_shares` is its weight among containers when the processors are busy (cgroups' cpu.shares).
-    `sysctls` are kernel parameters of its own network namespace.
-    `ports` maps a TCP port of the container to one of the host's 127.0.0.1. `more` maps a further network to the address on it.
+    `machine` says that systemd is PID 1 and that the node needs a machine's privileges (lab/engine/
+    explains each); without it the container has none, but `engine_socket`, if it is named, is
+    mounted there: for the baseboard controllers, which switch power. `cpu_shares` is its weight
+    among containers when the processors are busy (cgroups' cpu.shares). `sysctls` are kernel
+    parameters of its own network namespace. `ports` maps a TCP port of the container to one of the
+    host's 127.0.0.1. `more` maps a further network to the address on it.
     """
 
     name: str
@@ -48,7 +49,8 @@ class ContainerSpec:
     def fingerprint(self) -> str:
         """A short hash of all that cannot be changed without making the container anew.
 
-        But not the image: a lab made by an older halab must still start again; a node made anew gets the newer image.
+        But not the image: a lab made by an older halab must still start again; a node made anew
+        gets the newer image.
         """
         return digest(json.dumps({**asdict(self), "image": ""}, sort_keys=True))
 
@@ -107,7 +109,7 @@ class Observed:
     containers: tuple[ObservedContainer, ...] = ()
 
     def container(self, node: str) -> ObservedContainer | None:
-        """Give the container of a node, if there is one."""
+        """Return the container of a node, if there is one."""
         return next(
             (found for found in self.containers if found.labels.get(LABEL_NODE) == node), None
         )

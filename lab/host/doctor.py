@@ -1,4 +1,7 @@
-"""Whether this machine can run a lab: facts are gathered, then judged by pure functions. Never raises for a sick machine."""
+"""Whether this machine can run a lab: facts are gathered, then judged by pure functions.
+
+Never raises for a sick machine.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,7 @@ def examine(topology: Topology | None = None) -> tuple[Finding, ...]:
 
 
 def _built(connected: Engine, topology: Topology) -> tuple[str, ...]:
-    """Give the distributions of the topology whose images are all here, in its order."""
+    """Return the distributions of the topology whose images are all here, in its order."""
     with contextlib.suppress(LabError):  # for an architecture of no images there are none
         known, here = tags(sources_for(connected, topology)), connected.images()
         names = topology.kubernetes.distributions
@@ -99,7 +102,7 @@ def _guarded(name: str, look: Callable[[], list[Finding]]) -> list[Finding]:
 
 
 def there(program: str, place: str = "") -> bool:
-    """Tell whether a program is here, in PATH or in its usual place."""
+    """Whether a program is here, in PATH or in its usual place."""
     return bool(shutil.which(program) or shutil.which(place))
 
 
@@ -152,7 +155,7 @@ def _port(topology: Topology, observed: Observed) -> list[Finding]:
 
 
 def helpers(connected: Engine) -> list[str]:
-    """Give the helper containers that no running halab can still need."""
+    """Return the helper containers that no running halab can still need."""
     limit = (
         datetime.now(UTC) - HELPER_AGE
     ).isoformat()  # the engine's times are UTC in this form: they compare as texts

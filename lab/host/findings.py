@@ -43,7 +43,10 @@ BESIDE_BYTES = 64 * MIB  # a balancer's or a controller's journal and files
 
 
 def no_engine(error: LabError, *, startable: bool) -> Finding:
-    """Judge an engine that gives no answer. One that refuses this user runs already: there is nothing to start."""
+    """Judge an engine that gives no answer.
+
+    One that refuses this user runs already: there is nothing to start.
+    """
     return Finding(
         "engine",
         "failed",
@@ -122,7 +125,7 @@ def memory(total: int, available: int, topology: Topology) -> Finding:
 
 
 def likely(topology: Topology, built: tuple[str, ...], *, k3s: bool) -> str:
-    """Give the distribution that a lab would get; `k3s` says whether its release can be reached."""
+    """Return the distribution that a lab would get; `k3s` says whether its release can be reached."""
     names = topology.kubernetes.distributions
     can = [name for name in names if name != "k3s" or k3s or topology.images.k3s_binary]
     return (*built, *can, *names)[0]

@@ -1,4 +1,7 @@
-"""What `halab doctor --fix` does: packages, the engine, limits, left-overs. It says each thing before it does it."""
+"""What `halab doctor --fix` does: packages, the engine, limits, left-overs.
+
+It says each thing before it does it.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,9 @@ def detached(argv: list[str], log: Path) -> Callable[[], int | None]:
 def fix(
     findings: Iterable[Finding], tell: Tell, execute: Execute = run, detach: Detach = detached
 ) -> list[Finding]:
-    """Do what can be done about the fixable findings and give all as they are then. Raises LabError where a step fails.
+    """Do what can be done about the fixable findings and give all as they are then.
+
+    Raises LabError where a step fails.
 
     A step that fails does not keep the others from being done.
     """
@@ -91,7 +96,8 @@ def _one(
 ) -> Finding:
     """Do something about one finding and look again. `building`: the build tools are needed."""
     if finding.name == "engine":
-        # The build tools come along: one `apt-get update`. Where there is none, only Docker itself is a must.
+        # The build tools come along: one `apt-get update`. Where there is none, only Docker itself
+        # is a must.
         along = {"iptables": _lacks("iptables")} if doctor.there("apt-get") else {}
         along |= _tools() if along and building else {}
         install({"docker.io": _lacks("dockerd"), **along}, tell, execute)
@@ -130,12 +136,15 @@ def _lacks(program: str) -> bool:
 
 
 def _tools() -> dict[str, bool]:
-    """Give Debian's packages that building needs, package → whether it is missing."""
+    """Return Debian's packages that building needs, package → whether it is missing."""
     return {"debootstrap": _lacks("debootstrap")}
 
 
 def install(packages: dict[str, bool], tell: Tell, execute: Execute) -> None:
-    """Install the packages that are missing. Raises LabError where the system is not Debian's kind."""
+    """Install the packages that are missing.
+
+    Raises LabError where the system is not Debian's kind.
+    """
     missing = [package for package, lacking in packages.items() if lacking]
     if not missing:
         return
@@ -164,7 +173,10 @@ def start_engine(tell: Tell, execute: Execute, detach: Detach) -> None:
 
 
 def await_engine(ended: Callable[[], int | None], hint: str, log: Path | None = None) -> None:
-    """Wait until Docker answers. Raises LabError with the log's tail when it ends or takes too long."""
+    """Wait until Docker answers.
+
+    Raises LabError with the log's tail when it ends or takes too long.
+    """
     begin = time.monotonic()
     while not answers():
         code, waited = ended(), time.monotonic() - begin
@@ -180,7 +192,7 @@ def await_engine(ended: Callable[[], int | None], hint: str, log: Path | None = 
 
 
 def answers() -> bool:
-    """Tell whether an engine answers."""
+    """Whether an engine answers."""
     try:
         client.connect()
     except LabError:

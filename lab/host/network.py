@@ -29,11 +29,15 @@ RESOLVERS = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
 """The second is systemd-resolved's: the first then names its stub alone (systemd-resolved(8))."""
 PORT_TRIES = 100
 INSTANCES = 25
-"""inotify instances of one node: systemd, containerd, kubelet and its watchers use some twenty (counted)."""
+"""inotify instances of one node: systemd, containerd, kubelet and its watchers use some twenty
+(counted)."""
 
 
 def routes() -> dict[IPv4Network, str]:
-    """Give the host's IPv4 routes but the default one, network → device. Empty where the host is no Linux."""
+    """Return the host's IPv4 routes but the default one, network → device.
+
+    Empty where the host is no Linux.
+    """
     table = Path("/proc/net/route")
     if not table.exists():
         return {}
@@ -66,7 +70,7 @@ def name_servers() -> Iterator[IPv4Network]:
 
 
 def taken(engine: Engine, own: Container[str]) -> dict[IPv4Network, str]:
-    """Give every network that the host or its engine uses, but the lab's own.
+    """Return every network that the host or its engine uses, but the lab's own.
 
     The host's name servers are among them: most are reached by the default route alone, and a lab
     that took their network would leave the host without names.
@@ -117,17 +121,17 @@ def check_subnets(topology: Topology, engine: Engine, there: Container[str]) -> 
 
 
 def free_subnet(topology: Topology, used: Collection[IPv4Network], like: IPv4Network) -> str:
-    """Give a network as large as `like` that meets nothing used and no range of the lab, or ""."""
+    """Return a network as large as `like` that meets nothing used and no range of the lab, or ""."""
     return free_network([*used, topology.network.subnet, *_ranges(topology)], like.prefixlen)
 
 
 def free_for(topology: Topology, engine: Engine) -> str:
-    """Give a subnet that another lab of this topology could have beside it."""
+    """Return a subnet that another lab of this topology could have beside it."""
     return free_subnet(topology, taken(engine, ()), topology.network.subnet) or "…"
 
 
 def free_network(used: Collection[IPv4Network], prefix: int) -> str:
-    """Give a network of this prefix length that meets none of these; "" where there is none."""
+    """Return a network of this prefix length that meets none of these; "" where there is none."""
     candidates = (net for block in BLOCKS for net in block.subnets(new_prefix=prefix))
     return next((str(net) for net in candidates if not any(net.overlaps(one) for one in used)), "")
 
@@ -141,7 +145,7 @@ def _ranges(topology: Topology) -> Iterator[IPv4Network]:
 
 
 def management(topology: Topology, used: Collection[IPv4Network]) -> IPv4Network:
-    """Give the management network for a new lab: the file's, else one that meets nothing.
+    """Return the management network for a new lab: the file's, else one that meets nothing.
 
     Raise InputError where all are taken.
     """
@@ -158,7 +162,7 @@ def management(topology: Topology, used: Collection[IPv4Network]) -> IPv4Network
 def settled(
     topology: Topology, engine: Engine, observed: Observed, refused: Collection[IPv4Network] = ()
 ) -> Topology:
-    """Give the topology with the management network that its lab has, or that a new one gets.
+    """Return the topology with the management network that its lab has, or that a new one gets.
 
     What a lab has stands in its label; where it was only begun, in the engine's list of networks;
     where its networks were removed (`docker network prune` takes a stopped lab's), in its nodes.
@@ -179,7 +183,7 @@ def settled(
 
 
 def _of_nodes(network: str, engine: Engine, observed: Observed) -> IPv4Network | None:
-    """Give the network that a lab's containers were given addresses of; None where none was.
+    """Return the network that a lab's containers were given addresses of; None where none was.
 
     One that halab chose itself is a /24 (`management_of`).
     """
@@ -191,7 +195,10 @@ def _of_nodes(network: str, engine: Engine, observed: Observed) -> IPv4Network |
 
 
 def few_watches(nodes: int, root: Path = Path("/proc/sys/fs/inotify")) -> str:
-    """Say that the kernel's inotify instances are too few for so many nodes, or nothing. Kubelets would fail late and oddly."""
+    """Say that the kernel's inotify instances are too few for so many nodes, or nothing.
+
+    Kubelets would fail late and oddly.
+    """
     limit = root / "max_user_instances"
     if not limit.exists() or int(limit.read_text()) >= nodes * INSTANCES:
         return ""
@@ -199,7 +206,7 @@ def few_watches(nodes: int, root: Path = Path("/proc/sys/fs/inotify")) -> str:
 
 
 def free_port(wanted: int) -> int:
-    """Give the wanted port of 127.0.0.1, or the next free one above it; 0: any free one."""
+    """Return the wanted port of 127.0.0.1, or the next free one above it; 0: any free one."""
     for port in range(wanted, min(wanted + PORT_TRIES, 65536)) if wanted else (0,):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -215,7 +222,7 @@ def free_port(wanted: int) -> int:
 
 
 def port_for(topology: Topology, engine: Engine, observed: Observed) -> int:
-    """Give the host's port for the load balancer: the one that it has, else a free one."""
+    """Return the host's port for the load balancer: the one that it has, else a free one."""
     balancer = observed.container(topology.loadbalancer.name)
     if balancer is None:
         return free_port(topology.loadbalancer.host_port)

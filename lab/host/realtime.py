@@ -25,7 +25,7 @@ The kernel's own is 950000 (sched_rt_runtime_us), of which the host's other cgro
 
 
 def parent(info: Mapping[str, Any]) -> Path:
-    """Give the engine's own cgroup."""
+    """Return the engine's own cgroup."""
     return CPU / PARENTS.get(str(info.get("CgroupDriver", "")), "docker")
 
 
@@ -49,7 +49,10 @@ def judged(budget: int) -> Finding:
 
 
 def fix(info: Mapping[str, Any], tell: Callable[[str], None]) -> Finding:
-    """Give the engine its budget until the next boot. Raises LabError where the kernel refuses."""
+    """Return the engine its budget until the next boot.
+
+    Raises LabError where the kernel refuses.
+    """
     place = parent(info)
     tell(f"giving the engine's containers real time: {BUDGET_US} to {place / FILE}")
     try:

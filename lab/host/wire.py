@@ -18,7 +18,7 @@ Judged = tuple[Literal["ok", "warning"], str, str]
 
 
 def config(root: Path = Path("/"), release: str = platform.release()) -> str:
-    """Give the kernel's configuration; empty where it cannot be read."""
+    """Return the kernel's configuration; empty where it cannot be read."""
     with contextlib.suppress(OSError, EOFError):
         return gzip.decompress((root / "proc/config.gz").read_bytes()).decode(errors="replace")
     with contextlib.suppress(OSError):

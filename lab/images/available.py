@@ -170,7 +170,7 @@ def _tag(sources: Sources, image: str, version: str) -> str:
 
 
 def _homes(row: Component, sources: Sources) -> set[str]:
-    """Give the versions of upstream that lie in the cache, whole."""
+    """Return the versions of upstream that lie in the cache, whole."""
     home = components.home_of(row, sources.cache, sources.folder, sources.arch)
     before, after = home.name.split(row.version)
     found = home.parent.glob(f"{before}v*{after}")
@@ -194,7 +194,7 @@ def k3s_channels(text: str) -> dict[str, str]:
 
 
 def _module(row: Component) -> bool:
-    """Tell whether Go finds the module; where there is no Go, halab would install it first."""
+    """Whether Go finds the module; where there is no Go, halab would install it first."""
     go = go_build.go_here()
     if go is None:
         return False
@@ -209,7 +209,7 @@ def _module(row: Component) -> bool:
 
 
 def _get(url: str) -> str:
-    """Give a small text; empty where it is not to be had."""
+    """Return a small text; empty where it is not to be had."""
     try:
         answer = requests.get(url, timeout=TIMEOUT_S)
     except requests.RequestException:
@@ -218,5 +218,5 @@ def _get(url: str) -> str:
 
 
 def _answers(url: str) -> bool:
-    """Tell whether a file can be had: asked once, for somebody waits."""
+    """Whether a file can be had: asked once, for somebody waits."""
     return components.ask(url, TIMEOUT_S) in components.GIVEN

@@ -26,7 +26,8 @@ class Builder(Workbench):
             return
         if distribution == "k3s" and self.missing("k3s"):
             k3s.binary(self)  # first: what cannot be had must not cost minutes of building
-        # The machine part (packages) waits for the network, the binaries for the processor: side by side.
+        # The machine part (packages) waits for the network, the binaries for the processor: side by
+        # side.
         run_all([lambda: self._machines(distribution), lambda: self._parts(distribution)])
         if distribution == "k3s":
             self._ensure("k3s", lambda: k3s.build(self))

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from lab.images.versions import Component, Published
 
 REACH_TIMEOUT_S = 5
-"""A source that does not begin to answer in five seconds is not reached: the other way takes minutes, not hours."""
+"""A source that does not begin to answer in five seconds is not reached: the other way takes
+minutes, not hours."""
 REACH_PAUSES_S = (1.0, 2.0)
 """Between the tries: a hiccup of the network must not choose another distribution."""
 GIVEN = {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}
@@ -41,12 +42,12 @@ _silent: set[str] = set()
 
 
 def reachable(url: str) -> bool:
-    """Tell whether a URL's file can be had."""
+    """Whether a URL's file can be had."""
     return answer(url) in GIVEN
 
 
 def answer(url: str) -> int:
-    """Give what a URL's server answers to a question for the file's first byte; 0 for no answer.
+    """Return what a URL's server answers to a question for the file's first byte; 0 for no answer.
 
     Not HEAD: some proxies refuse it, and storage that is signed for GET does.
     """
@@ -71,21 +72,21 @@ def ask(url: str, timeout_s: float = REACH_TIMEOUT_S) -> int:
 
 
 def home_of(component: Component, cache: Path, images: Path, arch: str) -> Path:
-    """Give the folder of the cache that keeps a component."""
+    """Return the folder of the cache that keeps a component."""
     # Sources of ours change without their version: they are kept by their hash, too.
     own = f"-{folder_hash(images / component.directory)}" if component.directory else ""
     return cache / "bin" / f"{component.name}-{component.version}{own}-{arch}"
 
 
 def way(home: Path) -> str:
-    """Give which way a component in the cache came; empty for one that is not there."""
+    """Return which way a component in the cache came; empty for one that is not there."""
     return (home / "way").read_text() if (home / "way").exists() else ""
 
 
 def obtain(
     component: Component, cache: Path, images: Path, arch: str, reporter: Reporter
 ) -> dict[str, Path]:
-    """Give a component's binaries, making them where the cache has none.
+    """Return a component's binaries, making them where the cache has none.
 
     Raise ImageError with the log's tail. Downloaded ones may have other names than built ones
     (Component.names).
@@ -120,7 +121,7 @@ def _make(
 
 
 def can_download(component: Component, arch: str) -> bool:
-    """Tell whether every publisher of a component gives it here.
+    """Whether every publisher of a component gives it here.
 
     Raise ImageError where the user names a version that is not published.
     """

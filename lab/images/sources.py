@@ -23,7 +23,8 @@ BESIDE = ("loadbalancer", "bmc")
 """What every lab has beside its nodes."""
 POD_PARTS = ("coredns", "pause")
 STANDS_ON = {"rook": "ceph"}
-"""Images of add-ons' pods that are built on another one's: their Dockerfile gets its tag in an argument of its name, in capitals."""
+"""Images of add-ons' pods that are built on another one's: their Dockerfile gets its tag in an
+argument of its name, in capitals."""
 UPSTREAM_PARTS = ("kubernetes", "containerd", "cni-plugins", "flannel", "coredns", "pause")
 
 
@@ -41,7 +42,7 @@ class Sources:
 
 
 def architecture(word: str = "") -> str:
-    """Give an architecture in Go's and Debian's word: of the kernel's word, or this machine's.
+    """Return an architecture in Go's and Debian's word: of the kernel's word, or this machine's.
 
     Raises ImageError for one that K3s has no release for.
     """
@@ -55,7 +56,7 @@ def architecture(word: str = "") -> str:
 
 
 def sources_for(engine: Engine, topology: Topology | None = None) -> Sources:
-    """Give where images come from, with the user's own files where a topology names them.
+    """Return where images come from, with the user's own files where a topology names them.
 
     For the engine's architecture: this program may run elsewhere, or be translated (Rosetta).
     """
@@ -71,24 +72,27 @@ def sources_for(engine: Engine, topology: Topology | None = None) -> Sources:
 
 
 def wishes(topology: Topology) -> Wishes:
-    """Give the versions that a topology names."""
+    """Return the versions that a topology names."""
     own = topology.kubernetes
     return (*wish("upstream", own.version), *wish("k3s", own.k3s))
 
 
 def wish(distribution: str, version: str) -> Wishes:
-    """Give the wish for a version of a distribution; none for an empty one."""
+    """Return the wish for a version of a distribution; none for an empty one."""
     component = {"upstream": "kubernetes", "k3s": "k3s"}[distribution]
     return ((component, version),) if version else ()
 
 
 def table(sources: Sources) -> versions.Versions:
-    """Give the table of versions, with those that the topology names."""
+    """Return the table of versions, with those that the topology names."""
     return versions.read(sources.folder, dict(sources.wished))
 
 
 def tags(sources: Sources) -> dict[str, str]:
-    """Give every image's tag, word → `halab/<word>:<hash>`. Reads files only; touches neither network nor engine."""
+    """Return every image's tag, word → `halab/<word>:<hash>`.
+
+    Reads files only; touches neither network nor engine.
+    """
     known = table(sources)
 
     def tag(word: str, *parts: str) -> str:

@@ -39,7 +39,7 @@ ctr -n k8s.io images ls -q; kill $pid; wait $pid; exit 0
 
 
 def one_platform(arch: str) -> tuple[str, ...]:
-    """Give the options that make `ctr images import` take one platform of an image and no other.
+    """Return the options that make `ctr images import` take one platform of an image and no other.
 
     Without `--platform` it wants what this machine could also run (386 on amd64, arm/v7 on arm64),
     where an index names it, and the tar holds one: "content digest … not found" (containerd 6441).

@@ -73,7 +73,7 @@ class Component:
         return self.expand(text.replace("{version}", published.version or "{version}"), arch)
 
     def names(self, *, downloaded: bool) -> tuple[str, ...]:
-        """Give the names of the files that it consists of, downloaded or built."""
+        """Return the names of the files that it consists of, downloaded or built."""
         if downloaded:
             return tuple(name for row in self.published for name in row.binaries)
         return (*self.binaries, *self.files)
@@ -91,7 +91,7 @@ class Versions:
     addons: dict[str, str]
 
     def public(self, word: str) -> str:
-        """Give the name that manifests use for the image of pods/<word>. Raises KeyError."""
+        """Return the name that manifests use for the image of pods/<word>. Raises KeyError."""
         return {**self.pods, **self.addons}[word]
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def proxies() -> dict[str, str]:
-    """Give the proxy settings of this process as build arguments; `docker build` predefines these names."""
+    """Return the proxy settings of this process as build arguments; `docker build` predefines these names."""
     words = ("http_proxy", "https_proxy", "no_proxy")
     return {
         word: value for word in (*words, *map(str.upper, words)) if (value := os.environ.get(word))
@@ -36,24 +36,27 @@ class Workbench:
         self.tags = tags(sources)
 
     def missing(self, *words: str) -> list[str]:
-        """Give those of the named images that are not here."""
+        """Return those of the named images that are not here."""
         return [word for word in words if not self.engine.has_image(self.tags[word])]
 
     def obtain(self, name: str) -> dict[str, Path]:
-        """Give a component's binaries."""
+        """Return a component's binaries."""
         row = self.versions.components[name]
         return components.obtain(
             row, self.sources.cache, self.sources.folder, self.sources.arch, self.reporter
         )
 
     def stands_on(self, word: str) -> str:
-        """Give the word of the image that a pod's image is built on; empty for Debian."""
+        """Return the word of the image that a pod's image is built on; empty for Debian."""
         return STANDS_ON.get(word, "")
 
     def docker_build(
         self, word: str, context: Path | None = None, tag: str = "", **arguments: str
     ) -> None:
-        """Run `docker build` on images/<word> (or a context made from it). On failure the error shows the log's tail."""
+        """Run `docker build` on images/<word> (or a context made from it).
+
+        On failure the error shows the log's tail.
+        """
         log: list[str] = []
         try:
             for line in self.engine.build(

@@ -1,4 +1,7 @@
-"""The cluster's API: the only door to the kubernetes package. Always through the load balancer's port on the host."""
+"""The cluster's API: the only door to the kubernetes package.
+
+Always through the load balancer's port on the host.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +89,10 @@ class Cluster:
         kind: str = "application/json",
         timeout_s: float = TIMEOUT_S,
     ) -> Any:  # noqa: ANN401 (any JSON value)
-        """Send one request; gives the decoded JSON, or the text where the answer is none. Raises LabError with the API's own words."""
+        """Send one request; gives the decoded JSON, or the text where the answer is none.
+
+        Raises LabError with the API's own words.
+        """
         headers = {"Accept": "application/json, */*", "Content-Type": kind}
         url = self.server + path
         text = json.dumps(body) if body is not None else None
@@ -104,7 +110,8 @@ class Cluster:
             try:
                 answer = send()
             except urllib3.exceptions.ProtocolError:
-                # A connection that was kept may have been closed meanwhile: its master died, or is too busy. All but POST may be sent twice.
+                # A connection that was kept may have been closed meanwhile: its master died, or is
+                # too busy. All but POST may be sent twice.
                 if method == "POST":
                     raise
                 answer = send()
@@ -123,14 +130,14 @@ class Cluster:
         return data
 
     def readyz(self) -> bool:
-        """Tell whether an API server says that it can serve."""
+        """Whether an API server says that it can serve."""
         try:
             return str(self.request("GET", "/readyz", timeout_s=2)) == "ok"
         except LabError:
             return False
 
     def release(self) -> str:
-        """Give the version that the API server says that it is: `v1.36.3`, K3s's `v1.34.6+k3s1`."""
+        """Return the version that the API server says that it is: `v1.36.3`, K3s's `v1.34.6+k3s1`."""
         return str(self.request("GET", "/version")["gitVersion"])
 
     def apply(self, objects: Iterable[dict[str, Any]]) -> None:
@@ -187,7 +194,7 @@ class Cluster:
         return self.request("GET", path)
 
     def nodes(self) -> dict[str, dict[str, Any]]:
-        """Give all nodes by name."""
+        """Return all nodes by name."""
         return {item["metadata"]["name"]: item for item in self.get("/api/v1/nodes")["items"]}
 
     def label_node(self, name: str, labels: dict[str, str]) -> None:

@@ -24,7 +24,7 @@ LISTS = ("clusters", "users", "contexts")
 
 
 def context(lab: str) -> str:
-    """Give the name of the lab's cluster, user and context."""
+    """Return the name of the lab's cluster, user and context."""
     return f"halab-{lab}"
 
 
@@ -74,12 +74,12 @@ def credentials(text: str, path: str) -> tuple[bytes, Pair]:
 
 
 def own_path(lab: str) -> Path:
-    """Give where the lab's own kubeconfig is kept."""
+    """Return where the lab's own kubeconfig is kept."""
     return paths.of_lab(lab, "kubeconfig")
 
 
 def user_path() -> Path:
-    """Give the user's kubeconfig: the first file of $KUBECONFIG, else ~/.kube/config (kubectl's rule for writing)."""
+    """Return the user's kubeconfig: the first file of $KUBECONFIG, else ~/.kube/config (kubectl's rule for writing)."""
     named = [word for word in os.environ.get("KUBECONFIG", "").split(os.pathsep) if word]
     return Path(named[0]) if named else Path.home() / ".kube" / "config"
 
@@ -135,7 +135,10 @@ def merge(path: Path, added: dict[str, Any]) -> None:
 
 
 def unmerge(path: Path, lab: str) -> bool:
-    """Take a lab's entries out of the user's file; tells whether there were any. A file that is not there stays so."""
+    """Take a lab's entries out of the user's file; tells whether there were any.
+
+    A file that is not there stays so.
+    """
     name = context(lab)
     if not path.exists() or name not in path.read_text(errors="replace"):
         return False

@@ -23,7 +23,7 @@ def _plural(kind: str) -> str:
 
 
 def path(item: dict[str, Any]) -> str:
-    """Give the API path of an object."""
+    """Return the API path of an object."""
     version, kind, metadata = item["apiVersion"], item["kind"], item["metadata"]
     root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
     plural = _plural(kind)
@@ -32,7 +32,7 @@ def path(item: dict[str, Any]) -> str:
 
 
 def reported(item: dict[str, Any]) -> float:
-    """Give when a node's kubelet last reported its conditions, in whole seconds since 1970; 0 for never.
+    """Return when a node's kubelet last reported its conditions, in whole seconds since 1970; 0 for never.
 
     Not its lease: a kubelet renews that before its first look at the machine, while the conditions are still those of an earlier life.
     """

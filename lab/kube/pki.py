@@ -18,7 +18,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 LIFETIME = dt.timedelta(days=3650)
 """Ten years, kubeadm's lifetime for authorities: no lab outlives it."""
 BACKDATE = dt.timedelta(hours=1)
-"""Certificates begin an hour ago, so that a node whose clock is skewed on purpose still accepts them."""
+"""Certificates begin an hour ago, so that a node whose clock is skewed on purpose still accepts
+them."""
 AUTHORITIES = ("ca", "etcd-ca", "front-proxy-ca", "client-ca", "etcd-peer-ca")
 """Kubernetes' three (kubeadm's names) and the two more that K3s keeps apart."""
 ADMIN_GROUP = "system:masters"
@@ -39,11 +40,11 @@ class Secrets:
     files: dict[str, bytes]
 
     def authority(self, name: str) -> Pair:
-        """Give one of AUTHORITIES. Raises KeyError for another name."""
+        """Return one of AUTHORITIES. Raises KeyError for another name."""
         return Pair(self.files[f"{name}.key"], self.files[f"{name}.crt"])
 
     def text(self, name: str) -> str:
-        """Give a secret that is text (a token or PEM)."""
+        """Return a secret that is text (a token or PEM)."""
         return self.files[name].decode()
 
     @property

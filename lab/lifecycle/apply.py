@@ -43,7 +43,10 @@ class Applier:
     """What `make` was told of each container, and whether it is privileged: one may be remade."""
 
     def together(self, do: Callable[[str], None], subjects: Iterable[str]) -> None:
-        """Do the same to all subjects, side by side. All end before a failure is told. Raises the one error, or ApplyError."""
+        """Do the same to all subjects, side by side.
+
+        All end before a failure is told. Raises the one error, or ApplyError.
+        """
 
         def unless_cancelled(subject: str) -> None:
             if not self.cancelled.is_set():

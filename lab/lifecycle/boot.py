@@ -56,7 +56,8 @@ class Boot:
     def make(self, steps: Plan, wanted: Desired) -> Secrets | None:
         """Make what is missing on the lab's networks, boot nothing.
 
-        Return the lab's secrets where something boots for the first time: its files are made of them.
+        Return the lab's secrets where something boots for the first time: its files are made of
+        them.
         """
         if not steps.of(Action.CREATE_VOLUME, Action.CREATE, Action.BOOT):
             return None

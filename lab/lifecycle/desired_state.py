@@ -42,7 +42,7 @@ def configuration(topology: Topology) -> str:
 def desired(
     topology: Topology, distribution: Distribution, tags: dict[str, str], host_port: int
 ) -> Desired:
-    """Give the lab as the engine should hold it. `host_port` is the one that was free (0: the engine picks one)."""
+    """Return the lab as the engine should hold it. `host_port` is the one that was free (0: the engine picks one)."""
     lab = topology.name
     volumes = {secrets_volume(lab): {LABEL: lab}}
     containers = []
@@ -55,7 +55,7 @@ def desired(
 
 
 def networks(topology: Topology, distribution: str) -> tuple[NetworkSpec, NetworkSpec]:
-    """Give the lab's own network and its management network."""
+    """Return the lab's own network and its management network."""
     lab = topology.name
     network = NetworkSpec(
         name=network_name(lab),

@@ -23,12 +23,15 @@ class Choice:
 
 
 def settled(name: str) -> Choice:
-    """Give the distribution of a lab whose containers are all there: nothing is built for it, even if its image is gone."""
+    """Return the distribution of a lab whose containers are all there: nothing is built for it, even if its image is gone."""
     return Choice(distributions.find(name), ())
 
 
 def likely(preferred: tuple[str, ...], builder: Builder, forced: str = "") -> Distribution:
-    """Give the one that `choose` would begin with; builds nothing. Raises InputError for an unknown name."""
+    """Return the one that `choose` would begin with; builds nothing.
+
+    Raises InputError for an unknown name.
+    """
     names = _names(preferred, forced)
     built = [name for name in names if not builder.missing(*BESIDE, name)]
     return distributions.find((built or list(names))[0])
@@ -43,7 +46,9 @@ def _names(preferred: tuple[str, ...], forced: str) -> tuple[str, ...]:
 
 
 def choose(preferred: tuple[str, ...], builder: Builder, forced: str = "") -> Choice:
-    """Choose, and make its images. One whose image is built already wins over one that would have to be downloaded first.
+    """Choose, and make its images.
+
+    One whose image is built already wins over one that would have to be downloaded first.
 
     Raises InputError for an unknown name, ImageError where none can be had, any LabError where one
     that can be had was not made.

@@ -47,18 +47,21 @@ class Plan:
         return not self.steps
 
     def of(self, *actions: Action) -> tuple[Step, ...]:
-        """Give the steps of these kinds."""
+        """Return the steps of these kinds."""
         return tuple(step for step in self.steps if step.action in actions)
 
     def subjects(self, *actions: Action) -> tuple[str, ...]:
-        """Give the subjects of the steps of these kinds."""
+        """Return the subjects of the steps of these kinds."""
         return tuple(step.subject for step in self.of(*actions))
 
 
 def start(desired: Desired, observed: Observed) -> Plan:
-    """Give the steps from what is to what should be. A node that was made but never booted gets its files again.
+    """Return the steps from what is to what should be.
 
-    Nothing that runs is touched: a node with another specification is reported by `changed`, not replaced.
+    A node that was made but never booted gets its files again.
+
+    Nothing that runs is touched: a node with another specification is reported by `changed`, not
+    replaced.
     """
     steps: list[Step] = []
     absent = [spec.name for spec in desired.networks if spec.name not in observed.networks]
@@ -86,7 +89,7 @@ def start(desired: Desired, observed: Observed) -> Plan:
 
 
 def only(steps: Plan, desired: Desired, node: str) -> Plan:
-    """Give a plan's steps for one node: its container's, and those for its volumes and networks.
+    """Return a plan's steps for one node: its container's, and those for its volumes and networks.
 
     The engine would make a missing volume with the container, but without the lab's labels: nothing
     would ever remove it.
@@ -99,7 +102,7 @@ def only(steps: Plan, desired: Desired, node: str) -> Plan:
 
 
 def changed(desired: Desired, observed: Observed) -> tuple[str, ...]:
-    """Give the nodes whose containers were made from another specification than the desired one."""
+    """Return the nodes whose containers were made from another specification than the desired one."""
     wanted = {spec.labels[LABEL_NODE]: spec.labels[LABEL_SPEC] for spec in desired.containers}
     return tuple(
         node
@@ -110,7 +113,7 @@ def changed(desired: Desired, observed: Observed) -> tuple[str, ...]:
 
 
 def stop(observed: Observed, nodes: tuple[str, ...] = ()) -> Plan:
-    """Give the steps that shut down the named nodes, or all."""
+    """Return the steps that shut down the named nodes, or all."""
     # What bears no node's name is a helper of a run that goes on: no machine to be shut down.
     running = [found for found in observed.containers if found.state in {"running", "paused"}]
     names = [found.labels[LABEL_NODE] for found in running if LABEL_NODE in found.labels]
@@ -124,7 +127,7 @@ def stop(observed: Observed, nodes: tuple[str, ...] = ()) -> Plan:
 
 
 def destroy(observed: Observed) -> Plan:
-    """Give the steps that leave nothing of a lab."""
+    """Return the steps that leave nothing of a lab."""
     steps = [
         Step(action=Action.REMOVE, subject=found.name, reason="bears the lab's label")
         for found in observed.containers

@@ -38,7 +38,8 @@ ADMIT_TIMEOUT_S = 240
 """For the first K3s master to run its etcd: some 5 s on a quiet machine."""
 API = "API"
 EVERY_S = 0.4
-"""Between rounds of questions: each costs some milliseconds of the two cores that the nodes boot on."""
+"""Between rounds of questions: each costs some milliseconds of the two cores that the nodes boot
+on."""
 ROLE_LABELS = {
     Role.MASTER: {
         "node-role.kubernetes.io/control-plane": "true",
@@ -175,7 +176,7 @@ class Readiness:
         return revive(handle) if ready else ""
 
     def _label(self, node: Node) -> None:
-        """Give a node the labels of its role, once it is registered."""
+        """Return a node the labels of its role, once it is registered."""
         item = self._items.get(node.name)
         wanted = ROLE_LABELS[node.role]
         if item is not None and not wanted.keys() <= item["metadata"].get("labels", {}).keys():
@@ -223,7 +224,8 @@ class Readiness:
 
     def _node(self, node: Node) -> Observation:
         handle, booted = self.lab.node(node.name), node.name in self.booted
-        # Before its Node: K3s's kubelet registers when its master votes, and says nothing till then.
+        # Before its Node: K3s's kubelet registers when its master votes, and says nothing till
+        # then.
         if node.role is Role.MASTER and booted:
             joined = self.access.distribution.joined(handle)
             if not joined.ok:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 QUORUM_S = 240
 """Until the other masters' etcd agree: machines just powered on take 5 to 15 s, busy hosts more."""
 ADMIT_S = 120
-"""Until etcd lets a member go or come: the others must have been in touch for 5 s (HealthInterval)."""
+"""Until etcd lets a member go or come: the others must have been in touch for 5 s
+(HealthInterval)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Rejoin:
     cancelled: threading.Event
 
     def prepare(self, first: Iterable[str], made: Iterable[str]) -> dict[str, NodeHandle]:
-        """Give who lost its disk, each with the master that it joins by; etcd knows of it.
+        """Return who lost its disk, each with the master that it joins by; etcd knows of it.
 
         `first` boot for the first time as far as their containers know, `made` were made by this
         run. Raises LabError where a disk is lost and the others have no quorum.
@@ -67,7 +68,7 @@ class Rejoin:
     def _agreed(
         self, keepers: list[NodeHandle], lost: list[NodeHandle]
     ) -> tuple[NodeHandle, tuple[Member, ...]]:
-        """Give a master whose etcd has quorum, and the members that it counts."""
+        """Return a master whose etcd has quorum, and the members that it counts."""
         names = ", ".join(node.name for node in lost)
         found: list[tuple[NodeHandle, tuple[Member, ...]]] = []
 

@@ -24,14 +24,21 @@ def _path(active: ActiveFault) -> str:
 
 
 def write(node: NodeHandle, active: ActiveFault) -> None:
-    """Lay a record down, before the fault acts. The node runs and its own shell writes: the engine takes twice as long for a file."""
+    """Lay a record down, before the fault acts.
+
+    The node runs and its own shell writes: the engine takes twice as long for a file.
+    """
     path = _path(active)
     script = f"umask 077; mkdir -p {FOLDER} && cat > {path}.new && mv {path}.new {path}"
     node.run(["sh", "-c", script], stdin=json.dumps(asdict(active)).encode())
 
 
 def clear(engine: Engine, node: NodeHandle, faults: Iterable[ActiveFault]) -> None:
-    """Take records back. A node that does not run keeps empty ones, for the engine can write its files, but not remove them; the next call does."""
+    """Take records back.
+
+    A node that does not run keeps empty ones, for the engine can write its files, but not remove
+    them; the next call does.
+    """
     paths = [_path(active) for active in faults]
     try:
         node.run(

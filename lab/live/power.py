@@ -14,7 +14,10 @@ VERBS = ("status", "on", "off", "cycle", "soft")
 
 
 def press(lab: Lab, name: str, verb: str) -> str:
-    """Press a node's power button (one of VERBS); gives what its controller says. Raises LabError where it refuses or does not answer."""
+    """Press a node's power button (one of VERBS); gives what its controller says.
+
+    Raises LabError where it refuses or does not answer.
+    """
     known = [node.name for node in lab.topology.nodes]
     if name not in known:
         raise InputError(

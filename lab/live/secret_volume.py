@@ -18,7 +18,7 @@ FOLDER = "/secrets"
 
 
 def read(engine: Engine, lab: str, image: str) -> Secrets:
-    """Give the lab's secrets. Raises LabError where the volume holds none, or only a part."""
+    """Return the lab's secrets. Raises LabError where the volume holds none, or only a part."""
     for helper in _helper(engine, lab, image):
         secrets = Secrets(unpack(engine.read(helper, FOLDER)))
         if secrets.complete:
@@ -30,7 +30,7 @@ def read(engine: Engine, lab: str, image: str) -> Secrets:
 
 
 def ensure(engine: Engine, lab: str, image: str) -> Secrets:
-    """Give the lab's secrets, made new where the volume holds none (a start that was killed left it empty)."""
+    """Return the lab's secrets, made new where the volume holds none (a start that was killed left it empty)."""
     for helper in _helper(engine, lab, image):
         secrets = Secrets(unpack(engine.read(helper, FOLDER)))
         if not secrets.complete:

@@ -47,7 +47,8 @@ class LabStatus:
     name: str
     distribution: str
     release: str
-    """What the distribution's own program says that it is; empty for upstream, whose nodes' versions say it all."""
+    """What the distribution's own program says that it is; empty for upstream, whose nodes'
+    versions say it all."""
     api: str
     vip: str
     vip_holders: tuple[str, ...]
@@ -60,19 +61,20 @@ class LabStatus:
     fencings: tuple[Fencing, ...]
     """Those of the last hour, as masters that run noted them."""
     bmc: str
-    """The engine's word for the state of the baseboard controllers' container, without which nobody can be fenced."""
+    """The engine's word for the state of the baseboard controllers' container, without which nobody
+    can be fenced."""
     addons: tuple[str, ...]
     faults: tuple[str, ...]
     """Faults that are on: `hang at m`."""
     problems: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
 
 
 def release(observed: Observed) -> str:
-    """Give what the nodes' image says of its distribution's program."""
+    """Return what the nodes' image says of its distribution's program."""
     return next(
         (
             found.labels[LABEL_RELEASE]
@@ -84,7 +86,7 @@ def release(observed: Observed) -> str:
 
 
 def holds_vip(output: str, vip: str) -> bool:
-    """Tell whether `ip -4 -o addr` shows the address."""
+    """Whether `ip -4 -o addr` shows the address."""
     return any(word.split("/")[0] == vip for word in output.split())
 
 

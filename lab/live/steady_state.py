@@ -1,4 +1,7 @@
-"""Conditions of a lab that are waited for: whole again, a loss noticed, a quorum. They only look."""
+"""Conditions of a lab that are waited for: whole again, a loss noticed, a quorum.
+
+They only look.
+"""
 
 from __future__ import annotations
 

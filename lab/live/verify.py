@@ -68,7 +68,10 @@ class Verifier:
     space: str = field(default_factory=lambda: f"halab-verify-{secrets.token_hex(3)}")
 
     def run(self) -> tuple[Outcome, ...]:
-        """Run everything; what cannot be asked is a check that failed. Raises LabError where no master runs."""
+        """Run everything; what cannot be asked is a check that failed.
+
+        Raises LabError where no master runs.
+        """
         found = [self._machines(), *(self._ask(check) for check in self._cluster())]
         running = self._running()
         workers = [

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def check(scenario: Scenario, lab: Lab) -> None:
-    """Judge what the loader cannot know: faults, their options, targets. Raises InputError that names the step's line."""
+    """Judge what the loader cannot know: faults, their options, targets.
+
+    Raises InputError that names the step's line.
+    """
     for step in scenario.steps:
         try:
             _check_step(step, lab)

@@ -67,7 +67,10 @@ _ARGUMENT = re.compile(r"[A-Za-z0-9_][\w.\-]*")
 
 
 class ExpectationError(ValueError):
-    """A text that is no expectation: `message` says what is wrong, `hint` what to write. The caller knows file and line."""
+    """A text that is no expectation: `message` says what is wrong, `hint` what to write.
+
+    The caller knows file and line.
+    """
 
     def __init__(self, message: str, hint: str = "") -> None:
         """Keep both."""
@@ -107,7 +110,7 @@ class Expectation:
         return MEASURES[self.word].summary + (f" of {self.argument}" if self.argument else "")
 
     def holds(self, value: float) -> bool:
-        """Tell whether a value meets it."""
+        """Whether a value meets it."""
         return COMPARISONS[self.sign](value, self.limit)
 
 

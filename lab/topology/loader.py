@@ -70,9 +70,11 @@ KEYS: dict[str, dict[str, bool]] = {
 """Every key of every section, and whether it is required."""
 
 TOKEN_MS = (400, 30_000)
-"""corosync 3.1.9 does not start below 400 ms: knet's pong time-out would be under 200 ms. Over 30 s nobody waits."""
+"""corosync 3.1.9 does not start below 400 ms: knet's pong time-out would be under 200 ms. Over 30 s
+nobody waits."""
 GRACE_MS = (10_000, 300_000)
-"""Below 10 s a kubelet that reports every 10 s (nodeStatusUpdateFrequency) would be taken for dead; 5 min is a lab's patience."""
+"""Below 10 s a kubelet that reports every 10 s (nodeStatusUpdateFrequency) would be taken for dead;
+5 min is a lab's patience."""
 PORTS = (1024, 65_535)
 """Ports below 1024 need privilege (ip_unprivileged_port_start); 0 means any free one."""
 SUBNET_PREFIX = (16, 28)
@@ -82,7 +84,8 @@ MANAGEMENT_PREFIX = (16, 26)
 POOL_PREFIX = (24, 31)
 """At most 256 addresses are kept from Docker, one by one."""
 SERVICE_PREFIX = (12, 24)
-"""kube-apiserver refuses ranges of more than 20 bits; below a /24 the static band has little room for others."""
+"""kube-apiserver refuses ranges of more than 20 bits; below a /24 the static band has little room
+for others."""
 POD_PREFIX = (8, 24)
 """kube-controller-manager refuses more than 16 bits between the pod network and a node's /24."""
 
@@ -97,7 +100,10 @@ class Loaded:
 
 
 def load(path: Path, overrides: tuple[str, ...] = (), name: str = "") -> Loaded:
-    """Read a topology file. Raises InputError where there is none, TopologyError with all its problems."""
+    """Read a topology file.
+
+    Raises InputError where there is none, TopologyError with all its problems.
+    """
     missing = "`halab init` writes one, `halab start 3m3w` uses a shipped one"
     try:
         with path.open("rb") as file:
@@ -271,7 +277,7 @@ def _sure(found: Found[T] | None) -> T:
 
 
 def _wished(draft: Draft) -> tuple[str, ...]:
-    """Give the distributions of the list whose version is named; where none is, the whole list.
+    """Return the distributions of the list whose version is named; where none is, the whole list.
 
     Who names v1.35.4 does not want K3s in its own version instead.
     """

@@ -1,7 +1,8 @@
 """The topology: what a lab should be. Inert, frozen, free of Docker and of files.
 
-Addresses are `ipaddress` objects, durations whole milliseconds (`…_ms`), everything else plain values.
-The loader builds these from YAML and is the only place that judges; the classes only answer questions.
+Addresses are `ipaddress` objects, durations whole milliseconds (`…_ms`), everything else plain
+values. The loader builds these from YAML and is the only place that judges; the classes only answer
+questions.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 BMC = "bmc"
 """The name of the container with all nodes' baseboard controllers; no node of a lab may have it."""
 IPMI_PORT = 6230
-"""The first node's controller listens here, each further one on the next port: IPMI's own 623 is one for a whole address."""
+"""The first node's controller listens here, each further one on the next port: IPMI's own 623 is
+one for a whole address."""
 POOL_PREFIX = 28
-"""The size of the default pool for Services: fourteen addresses in a /24 that nobody numbers nodes from."""
+"""The size of the default pool for Services: fourteen addresses in a /24 that nobody numbers nodes
+from."""
 KUBERNETES_PORT = 6443
 """Where every API server listens: the port of kubeadm, K3s and the reference installation."""
 
@@ -164,23 +167,26 @@ class Topology:
         return (*self.machines, self.bmc)
 
     def management_ip(self, node: Node) -> IPv4Address | None:
-        """Give a node's address on the management network: the controllers' own and the masters', who fence each other. None: not on it."""
+        """Return a node's address on the management network: the controllers' own and the masters', who fence each other. None: not on it."""
         if node.role is Role.BMC:
             return node.ip
         names = [master.name for master in self.masters]
         return self.network.management[11 + names.index(node.name)] if node.name in names else None
 
     def ipmi_port(self, name: str) -> int:
-        """Give the port of a node's baseboard controller."""
+        """Return the port of a node's baseboard controller."""
         return IPMI_PORT + [node.name for node in self.nodes].index(name)
 
     def node(self, name: str) -> Node:
-        """Give the node of that name. Raises KeyError where there is none."""
+        """Return the node of that name. Raises KeyError where there is none."""
         return {node.name: node for node in self.containers}[name]
 
     @property
     def service_addresses(self) -> tuple[IPv4Address, ...]:
-        """The addresses for Services of type LoadBalancer: those of the pool that nobody has. Docker is told to keep them, too."""
+        """The addresses for Services of type LoadBalancer: those of the pool that nobody has.
+
+        Docker is told to keep them, too.
+        """
         network = self.network
         pool = network.pool or pool_of(network.subnet)
         ends = {network.subnet.network_address, network.subnet.broadcast_address}
@@ -197,7 +203,7 @@ class Topology:
 
 
 def pool_of(subnet: IPv4Network) -> IPv4Network:
-    """Give the pool for Services where the file names none: the subnet's last /28.
+    """Return the pool for Services where the file names none: the subnet's last /28.
 
     Of a /28 the last quarter: nodes and the instrument of a run need addresses, too.
     """
@@ -206,7 +212,7 @@ def pool_of(subnet: IPv4Network) -> IPv4Network:
 
 
 def management_of(subnet: IPv4Network, *others: IPv4Network) -> IPv4Network:
-    """Give the management network for a lab's subnet where the file names none; it meets no other.
+    """Return the management network for a lab's subnet where the file names none; it meets no other.
 
     In 172.29.0.0/16 and numbered as the lab's subnet is, so that labs side by side seldom meet.
     Not in 172.31.0.0/16: that is AWS's default VPC. Raise LookupError where all are taken.
@@ -237,7 +243,7 @@ def to_json(topology: Topology) -> str:
 
 
 def known(kind: type[Any], values: dict[str, Any]) -> dict[str, Any]:
-    """Give the values that a dataclass has fields for: a newer halab may have written more."""
+    """Return the values that a dataclass has fields for: a newer halab may have written more."""
     names = {each.name for each in fields(kind)}
     return {name: value for name, value in values.items() if name in names}
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def subnet(root: Value) -> IPv4Network | None:
-    """Give the subnet that stands in the tree; None where there is none, or no good one."""
+    """Return the subnet that stands in the tree; None where there is none, or no good one."""
     found = _at(root, "network", "subnet")
     try:
         return IPv4Network(found.data) if found and isinstance(found.data, str) else None

@@ -28,15 +28,16 @@ OLDEST = {"upstream": (1, 31), "k3s": (1, 32)}
 
 Upstream 1.31: kubelet's `failCgroupV1` (KEP-4569); without it kubelet does not take its file. All
 else is older: `containerRuntimeEndpoint` in that file (1.27), CRI v1, which containerd 2 speaks
-alone (1.26), the flags of lab/nodes/distributions/upstream/units.py (1.20), and the objects' APIs (`policy/v1`, 1.21).
-K3s 1.32: it is the first that reads kubelet.conf.d (lab/nodes/distributions/k3s/__init__.py). Older ones start,
-and before 1.31 end again and again: their kubelet does not know the flag `fail-cgroupv1`. etcd 3.5
-(K3s before 1.34) overlooks `max-learners` (lab/nodes/distributions/k3s/config.py).
+alone (1.26), the flags of lab/nodes/distributions/upstream/units.py (1.20), and the objects' APIs
+(`policy/v1`, 1.21). K3s 1.32: it is the first that reads kubelet.conf.d
+(lab/nodes/distributions/k3s/__init__.py). Older ones start, and before 1.31 end again and again:
+their kubelet does not know the flag `fail-cgroupv1`. etcd 3.5 (K3s before 1.34) overlooks `max-
+learners` (lab/nodes/distributions/k3s/config.py).
 """
 
 
 def minor(version: str) -> tuple[int, int]:
-    """Give the minor release: (1, 34) of `v1.34.3+k3s1`. Raise ValueError for no version."""
+    """Return the minor release: (1, 34) of `v1.34.3+k3s1`. Raise ValueError for no version."""
     found = re.match(r"v(\d+)\.(\d+)(\D|$)", version)
     if found is None:
         raise ValueError(f"`{version}` is no version")
@@ -44,7 +45,7 @@ def minor(version: str) -> tuple[int, int]:
 
 
 def patch(version: str) -> tuple[int, int, int]:
-    """Give major, minor and patch release. Raise ValueError for no version of three numbers."""
+    """Return major, minor and patch release. Raise ValueError for no version of three numbers."""
     found = re.match(r"v(\d+)\.(\d+)\.(\d+)", version)
     if found is None:
         raise ValueError(f"`{version}` is no version of three numbers")
@@ -52,7 +53,7 @@ def patch(version: str) -> tuple[int, int, int]:
 
 
 def too_old(distribution: str, version: str) -> bool:
-    """Tell whether a release does not know what halab writes; of what is no version: no."""
+    """Whether a release does not know what halab writes; of what is no version: no."""
     try:
         return minor(version) < OLDEST[distribution]
     except ValueError:
@@ -60,7 +61,7 @@ def too_old(distribution: str, version: str) -> bool:
 
 
 def oldest(distribution: str) -> str:
-    """Give the oldest minor release as people write it: `v1.32`."""
+    """Return the oldest minor release as people write it: `v1.32`."""
     return "v" + ".".join(map(str, OLDEST[distribution]))
 
 

@@ -1,4 +1,7 @@
-"""What the values of a topology file must be to each other. All that is wrong is noted; nothing is raised."""
+"""What the values of a topology file must be to each other.
+
+All that is wrong is noted; nothing is raised.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ if TYPE_CHECKING:
 PRIVATE = tuple(IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 """RFC 1918, section 3."""
 MAX_MASTERS = 9
-"""etcd's FAQ advises at most seven members; nine is one step further for those who want to see why."""
+"""etcd's FAQ advises at most seven members; nine is one step further for those who want to see
+why."""
 MAX_NODES = 50
 """Each node is a systemd with a kubelet in it: about half a gigabyte of one host's memory."""
 POD_PREFIX = 24
@@ -64,12 +68,12 @@ class Draft:
     k3s_images: Found[str] | None
 
     def wish(self, distribution: str) -> str:
-        """Give the version that the file names for a distribution; empty for none."""
+        """Return the version that the file names for a distribution; empty for none."""
         found = {"upstream": self.version, "k3s": self.k3s}[distribution]
         return found.value if found else ""
 
     def addresses(self) -> Iterator[tuple[str, Found[IPv4Address]]]:
-        """Give every address of the subnet with the name of its key; those of nodes first, in the file's order."""
+        """Return every address of the subnet with the name of its key; those of nodes first, in the file's order."""
         named = [(f"nodes.{node.name}.ip", node.ip) for node in self.nodes]
         named += [("network.vip", self.vip), ("loadbalancer.ip", self.balancer_ip)]
         yield from ((name, ip) for name, ip in named if ip)
@@ -221,7 +225,8 @@ def _ranges(draft: Draft, problems: Problems) -> None:
     for index, (name, one) in enumerate(ranges):
         for other_name, other in ranges[index + 1 :]:
             if one.value.overlaps(other.value):
-                # Told at the later key, unless that one is a default or only the other one was set from outside.
+                # Told at the later key, unless that one is a default or only the other one was set
+                # from outside.
                 here = one if not other.given or (one.at.origin and not other.at.origin) else other
                 message = f"`{other_name}` {other.value} overlaps `{name}` {one.value}"
                 problems.add(here.at, message, "choose ranges that share no address")
@@ -241,7 +246,7 @@ def _pod_range(draft: Draft, problems: Problems) -> None:
 
 
 def static_band(services: IPv4Network) -> int:
-    """Give the last offset that Kubernetes does not hand out by itself: its page "Service ClusterIP allocation"."""
+    """Return the last offset that Kubernetes does not hand out by itself: its page "Service ClusterIP allocation"."""
     return min(max(16, services.num_addresses // 16), 256)
 
 

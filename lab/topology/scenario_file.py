@@ -1,7 +1,9 @@
-"""A scenario: what is broken, in which order, and what is expected of the lab meanwhile. Model and loader; lab/scenarios/runner.py carries it out.
+"""A scenario: what is broken, in which order, and what is expected of the lab meanwhile.
 
-It stands in a topology's `scenarios:` or in a file of its own. A step is a mapping with one verb: fault, heal, wait, until, exec, power,
-start, stop, addon, ceph, random.
+Model and loader; lab/scenarios/runner.py carries it out.
+
+It stands in a topology's `scenarios:` or in a file of its own. A step is a mapping with one verb:
+fault, heal, wait, until, exec, power, start, stop, addon, ceph, random.
 """
 
 from __future__ import annotations
@@ -92,7 +94,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """A whole scenario. `settle_ms` is how long the steady lab is measured before the first step. An empty `probes` means all."""
+    """A whole scenario. `settle_ms` is how long the steady lab is measured before the first step.
+
+    An empty `probes` means all.
+    """
 
     name: str
     summary: str = ""
@@ -106,7 +111,10 @@ class Scenario:
 
 
 def load(path: Path) -> Scenario:
-    """Read a scenario's own file. Raises InputError where there is none, TopologyError with all its problems."""
+    """Read a scenario's own file.
+
+    Raises InputError where there is none, TopologyError with all its problems.
+    """
     try:
         content = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,7 @@
-"""The topology file's JSON Schema: what an editor shows and completes. The loader alone judges, and knows more."""
+"""The topology file's JSON Schema: what an editor shows and completes.
+
+The loader alone judges, and knows more.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ _LABEL = r"^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$"
 
 
 def schema() -> dict[str, Any]:
-    """Give the JSON Schema (draft 2020-12) of a topology file."""
+    """Return the JSON Schema (draft 2020-12) of a topology file."""
     properties = {
         "version": _described("The format of this file.", const=1),
         "name": _text("The lab's name; --name overrides it.", _LABEL),

@@ -58,13 +58,17 @@ class Section:
     problems: Problems
 
     def name(self, key: str) -> str:
-        """Give the key's full path, as `--set` takes it."""
+        """Return the key's full path, as `--set` takes it."""
         return f"{self.path}.{key}" if self.path else key
 
     def find(
         self, key: str, parse: Callable[[Value], T], default: T | None = None
     ) -> Found[T] | None:
-        """Read a key. None where it is wrong (noted) or missing without a default (noted when the section was opened)."""
+        """Read a key.
+
+        None where it is wrong (noted) or missing without a default (noted when the section was
+        opened).
+        """
         item = self.items.get(key)
         if item is None:
             return None if default is None else Found(default, self.at, given=False)
@@ -109,7 +113,10 @@ class Section:
 def open_section(
     at: Value | None, path: str, keys: Mapping[str, bool], parent: Value, problems: Problems
 ) -> Section:
-    """Take a mapping: unknown keys, and missing ones whose flag says required, are noted. A missing section has no keys."""
+    """Take a mapping: unknown keys, and missing ones whose flag says required, are noted.
+
+    A missing section has no keys.
+    """
     where = f" in `{shown(path)}`" if path else ""
     if at is None:
         return Section(parent, path, {}, problems)

@@ -186,7 +186,10 @@ def watch(creates: Iterable[Event]) -> list[Event]:
 
 
 def good() -> History:
-    """The master m holds the VIP and leads etcd; it crashes at 10 s, is fenced, is healed at 20 s. Everything is as it should be."""
+    """The master m holds the VIP and leads etcd; it crashes at 10 s, is fenced, is healed at 20 s.
+
+    Everything is as it should be.
+    """
     rows = [
         Event(
             0.0,

@@ -38,7 +38,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 
 def imports(path: Path) -> set[str]:
-    """Give what a module imports when it runs: imports for the type checker alone do not count."""
+    """Return what a module imports when it runs: imports for the type checker alone do not count."""
     found = set()
 
     class Visitor(ast.NodeVisitor):

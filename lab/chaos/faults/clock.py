@@ -1,9 +1,13 @@
-"""A clock that is wrong: for one service of a machine. The host's clock, which all containers share, is never touched.
+"""A clock that is wrong: for one service of a machine.
 
-Linux knows no time of day per container. But a program does not ask the kernel for the time: it calls a function that the kernel has
-mapped into it (the vDSO). halab-skew writes over that function in the memory of the service's main process, which stands still
-for some milliseconds meanwhile; it then asks the kernel and adds the skew. Forward-only clocks, and so time-outs, stay true. A service
-that is started anew has the true time again. The proof is what the service itself says: the date in its answers by HTTP.
+The host's clock, which all containers share, is never touched.
+
+Linux knows no time of day per container. But a program does not ask the kernel for the time: it
+calls a function that the kernel has mapped into it (the vDSO). halab-skew writes over that function
+in the memory of the service's main process, which stands still for some milliseconds meanwhile; it
+then asks the kernel and adds the skew. Forward-only clocks, and so time-outs, stay true. A service
+that is started anew has the true time again. The proof is what the service itself says: the date in
+its answers by HTTP.
 """
 
 from __future__ import annotations
@@ -116,7 +120,7 @@ class ClockSkew(Base):
         return f"{name} on {site.node.name} is {off:+d} s off by its own word"
 
     def heal(self, site: FaultSite, active: ActiveFault) -> None:
-        """Give the function back; a process of a later start has it."""
+        """Return the function back; a process of a later start has it."""
         if not same_life(site, active) or self._pid(site, active.options) != active.before["pid"]:
             return
         done = site.node.run([PROGRAM, "--by", "0s", active.before["pid"]], check=False)

@@ -1,9 +1,11 @@
 """Faults of the disk under etcd: full, or slow to store safely.
 
-halab-disk is mounted over etcd's data directory (FUSE) and passes everything through to it: all data stay where they are, newer writes
-too, whether the fault is healed, or the machine dies. A full disk refuses what needs new blocks; what has its blocks can be written
-again, as on a real one. The host's disk is never filled, and nothing depends on its kind of file system or on the version of cgroups.
-etcd holds its files open, so it is started anew on a disk that is whole, which then begins to ail; and once more when it is healed.
+halab-disk is mounted over etcd's data directory (FUSE) and passes everything through to it: all
+data stay where they are, newer writes too, whether the fault is healed, or the machine dies. A full
+disk refuses what needs new blocks; what has its blocks can be written again, as on a real one. The
+host's disk is never filled, and nothing depends on its kind of file system or on the version of
+cgroups. etcd holds its files open, so it is started anew on a disk that is whole, which then begins
+to ail; and once more when it is healed.
 """
 
 from __future__ import annotations

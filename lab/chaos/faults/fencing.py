@@ -52,7 +52,10 @@ class FencingOff(Base):
         return f"{PROPERTY} is false" if value(site) == "false" else ""
 
     def heal(self, site: FaultSite, active: ActiveFault) -> None:
-        """Set it again. A property is the cluster's, not the node's: any master that runs can do it."""
+        """Set it again.
+
+        A property is the cluster's, not the node's: any master that runs can do it.
+        """
         del active
         places = [site.node, *(other for other in site.others.values() if other.role == "master")]
         for node in places:

@@ -35,7 +35,8 @@ class _Off(Base):
 
     heals_first = True
     evidence_timeout_s = 20.0
-    """A machine with many processes takes the engine a second or two to bury when the host is busy."""
+    """A machine with many processes takes the engine a second or two to bury when the host is
+    busy."""
 
     def took_effect_at(self, site: FaultSite, active: ActiveFault) -> float | None:
         """When its last process had ended: the engine notes it, and then needs some 0.3 s more to take the network away and say so."""
@@ -69,7 +70,10 @@ class Crash(_Off):
 
 @dataclass(frozen=True)
 class PowerCut(_Off):
-    """The wire goes silent first, then the machine ends: nobody hears a FIN. What the loss of a real machine looks like."""
+    """The wire goes silent first, then the machine ends: nobody hears a FIN.
+
+    What the loss of a real machine looks like.
+    """
 
     name: str = "power-cut"
     summary: str = (

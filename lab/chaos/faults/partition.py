@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from lab.live.active_faults import ActiveFault, Options
 
 PORTS = {"corosync": ("udp", (5405,)), "etcd": ("tcp", (2379, 2380)), "api": ("tcp", (6443,))}
-"""Corosync's knet; etcd's clients and peers; the API. Both ends of a connection are meant: who asked is not known."""
+"""Corosync's knet; etcd's clients and peers; the API. Both ends of a connection are meant: who
+asked is not known."""
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 PERCENT = 100.0
 ANSWERS = 20
-"""So many are asked of each machine at once: of seven, a loss of 5 % takes one with all but certainty (1 - 0.95**140)."""
+"""So many are asked of each machine at once: of seven, a loss of 5 % takes one with all but
+certainty (1 - 0.95**140)."""
 
 
 def peers(site: FaultSite, words: str) -> list[NodeHandle]:
@@ -51,9 +53,12 @@ def peers(site: FaultSite, words: str) -> list[NodeHandle]:
 
 
 def unheard(names: list[str], own: str) -> list[str]:
-    """Return whom a master does not hear in a ring: all but the majority around it. No two masters hear the same majority.
+    """Return whom a master does not hear in a ring: all but the majority around it.
 
-    Of five, each hears itself and its neighbours on both sides; of three, itself and the one before it.
+    No two masters hear the same majority.
+
+    Of five, each hears itself and its neighbours on both sides; of three, itself and the one before
+    it.
     """
     size = len(names) // 2 + 1
     first = names.index(own) - size // 2

@@ -23,7 +23,8 @@ UNITS = {
     "flannel": {"upstream": "flannel", "k3s": "k3s"},
     "k3s": {"k3s": "k3s"},
 }
-"""Service → unit, by distribution; K3s is all of them in one. Other words are units' own names (corosync, pacemaker, nginx)."""
+"""Service → unit, by distribution; K3s is all of them in one. Other words are units' own names
+(corosync, pacemaker, nginx)."""
 
 
 def unit(site: FaultSite, service: str) -> str:

@@ -1,7 +1,10 @@
-"""Faults of what a machine sends: delayed, reordered, corrupted. By the kernel's netem, or where it has none by halab-delay.
+"""Faults of what a machine sends: delayed, reordered, corrupted.
 
-halab-delay serves a packet queue (NFQUEUE) on the machine, into which a chain of this fault's own, in iptables' mangle table, sends
-what leaves by eth0: the machine's packets and its pods'. ARP is not delayed. If the program dies, packets pass (--queue-bypass).
+By the kernel's netem, or where it has none by halab-delay.
+
+halab-delay serves a packet queue (NFQUEUE) on the machine, into which a chain of this fault's own,
+in iptables' mangle table, sends what leaves by eth0: the machine's packets and its pods'. ARP is
+not delayed. If the program dies, packets pass (--queue-bypass).
 """
 
 from __future__ import annotations
@@ -34,7 +37,10 @@ def milliseconds(word: str) -> float | None:
 
 
 def round_trip(site: FaultSite, peer: str) -> float | None:
-    """Measure the round trip to a peer in milliseconds: the mean of some pings. Nothing where none came back."""
+    """Measure the round trip to a peer in milliseconds: the mean of some pings.
+
+    Nothing where none came back.
+    """
     ping = ["ping", "-n", "-q", "-c", str(PINGS), "-i", "0.02", "-W", "2", peer]
     found = re.search(r"= [\d.]+/([\d.]+)/", site.node.run(ping, check=False).output)
     return float(found[1]) if found else None

@@ -62,7 +62,7 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def taken_by_nobody() -> bool:
-    """Tell whether another user gets the lock."""
+    """Whether another user gets the lock."""
     os.setegid(NOBODY)
     os.seteuid(NOBODY)
     try:

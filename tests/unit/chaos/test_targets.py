@@ -1,4 +1,7 @@
-"""Targets: words become nodes, the same seed the same node, nonsense one clear error. And the faults' table."""
+"""Targets: words become nodes, the same seed the same node, nonsense one clear error.
+
+And the faults' table.
+"""
 
 from __future__ import annotations
 

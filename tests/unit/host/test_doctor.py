@@ -1,4 +1,7 @@
-"""doctor: each fact is judged by a pure function; what is fixed is recorded by a double. No engine, no command is run."""
+"""doctor: each fact is judged by a pure function; what is fixed is recorded by a double.
+
+No engine, no command is run.
+"""
 
 from __future__ import annotations
 

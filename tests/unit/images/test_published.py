@@ -49,7 +49,7 @@ class Server(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
-    """Give the server's address and its folder."""
+    """Return the server's address and its folder."""
     folder = tmp_path / "site"
     folder.mkdir()
     Server.asked = []

@@ -106,7 +106,7 @@ def _pods(space: str, label: str, value: str, port: int) -> dict[str, Any]:
 
 
 def jobs(topology: Topology) -> list[dict[str, Any]]:
-    """Give the scrape configurations; none has the name of one of prometheus-community's chart."""
+    """Return the scrape configurations; none has the name of one of prometheus-community's chart."""
     masters = topology.masters
     server = {
         "job_name": "apiserver",
