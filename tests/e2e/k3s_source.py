@@ -16,8 +16,9 @@ from pathlib import Path
 from labs import docker
 
 from lab.base import paths
+from lab.base.hashing import folder_hash
 from lab.base.progress import Silent
-from lab.images import builder, components, go_build, k3s_release, versions
+from lab.images import components, go_build, k3s_release, versions
 from lab.images.sources import architecture
 
 SOURCE = Path(__file__).parents[1] / "k3s_double"
@@ -86,7 +87,7 @@ def _program(folder: Path, table: versions.Versions) -> Path:
         ).values()
     ]
     rows = [repr(table.components[path.parent.name.rsplit("-v", 1)[0]]) for path in parts]
-    key = hashlib.sha256(" ".join([builder.folder_hash(SOURCE), arch, *rows]).encode()).hexdigest()[
+    key = hashlib.sha256(" ".join([folder_hash(SOURCE), arch, *rows]).encode()).hexdigest()[
         :12
     ]
     program = folder / f"k3s-{key}"
