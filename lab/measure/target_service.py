@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from lab.kube.api import Cluster
     from lab.topology.model import Topology
 
-READY_S = 90.0
-"""For six pods of an image that every node has: some seconds on a quiet machine."""
+READY_S = 180.0
+"""For six pods of an image that every node has: some seconds on a quiet machine.
+
+On two cores with a second lab that started, and a test run, one of three was ready after 92 s.
+"""
 GONE_S = 300.0
 """For the namespace to vanish. Pods take two seconds to end; what half an hour of writing left is
 some 20,000 objects, and took more than a minute."""
