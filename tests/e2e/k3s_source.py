@@ -87,9 +87,7 @@ def _program(folder: Path, table: versions.Versions) -> Path:
         ).values()
     ]
     rows = [repr(table.components[path.parent.name.rsplit("-v", 1)[0]]) for path in parts]
-    key = hashlib.sha256(" ".join([folder_hash(SOURCE), arch, *rows]).encode()).hexdigest()[
-        :12
-    ]
+    key = hashlib.sha256(" ".join([folder_hash(SOURCE), arch, *rows]).encode()).hexdigest()[:12]
     program = folder / f"k3s-{key}"
     if not program.exists():
         for old in folder.glob("k3s-*"):
