@@ -70,6 +70,8 @@ class Readiness:
     _applied: bool = False
     _items: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The cluster's nodes, as this round's one question found them."""
+    _silence: str = ""
+    """Why they could not be asked for in this round; empty where they could."""
 
     @property
     def topology(self) -> Topology:
@@ -122,9 +124,10 @@ class Readiness:
         if not left:
             return
         try:
-            self._items = self.cluster.nodes()
-        except LabError:  # each node is then told to be not registered yet; the API is asked again
-            self._items = {}
+            self._items, self._silence = self.cluster.nodes(), ""
+        except LabError as error:
+            # Machines that were shot are powered on all the same: without them it may stay silent.
+            self._items, self._silence = {}, error.message.splitlines()[0]
         with ThreadPoolExecutor(len(left)) as pool:
             answers = pool.map(lambda name: tried(partial(self._repaired, name, questions)), left)
             for name, answer in zip(left, answers, strict=True):
@@ -232,7 +235,7 @@ class Readiness:
                 return joined
         item = self._items.get(node.name)
         if item is None:
-            return Observation(ok=False, detail="not registered yet")
+            return Observation(ok=False, detail=self._silence or "not registered yet")
         ready, reason = node_ready(item)
         if not (ready and booted):
             return Observation(ok=ready, detail=reason)

@@ -83,7 +83,7 @@ def _jobs(lab: Lab) -> dict[str, Callable[[], str]]:
         handle = lab.node(node.name)
         if container is None or not container.running:
             state = "missing" if container is None else container.state
-            jobs[f"nodes/{node.name}/state.txt"] = partial(str, f"{state}\n")
+            jobs[f"nodes/{node.name}/state.txt"] = partial("{}\n".format, state)
             continue
         if node.role is not Role.BMC:
             jobs[f"nodes/{node.name}/journal.txt"] = partial(_journal, handle)

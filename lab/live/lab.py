@@ -157,7 +157,7 @@ class Lab:
         for node in self.topology.masters:
             with contextlib.suppress(LabError):
                 files = unpack(self.engine.read(container_name(self.name, node.name), path))
-                text = next(iter(files.values())).decode()
+                text = b"".join(files.values()).decode(errors="replace")
                 return Credentials(*kubeconfig.credentials(text, path))
         return Credentials.of_secrets(distribution, self.secrets())
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab.base.errors import EngineError, InputError
+from lab.base.errors import EngineError, InputError, LabError
 from lab.engine.spec import Observed, ObservedContainer
+from lab.lifecycle import readiness
 from lab.lifecycle import start as starting
 from lab.live.lab import Lab
+from lab.nodes import distributions
 from lab.topology import loader
 
 if TYPE_CHECKING:
@@ -137,3 +140,33 @@ def test_start_refuses_another_distribution_than_the_labs(engine: EngineDouble) 
 def test_a_step_before_the_one_it_stands_on_is_a_bug(engine: EngineDouble) -> None:
     with pytest.raises(AssertionError, match="came before"):
         starting.compare(starting._context(lab(engine)))
+
+
+class ClusterDouble:
+    """A double of the API that cannot tell its nodes."""
+
+    def readyz(self) -> bool:
+        return True
+
+    def nodes(self) -> dict[str, Any]:
+        raise LabError("the API does not answer: refused")
+
+
+def test_readiness_says_why_nodes_cannot_be_asked_for_and_starts_them_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, engine: EngineDouble
+) -> None:
+    powered: list[str] = []
+    monkeypatch.setattr(readiness, "power_on_again", lambda node: powered.append(node.name))
+    upstream = distributions.find("upstream")
+    ready = readiness.Readiness(
+        lab(engine),
+        SimpleNamespace(distribution=upstream),  # type: ignore[arg-type]
+        ClusterDouble(),  # type: ignore[arg-type]
+        booted=("m",),
+        only=("m", "w1"),
+    )
+    ready._applied = True
+    ready.finished.add(readiness.API)
+    ready._round(ready._questions())
+    assert powered == (["m"] if TOPOLOGY.ha.fencing else [])
+    assert ready.seen == dict.fromkeys(("m", "w1"), "the API does not answer: refused")
