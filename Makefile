@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help engine browser start test check unit docker e2e test-k3s test-addons test-ceph test-engines test-engine-smoke bench pictures images clean destroy
+.PHONY: help engine browser start test check unit docker e2e test-k3s test-addons test-ceph test-lessons test-engines test-engine-smoke bench pictures images clean destroy
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -36,8 +36,8 @@ unit: $(READY) ## unit tests; no Docker
 docker: images ## each image on its own
 	@$(BIN)/pytest tests/docker
 
-e2e: images ## a real 3m3w lab, with the installed halab
-	@$(BIN)/pytest tests/e2e
+e2e: images ## a real 3m3w lab, with the installed halab; without add-ons, Ceph and the longer lessons
+	@$(BIN)/pytest tests/e2e -m "not addons and not ceph and not lessons"
 
 browser: # for the test that looks at a page; where none can be installed it is skipped, and says so
 	@for name in chromium chromium-browser google-chrome google-chrome-stable; do command -v $$name >/dev/null && exit 0; done; \
@@ -46,7 +46,7 @@ browser: # for the test that looks at a page; where none can be installed it is 
 
 test: images ## set everything up and run all tests
 	@$(BIN)/pytest tests/unit tests/docker tests/e2e --durations=20 \
-		-m "not addons and not ceph and not double"
+		-m "not addons and not ceph and not lessons and not double"
 	@$(BIN)/pytest tests/e2e --distribution k3s -m distribution --durations=10
 	@$(BIN)/python tests/engines/run.py --smoke
 
@@ -57,6 +57,10 @@ test-addons: images browser ## every add-on used on a real lab; the first time t
 test-ceph: images ## Ceph made with two nodes down, on a real lab; the first time its images are built, which takes minutes
 	@$(BIN)/halab images build --addons
 	@$(BIN)/pytest tests/e2e -m ceph
+
+test-lessons: images ## every lesson played on a real lab, half an hour; the first time Ceph's images are built, which takes minutes
+	@$(BIN)/halab images build --addons
+	@$(BIN)/pytest tests/e2e -m lessons
 
 test-k3s: images ## all e2e tests on K3s: yours, the release, or the double where neither can be had
 	@$(BIN)/pytest tests/docker -m double
@@ -71,7 +75,7 @@ test-engine-smoke: images ## the smallest part of that, on Docker 28 with contai
 bench: images ## measure start, memory, stop, failover; prints a table
 	@$(BIN)/python tests/bench/bench.py
 
-pictures: $(READY) ## make README's pictures anew: a status, and a report's time-line; no Docker
+pictures: $(READY) ## make README's pictures anew: the watch, a status, a report's time-line; no Docker
 	@$(BIN)/python tests/bench/pictures.py
 
 destroy: $(READY) ## remove every lab of this engine

@@ -1,1 +1,1 @@
-"""Add-ons: what runs on the cluster. The machinery is here, what can be enabled is in catalog/."""
+"""Add-ons: what runs on the cluster. What can be enabled is in catalog/, the machinery here."""

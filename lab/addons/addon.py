@@ -1,8 +1,8 @@
-"""What runs on the cluster beyond itself: one file for each add-on, named with _ for -.
+"""What an add-on is: something that runs on the cluster beyond Kubernetes itself.
 
-An add-on says what it needs and what it is made of; `lab/addons/manager.py` builds and loads its
-images, applies its objects, installs its chart, waits until it works, and takes it away again.
-Objects are labelled by `enable`, not here.
+An add-on says what it needs and what it consists of. `lab/addons/manager.py` builds and loads its
+images, labels and applies its objects, installs its chart, waits until it works, and removes it
+again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Object = dict[str, Any]
 class AddonContext:
     """Where an add-on works: a lab whose API answers.
 
-    `options` are the user's (`--chart`), empty where there are none.
+    `options` are the user's (`--chart`).
     """
 
     topology: Topology
@@ -47,20 +47,20 @@ class AddonContext:
     def at_least(self, minor: tuple[int, int]) -> bool:
         """Whether the cluster's Kubernetes is of this minor release, (1, 34), or a later one.
 
-        As the API server says it: a K3s binary of the user's may be of any version. For fields that
-        older ones do not know, or refuse. Raises LabError where the API does not answer.
+        It is for fields that older releases do not know, or refuse. The API server is asked: a
+        user's own K3s binary may be of any version. Raises LabError if the API does not answer.
         """
         return releases.minor(self.cluster.release()) >= minor
 
 
 @dataclass(frozen=True, slots=True)
 class PodImage:
-    """An image that its pods need: a word of images/versions.yaml, `addons`.
+    """An image that its pods need: a name in images/versions.yaml under `addons`.
 
-    `masters`: some of them run on masters, too.
+    `masters`: some of the pods run on masters, too.
     """
 
-    word: str
+    name: str
     masters: bool = False
 
 
@@ -68,7 +68,7 @@ class PodImage:
 class Chart:
     """A Helm release.
 
-    `source` is a folder or archive of this machine, `oci://…`, or `repository/name`.
+    `source` is a folder or archive on this machine, `oci://…`, or `repository/name`.
     """
 
     release: str
@@ -81,7 +81,7 @@ class Chart:
 class Needs:
     """What must be there before anything is changed.
 
-    Free memory of the engine's machine in MiB, and Ready nodes.
+    Free memory of the engine's machine in MiB, and the number of Ready nodes.
     """
 
     memory_mib: int = 0
@@ -89,7 +89,7 @@ class Needs:
 
 
 class Addon:
-    """An add-on; subclasses say only what is theirs.
+    """An add-on; subclasses say only what differs from here.
 
     Everything but `prepare`, `retire` and `clean` is read-only.
     """
@@ -97,21 +97,20 @@ class Addon:
     name: str
     summary: str
     core: bool = False
-    """Applied as soon as the API answers, without images of its own; can be named in a topology
-    only, and not be disabled."""
+    """Part of the cluster: applied as soon as the API answers, without images of its own. Only a
+    topology can name it, and it cannot be disabled."""
     packaged: tuple[str, ...] = ()
-    """Distributions that bring it themselves: there it is only waited for, and cannot be disabled.
-    """
+    """Distributions that include it: there it is only waited for, and cannot be disabled."""
     options: tuple[str, ...] = ()
     """The options that it takes (`chart`)."""
     bundles: tuple[str, ...] = ()
-    """Components of images/versions.yaml whose files are published manifests, applied before its
-    own; `bundled` chooses from them."""
+    """Components of images/versions.yaml whose files are published manifests. They are applied
+    before its own; `bundled` chooses from them."""
     timeout_s: float = 180
-    """From its objects being applied to working, on a slow machine."""
+    """Until it works, on a slow machine, once its objects are applied."""
 
     def needs(self, site: AddonContext) -> Needs:
-        """Return what is checked beforehand."""
+        """Return what is checked before anything is changed."""
         del site
         return Needs()
 
@@ -121,21 +120,21 @@ class Addon:
         return ()
 
     def once(self, site: AddonContext) -> tuple[Object, ...]:
-        """Return objects that are made where they are missing, and never replaced.
+        """Return objects that are made if they are missing, and never replaced.
 
-        Certificates and passwords, for example. Asked only where needed.
+        Certificates and passwords, for example. Asked only if needed.
         """
         del site
         return ()
 
     def bundled(self, item: Object) -> Object | None:
-        """Return an object of its bundles as it is used, None for one that is not."""
+        """Return an object of its bundles as it is used; None if it is not."""
         return item
 
     def manifests(self, site: AddonContext) -> tuple[Object, ...]:
         """Return the objects to apply, in this order; the same for the same site.
 
-        Removed in the opposite order.
+        They are removed in the opposite order.
         """
         del site
         return ()
@@ -149,11 +148,11 @@ class Addon:
         """Do on nodes what objects cannot, before they are applied. Idempotent."""
 
     def ready(self, site: AddonContext) -> Observation:
-        """Whether it works, as a user of it would find out."""
+        """Whether it works, found out as a user would."""
         raise NotImplementedError
 
     def retire(self, site: AddonContext) -> None:
-        """Do what must be done before the objects are deleted: an operator takes down what it made.
+        """Do what comes before the objects are deleted: an operator removes what it made.
 
         Idempotent.
         """

@@ -1,7 +1,7 @@
 """Helm, run on a master.
 
-The same on every host, Docker Desktop included, where a lab's addresses are not reached from
-outside. Program and chart are laid down there; the kubeconfig is the administrator's, pointing at
+So it works the same on every host, also on Docker Desktop, where a lab's addresses cannot be
+reached from outside. Program and chart are copied there; the kubeconfig is the administrator's, for
 the master's own API server.
 """
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 HOME = "/var/lib/halab/helm"
 PROGRAM = f"{HOME}/helm"
 PENDING = {"pending-install", "pending-upgrade", "pending-rollback", "uninstalling"}
-"""States in which a Helm that was killed leaves a release (helm.sh/helm/v3/pkg/release, Status)."""
+"""States in which a killed Helm leaves a release (helm.sh/helm/v3/pkg/release, Status)."""
 REPOSITORIES = {"prometheus-community": "https://prometheus-community.github.io/helm-charts"}
-"""What `repository/name` means where nobody ran `helm repo add`."""
+"""What `repository/name` means, as nobody runs `helm repo add`."""
 
 
 def is_path(source: str) -> bool:
-    """Whether a chart's source is a folder or archive of this machine."""
+    """Whether a chart's source is a folder or archive on this machine."""
     return not source.startswith("oci://") and (
         source.startswith((".", "/", "~"))
         or source.endswith((".tgz", ".tar.gz"))
@@ -45,7 +45,7 @@ def is_path(source: str) -> bool:
 
 
 def check_source(source: str) -> None:
-    """Raise InputError for a chart's source that cannot be one."""
+    """Raise InputError for what cannot be a chart's source."""
     if source.startswith("oci://"):
         return
     if is_path(source):
@@ -62,7 +62,7 @@ def check_source(source: str) -> None:
 
 
 def fingerprint(chart: Chart) -> str:
-    """Hash a chart's source and values: the same for what would change nothing."""
+    """Hash a chart's source and values: the same hash if installing it would change nothing."""
     path = Path(chart.source).expanduser()
     content = chart.source
     if is_path(chart.source) and path.is_dir():
@@ -80,20 +80,20 @@ class Helm:
     master: NodeHandle
 
     def lay_down(self, program: Path) -> None:
-        """Put the program there, once for each version, and a kubeconfig."""
+        """Copy the program there, once for each version, and a kubeconfig."""
         content = program.read_bytes()
-        marked = f"{HOME}/helm-{digest(f'{len(content)} {program.parent.name}')}"
+        versioned = f"{HOME}/helm-{digest(f'{len(content)} {program.parent.name}')}"
         files = [
             File(path=f"{HOME}/config", content=self._kubeconfig(), mode=0o600),
-            File(path=PROGRAM, link=marked),
+            File(path=PROGRAM, link=versioned),
         ]
-        if self.master.run(["test", "-x", marked], check=False).code != 0:
-            files.append(File(path=marked, content=content, mode=0o755))
+        if self.master.run(["test", "-x", versioned], check=False).code != 0:
+            files.append(File(path=versioned, content=content, mode=0o755))
         self.master.run(["mkdir", "-p", HOME])
         self.master.put(files)
 
     def _kubeconfig(self) -> bytes:
-        """Return a kubeconfig that points at the master's own API server, as JSON, which is YAML."""
+        """Return a kubeconfig for the master's own API server, as JSON, which is YAML."""
         own = self.site.access.credentials
         server = f"https://127.0.0.1:{KUBERNETES_PORT}"
         return json.dumps(kubeconfig.build("lab", server, own.authority, own.admin)).encode()
@@ -104,7 +104,7 @@ class Helm:
         return self.master.run(["env", *environment, PROGRAM, *words], timeout_s=timeout_s).output
 
     def state(self, chart: Chart) -> str:
-        """Return the state of the chart's release, in Helm's word; empty where there is none."""
+        """Return the state of the chart's release, as Helm names it; empty if there is none."""
         try:
             release: dict[str, Any] = json.loads(
                 self.run("status", chart.release, "-n", chart.namespace, "-o", "json")
@@ -116,9 +116,9 @@ class Helm:
         return str(release["info"]["status"])
 
     def install(self, chart: Chart, timeout_s: float) -> None:
-        """Install or upgrade; what a killed Helm left half-way is repaired first.
+        """Install or upgrade. What a killed Helm left half done is repaired first.
 
-        Raises CommandFailed. Does not wait for pods.
+        Does not wait for pods. Raises CommandFailed.
         """
         self.repair(chart)
         source = self._bring(chart)
@@ -137,9 +137,9 @@ class Helm:
         )
 
     def repair(self, chart: Chart) -> str:
-        """Take a release out of a state that Helm itself refuses to go on from.
+        """Take a release out of a state from which Helm itself refuses to continue.
 
-        Returns the state it was in.
+        Return the state in which it was.
         """
         state = self.state(chart)
         if state in {"pending-install", "uninstalling"}:
@@ -156,13 +156,13 @@ class Helm:
         return state
 
     def uninstall(self, chart: Chart) -> None:
-        """Remove the release and its objects; none is fine."""
+        """Remove the release, if there is one, and its objects."""
         self.run(
             "uninstall", chart.release, "-n", chart.namespace, "--ignore-not-found", timeout_s=120
         )
 
     def _bring(self, chart: Chart) -> list[str]:
-        """Return Helm's words for the chart, laid down first where it is a file of this machine."""
+        """Return Helm's arguments for the chart; copy it first if it is on this machine."""
         if chart.source.startswith("oci://"):
             return [chart.source]
         if not is_path(chart.source):
@@ -187,15 +187,15 @@ def packed(folder: Path) -> bytes:
 
 
 def _ready(health: HealthCheck) -> list[str]:
-    """Ask a master for its own health, as its resource agent does."""
-    proof = ["--cacert", health.ca, "--cert", health.certificate, "--key", health.key]
-    return ["curl", "-sf", "-o", "/dev/null", "--max-time", "2", *proof, health.url]
+    """Return the command that asks a master for its own health, as its resource agent does."""
+    certificates = ["--cacert", health.ca, "--cert", health.certificate, "--key", health.key]
+    return ["curl", "-sf", "-o", "/dev/null", "--max-time", "2", *certificates, health.url]
 
 
 def on_a_master(site: AddonContext) -> Helm:
     """Return Helm on the first master whose own API server answers.
 
-    Raises LabError where none does.
+    Raises LabError if none does.
     """
     for node in site.topology.masters:
         master = site.node(node.name)

@@ -1,13 +1,14 @@
-"""Add-ons on a running lab: enabled, disabled, looked at.
+"""Add-ons on a running lab: enable, disable, status.
 
-Which ones are on is told by lab/addons/record.py.
+lab/addons/record.py knows which ones are enabled.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lab.addons import addon, catalog, helm
@@ -18,7 +19,7 @@ from lab.addons.record import AddonState, Record, is_stamped, stamped
 from lab.addons.requirements import check
 from lab.base.errors import InputError, LabError, WaitTimeout
 from lab.base.locks import exclusive
-from lab.base.messages import did_you_mean
+from lab.base.suggest import did_you_mean
 from lab.base.wait import Observation, tried, until
 from lab.kube.objects import node_ready, path
 
@@ -35,14 +36,14 @@ API_TIMEOUT_S = 20
 """For the first answer: a failover takes two to five seconds."""
 GONE_TIMEOUT_S = 180
 """Until objects are gone: pods have 30 s to end by default, and the API server takes seconds for
-each definition (all of Rook's: 36 s on a quiet lab; over 60 s were seen on a busy one)."""
+each definition (for all of Rook's 36 s on a quiet lab, and over 60 s on a busy one)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddonStatus:
     """An add-on of a lab. `named`: the topology has it.
 
-    `way` tells how each of its images came: built, pulled, or missing.
+    `seen`: what was last observed. `images`: the origin of each: built, pulled, or missing.
     """
 
     name: str
@@ -58,7 +59,7 @@ class AddonStatus:
 class AddonResult:
     """What `enable` or `disable` did.
 
-    Whether anything was changed, how long it took, and what was seen at the end.
+    Whether anything was changed, how long it took, and what was observed at the end.
     """
 
     name: str
@@ -68,7 +69,7 @@ class AddonResult:
 
 
 def known(name: str) -> Addon:
-    """Return an add-on. Raises InputError with the one that was probably meant."""
+    """Return an add-on by its name. Raises InputError with a suggestion."""
     try:
         return catalog.find(name)
     except KeyError:
@@ -77,7 +78,7 @@ def known(name: str) -> Addon:
 
 @dataclass(slots=True)
 class AddonManager:
-    """Enables, disables and looks at a lab's add-ons; the caller holds the lab's lock."""
+    """Enables, disables and observes a lab's add-ons; the caller holds the lab's lock."""
 
     builder: Builder
     site: AddonContext
@@ -87,16 +88,16 @@ class AddonManager:
 
     @property
     def parts(self) -> Parts:
-        """What an add-on brings to this lab."""
+        """What add-ons bring to this lab."""
         return Parts(self.builder, self._published)
 
     @property
     def record(self) -> Record:
-        """What the cluster remembers."""
+        """What the cluster remembers of add-ons."""
         return Record(self.site.cluster)
 
     def enabled(self, rows: dict[str, AddonState] | None = None) -> tuple[str, ...]:
-        """Return the names of the add-ons that are on."""
+        """Return the names of the enabled add-ons."""
         return addonrecord.enabled(
             self.site.topology.addons, self.record.rows() if rows is None else rows
         )
@@ -104,7 +105,7 @@ class AddonManager:
     # --- look ---
 
     def status(self, *names: str) -> tuple[AddonStatus, ...]:
-        """Look at the named add-ons, or all."""
+        """Return the status of the named add-ons, or of all."""
         rows = self.record.rows()
         on = self.enabled(rows)
         return tuple(
@@ -114,10 +115,11 @@ class AddonManager:
 
     def _look(self, addon: Addon, enabled: bool, row: AddonState) -> AddonStatus:  # noqa: FBT001
         site = self._site(row.options)
-        observation = (
-            self._ask(addon, site) if enabled else Observation(ok=False, detail="not enabled")
-        )
+        observation = Observation(ok=False, detail="not enabled")
+        if enabled:
+            observation = self._ask(addon, site)
         images = PodImages(self.builder)
+        names = [image.name for image in self.parts.images(addon, site)]
         return AddonStatus(
             name=addon.name,
             summary=addon.summary,
@@ -125,12 +127,11 @@ class AddonManager:
             named=addon.name in self.site.topology.addons,
             working=observation.ok,
             seen=observation.detail,
-            images={image.word: images.way(image.word) for image in self.parts.images(addon, site)},
+            images={name: images.origin(name) for name in names},
         )
 
     def _site(self, options: dict[str, str]) -> AddonContext:
-        here = self.site
-        return addon.AddonContext(here.topology, here.access, here.cluster, here.node, options)
+        return replace(self.site, options=options)
 
     def _ask(self, addon: Addon, site: AddonContext) -> Observation:
         return tried(lambda: addon.ready(site))
@@ -138,17 +139,14 @@ class AddonManager:
     # --- enable ---
 
     def ensure(self) -> tuple[AddonResult, ...]:
-        """Bring every add-on that is on to work, one after the other.
+        """Enable every add-on that should be on, one after the other.
 
-        Nothing is changed where all do.
+        Nothing is changed if all work.
         """
         return tuple(self.enable(name) for name in self.enabled() if not known(name).core)
 
     def images(self, *nodes: str) -> None:
-        """Bring the images of all add-ons that are on to these nodes.
-
-        A node that was made anew has none.
-        """
+        """Bring the images of all enabled add-ons to these nodes: a recreated node has none."""
         rows = self.record.rows()
         nodes_by_image: dict[str, list[str]] = {}
         for name in self.enabled(rows):
@@ -157,10 +155,10 @@ class AddonManager:
         PodImages(self.builder).load(nodes_by_image, [self.site.node(name) for name in nodes])
 
     def enable(self, name: str, options: dict[str, str] | None = None) -> AddonResult:
-        """Enable an add-on and wait until it works. One that is on and works stays as it is.
+        """Enable an add-on and wait until it works. One that works already stays as it is.
 
         Raises InputError before anything is changed, WaitTimeout or another LabError afterwards;
-        the next `enable` goes on from there.
+        the next `enable` continues from there.
         """
         begin = time.monotonic()
         addon, row = known(name), self.record.rows().get(name, AddonState())
@@ -169,19 +167,17 @@ class AddonManager:
         site = self._site(row.options if options is None else options)
         fingerprint = self.parts.fingerprint(addon, site)
         check(addon, site, running=row.enabled)
-        PodImages(self.builder).make(image.word for image in self.parts.images(addon, site))
+        PodImages(self.builder).make(image.name for image in self.parts.images(addon, site))
         loaded = PodImages(self.builder, set()).load(
             self.parts.nodes_by_image(addon, site), self._nodes()
         )
-        observation = (
-            self._ask(addon, site)
-            if row.digest == fingerprint
-            else Observation(ok=False, detail="")
-        )
+        observation = Observation(ok=False, detail="")
+        if row.digest == fingerprint:
+            observation = self._ask(addon, site)
         if observation.ok:
             self.reporter.done(name, observation.detail)
             return AddonResult(name, bool(loaded), time.monotonic() - begin, observation.detail)
-        # Known as on before the first object is made: `disable` finds what a killed run left.
+        # Recorded before the first object is made: so `disable` finds what a killed run left.
         self.record.write(name, AddonState(enabled=True, options=site.options))
         self._apply(addon, site)
         observation = self._await(addon, site)
@@ -223,7 +219,7 @@ class AddonManager:
                 f"add-on {addon.name} works",
                 lambda: self._ask(addon, site),
                 timeout_s=addon.timeout_s,
-                on_change=lambda seen: self.reporter.say(addon.name, seen),
+                on_change=partial(self.reporter.say, addon.name),
                 cancelled=self.cancelled,
             )
         except WaitTimeout as error:
@@ -236,9 +232,9 @@ class AddonManager:
     # --- disable ---
 
     def disable(self, name: str) -> AddonResult:
-        """Remove what the add-on made; one that is off stays off.
+        """Remove what the add-on made. One that is not enabled stays so.
 
-        Raises InputError for a core one, WaitTimeout for what does not go.
+        Raises InputError for a core add-on, WaitTimeout if something stays.
         """
         begin, addon, rows = time.monotonic(), known(name), self.record.rows()
         self._check_removable(addon)
@@ -254,13 +250,13 @@ class AddonManager:
         try:
             left = self._remove(addon, site)
         finally:
-            addon.clean(site)  # what it had on nodes goes even where objects are late
+            addon.clean(site)  # what it had on nodes goes even if objects stay
         self.record.write(
             name, AddonState(disabled=True) if name in self.site.topology.addons else None
         )
-        seen = f"removed; its images stay on the nodes{left}"
-        self.reporter.done(name, seen)
-        return AddonResult(name, changed=True, seconds=time.monotonic() - begin, seen=seen)
+        detail = f"removed; its images stay on the nodes{left}"
+        self.reporter.done(name, detail)
+        return AddonResult(name, changed=True, seconds=time.monotonic() - begin, seen=detail)
 
     def _check_removable(self, addon: Addon) -> None:
         if addon.core:
@@ -277,7 +273,7 @@ class AddonManager:
     def _remove(self, addon: Addon, site: AddonContext) -> str:
         """Delete the add-on's objects, last first, and wait until they are gone.
 
-        Those with a dead node's pods go when it returns.
+        Return what waits for dead nodes: objects with pods there go when these return.
         """
         paths = [path(item) for item in (*addon.once(site), *self.parts.objects(addon, site))]
         mine = [
@@ -314,12 +310,12 @@ class AddonManager:
 def open_manager(lab: Lab) -> Iterator[AddonManager]:
     """Open the manager of a lab's add-ons, holding the lab's lock.
 
-    Raises LabError where the API does not answer.
+    Raises LabError if the API does not answer.
     """
     with exclusive(lab.name, lab.reporter):
         access = lab.access()
         with access.cluster() as cluster:
-            # A master may just have died, and the load balancer not know it yet.
+            # A master may have died just now, and the load balancer may not know it yet.
             try:
                 until(
                     "API",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 RBAC = "rbac.authorization.k8s.io"
 MASTERS_TOO = [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}]
-"""Tolerates what keeps workloads off masters: for DaemonSets that belong on every node."""
+"""Tolerates what keeps workloads off masters: for pods that also run there."""
 
 
 def meta(name: str, space: str = "", **labels: str) -> dict[str, Any]:
@@ -35,8 +35,8 @@ def role(
 ) -> Object:
     """Return a ClusterRole, or a Role of a namespace.
 
-    A rule is (group, resources, verbs), words apart by spaces; group `-` is the core's. Resources
-    that begin with / are paths of the API server.
+    A rule is (group, resources, verbs); several are separated by spaces, and group `-` is the core
+    group. Resources that begin with / are paths of the API server.
     """
     rows: list[dict[str, Any]] = []
     for group, resources, verbs in rules:
@@ -62,7 +62,7 @@ def role(
 def bind(
     name: str, to: str, account: str, space: str, *, within: str = "", cluster_role: bool = True
 ) -> Object:
-    """Bind a role to a service account: in the whole cluster, or `within` a namespace."""
+    """Return the binding of a role to an account: in the whole cluster, or `within` a namespace."""
     return {
         "apiVersion": f"{RBAC}/v1",
         "kind": "RoleBinding" if within else "ClusterRoleBinding",
@@ -84,9 +84,9 @@ def workload(
     also: dict[str, str] | None = None,
     **spec: Any,  # noqa: ANN401 (JSON)
 ) -> Object:
-    """Return a Deployment or a DaemonSet of pods with these labels; `spec` is what else it says.
+    """Return a Deployment or a DaemonSet of pods with these labels; `spec` is the rest of its spec.
 
-    `also` are labels that the pods have besides, for others to select them by.
+    `also` are further labels of the pods, by which others select them.
     """
     template = {"metadata": {"labels": {**labels, **(also or {})}}, "spec": pod}
     whole = {**spec, "selector": {"matchLabels": labels}, "template": template}
@@ -95,10 +95,10 @@ def workload(
 
 def deployed(site: AddonContext, space: str, name: str) -> Observation:
     """Whether a Deployment of one generation has all its replicas ready. Raises LabError."""
-    found = site.cluster.find(f"/apis/apps/v1/namespaces/{space}/deployments/{name}")
-    if found is None:
+    item = site.cluster.find(f"/apis/apps/v1/namespaces/{space}/deployments/{name}")
+    if item is None:
         return Observation(ok=False, detail=f"{name} is not there")
-    status, wanted = found.get("status", {}), found["spec"].get("replicas", 1)
+    status, replicas = item.get("status", {}), item["spec"].get("replicas", 1)
     ready = min(status.get("readyReplicas", 0), status.get("updatedReplicas", 0))
-    current = status.get("observedGeneration") == found["metadata"]["generation"]
-    return Observation(ok=current and ready >= wanted, detail=f"{name}: {ready} of {wanted} ready")
+    ok = status.get("observedGeneration") == item["metadata"]["generation"] and ready >= replicas
+    return Observation(ok=ok, detail=f"{name}: {ready} of {replicas} ready")

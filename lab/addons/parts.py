@@ -1,6 +1,6 @@
 """What an add-on brings to a lab: images, objects, a chart.
 
-Nothing where the distribution brings it itself.
+Nothing if the distribution includes the add-on.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def packaged(addon: Addon, context: AddonContext) -> bool:
-    """Whether the lab's distribution brings the add-on itself."""
+    """Whether the lab's distribution includes the add-on."""
     return context.distribution.name in addon.packaged
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Asks an add-on what it is made of. `cache` keeps published objects by add-on."""
+    """Asks add-ons what they consist of. `cache` keeps published objects by add-on."""
 
     builder: Builder
     cache: dict[str, tuple[Object, ...]] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Parts:
         return () if packaged(addon, context) else addon.images(context)
 
     def once(self, addon: Addon, context: AddonContext) -> tuple[Object, ...]:
-        """Return the objects that are made where they are missing, and never replaced."""
+        """Return the objects that are made if they are missing, and never replaced."""
         return () if packaged(addon, context) else addon.once(context)
 
     def objects(self, addon: Addon, context: AddonContext) -> tuple[Object, ...]:
@@ -53,13 +53,13 @@ class Parts:
         workers = [node.name for node in context.topology.workers]
         everywhere = [node.name for node in context.topology.nodes]
         return {
-            image.word: everywhere if image.masters or not workers else workers
+            image.name: everywhere if image.masters or not workers else workers
             for image in self.images(addon, context)
         }
 
     def fingerprint(self, addon: Addon, context: AddonContext) -> str:
-        """Hash everything that is applied: the same where another `enable` would change nothing."""
-        tags = [self.builder.tags[f"pods/{image.word}"] for image in self.images(addon, context)]
+        """Hash everything that is applied: the same hash if `enable` would change nothing."""
+        tags = [self.builder.tags[f"pods/{image.name}"] for image in self.images(addon, context)]
         chart = self.chart(addon, context)
         content = [
             self.objects(addon, context),

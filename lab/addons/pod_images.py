@@ -1,8 +1,8 @@
 """The images of add-ons' pods: pulled or built, and loaded into nodes.
 
-Pulled under their public names where the registry is reached, else built here. In the engine an
-image has the tag `halab/pod-<word>:<hash>`, in nodes that and the public name: so a node needs to
-be asked for a name only.
+They are pulled under their public names if the registry answers, and built here otherwise. In the
+engine an image has the tag `halab/pod-<name>:<hash>`; in nodes it has this tag and its public name.
+So a node is only asked for a tag.
 """
 
 from __future__ import annotations
@@ -13,149 +13,109 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.base.errors import CommandFailed, EngineError, LabError
+from lab.base.errors import EngineError
 from lab.engine.labels import LABEL_IMAGE
-from lab.images import pods, upstream
-from lab.images.sources import STANDS_ON
+from lab.images import pods
+from lab.images.archive import full_name
+from lab.images.sources import BASE_IMAGES
+from lab.live import node_images
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from lab.engine.node import NodeHandle
     from lab.images.builder import Builder
 
-CTR = ("ctr", "-n", "k8s.io")
-"""containerd's client and the CRI's namespace; K3s's `ctr` knows its own socket."""
-AT_ONCE = 2
-"""Nodes that import side by side: each unpacks with a core of the same machine."""
-IMPORT_TIMEOUT_S = 300
-CHUNK = 1024 * 1024
 OWN = "halab/"
-
-
-def full_name(name: str) -> str:
-    """Return an image's name as containerd keeps it.
-
-    `coredns/coredns:1` → `docker.io/coredns/coredns:1`.
-    """
-    first, slash, _ = name.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
-        return name
-    return f"docker.io/{name}" if slash else f"docker.io/library/{name}"
 
 
 @dataclass(slots=True)
 class PodImages:
-    """Makes the images and brings them to nodes."""
+    """Pulls or builds the images, and loads them into nodes."""
 
     builder: Builder
     unreached: set[str] = field(default_factory=set)
     """Registries that did not answer: not asked again in this run."""
 
-    def tag(self, word: str) -> str:
+    def tag(self, image: str) -> str:
         """Return the engine's tag of an image. Raises KeyError."""
-        return self.builder.tags[f"pods/{word}"]
+        return self.builder.tags[f"pods/{image}"]
 
-    def way(self, word: str) -> str:
-        """Tell how an image came: built, pulled, or missing."""
-        if not self.builder.engine.has_image(self.tag(word)):
+    def origin(self, image: str) -> str:
+        """Return where an image is from: built, pulled, or missing."""
+        if not self.builder.engine.has_image(self.tag(image)):
             return "missing"
-        return "built" if LABEL_IMAGE in self.builder.engine.labels(self.tag(word)) else "pulled"
+        return "built" if LABEL_IMAGE in self.builder.engine.labels(self.tag(image)) else "pulled"
 
-    def make(self, words: Iterable[str]) -> None:
-        """Make what is missing, one after the other. Raises ImageError."""
-        for word in words:
-            if self.builder.engine.has_image(self.tag(word)):
+    def make(self, images: Iterable[str]) -> None:
+        """Pull or build what is missing, one after the other. Raises ImageError."""
+        for image in images:
+            if self.builder.engine.has_image(self.tag(image)):
                 continue
-            if not self._pull(word):
+            if not self._pull(image):
                 self.builder.build_base()
-                if word in STANDS_ON:
-                    self.make([STANDS_ON[word]])
-                pods.build_pod(self.builder, word, self.tag(word))
-            self.builder.reporter.done(
-                word, f"{self.builder.versions.public(word)}, {self.way(word)}"
-            )
+                if image in BASE_IMAGES:
+                    self.make([BASE_IMAGES[image]])
+                pods.build_pod(self.builder, image, self.tag(image))
+            public = self.builder.versions.public(image)
+            self.builder.reporter.done(image, f"{public}, {self.origin(image)}")
 
-    def _pull(self, word: str) -> bool:
-        name = self.builder.versions.public(word)
-        registry = full_name(name).split("/", maxsplit=1)[0]
-        if name.startswith(OWN) or registry in self.unreached:
+    def _pull(self, image: str) -> bool:
+        public = self.builder.versions.public(image)
+        registry = full_name(public).split("/", maxsplit=1)[0]
+        if public.startswith(OWN) or registry in self.unreached:
             return False
-        self.builder.reporter.say(word, f"fetching {name}")
+        self.builder.reporter.say(image, f"fetching {public}")
         try:
-            self.builder.engine.pull(name, self.tag(word))
+            self.builder.engine.pull(public, self.tag(image))
         except EngineError:
             self.unreached.add(registry)
-            self.builder.reporter.say(word, f"{registry} is not reached; built here")
+            self.builder.reporter.say(image, f"{registry} does not answer; building it here")
             return False
         return True
 
     def load(
         self, nodes_by_image: Mapping[str, Sequence[str]], nodes: Iterable[NodeHandle]
     ) -> tuple[str, ...]:
-        """Bring images to those of the given nodes that lack them; returns who got some.
+        """Bring images to those of the given nodes that lack them; return the nodes that got some.
 
-        `nodes_by_image`: word → names of the nodes that need it. A node that stops meanwhile is
-        left out: it gets them when it is started. Raises LabError for one that runs and cannot take
-        them.
+        `nodes_by_image`: image → names of the nodes that need it. A node that stops meanwhile is
+        left out: it gets them when it is started. Raises LabError if one runs and cannot take them.
         """
         lacking: dict[tuple[str, ...], list[NodeHandle]] = {}
         for node in nodes:
-            words = [word for word, names in nodes_by_image.items() if node.name in names]
-            present = self._names(node) if words else frozenset()
+            needed = [image for image, names in nodes_by_image.items() if node.name in names]
+            present = node_images.names(node) if needed else frozenset()
             if present is None:
                 continue
-            missing = tuple(word for word in words if full_name(self.tag(word)) not in present)
+            missing = tuple(one for one in needed if full_name(self.tag(one)) not in present)
             if missing:
                 lacking.setdefault(missing, []).append(node)
-        return tuple(name for words, group in lacking.items() for name in self._load(words, group))
+        return tuple(
+            name for images, group in lacking.items() for name in self._load(images, group)
+        )
 
-    def _load(self, words: tuple[str, ...], nodes: list[NodeHandle]) -> tuple[str, ...]:
+    def _load(self, images: tuple[str, ...], nodes: list[NodeHandle]) -> tuple[str, ...]:
         """Bring the same images to several nodes: saved once, sent to each."""
-        self.make(words)
-        tags = [self.tag(word) for word in words]
+        self.make(images)
+        tags = [self.tag(image) for image in images]
         with tempfile.NamedTemporaryFile(dir=self.builder.sources.cache, suffix=".tar") as file:
             for chunk in self.builder.engine.save(tags, self.builder.sources.arch):
                 file.write(chunk)
             file.flush()
-            with ThreadPoolExecutor(AT_ONCE) as pool:
-                jobs = [pool.submit(self._import, node, Path(file.name), words) for node in nodes]
+            with ThreadPoolExecutor(node_images.AT_ONCE) as pool:
+                jobs = [pool.submit(self._import, node, Path(file.name), images) for node in nodes]
                 return tuple(name for job in jobs if (name := job.result()))
 
-    def _names(self, node: NodeHandle) -> frozenset[str] | None:
-        """Return the names of the images that a node has.
-
-        None where it cannot be asked because it does not run.
-        """
-        try:
-            return frozenset(node.run([*CTR, "images", "ls", "-q"]).output.split())
-        except LabError:
-            if node.running:
-                raise
-            return None
-
-    def _import(self, node: NodeHandle, tar: Path, words: tuple[str, ...]) -> str:
+    def _import(self, node: NodeHandle, tar: Path, images: tuple[str, ...]) -> str:
         report = self.builder.reporter
-        report.say(node.name, f"loading {', '.join(words)} ({tar.stat().st_size / 1e6:.0f} MB)")
-        try:
-            only = upstream.one_platform(self.builder.sources.arch)
-            argv = [*CTR, "images", "import", *only, "-"]
-            node.run(argv, stdin=_chunks(tar), timeout_s=IMPORT_TIMEOUT_S)
-            for word in words:
-                public = self.builder.versions.public(word)
-                node.run(
-                    [*CTR, "images", "tag", "--force", full_name(self.tag(word)), full_name(public)]
-                )
-        except (CommandFailed, EngineError):
-            if node.running:
-                raise
+        report.say(node.name, f"loading {', '.join(images)} ({tar.stat().st_size / 1e6:.0f} MB)")
+        aliases = {
+            full_name(self.builder.versions.public(image)): full_name(self.tag(image))
+            for image in images
+        }
+        if not node_images.put(node, tar, self.builder.sources.arch, aliases):
             report.done(node.name, "stopped meanwhile: it gets the images when it is started")
             return ""
-        report.done(node.name, f"has {', '.join(words)}")
+        report.done(node.name, f"has {', '.join(images)}")
         return node.name
-
-
-def _chunks(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as source:
-        while chunk := source.read(CHUNK):
-            yield chunk

@@ -1,6 +1,6 @@
 """Manifests that others publish, as an add-on uses them.
 
-They come from the component of images/versions.yaml that holds them.
+They are components of images/versions.yaml.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 
 def obtain(builder: Builder, chosen: Iterable[Addon]) -> None:
-    """Download or build what add-ons want beside their pods' images: published manifests, and Helm.
+    """Download or build what add-ons need besides their pods' images: published manifests, Helm.
 
     Raises ImageError.
     """
-    for word in ("helm", *dict.fromkeys(word for addon in chosen for word in addon.bundles)):
-        builder.obtain(word)
+    bundles = (name for addon in chosen for name in addon.bundles)
+    for component in dict.fromkeys(("helm", *bundles)):
+        builder.obtain(component)
 
 
 def read(
@@ -33,7 +34,7 @@ def read(
     `cache` keeps them by add-on: a megabyte of YAML takes a second. Raises ImageError.
     """
     if addon.name not in cache:
-        files = [path for word in addon.bundles for path in builder.obtain(word).values()]
+        files = [path for name in addon.bundles for path in builder.obtain(name).values()]
         items = [addon.bundled(item) for file in files for item in documents(file.read_text())]
         cache[addon.name] = tuple(item for item in items if item is not None)
     return cache[addon.name]

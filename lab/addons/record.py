@@ -1,13 +1,13 @@
-"""Which add-ons are on: a ConfigMap of the cluster, and the lab's topology. No file.
+"""Which add-ons are enabled: by a ConfigMap of the cluster and the lab's topology. No file.
 
-The ConfigMap is `halab-addons` in kube-system. It has a key for each add-on that was enabled, or
-that the topology names and somebody disabled by hand.
+The ConfigMap is `halab-addons` in kube-system. It has a key for each add-on that was enabled, and
+for each that the topology names and somebody disabled by hand.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lab.topology.model import known
@@ -27,7 +27,7 @@ MANAGER = "halab"
 class AddonState:
     """What is remembered of one add-on.
 
-    `digest` is that of what was applied last; empty where that did not come to its end.
+    `digest` is that of what was applied last; empty if that was not completed.
     """
 
     enabled: bool = False
@@ -37,7 +37,7 @@ class AddonState:
 
 
 def stamped(name: str, item: dict[str, Any]) -> dict[str, Any]:
-    """Return an add-on's object with the labels that say whose it is.
+    """Return an add-on's object with the labels that mark it as such.
 
     `disable` removes nothing else.
     """
@@ -64,32 +64,22 @@ class Record:
         return {name: AddonState(**known(AddonState, json.loads(text))) for name, text in texts}
 
     def write(self, name: str, row: AddonState | None) -> None:
-        """Remember an add-on, or forget it (None)."""
+        """Remember the state of an add-on; None: forget it."""
         if self.cluster.find(f"{FOLDER}/{NAME}") is None:
             metadata = {"name": NAME, "namespace": SPACE, "labels": {LABEL_MANAGED: MANAGER}}
             self.cluster.request(
                 "POST", FOLDER, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
             )
-        values = (
-            {}
-            if row is None
-            else {
-                "enabled": row.enabled,
-                "disabled": row.disabled,
-                "digest": row.digest,
-                "options": row.options,
-            }
-        )
-        data = {name: json.dumps(values, sort_keys=True) if row else None}
+        data = {name: json.dumps(asdict(row), sort_keys=True) if row else None}
         self.cluster.request(
             "PATCH", f"{FOLDER}/{NAME}", {"data": data}, kind="application/merge-patch+json"
         )
 
 
 def enabled(named: tuple[str, ...], rows: dict[str, AddonState]) -> tuple[str, ...]:
-    """Return the add-ons that are on.
+    """Return the enabled add-ons.
 
-    Those the topology names and those enabled by hand, without those disabled by hand.
+    Those that the topology names or somebody enabled, without those that somebody disabled.
     """
     names = dict.fromkeys((*named, *(name for name, row in rows.items() if row.enabled)))
     return tuple(name for name in names if not rows.get(name, AddonState()).disabled)

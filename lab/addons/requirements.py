@@ -1,4 +1,4 @@
-"""What an add-on needs of a lab and its host, looked at before anything is changed."""
+"""What an add-on needs of a lab and its host, checked before anything is changed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ if TYPE_CHECKING:
 
 
 def check(addon: Addon, site: AddonContext, *, running: bool) -> None:
-    """Refuse an add-on that cannot work here.
-
-    Raises InputError with the figure; nothing is changed.
-    """
+    """Raise InputError, with the figure, for an add-on that cannot work here. Changes nothing."""
     needs = addon.needs(site)
     ready = [name for name, item in site.cluster.nodes().items() if node_ready(item)[0]]
     if len(ready) < needs.nodes:
@@ -25,12 +22,10 @@ def check(addon: Addon, site: AddonContext, *, running: bool) -> None:
             f"`halab status {site.topology.name}` shows them",
         )
     if needs.memory_mib and not running:
-        # In a node /proc/meminfo is that of the engine's machine, which may be another than this
-        # one (Docker Desktop).
-        asked = site.node(ready[0]).run(
-            ["awk", "/^MemAvailable/ {print int($2 / 1024)}", "/proc/meminfo"]
-        )
-        free = int(asked.output)
+        # A node's /proc/meminfo is that of the engine's machine, which may be another than this one
+        # (Docker Desktop).
+        ask = ["awk", "/^MemAvailable/ {print int($2 / 1024)}", "/proc/meminfo"]
+        free = int(site.node(ready[0]).run(ask).output)
         if free < needs.memory_mib:
             raise InputError(
                 f"add-on {addon.name} needs {needs.memory_mib} MiB of memory, "

@@ -1,1 +1,1 @@
-"""What a run's history proves: figures, verdicts, reports. Pure: it never asks a lab."""
+"""What a run's history proves: figures, verdicts and reports. Pure: nothing here asks a lab."""

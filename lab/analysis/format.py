@@ -1,4 +1,4 @@
-"""Figures as people read them."""
+"""Figures as text for people."""
 
 from __future__ import annotations
 
@@ -9,25 +9,21 @@ if TYPE_CHECKING:
     from lab.analysis.verdicts import Figure
 
 
-TEN = 10
-"""Below so many seconds milliseconds are told: `3.00 s` is no reason why `<= 3s` was not met."""
+EXACT_BELOW_S = 10
+"""Shorter times have milliseconds: `3.00 s` would not explain why `<= 3s` was not met."""
 
 
 def seconds(value: float) -> str:
-    """Write a time for people: milliseconds below one second."""
+    """Return a time in seconds as text: `45 ms`, `3.002 s`, `12.34 s`, or `never ended`."""
     if math.isinf(value):
         return "never ended"
-    return (
-        f"{value * 1000:.0f} ms"
-        if abs(value) < 1
-        else f"{value:.3f} s"
-        if abs(value) < TEN
-        else f"{value:.2f} s"
-    )
+    if abs(value) < 1:
+        return f"{value * 1000:.0f} ms"
+    return f"{value:.3f} s" if abs(value) < EXACT_BELOW_S else f"{value:.2f} s"
 
 
 def with_resolution(figure: Figure) -> str:
-    """Write a figure for people, with its resolution."""
+    """Return a figure as text: `3.002 s ± 20 ms`, a plain count, or `not measured`."""
     if figure.value is None:
         return "not measured"
     if figure.unit != "s":

@@ -1,4 +1,4 @@
-"""Verdicts: pass, fail or unknown, with the reasons and the figures that they rest on."""
+"""Verdicts: pass, fail or unknown, with their reasons and the figures that they rest on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Outcome = Literal["pass", "fail", "unknown"]
 _ORDER: tuple[Outcome, ...] = ("pass", "unknown", "fail")
 EXIT_CODES: dict[Outcome, int] = {"pass": 0, "fail": 4, "unknown": 5}
-"""How a command that judges ends (lab/base/errors.py has the whole list)."""
+"""Exit codes of a command that judges (lab/base/errors.py has the whole list)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +26,16 @@ class Figure:
     unit: str = ""
     """`s`, or empty for a count."""
     resolution: float = 0.0
-    """The true value lies this far around it: the instrument's interval for times, 0 for what was
-    counted one by one."""
+    """How far the true value may lie from `value`, either way: the instrument's interval for times,
+    0 for counts."""
     worst: float | None = None
-    """As large as this it may have been where the instrument did not look, or before it ended
-    (infinite); None: as `value` says."""
+    """The largest value possible if what the instrument did not see was bad; infinite if it did
+    not see the end. None: `value` itself."""
     note: str = ""
 
     @property
     def highest(self) -> float:
-        """The largest value that the samples allow, leaving the resolution aside."""
+        """The largest value that the samples allow, apart from the resolution."""
         if self.value is None:
             return math.inf
         return self.value if self.worst is None else max(self.value, self.worst)
@@ -43,7 +43,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a checker found, or what became of an expectation: the reasons in plain sentences, and the figures they rest on."""
+    """What a checker says, or whether an expectation was met.
+
+    The reasons are sentences for people; the figures are what they rest on.
+    """
 
     name: str
     outcome: Outcome
@@ -52,10 +55,7 @@ class Verdict:
 
 
 def worst(verdicts: Iterable[Verdict]) -> Outcome:
-    """Return the outcome of all together: fail before unknown before pass.
-
-    Nothing judged is unknown.
-    """
+    """Return the overall outcome: fail before unknown before pass, and unknown for no verdicts."""
     return max((verdict.outcome for verdict in verdicts), key=_ORDER.index, default="unknown")
 
 
@@ -66,9 +66,14 @@ def verdict(
     good: Iterable[str] = (),
     figures: Iterable[Figure] = (),
 ) -> Verdict:
-    """Make a verdict of what speaks against, of what could not be seen, and of what to say when all is well."""
+    """Return a verdict: fail if anything is `bad`, else unknown if `unsure`, else pass.
+
+    Its reasons are those in `bad` and `unsure`; those in `good` only if there are no others.
+    """
     against, unseen = tuple(bad), tuple(unsure)
-    outcome: Outcome = "fail" if against else "unknown" if unseen else "pass"
-    return Verdict(
-        name, outcome, (*against, *unseen) if against or unseen else tuple(good), tuple(figures)
-    )
+    outcome: Outcome = "pass"
+    if against:
+        outcome = "fail"
+    elif unseen:
+        outcome = "unknown"
+    return Verdict(name, outcome, (*against, *unseen) or tuple(good), tuple(figures))

@@ -1,4 +1,4 @@
-"""What everything else stands on: errors, paths, locks, waiting, reading YAML.
+"""What everything else builds on: errors, names, paths, locks, waiting, reading YAML.
 
-It knows nothing of labs.
+Nothing here imports another package of halab.
 """

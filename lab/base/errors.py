@@ -1,6 +1,6 @@
-"""Every error halab raises on purpose: what happened, where, and what to do.
+"""Every error that halab raises on purpose: what happened, where, and what to do about it.
 
-Exit codes follow pre-commit's habit of one code for each kind of ending:
+Like pre-commit, halab has an exit code for each kind of ending:
 0 ok, 1 it failed, 2 bad input, 3 a bug, 4 verdict fail, 5 verdict unknown, 130 interrupted.
 """
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 
 class LabError(Exception):
-    """The root of all expected errors. `hint` says what to do, `exit_code` how the process ends."""
+    """The base of all expected errors. A command that ends by one exits with its `exit_code`."""
 
     exit_code = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
-        """Keep the message (what and where) and the hint (what to do next)."""
+        """Keep the message (what happened, and where) and the hint (what to do next)."""
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -27,72 +27,73 @@ class LabError(Exception):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing wrong in a topology file: the 1-based line it stands in (0: the file as a whole), what, and what to do."""
+    """One thing that is wrong in a file."""
 
     line: int
+    """1-based; 0: the file as a whole."""
     message: str
     hint: str = ""
 
     def text(self, path: str) -> str:
-        """Give `file:line: message (hint)`."""
+        """Return `file:line: message (hint)`."""
         where = f"{path}:{self.line}" if self.line else path
         return f"{where}: {self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
 class InputError(LabError):
-    """The user's input cannot be used; nothing was changed."""
+    """The user's input cannot be used. Nothing was changed."""
 
     exit_code = 2
 
 
 class TopologyError(InputError):
-    """A topology file with problems, all of them at once."""
+    """A file (a topology, a scenario, or other YAML) has problems; all of them at once."""
 
     def __init__(self, path: str, problems: tuple[Problem, ...]) -> None:
-        """Keep the file's name and its problems in the order of their lines."""
+        """Keep the file's name, and its problems in the order of their lines."""
         self.path = path
         self.problems = tuple(sorted(problems))
         super().__init__("\n".join(problem.text(path) for problem in self.problems))
 
 
 class EngineError(LabError):
-    """The container engine is not there, refuses, or does not have what was asked of it."""
+    """The container engine does not answer, refuses, or does not have what it was asked for."""
 
 
 class SubnetTaken(EngineError):
-    """Another network of the engine has addresses of the one that was to be made."""
+    """A network cannot be made: another network of the engine has some of its addresses."""
 
 
 class PortTaken(EngineError):
-    """A port of the host, on which a container was to be published, is somebody else's."""
+    """A container cannot be published: its port on the host is in use."""
 
 
 class InUse(EngineError):
-    """A volume or a network cannot be removed yet: a container has it."""
+    """A volume or a network cannot be removed yet: a container uses it."""
 
 
 class ImageError(LabError):
-    """An image or a component of it could not be had; the log's tail is in the message."""
+    """An image, or a component of one, could not be had; the message ends with the log's tail."""
 
 
 class Unreached(ImageError):
-    """Where it comes from is not reached from this machine: another distribution may be."""
+    """A component's source cannot be reached from here. Another distribution's may be."""
 
 
 class ApplyError(LabError):
-    """Some steps of a plan failed; all of them are told together."""
+    """Several steps failed; all of them are reported together."""
 
     def __init__(self, errors: tuple[Exception, ...], hint: str = "") -> None:
-        """Keep the single errors, for callers that want to look into them."""
+        """Keep the single errors, for callers that look into them."""
         self.errors = errors
         super().__init__("\n".join(str(error) for error in errors), hint)
 
 
 class CommandFailed(LabError):
-    """A command on a node ended with another code than 0."""
+    """A command on a node ended with a code other than 0."""
 
     def __init__(self, node: str, argv: tuple[str, ...], code: int, output: str) -> None:
-        """Keep node, argv, exit code and output; the message shows the output's tail."""
+        """Keep node, argv, exit code and output; the message has the last 20 lines of output."""
         self.node, self.argv, self.code, self.output = node, argv, code, output
         tail = "\n".join(output.strip().splitlines()[-20:])
         super().__init__(
@@ -101,26 +102,29 @@ class CommandFailed(LabError):
 
 
 class WaitTimeout(LabError):
-    """Something awaited did not come in time. Seconds are wall time spent waiting."""
+    """Something did not happen in time."""
 
     def __init__(self, what: str, seconds: float, last: str, hint: str = "") -> None:
-        """Keep what was awaited, for how long, and what was last seen."""
+        """Keep what was awaited, for how many seconds, and what was last seen."""
         self.what, self.seconds, self.last = what, seconds, last
         super().__init__(f"{what}: not after {seconds:.0f} s; last seen: {last or 'nothing'}", hint)
 
 
 class FaultError(LabError):
-    """A fault cannot act here, or does not show that it acts."""
+    """A fault cannot act here, or shows no effect."""
 
 
 class HealFailed(LabError):
-    """What a fault changed could not be undone; which node, and what is left."""
+    """What a fault changed could not be undone: on which node, and what is left."""
 
 
 class WrongError(ValueError):
-    """A value that cannot be used; the message goes on from the key's name."""
+    """A value cannot be used. Its message continues a sentence that begins with the key's name.
+
+    The caller knows file and line, and makes a Problem of it.
+    """
 
     def __init__(self, message: str, hint: str) -> None:
-        """Keep the message and the hint."""
+        """Keep the message (`is 70000`) and the hint (what to write instead)."""
         super().__init__(message)
         self.message, self.hint = message, hint

@@ -1,4 +1,4 @@
-"""Hashes that tell whether something is still the same."""
+"""Hashes that show whether something is still the same."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from pathlib import Path
 
 
 def digest(text: str) -> str:
-    """Return the first 12 hex digits of a text's SHA-256: short enough for a tag, long enough not to meet twice."""
+    """Return the first 12 hex digits of a text's SHA-256.
+
+    That is short enough for an image's tag, and long enough not to occur twice.
+    """
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def folder_hash(folder: Path) -> str:
-    """Hash names, modes and contents of all files of a folder."""
+    """Return a digest of the names, executable bits and contents of all files in a folder."""
     parts = []
     for path in sorted(folder.rglob("*")):
         if path.is_file():
@@ -24,9 +27,10 @@ def folder_hash(folder: Path) -> str:
 
 
 def file_hash(path: str) -> str:
-    """Hash a file's content (a K3s binary of the user's).
+    """Return the SHA-256 of a file's content in hex, or `gone` if there is no such file.
 
-    One that is gone gives a hash of its own: labs made from it live on.
+    The file is a K3s binary of the user's. It may be removed while labs that were made with it
+    live on.
     """
     if not Path(path).is_file():
         return "gone"

@@ -1,4 +1,4 @@
-"""What this machine's kernel has of what a lab needs, found without loading anything."""
+"""Which of the features that a lab needs this machine's kernel has; nothing is loaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 Feature = Literal["there", "loadable", "lacking", "unknown"]
-# Feature → the kernel's option. nf_tables, as the nodes' iptables is Debian's, which speaks that.
 OPTIONS = {
     "vxlan": "VXLAN",
     "bridge": "BRIDGE",
@@ -18,18 +17,23 @@ OPTIONS = {
     "overlay": "OVERLAY_FS",
     "nf_tables": "NF_TABLES",
 }
+"""Feature → the kernel's option. nf_tables is what the nodes' iptables (Debian's) speaks."""
 FEATURES = list(OPTIONS)
 BRIDGED = ("proc/sys/net/bridge", "sys/module/br_netfilter")
-"""Either shows br_netfilter: the first is in each network namespace only since Linux 5.3."""
+"""Either of these shows br_netfilter: the first is in every network namespace only since Linux
+5.3."""
 
 
 def bridged(root: Path = Path("/")) -> bool:
-    """Whether this machine's kernel has br_netfilter: its rules see bridged packets."""
+    """Whether br_netfilter is loaded, so that the kernel's rules see bridged packets."""
     return any((root / sign).exists() for sign in BRIDGED)
 
 
 def feature(name: str, root: Path = Path("/"), release: str = platform.release()) -> Feature:
-    """Whether the kernel has a feature, without loading anything."""
+    """Return whether the kernel has a feature, can load it, or lacks it.
+
+    `name` is one of FEATURES. `unknown` if this machine does not say.
+    """
     folder, option = root / "lib/modules" / release, f"CONFIG_{OPTIONS[name]}"
     builtin, modules = (
         _text(folder / file).replace("-", "_") for file in ("modules.builtin", "modules.dep")
@@ -44,7 +48,7 @@ def feature(name: str, root: Path = Path("/"), release: str = platform.release()
         return "there"
     if f"/{name}.ko" in modules:
         return "loadable"
-    # "=m" without a list of modules: they are where it cannot be seen from here (in a container).
+    # "=m" without a list of modules: we are in a container, and the modules are on the host.
     return "lacking" if modules or (config and f"{option}=m" not in config) else "unknown"
 
 

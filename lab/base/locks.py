@@ -1,6 +1,6 @@
-"""One command at a time changes a lab.
+"""Locks: one command at a time changes a lab.
 
-The lock is the kernel's: a killed process lets go of it by dying.
+They are the kernel's (flock(2)): a process that is killed releases its lock by dying.
 """
 
 from __future__ import annotations
@@ -23,25 +23,27 @@ if TYPE_CHECKING:
     from lab.base.progress import Reporter
 
 WAIT_S = 900
-"""A first start with its image builds takes up to 15 minutes; whoever waits longer is told."""
+"""A first start, with its image builds, takes up to 15 minutes. A longer wait is an error."""
 EVERY_S = 0.1
-"""Until a lock is tried again: flock(2) by itself would wait without end."""
+"""How often a lock is tried: flock(2) by itself would wait without end."""
 PLACES = (Path("/run/lock"), Path("/tmp"))  # noqa: S108 (see `place`: names there are no secret)
-"""The first that every user may write to. Fedora's /run/lock is root's alone, a Mac has none."""
+"""The first that every user may write to is used. Fedora's /run/lock is only root's; a Mac has
+none."""
 SHARED = stat.S_ISVTX | 0o777
-"""Everybody may make files there, and remove their own only (the sticky bit, inode(7))."""
+"""Everybody may make files there, but remove only their own (the sticky bit, inode(7))."""
 
 
 def place() -> Path:
-    """Return the folder for locks: one for all users, as `sudo halab` and the user have one engine.
+    """Return the folder for locks.
 
-    Two machines that use one engine have none in common: there the engine's own refusal of a
-    second container of a name is all there is.
+    All users of a machine share it, because `sudo halab` and the user have the same engine. Two
+    machines that use one engine have no folder in common: only the engine's refusal to make a
+    second container of the same name protects their labs.
     """
     for folder in PLACES:
         with contextlib.suppress(OSError):
-            found = folder.stat()
-            if found.st_uid == 0 and found.st_mode & SHARED == SHARED:
+            status = folder.stat()
+            if status.st_uid == 0 and status.st_mode & SHARED == SHARED:
                 return folder
     return paths.state()
 
@@ -50,18 +52,21 @@ class Lock:
     """A lock of a lab that all users of this machine see."""
 
     def __init__(self, lab: str, kind: str = "") -> None:
-        """Name the lock. Raise InputError for what is no lab's name; no name of a lab has a dot."""
+        """Name the lock; labs' names have no dots, so `kind` makes another one of the same lab.
+
+        Raise InputError if `lab` cannot be a lab's name.
+        """
         names.check_name(lab)
         self.path = place() / f"halab-{lab}{kind and '.'}{kind}.lock"
         self._held = -1
 
     def acquire(self) -> bool:
-        """Take the lock. False where somebody else has it; raise LabError where nobody could."""
+        """Take the lock; return whether it is ours now. Raise LabError if it cannot be locked."""
         try:
             handle = self._open()
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # Whoever destroyed the lab removed the file: others take another one.
+                # `halab destroy` removes the file: a lock on one that is gone excludes nobody.
                 if os.path.samestat(os.fstat(handle), self.path.lstat()):
                     self._held, handle = handle, -1
             except (BlockingIOError, FileNotFoundError):
@@ -74,18 +79,18 @@ class Lock:
         return self._held >= 0
 
     def _open(self) -> int:
-        """Open the file, whoever made it; make it where it is missing.
+        """Open the file, no matter who made it, or make it.
 
         Reading is enough for a lock. In such a folder the kernel refuses O_CREAT on a file that
-        another user made, also to root (fs.protected_regular), and a link or pipe that somebody
-        laid there must lead nowhere and keep nobody.
+        another user made, even to root (fs.protected_regular). A link that somebody put there must
+        not be followed, and a pipe must not block.
         """
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         with contextlib.suppress(FileNotFoundError):
             return os.open(self.path, flags)
         made, name = tempfile.mkstemp(dir=self.path.parent, prefix=".halab-")
         try:
-            os.fchmod(made, 0o644)  # before it has its name: whoever finds it may read it
+            os.fchmod(made, 0o644)  # before it gets its name, so that anybody may read it then
             os.close(made)
             with contextlib.suppress(FileExistsError):
                 os.link(name, self.path)
@@ -94,23 +99,23 @@ class Lock:
         return os.open(self.path, flags)
 
     def release(self) -> None:
-        """Let go of the lock; nothing where it is not held."""
+        """Release the lock, if it is held."""
         if self._held >= 0:
             os.close(self._held)
         self._held = -1
 
     def forget(self) -> None:
-        """Remove the file of a lab that is gone; one that another user made stays, it is empty."""
+        """Remove the lock's file once its lab is gone. Another user's stays; it is empty."""
         with contextlib.suppress(OSError):
             self.path.unlink()
 
 
 @contextlib.contextmanager
 def alone(lab: str, what: str) -> Iterator[None]:
-    """Be the only one who measures a lab. Raise LabError that names who does already.
+    """Be the only run that measures a lab; `what` names it to others.
 
-    Two runs would remove each other's instrument, and each would measure the other's faults. Who
-    comes second is told, and does not wait: a run may take an hour.
+    Two runs would remove each other's instrument, and each would measure the other's faults. Raise
+    LabError, which names the other run, instead of waiting: a run may take an hour.
     """
     lock, note = Lock(lab, "run"), paths.of_lab(lab, "run")
     if not lock.acquire():
@@ -128,10 +133,25 @@ def alone(lab: str, what: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def exclusive(lab: str, reporter: Reporter) -> Iterator[Lock]:
-    """Hold the lab's lock; says so when another halab has it, and waits.
+def one_after_another(name: str, kind: str, at_most_s: float) -> Iterator[None]:
+    """Let processes that choose something do it one after the other.
 
-    Raises LabError when it does not let go.
+    Who has waited `at_most_s` goes on all the same: this spares work, and does not protect.
+    """
+    lock, until = Lock(name, kind), time.monotonic() + at_most_s
+    while not lock.acquire() and time.monotonic() < until:
+        time.sleep(EVERY_S)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def exclusive(lab: str, reporter: Reporter) -> Iterator[Lock]:
+    """Hold a lab's lock. If another halab has it, say so and wait.
+
+    Raise LabError if it is not released within WAIT_S.
     """
     lock, until = Lock(lab), time.monotonic() + WAIT_S
     if not lock.acquire():

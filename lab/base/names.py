@@ -1,4 +1,4 @@
-"""Names of labs and nodes: what a hostname permits, and nothing that a resolver takes for an address."""
+"""Names of labs and nodes: hostnames that no resolver takes for an address."""
 
 from __future__ import annotations
 
@@ -8,46 +8,52 @@ from lab.base.errors import InputError, WrongError
 from lab.base.messages import shown
 
 MAX_NAME = 30
-"""Lab and node joined by a dash stay within the 63 characters of a hostname's label (RFC 1123,
-section 2.1)."""
+"""A lab's and a node's name, joined by a dash, fit into the 63 characters of a hostname's label
+(RFC 1123, section 2.1)."""
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _NUMBER_ADDRESS = re.compile(r"[0-9]+|0x[0-9a-f]+")
 
 
-def check_label(word: str) -> None:
-    """Refuse what is no RFC 1123 label of at most 30 characters, and what a resolver takes for an address."""
-    if not _LABEL.fullmatch(word):
-        lower = re.sub(r"[^a-z0-9]+", "-", word.lower())[:MAX_NAME].strip("-")
+def check_label(name: str) -> None:
+    """Raise WrongError if a name is not a hostname's label (RFC 1123) of at most 30 characters.
+
+    `localhost` is refused, too.
+    """
+    if not _LABEL.fullmatch(name):
+        lower = re.sub(r"[^a-z0-9]+", "-", name.lower())[:MAX_NAME].strip("-")
         hint = "use a-z, 0-9 and -, beginning and ending with a letter or digit" + (
             f": `{lower}`" if lower else ""
         )
-        raise WrongError(f"`{shown(word)}` is not a hostname (RFC 1123)", hint)
-    if len(word) > MAX_NAME:
-        raise WrongError(f"`{shown(word)}` has {len(word)} characters", f"at most {MAX_NAME}")
-    if word == "localhost":
+        raise WrongError(f"`{shown(name)}` is not a hostname (RFC 1123)", hint)
+    if len(name) > MAX_NAME:
+        raise WrongError(f"`{shown(name)}` has {len(name)} characters", f"at most {MAX_NAME}")
+    if name == "localhost":
         raise WrongError("`localhost` is every machine's name for itself", "choose another name")
 
 
-def check_node_name(word: str) -> None:
-    """Refuse also what inet_aton(3) takes for an address: `ping 1` asks 0.0.0.1."""
-    check_label(word)
-    if _NUMBER_ADDRESS.fullmatch(word):
+def check_node_name(name: str) -> None:
+    """Raise WrongError like `check_label`, and if inet_aton(3) takes the name for an address.
+
+    `ping 1` asks 0.0.0.1.
+    """
+    check_label(name)
+    if _NUMBER_ADDRESS.fullmatch(name):
         raise WrongError(
-            f"`{word}` is a number, which programs take for an IP address", f"for example `w{word}`"
+            f"`{name}` is a number, which programs take for an IP address", f"for example `w{name}`"
         )
 
 
-def is_name(word: str) -> bool:
-    """Whether a word can be a lab's name: the command line and labels may hold any other."""
+def is_name(text: str) -> bool:
+    """Whether a text can be a lab's name: on the command line and in labels it may be anything."""
     try:
-        check_label(word)
+        check_label(text)
     except WrongError:
         return False
     return True
 
 
 def check_name(lab: str) -> None:
-    """Raise InputError for what is no lab's name: as a part of a path it would lead elsewhere."""
+    """Raise InputError if a text cannot be a lab's name: as part of a path it could lead away."""
     try:
         check_label(lab)
     except WrongError as wrong:

@@ -1,4 +1,4 @@
-"""Jobs side by side: all of them end before any failure is raised."""
+"""Jobs side by side: all of them end before any error is raised."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def attempt_all(jobs: Sequence[Callable[[], T]]) -> tuple[list[T], list[BaseException]]:
-    """Run jobs side by side and wait for all; return their results and their errors, in order."""
+    """Run jobs side by side and wait for all; return results and errors, in the jobs' order."""
     if not jobs:
         return [], []
     with ThreadPoolExecutor(len(jobs)) as pool:
@@ -24,22 +24,22 @@ def attempt_all(jobs: Sequence[Callable[[], T]]) -> tuple[list[T], list[BaseExce
 
 
 def run_all(jobs: Sequence[Callable[[], None]]) -> None:
-    """Run jobs side by side and wait for all.
-
-    Raises the only error, or ApplyError with them all.
-    """
+    """Run jobs side by side and wait for all. Raise as `raise_together` does."""
     raise_together(attempt_all(jobs)[1])
 
 
 def raise_first(errors: Sequence[BaseException]) -> None:
-    """Raise nothing, or the first error; a bug (no LabError) comes before all others."""
+    """Raise the first error, if any; a bug (no LabError) comes before all others."""
     bugs = [error for error in errors if not isinstance(error, LabError)]
     for error in (*bugs, *errors):
         raise error
 
 
 def raise_together(errors: Sequence[BaseException]) -> None:
-    """Raise nothing, the only error, or all as one; a bug (no LabError) is raised as it is."""
+    """Raise the only error, or ApplyError with all of them; nothing if there is none.
+
+    A bug (no LabError) is raised as it is.
+    """
     for error in errors:
         if not isinstance(error, LabError):
             raise error

@@ -1,6 +1,6 @@
-"""Where halab's own files are: beside lab/ in a checkout, inside the package once installed.
+"""Where halab's own files are, and where it may write.
 
-And where it may write.
+Its own files are beside lab/ in a checkout, and inside the package once it is installed.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def shipped(kind: str) -> Path:
-    """Return the folder `images` or `topologies`."""
+    """Return the folder of files that come with halab: `images` or `topologies`."""
     installed = _PACKAGE / "_data" / kind
     return installed if installed.is_dir() else _PACKAGE.parent / kind
 
 
 def cache() -> Path:
-    """Return the folder for what can be made again: binaries, downloads. Made when missing."""
+    """Return the folder for what can be made again (binaries, downloads), made if missing."""
     path = Path(platformdirs.user_cache_dir("halab"))
     path.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def state() -> Path:
-    """Return the folder for locks and kubeconfigs, readable for this user only.
+    """Return the folder for locks and kubeconfigs, made if missing and readable only by this user.
 
-    Made when missing; never asked what a lab is.
+    What a lab is, is never read from here: the engine's labels say that.
     """
     path = Path(platformdirs.user_state_dir("halab"))
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -38,13 +38,13 @@ def state() -> Path:
 
 
 def of_lab(lab: str, ending: str) -> Path:
-    """Return a lab's file in the folder for state. Raise InputError for what is no lab's name."""
+    """Return the path of a lab's file in `state`. Raise InputError if it cannot be a lab's name."""
     check_name(lab)
     return state() / f"{lab}.{ending}"
 
 
 def runs() -> Path:
-    """Return the folder for runs, readable for this user only. Made when missing."""
+    """Return the folder for runs, made if missing and readable only by this user."""
     path = Path(platformdirs.user_data_dir("halab")) / "runs"
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path

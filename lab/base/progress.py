@@ -1,4 +1,4 @@
-"""Progress: long work tells what it does to a Reporter; the command line decides how that looks."""
+"""Progress: long work says what it does to a Reporter; the command line decides how that looks."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from typing import Protocol
 
 
 class Reporter(Protocol):
-    """Hears about long work. Called from several threads."""
+    """Hears what long work does. It is called from several threads."""
 
     def say(self, subject: str, text: str) -> None:
-        """`subject` (a node, an image) now does or waits for `text`."""
+        """Hear what a subject (a node, an image) now does, or waits for."""
 
     def done(self, subject: str, text: str) -> None:
-        """`subject` is finished; `text` is what came of it."""
+        """Hear that a subject is finished, and with which result."""
 
 
 class Silent:
-    """A Reporter for callers that do not care."""
+    """A Reporter that shows nothing."""
 
     def say(self, subject: str, text: str) -> None:
-        """Drop it."""
+        """Ignore it."""
 
     def done(self, subject: str, text: str) -> None:
-        """Drop it."""
+        """Ignore it."""

@@ -1,7 +1,4 @@
-"""Waiting: ask until it is so, or say what was last seen.
-
-A time-out is an error, never a warning.
-"""
+"""Waiting: ask again and again until the answer is yes. A time-out is an error, never a warning."""
 
 from __future__ import annotations
 
@@ -18,14 +15,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a question answered: whether it is so, and what was seen, for progress lines and time-outs."""
+    """The answer to a question."""
 
     ok: bool
     detail: str
+    """What was seen, for progress lines and time-outs."""
 
 
 def tried(ask: Callable[[], Observation]) -> Observation:
-    """Ask once; an error of ours is not yet an answer: while machines come and go, an API may be away for seconds."""
+    """Ask once, and return a LabError as a negative answer.
+
+    While machines come and go, an API may be away for seconds.
+    """
     try:
         return ask()
     except LabError as error:
@@ -41,9 +42,10 @@ def until(
     on_change: Callable[[str], None] = lambda _: None,
     cancelled: threading.Event | None = None,
 ) -> Observation:
-    """Ask every `every_s` seconds until the answer is ok; `on_change` hears what was seen whenever it changes.
+    """Ask every `every_s` seconds until the answer is ok, and return that answer.
 
-    Raises WaitTimeout after `timeout_s` seconds on the monotonic clock, or at once when `cancelled` is set.
+    `on_change` is called with what was seen whenever that changes. Raise WaitTimeout, which names
+    `what` was awaited, after `timeout_s` seconds, or at once when `cancelled` is set.
     """
     begin = time.monotonic()
     last = ""

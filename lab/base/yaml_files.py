@@ -1,9 +1,8 @@
-"""YAML, read strictly: the only door to PyYAML.
+"""YAML, read strictly. No other file imports PyYAML.
 
-Every value keeps its line; whatever could surprise is refused.
-
-YAML 1.1 reads `no` as false, `1_0` as ten and `1:30` as ninety; scalars are therefore taken as text
-and judged by who asks.
+Every value keeps its line, and whatever could surprise is refused. YAML 1.1 reads `no` as false,
+`1_0` as ten and `1:30` as ninety, so scalars are kept as text, and the caller decides what they
+mean.
 """
 
 from __future__ import annotations
@@ -21,51 +20,56 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_BYTES = 64 * 1024
-"""A topology of fifty nodes has four kilobytes; sixty-four are a mistake, and PyYAML needs a second
-for each."""
+"""A topology of fifty nodes has four kilobytes. Sixty-four are a mistake, and PyYAML needs a second
+for them."""
 MAX_DEPTH = 20
-"""The format is four levels deep; PyYAML's composer recurses and would end in a RecursionError."""
+"""The format is four levels deep. PyYAML's composer recurses, and would end in a RecursionError."""
 BOOLEANS = frozenset(yaml.SafeLoader.bool_values)
 """What YAML 1.1 reads as true or false: yes, no, on, off, true, false."""
 
 
 @dataclass(slots=True)
 class Value:
-    """A node of the file: a `str` (a scalar), a list or a mapping of Values, its 1-based line, and the override it came from."""
+    """A node of the file."""
 
     data: str | list[Value] | dict[str, Value] | None
+    """A scalar's text, a list or a mapping; None: null, or nothing at all."""
     line: int
+    """1-based; 0: not in the file."""
     origin: str = ""
+    """The override that it came from, such as `--set ha.token`; empty: the file."""
     quoted: bool = False
 
 
 @dataclass(slots=True)
 class Problems:
-    """Gathers what is wrong, so that all of it is told at once."""
+    """Gathers what is wrong, so that all of it is reported at once."""
 
-    found: list[Problem] = field(default_factory=list)
+    noted: list[Problem] = field(default_factory=list)
 
     def add(self, value: Value | int, message: str, hint: str = "") -> None:
-        """Note a problem at a value or line; one that an override brought names the override instead of a line."""
+        """Note a problem at a value or a line.
+
+        For a value that came from an override, the message names that instead of a line.
+        """
         if isinstance(value, Value):
             message = f"{value.origin}: {message}" if value.origin else message
-            self.found.append(Problem(0 if value.origin else value.line, message, hint))
+            self.noted.append(Problem(0 if value.origin else value.line, message, hint))
         else:
-            self.found.append(Problem(value, message, hint))
+            self.noted.append(Problem(value, message, hint))
 
     def raise_any(self, path: str) -> None:
-        """Raise them all, if there is one."""
-        if self.found:
-            raise TopologyError(path, tuple(self.found))
+        """Raise TopologyError with all problems, if there are any."""
+        if self.noted:
+            raise TopologyError(path, tuple(self.noted))
 
 
 def compose(text: str, path: str, problems: Problems | None = None) -> Value:
     """Read one YAML document into Values.
 
-    Raises TopologyError for what is no YAML or too clever YAML.
-
-    Keys that are doubled or no words go into `problems`, so that a caller tells them with its own;
-    without it they are raised.
+    Keys that are not scalars, or occur twice, are noted in `problems`, so that a caller can report
+    them with its own; without it they are raised. Raise TopologyError for text that is not YAML, or
+    YAML with aliases, tags, several documents or deep nesting.
     """
     node = _document(text, path)
     gathered = Problems() if problems is None else problems
@@ -118,7 +122,7 @@ def _invalid(text: str, error: yaml.YAMLError) -> Problem:
 
 
 class _RefusedError(yaml.MarkedYAMLError):
-    """Valid YAML that we do not take."""
+    """Valid YAML that halab refuses."""
 
 
 def _events(text: str) -> Iterator[yaml.Event]:
@@ -126,7 +130,7 @@ def _events(text: str) -> Iterator[yaml.Event]:
     try:
         while loader.check_event():
             yield loader.get_event()  # type: ignore[no-untyped-call]
-    # PyYAML lets what chr() and int() say to an absurd escape or directive through as it is.
+    # PyYAML lets the errors of chr() and int() about absurd escapes and directives through.
     except (ValueError, OverflowError):
         hint = r"escapes such as \U0010FFFF end there"
         raise _RefusedError(
@@ -135,7 +139,10 @@ def _events(text: str) -> Iterator[yaml.Event]:
 
 
 def _limits(text: str) -> None:
-    """Refuse aliases, tags and depth before anything is built from them: ten lines of aliases can stand for a gigabyte."""
+    """Refuse aliases, tags and deep nesting before anything is built from them.
+
+    Ten lines of aliases can stand for a gigabyte.
+    """
     depth = documents = 0
     for event in _events(text):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
@@ -173,7 +180,7 @@ def _convert(node: yaml.Node, problems: Problems) -> Value:
 
 
 def _pairs(node: yaml.MappingNode, problems: Problems) -> Iterator[tuple[str, Value]]:
-    seen: dict[str, int] = {}
+    lines: dict[str, int] = {}
     for key, item in node.value:
         line = key.start_mark.line + 1
         if not isinstance(key, yaml.ScalarNode):
@@ -187,23 +194,26 @@ def _pairs(node: yaml.MappingNode, problems: Problems) -> Iterator[tuple[str, Va
         if plain_key and name.lower() in BOOLEANS:
             hint = f'write it in quotes: "{name}", or choose another name'
             problems.add(line, f"`{name}` as a key means true or false in YAML 1.1", hint)
-        if name in seen:
+        if name in lines:
             problems.add(
                 line,
                 f"`{shown(name)}` stands here a second time",
-                f"first in line {seen[name]}; keep one of them",
+                f"first in line {lines[name]}; keep one of them",
             )
             continue
-        seen[name] = line
+        lines[name] = line
         value = _convert(item, problems)
-        # A block mapping starts, for PyYAML, at its first key; a reader looks for it where its name
-        # stands.
+        # For PyYAML a block mapping starts at its first key; a reader looks for it at its own key.
         value.line = value.line if isinstance(value.data, str) else line
         yield name, value
 
 
 def plain(text: str, path: str) -> Any:  # noqa: ANN401 (whatever the file holds)
-    """Read a YAML file of ours (versions.yaml) into plain values: text, true/false, lists, mappings."""
+    """Read a YAML file of halab's own (versions.yaml) into plain values.
+
+    Those are texts, None, lists and mappings; unquoted true and false are booleans. Raise
+    TopologyError as `compose` does.
+    """
 
     def strip(value: Value) -> Any:  # noqa: ANN401
         if isinstance(value.data, dict):
@@ -220,9 +230,10 @@ def plain(text: str, path: str) -> Any:  # noqa: ANN401 (whatever the file holds
 
 
 def documents(text: str) -> list[dict[str, Any]]:
-    """Read Kubernetes manifests that others published: every document of the text, as YAML means it. Raises TopologyError for no YAML.
+    """Read Kubernetes manifests that others published: all documents, by YAML's own rules.
 
-    By libyaml where PyYAML has it: a megabyte of definitions takes a second, and ten without.
+    PyYAML uses libyaml if it can: a megabyte of definitions takes a second, and ten without. Raise
+    TopologyError for text that is not YAML.
     """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
@@ -232,7 +243,10 @@ def documents(text: str) -> list[dict[str, Any]]:
 
 
 def override(root: Value, setting: str, problems: Problems) -> None:
-    """Apply one `--set key.path=value` to the tree; sections that the file lacks are made."""
+    """Apply one `--set key.path=value` to the tree; make sections that the file does not have.
+
+    What is wrong with the setting is noted in `problems`.
+    """
     key, separator, text = setting.partition("=")
     origin = f"--set {shown(key)}"
     if not separator or not re.fullmatch(r"[^.=\s]+(\.[^.=\s]+)*", key):
@@ -245,7 +259,7 @@ def override(root: Value, setting: str, problems: Problems) -> None:
     try:
         parsed = compose(text, origin) if text.strip() else Value(None, 0)
     except TopologyError as error:
-        problems.found.extend(
+        problems.noted.extend(
             Problem(0, f"{origin}: {problem.message}", problem.hint) for problem in error.problems
         )
         return
@@ -269,24 +283,25 @@ def override(root: Value, setting: str, problems: Problems) -> None:
 
 def _mark(value: Value, origin: str) -> None:
     value.origin = origin
-    children = (
-        value.data.values()
-        if isinstance(value.data, dict)
-        else value.data
-        if isinstance(value.data, list)
-        else ()
-    )
+    children: list[Value] = []
+    if isinstance(value.data, dict):
+        children = [*value.data.values()]
+    elif isinstance(value.data, list):
+        children = value.data
     for child in children:
         _mark(child, origin)
 
 
 def dump(data: Any) -> str:  # noqa: ANN401 (any plain value)
-    """Write plain values as YAML, for kubeconfig's users who read it."""
+    """Return plain values as YAML that people can read (a kubeconfig)."""
     return str(yaml.safe_dump(data, sort_keys=False))
 
 
 def foreign(text: str, path: str) -> Any:  # noqa: ANN401 (whatever the file holds)
-    """Read a YAML file that is not ours (the user's kubeconfig) by YAML's own rules: its booleans and numbers stay what they are."""
+    """Read a YAML file that is not halab's (the user's kubeconfig) by YAML's own rules.
+
+    Its booleans and numbers stay what they are. Raise TopologyError for text that is not YAML.
+    """
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:

@@ -1,1 +1,1 @@
-"""Faults: broken on purpose, proven to act, and healed. What there is, is in faults/."""
+"""Faults: things broken on purpose, verified, and healed. All of them are in faults/."""

@@ -1,4 +1,4 @@
-"""What a fault is: how it is checked, injected, proven and healed."""
+"""What a fault is: how it is checked, injected, verified and healed."""
 
 from __future__ import annotations
 
@@ -25,57 +25,59 @@ class FaultSite:
     others: Mapping[str, NodeHandle]
     """The lab's other machines, by name."""
     group: tuple[str, ...] = ()
-    """All nodes that this fault hits together, this one too; empty when healing."""
+    """All nodes that this fault hits together, this one included; empty when healing."""
 
 
 class Fault(Protocol):
-    """A kind of fault. Raises FaultError where it cannot act or cannot prove that it did."""
+    """A kind of fault. Raises FaultError if it cannot act, or cannot show that it did."""
 
     name: str
     summary: str
     options: Options
     """Option → default; an empty default is explained in `summary`."""
     needs: str
-    """What the host or node must have, for people; empty: nothing special."""
+    """What the host or node must have, in words; empty: nothing special."""
     evidence_timeout_s: float
     heals_first: bool
-    """Whether its healing wakes the machine: a frozen or dead one can run no command, so it comes
-    before all others there."""
+    """Whether healing it wakes the machine. Such a fault is healed before all others there: a
+    frozen or dead machine can run no command."""
 
     def missing(self, site: FaultSite) -> str:
-        """Say what this host or node lacks for it, whatever the options; or nothing.
+        """Return what this host or node lacks for it, whatever the options; empty if nothing.
 
         Changes nothing.
         """
 
     def check(self, site: FaultSite, options: Options) -> str:
-        """Say why the fault cannot act here with these options, or nothing. Changes nothing."""
+        """Return why it cannot act here with these options; empty if it can. Changes nothing."""
 
     def prepare(self, site: FaultSite, options: Options) -> Options:
-        """Return what healing will need, before anything is changed."""
+        """Return what healing will need. Runs before anything is changed."""
 
     def inject(self, site: FaultSite, active: ActiveFault) -> str | None:
-        """Break it; gives the proof where it sees that at once."""
+        """Break it; return the evidence if that is seen at once."""
 
     def evidence(self, site: FaultSite, active: ActiveFault) -> str:
-        """Return what shows that it acts; an empty text while nothing does yet."""
+        """Return what shows that it acts; empty as long as nothing does."""
 
     def took_effect_at(self, site: FaultSite, active: ActiveFault) -> float | None:
-        """Return when it began to act, by the engine's clock (seconds since 1970), where the engine knows better than our asking."""
+        """Return when it began to act, by the engine's clock (seconds since 1970).
+
+        None if the engine did not note that.
+        """
 
     def heal(self, site: FaultSite, active: ActiveFault) -> None:
-        """Mend it. Idempotent; the node may be off, paused or whole already."""
+        """Undo it. Idempotent; the node may be off, paused or healthy already."""
 
 
 STARTED = "started"
-"""In every record: when the node had been started, in the engine's words. See `same_life`."""
+"""In every record: when the node was started, as the engine writes it. See `same_life`."""
 
 
 def same_life(site: FaultSite, active: ActiveFault) -> bool:
-    """Whether the node runs and was not powered on anew since the fault began.
+    """Whether the node runs and has not been restarted since the fault began.
 
-    Else rules, mounts, processes and addresses are gone with the machine's last life: there is
-    nothing to mend.
+    If it was, rules, mounts, processes and addresses are gone: there is nothing to heal.
     """
     state = site.engine.inspect(site.node.container)["State"]
     return bool(
@@ -85,31 +87,31 @@ def same_life(site: FaultSite, active: ActiveFault) -> bool:
 
 
 class Base:
-    """What most faults share: nothing needed, nothing to check, nothing to remember."""
+    """What most faults share: nothing needed, nothing to check, nothing to note."""
 
     options: Options = {}  # noqa: RUF012 (a constant of each class)
     needs = ""
     evidence_timeout_s = 5.0
-    """How long the proof may take: the first packet to be dropped, the first tick to be throttled;
-    a lab is never silent that long."""
+    """How long it may take until the first packet is dropped, or the first tick throttled. A lab is
+    never silent that long."""
     heals_first = False
 
     def missing(self, site: FaultSite) -> str:
-        """Nothing."""
+        """Nothing is needed."""
         del site
         return ""
 
     def took_effect_at(self, site: FaultSite, active: ActiveFault) -> float | None:
-        """When it was proven."""
+        """When the evidence was found."""
         del site, active
         return None
 
     def check(self, site: FaultSite, options: Options) -> str:
-        """Nothing stands against it."""
+        """Nothing needs to be checked."""
         del site, options
         return ""
 
     def prepare(self, site: FaultSite, options: Options) -> Options:
-        """Nothing needs to be remembered."""
+        """Nothing needs to be noted."""
         del site, options
         return {}

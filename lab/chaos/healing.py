@@ -1,4 +1,4 @@
-"""Mending a lab: faults are undone from their records alone, by any process, as often as it takes."""
+"""Healing a lab: faults are undone by their records alone, by any process, as often as needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lab.base.parallel import attempt_all, raise_together
 from lab.base.wait import tried, until
 from lab.chaos import faults as catalog
 from lab.live import active_faults
-from lab.nodes.ha.membership import Settling, quiet_s
+from lab.nodes.ha.membership import Settling, quiet_s, refresh_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,9 +33,9 @@ HEAL_TRIES = 3
 again."""
 HEAL_AGAIN_S = 0.5
 ALIVE_S = 60
-"""How long masters that were hung or cut off have to be seen alive before fencing is turned on.
+"""How long masters that were frozen or cut off may take to show up before fencing is turned on.
 
-It would shoot those that are still silent.
+Those that are still silent then are fenced.
 """
 
 
@@ -58,7 +58,7 @@ class Healer:
         if last:
             # A master that is still silent when fencing comes back on would be fenced at once,
             # even if it was just unfrozen. Fencing comes back on after a time-out, too: `rejoin`
-            # sees whoever is fenced then.
+            # handles those that are fenced then.
             with suppress(WaitTimeout):
                 self._settle(last, ALIVE_S)
             errors += self._heal_all(last)
@@ -76,7 +76,7 @@ class Healer:
 
     def _heal_node(self, node: str, active: list[ActiveFault]) -> list[LabError]:
         site = self.faults.site(node)
-        # A frozen or dead machine can run no command: what wakes it comes first, however old it is.
+        # A frozen or dead machine can run no command: what wakes it comes first, whatever its age.
         first = {name for name, fault in catalog.all_faults().items() if fault.heals_first}
         left = sorted(active, key=lambda one: one.fault not in first)
         errors: list[LabError] = []
@@ -117,7 +117,7 @@ class Healer:
                 f"the halab that injected it heals it: {again} there",
             )
         fault = catalog.find(active.fault)
-        # The record of an older halab lacks the options that were added since.
+        # The record of an older halab lacks options that were added since.
         complete = replace(active, options={**fault.options, **active.options})
         try:
             fault.heal(site, complete)
@@ -129,10 +129,10 @@ class Healer:
         return None
 
     def _power_on(self, site: FaultSite, left: list[ActiveFault]) -> None:
-        """Power a machine on that was fenced while the fault was active.
+        """Power on a machine that was fenced while the fault was active.
 
-        Not where another active fault keeps it off. Whether it runs is asked first: reading a
-        node's records takes ten times as long.
+        Not if another active fault keeps it off. Whether it runs is asked first: reading a node's
+        records takes ten times as long.
         """
         if site.node.running:
             return
@@ -145,9 +145,9 @@ class Healer:
     ) -> None:
         """Wait until the masters are one cluster again, if any of them was hit.
 
-        Masters that are fenced meanwhile are powered on. `on_change` hears what is awaited. Returns
-        at once where there is no quorum to judge by, or where other faults are active at masters.
-        Raises WaitTimeout.
+        Masters that are fenced meanwhile are powered on. `on_change` is called with what is
+        awaited. Returns at once if there is no quorum to judge by, or if other faults are active on
+        masters. Raises WaitTimeout.
         """
         names = {node.name for node in self.faults.lab.topology.masters}
         mine = [one for one in healed if one.node in names]
@@ -157,6 +157,8 @@ class Healer:
         for name in {one.node for one in mine}:
             # It may have been off when its records were cleared.
             active_faults.clear(lab.engine, lab.node(name), ())
+        masters = (lab.node(name) for name in sorted(names))
+        refresh_attributes(next(master for master in masters if master.running))
 
     def _settle(
         self,
@@ -170,14 +172,14 @@ class Healer:
         others = [
             one for one in self.faults.active() if one.node in names and one.fault != FENCING_OFF
         ]
-        # The machine by which fencing was turned off need not be one that must be back.
-        wanted = {one.node for one in healed if one.fault != FENCING_OFF}
+        # The master that turned fencing off need not be one that must be back.
+        awaited = {one.node for one in healed if one.fault != FENCING_OFF}
         # Those that were hit may all be off at this moment: fenced since they were healed.
-        counted = wanted | {node.name for node in masters if node.running}
+        counted = awaited | {node.name for node in masters if node.running}
         if others or len(counted) <= len(masters) // 2:
             return False
         settling = Settling(
-            masters, quiet_s(lab.topology.ha.token_ms), min(one.since for one in healed), wanted
+            masters, quiet_s(lab.topology.ha.token_ms), min(one.since for one in healed), awaited
         )
         try:
             until(

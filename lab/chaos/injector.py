@@ -1,4 +1,4 @@
-"""Breaking a lab: faults are checked, recorded on their nodes, injected, and must prove themselves."""
+"""Breaking a lab: faults are checked, recorded on nodes, injected, and must show an effect."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ class Injector:
 
     faults: LabFaults
 
-    def inject(self, name: str, nodes: Iterable[str], given: dict[str, str]) -> tuple[Effect, ...]:
-        """Break nodes side by side and prove it.
+    def inject(self, name: str, nodes: Iterable[str], chosen: Options) -> tuple[Effect, ...]:
+        """Break nodes side by side, and return the evidence.
 
-        A fault without evidence is healed and raised as FaultError: nothing fails silently.
+        If a fault shows no effect, all are healed and FaultError is raised: nothing fails silently.
         """
         fault = find(name)
-        options = options_of(fault, given)
+        options = options_of(fault, chosen)
         group = tuple(nodes)
         sites = [self.faults.site(node, group) for node in group]
         # All nodes are checked, and recorded on, before the first one is hit.
@@ -118,7 +118,7 @@ class Injector:
             time.sleep(EVIDENCE_EVERY_S)
         seconds = time.monotonic() - begin
         by_engine = (fault.took_effect_at(site, active) or 0) - wall
-        # The engine may run on another machine, whose clock differs: then what we saw counts.
+        # The engine may run on another machine, whose clock differs: then our own time counts.
         if 0 < by_engine < seconds:
             seconds = by_engine
         return Effect(active=active, evidence=evidence, seconds=round(seconds, 3), fired=begin)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.base.errors import InputError, LabError
-from lab.base.messages import did_you_mean
+from lab.base.suggest import did_you_mean
 from lab.chaos import faults, targets
 from lab.chaos.fault import FaultSite
 from lab.live import active_faults, status
@@ -19,32 +19,32 @@ if TYPE_CHECKING:
 
 
 def find(name: str) -> Fault:
-    """Return a fault by its name. Raises InputError with a proposal."""
+    """Return a fault by its name. Raises InputError with a suggestion."""
     try:
         return faults.find(name)
     except KeyError as error:
         raise InputError(f"no fault `{name}`", did_you_mean(name, faults.names())) from error
 
 
-def options_of(fault: Fault, given: dict[str, str]) -> Options:
+def options_of(fault: Fault, chosen: Options) -> Options:
     """Fill in the defaults. Raises InputError for an option that the fault does not have."""
-    unknown = sorted(set(given) - set(fault.options))
+    unknown = sorted(set(chosen) - set(fault.options))
     if unknown:
         known = ", ".join(fault.options) or "none"
         raise InputError(
             f"fault {fault.name} has no option {', '.join(unknown)}", f"its options: {known}"
         )
-    return {**fault.options, **given}
+    return {**fault.options, **chosen}
 
 
 @dataclass(frozen=True)
 class LabFaults:
-    """A lab, seen as the place where faults act."""
+    """A lab as the place where faults act."""
 
     lab: Lab
 
     def site(self, name: str, group: tuple[str, ...] = ()) -> FaultSite:
-        """Return the place of a node, which is hit together with a group of nodes."""
+        """Return a node as a fault's site; `group`: all nodes that are hit together."""
         others = {
             node.name: self.lab.node(node.name)
             for node in self.lab.topology.machines
@@ -59,9 +59,9 @@ class LabFaults:
             group,
         )
 
-    def targets(self, word: str, seed: int) -> tuple[str, ...]:
-        """Return the names of the nodes that a target means now."""
-        return targets.resolve(word, self.lab.topology, lambda: status.look(self.lab), seed)
+    def targets(self, words: str, seed: int) -> tuple[str, ...]:
+        """Return the names of the nodes that targets mean now."""
+        return targets.resolve(words, self.lab.topology, lambda: status.look(self.lab), seed)
 
     def active(self) -> tuple[ActiveFault, ...]:
         """Return the active faults, the oldest first."""
@@ -70,7 +70,7 @@ class LabFaults:
         )
 
     def missing(self) -> dict[str, str]:
-        """Return, for each fault, what the first master and its host lack; empty where nothing.
+        """Return, for each fault, what the first master and its host lack; empty if nothing.
 
         A master that does not run lacks everything.
         """
@@ -87,11 +87,11 @@ class LabFaults:
         with ThreadPoolExecutor(8) as pool:
             return dict(zip(known, pool.map(ask, known.values()), strict=True))
 
-    def chosen(self, word: str) -> tuple[ActiveFault, ...]:
-        """Return the active faults of that name or id. Raises InputError where there is none."""
+    def chosen(self, name: str) -> tuple[ActiveFault, ...]:
+        """Return the active faults of that name or id. Raises InputError if there is none."""
         active = self.active()
-        chosen = tuple(one for one in active if word in {one.fault, one.id})
+        chosen = tuple(one for one in active if name in {one.fault, one.id})
         if not chosen:
             on = ", ".join(f"{one.fault} at {one.node} ({one.id})" for one in active) or "none"
-            raise InputError(f"no fault `{word}` is on in lab {self.lab.name}", f"on are: {on}")
+            raise InputError(f"no fault `{name}` is on in lab {self.lab.name}", f"on are: {on}")
         return chosen

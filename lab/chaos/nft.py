@@ -1,4 +1,4 @@
-"""What faults share that drop at a machine's wire: laid down, knocked at, counted, removed."""
+"""What faults share that drop packets at a machine's wire: applied, provoked, counted, removed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from lab.chaos.fault import Base, same_life
 from lab.chaos.qdisc import DEVICE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lab.chaos.fault import FaultSite
     from lab.chaos.wire import Drop
     from lab.live.active_faults import ActiveFault, Options
 
 
 def table(active: ActiveFault) -> str:
-    """Name the fault's own table."""
+    """Return the name of the fault's own table."""
     return f"halab_{active.id}"
 
 
@@ -23,24 +25,23 @@ def fire(
     site: FaultSite,
     active: ActiveFault,
     rules: str,
-    knocks: list[str],
+    ping: str,
+    addresses: Iterable[str],
     device: str = DEVICE,
 ) -> str:
-    """Lay rules down (for nft, or none), knock at them, and look whether they have dropped something.
+    """Apply rules (for nft, or none), ping, and return the evidence that packets were dropped.
 
-    One command, as each costs the engine 50 ms or more.
+    `ping` is the command without the address. A quiet node would send nothing to be dropped for
+    seconds. All in one script, as each command costs the engine 50 ms or more.
     """
     means = active.before.get("means", "nft")
-    knock = " ".join(f"{word} >/dev/null 2>&1 &" for word in knocks)
-    look, counted = wire.shown(means, table(active), device), wire.COUNTED[means]
-    seen = f"{look} | tr '\\n' ' ' | grep -q '{counted}'"
-    wait = f"for _ in 1 2 3 4 5 6 7 8 9 10; do {seen} && break; sleep 0.01; done; {look}"
-    script = f"{wire.laid(means, device)} && {{ {knock} {wait}; }}"
-    return wire.dropped(site, site.node.run(["sh", "-c", script], stdin=rules.encode()).output)
+    script = wire.FIRE[means]
+    result = script.run(site.node, table(active), device, ping, *addresses, stdin=rules.encode())
+    return wire.dropped(site, result.output)
 
 
 class Rules(Base):
-    """Faults that drop at the wire; what the kernel counts there is their proof."""
+    """Faults that drop packets at the wire; what the kernel counts there is their evidence."""
 
     needs = "nft on the node, or tc's clsact with bpf in the kernel"
 
@@ -49,7 +50,7 @@ class Rules(Base):
         return wire.missing(site)
 
     def device(self, options: Options) -> str:
-        """Return the interface that is meant."""
+        """Return the interface at which packets are dropped."""
         del options
         return DEVICE
 
@@ -66,13 +67,11 @@ class Rules(Base):
 
     def evidence(self, site: FaultSite, active: ActiveFault) -> str:
         """The kernel has counted."""
-        look = wire.shown(
-            active.before.get("means", "nft"), table(active), self.device(active.options)
-        )
-        return wire.dropped(site, site.node.run(look.split(), check=False).output)
+        means = active.before.get("means", "nft")
+        show = wire.show_command(means, table(active), self.device(active.options))
+        return wire.dropped(site, site.node.run(show, check=False).output)
 
     def heal(self, site: FaultSite, active: ActiveFault) -> None:
         """Remove the rules."""
         if same_life(site, active):
-            script = wire.removed(table(active), self.device(active.options))
-            site.node.run(["sh", "-c", script])
+            wire.remove(site, table(active), self.device(active.options))

@@ -6,10 +6,10 @@ import random
 from typing import TYPE_CHECKING
 
 from lab.base.errors import InputError
-from lab.base.messages import did_you_mean
+from lab.base.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lab.live.status import LabStatus
     from lab.topology.model import Topology
@@ -33,71 +33,71 @@ HELP = (
 def resolve(
     words: str, topology: Topology, status: Callable[[], LabStatus], seed: int
 ) -> tuple[str, ...]:
-    """Return the nodes that words mean now, each once; several are parted by commas.
+    """Return the nodes that targets mean now, each once; several are separated by commas.
 
     See `resolve_one`.
     """
-    return tuple(
-        dict.fromkeys(
-            name for word in words.split(",") for name in resolve_one(word, topology, status, seed)
-        )
-    )
+    resolved = (resolve_one(target, topology, status, seed) for target in words.split(","))
+    return tuple(dict.fromkeys(name for names in resolved for name in names))
 
 
 def resolve_one(
-    word: str, topology: Topology, status: Callable[[], LabStatus], seed: int
+    target: str, topology: Topology, status: Callable[[], LabStatus], seed: int
 ) -> tuple[str, ...]:
-    """Return the nodes that a word means now. `seed` decides the random ones: the same seed, the same node.
+    """Return the nodes that a target means now.
 
-    minority and majority are of the masters, and hold the first master's side last: the minority is the first master's end of the file.
-    Raises InputError for an unknown word, or one that means nobody now.
+    `seed` decides the random ones: the same seed, the same node. The minority are the first masters
+    of the file, the majority all others.
+
+    Raises InputError for an unknown target, or one that means no node now.
     """
-    check(word, topology)
-    masters, workers = (
-        [node.name for node in topology.masters],
-        [node.name for node in topology.workers],
-    )
-    minority, majority = map(list, topology.halves)
-    fixed = {
+    check(target, topology)
+    if target in _names(topology):
+        return (target,)
+    fixed = _fixed(topology)
+    if target in fixed:
+        return _some(target, fixed[target])
+    random_of = {"@random-worker": "role:worker", "@random-master": "role:master"}
+    if target in random_of:
+        pool = _some(target, fixed[random_of[target]])
+        return (random.Random(seed).choice(pool),)  # noqa: S311 (a dice, not a secret)
+    now = status()
+    if target == "@leader":
+        return _some(target, [now.etcd_leader] if now.etcd_leader else [])
+    return _some(target, now.vip_holders)
+
+
+def _fixed(topology: Topology) -> dict[str, Sequence[str]]:
+    """Return the targets that the topology alone decides."""
+    masters = [node.name for node in topology.masters]
+    minority, majority = topology.halves
+    return {
         "@first-master": masters[:1],
         "minority": minority,
         "majority": majority,
         "role:master": masters,
-        "role:worker": workers,
-    }
-    fixed |= {
-        "all": [node.name for node in topology.nodes],
+        "role:worker": [node.name for node in topology.workers],
         "role:loadbalancer": [topology.loadbalancer.name],
+        "all": [node.name for node in topology.nodes],
     }
-    if word in _names(topology):
-        return (word,)
-    if word in fixed:
-        return _some(word, fixed[word])
-    if word in {"@random-worker", "@random-master"}:
-        pool = _some(word, workers if word == "@random-worker" else masters)
-        return (random.Random(seed).choice(pool),)  # noqa: S311 (a dice, not a secret)
-    seen = status()
-    return _some(
-        word,
-        [seen.etcd_leader]
-        if word == "@leader" and seen.etcd_leader
-        else list(seen.vip_holders if word == "@vip-holder" else ()),
-    )
 
 
-def check(word: str, topology: Topology) -> None:
-    """Raise InputError for what is neither a node nor a target, with a proposal; several words are parted by commas."""
+def check(words: str, topology: Topology) -> None:
+    """Raise InputError, with a suggestion, for what is neither a node nor a target.
+
+    Several are separated by commas.
+    """
     known = [*_names(topology), *WORDS, "role:master", "role:worker", "role:loadbalancer", "all"]
-    for one in word.split(","):
-        if one not in known:
-            raise InputError(f"no node and no target `{one}`", did_you_mean(one, known))
+    for target in words.split(","):
+        if target not in known:
+            raise InputError(f"no node and no target `{target}`", did_you_mean(target, known))
 
 
 def _names(topology: Topology) -> list[str]:
     return [node.name for node in topology.machines]
 
 
-def _some(word: str, found: list[str]) -> tuple[str, ...]:
-    if not found:
-        raise InputError(f"target `{word}` means nobody now", HELP)
-    return tuple(found)
+def _some(target: str, names: Sequence[str]) -> tuple[str, ...]:
+    if not names:
+        raise InputError(f"target `{target}` means no node now", HELP)
+    return tuple(names)

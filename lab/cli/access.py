@@ -1,31 +1,44 @@
-"""exec, shell, logs, kubectl, kubeconfig: getting at nodes and the cluster."""
+"""exec, shell, logs, power, kubectl, kubeconfig: getting at nodes and the cluster."""
 
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import subprocess
 import sys
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from lab.base.errors import InputError, LabError
-from lab.cli import option_output
-from lab.cli.common import complete_lab, complete_node, find_lab, split_words
+from lab.cli.options import (
+    complete_lab,
+    complete_node,
+    find_lab,
+    lab_and_node,
+    option_output,
+)
 from lab.cli.verbosity import hint
-from lab.topology.model import Role
+from lab.engine.labels import LABEL_NODE
+from lab.kube import kubeconfig
+from lab.live.power import VERBS
+
+if TYPE_CHECKING:
+    from lab.live.lab import Lab
 
 PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
-def _docker() -> str:
+def _interactive(arguments: list[str]) -> NoReturn:
+    """Run Docker's client on this terminal, and exit with its exit code."""
     tool = shutil.which("docker")
     if tool is None:
         raise LabError(
             "an interactive terminal needs the `docker` command",
             "install Docker's client, or use `halab exec`",
         )
-    return tool
+    raise SystemExit(subprocess.run([tool, *arguments], check=False).returncode)
 
 
 @click.command("exec", context_settings=PASS_ON, epilog="Example: halab exec 3m3w m -- crm_mon -1")
@@ -36,25 +49,27 @@ def _docker() -> str:
     "--timeout", default=600.0, show_default=True, help="Seconds until the command is ended."
 )
 def exec_command(lab: str, node: str, command: tuple[str, ...], timeout: float) -> int:
-    """Run a command on a node; its exit code is this one's. Standard input is passed on where it is no terminal."""
+    """Run a command on a node and exit with its exit code.
+
+    Standard input is passed on, unless it is a terminal.
+    """
     command = command[1:] if command[0] == "--" else command
     if not command:
         raise InputError("no command to run", "for example `halab exec 3m3w m -- crm_mon -1`")
     handle = find_lab(lab).node(node)
-    stdin = (
-        None
-        if sys.stdin is None or sys.stdin.isatty() or not _has_input()
-        else sys.stdin.buffer.read()
-    )
+    stdin = sys.stdin.buffer.read() if _has_input() else None
     result = handle.run(command, check=False, timeout_s=timeout, stdin=stdin)
     click.echo(result.output, nl=False)
     raise SystemExit(result.code)
 
 
 def _has_input() -> bool:
-    """Tell whether standard input is a file or a pipe with something in it: an open, silent pipe (CI) must not hang us."""
-    import select
+    """Whether standard input is a file or a pipe with something in it.
 
+    An open, silent pipe (CI) must not hang us.
+    """
+    if sys.stdin is None or sys.stdin.isatty():
+        return False
     try:
         return bool(select.select([sys.stdin], [], [], 0)[0])
     except (OSError, ValueError):
@@ -62,16 +77,13 @@ def _has_input() -> bool:
 
 
 @click.command("shell", epilog="Example: halab shell 3m3w m2")
-@click.argument("words", nargs=-1, required=True, metavar="[LAB] NODE", shell_complete=complete_lab)
-def shell_command(words: tuple[str, ...]) -> None:
+@click.argument(
+    "arguments", nargs=-1, required=True, metavar="[LAB] NODE", shell_complete=complete_lab
+)
+def shell_command(arguments: tuple[str, ...]) -> None:
     """Open a shell on a node."""
-    lab, node = split_words(words)
-    handle = find_lab(lab).node(node)
-    raise SystemExit(
-        subprocess.run(
-            [_docker(), "exec", "-it", handle.container, "bash", "-l"], check=False
-        ).returncode
-    )
+    lab, node = lab_and_node(arguments)
+    _interactive(["exec", "-it", find_lab(lab).node(node).container, "bash", "-l"])
 
 
 @click.command(
@@ -80,29 +92,63 @@ def shell_command(words: tuple[str, ...]) -> None:
 )
 @click.argument("lab", required=False, shell_complete=complete_lab)
 @click.argument("node", required=False, shell_complete=complete_node)
-@click.option("-u", "--unit", default="", help="Only this systemd unit.")
-@click.option("-n", "--lines", default=50, show_default=True, help="How many lines of each node.")
-@click.option("-f", "--follow", is_flag=True, help="Go on showing new lines.")
+@click.option("-u", "--unit", default="", help="Show only this systemd unit.")
+@click.option(
+    "-n", "--lines", default=50, show_default=True, help="Number of lines from each node."
+)
+@click.option("-f", "--follow", is_flag=True, help="Keep showing new lines.")
 def logs_command(lab: str | None, node: str | None, unit: str, lines: int, follow: bool) -> None:
     """Show the journal of a node, or of all nodes one after the other."""
-    found = find_lab(lab)
+    handle = find_lab(lab)
+    machines = [machine.name for machine in handle.topology.machines]
     if follow:
         if not node:
-            raise InputError(
-                "-f follows one node",
-                f"nodes: {', '.join(item.name for item in found.topology.machines)}",
-            )
+            raise InputError("-f follows one node", f"nodes: {', '.join(machines)}")
         argv = ["journalctl", "-f", "-n", str(lines), *(["-u", unit] if unit else [])]
-        raise SystemExit(
-            subprocess.run(
-                [_docker(), "exec", found.node(node).container, *argv], check=False
-            ).returncode
-        )
-    running = {item.labels.get("halab.node") for item in found.observe().containers if item.running}
-    for name in [node] if node else [item.name for item in found.topology.machines]:
-        handle = found.node(name)
+        _interactive(["exec", handle.node(node).container, *argv])
+    running = _running(handle)
+    for name in [node] if node else machines:
+        journal = handle.node(name).journal
         click.echo(f"--- {name}")
-        click.echo(handle.journal(lines, unit) if name in running else "(does not run)\n", nl=False)
+        click.echo(journal(lines, unit) if name in running else "(not running)\n", nl=False)
+
+
+def _running(lab: Lab) -> set[str]:
+    """Return the names of the nodes that run."""
+    running = (container for container in lab.observe().containers if container.running)
+    return {container.labels.get(LABEL_NODE, "") for container in running}
+
+
+@click.command(
+    "power", epilog="Examples: halab power 3m3w m off · halab power 3m3w m status -o json"
+)
+@click.argument("lab", shell_complete=complete_lab)
+@click.argument("node", shell_complete=complete_node)
+@click.argument("verb", type=click.Choice(VERBS), default="status")
+@option_output
+def power_command(lab: str, node: str, verb: str, output: str) -> None:
+    """Press a node's power button by IPMI, through its baseboard controller, as fencing does.
+
+    off is silent and at once; soft is an orderly shutdown. halab waits for the controller's answer
+    only; `halab start LAB NODE` powers a node on and waits until it is Ready.
+    """
+    from lab.cli import output as out
+    from lab.live.power import press
+
+    handle = find_lab(lab)
+    said = press(handle, node, verb)
+    if output == "text":
+        click.echo(f"{node}: {said}")
+        return
+    out.answer(
+        {
+            "lab": handle.name,
+            "node": node,
+            "verb": verb,
+            "answer": said,
+            "power": press(handle, node, "status").rsplit(" ", 1)[-1],
+        }
+    )
 
 
 @click.command(
@@ -111,44 +157,33 @@ def logs_command(lab: str | None, node: str | None, unit: str, lines: int, follo
 @click.argument("lab", shell_complete=complete_lab)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def kubectl_command(lab: str, arguments: tuple[str, ...]) -> None:
-    """Run kubectl against a lab: yours through the load balancer where you have one, else a master's own."""
+    """Run kubectl against a lab.
+
+    Your own kubectl is used, through the load balancer; without one, a master's.
+    """
     arguments = arguments[1:] if arguments[:1] == ("--",) else arguments
-    found = find_lab(lab)
+    handle = find_lab(lab)
     tool = shutil.which("kubectl")
     if tool:
-        from lab.kube import kubeconfig
-
-        _write_own(found)
-        environment = {**os.environ, "KUBECONFIG": str(kubeconfig.own_path(found.name))}
-        raise SystemExit(
-            subprocess.run([tool, *arguments], env=environment, check=False).returncode
-        )
-    running = {item.labels.get("halab.node") for item in found.observe().containers if item.running}
-    master = next(
-        (
-            node
-            for node in found.topology.nodes
-            if node.role is Role.MASTER and node.name in running
-        ),
-        None,
-    )
-    if master is None:
-        raise LabError(f"no master of lab {found.name} runs", f"`halab start {found.name}`")
+        _write_own(handle)
+        environment = {**os.environ, "KUBECONFIG": str(kubeconfig.own_path(handle.name))}
+        done = subprocess.run([tool, *arguments], env=environment, check=False)
+        raise SystemExit(done.returncode)
+    running = _running(handle)
+    masters = [node.name for node in handle.topology.masters if node.name in running]
+    if not masters:
+        raise LabError(f"no master of lab {handle.name} runs", f"`halab start {handle.name}`")
     stdin = sys.stdin.buffer.read() if "-f-" in arguments or "-" in arguments else None
-    result = found.node(master.name).run(
-        ["kubectl", *arguments], check=False, timeout_s=600, stdin=stdin
-    )
+    argv = ["kubectl", *arguments]
+    result = handle.node(masters[0]).run(argv, check=False, timeout_s=600, stdin=stdin)
     click.echo(result.output, nl=False)
     raise SystemExit(result.code)
 
 
-def _write_own(found: object) -> dict[str, object]:
-    from lab.kube import kubeconfig
-    from lab.live.lab import Lab
-
-    assert isinstance(found, Lab)  # noqa: S101 (for the type checker: `Lab` is imported late)
-    config = found.access().kubeconfig(found.name)
-    kubeconfig.write(kubeconfig.own_path(found.name), config)
+def _write_own(lab: Lab) -> dict[str, Any]:
+    """Write the lab's kubeconfig to its own file, and return it."""
+    config = lab.access().kubeconfig(lab.name)
+    kubeconfig.write(kubeconfig.own_path(lab.name), config)
     return config
 
 
@@ -156,33 +191,34 @@ def _write_own(found: object) -> dict[str, object]:
     "kubeconfig", epilog="Examples: halab kubeconfig 3m3w > k.yaml · halab kubeconfig 3m3w --merge"
 )
 @click.argument("lab", required=False, shell_complete=complete_lab)
-@click.option(
-    "--merge", is_flag=True, help="Put it into your own kubeconfig, as context halab-LAB."
-)
-@click.option("--unmerge", is_flag=True, help="Take it out of your own kubeconfig again.")
+@click.option("--merge", is_flag=True, help="Merge it into your kubeconfig, as context halab-LAB.")
+@click.option("--unmerge", is_flag=True, help="Take it out of your kubeconfig again.")
 @option_output
 def kubeconfig_command(lab: str | None, merge: bool, unmerge: bool, output: str) -> None:
-    """Print a lab's kubeconfig: valid through the load balancer's port on 127.0.0.1."""
+    """Print a lab's kubeconfig, which leads to the load balancer's port on 127.0.0.1."""
     from lab.base import yaml_files
     from lab.cli import output as out
-    from lab.kube import kubeconfig
 
     if merge and unmerge:
         raise InputError("--merge and --unmerge exclude each other")
-    target = kubeconfig.user_path()
     if unmerge:
-        name = lab or find_lab(lab).name  # a lab that is gone can still be taken out, by name
-        gone = kubeconfig.unmerge(target, name)
-        hint(
-            f"{'took' if gone else 'found no'} {kubeconfig.context(name)} {'out of' if gone else 'in'} {target}"
-        )
+        _unmerge(lab or find_lab(lab).name)  # a lab that is gone can still be taken out, by name
         return
-    found = find_lab(lab)
-    config = _write_own(found)
+    handle = find_lab(lab)
+    config = _write_own(handle)
     if merge:
+        target = kubeconfig.user_path()
         kubeconfig.merge(target, config)
-        hint(f"merged into {target}; current context: {kubeconfig.context(found.name)}")
+        hint(f"merged into {target}; current context: {kubeconfig.context(handle.name)}")
     elif output == "json":
         out.answer(config)
     else:
         click.echo(yaml_files.dump(config), nl=False)
+
+
+def _unmerge(lab: str) -> None:
+    target, context = kubeconfig.user_path(), kubeconfig.context(lab)
+    if kubeconfig.unmerge(target, lab):
+        hint(f"took {context} out of {target}")
+    else:
+        hint(f"found no {context} in {target}")

@@ -1,4 +1,4 @@
-"""addon: what runs on a lab's cluster beyond itself."""
+"""addon: what runs on a lab's cluster beside Kubernetes itself."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from lab.addons import catalog
-from lab.cli import option_output
-from lab.cli.common import complete_lab, find_lab
+from lab.cli.options import (
+    complete_lab,
+    find_lab,
+    option_output,
+)
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -20,26 +23,29 @@ if TYPE_CHECKING:
 def complete_addon(
     _: click.Context, __: click.Parameter, incomplete: str
 ) -> list[CompletionItem | str]:
-    """Complete add-ons' names."""
+    """Complete the names of add-ons."""
     return [name for name in catalog.names() if name.startswith(incomplete)]
 
 
 @click.group("addon", epilog="Example: halab addon enable 3m3w metrics-server")
 def addon_command() -> None:
-    """List, enable, disable and look at what runs on a lab's cluster. A topology names add-ons that every start brings up: `addons: […]`."""
+    """List, enable and disable what runs on a lab's cluster, and show whether it works.
+
+    A topology names the add-ons that every start brings up: `addons: […]`.
+    """
 
 
 @addon_command.command("list", epilog="Example: halab addon list 3m3w -o json")
 @click.argument("lab", required=False, shell_complete=complete_lab)
 @option_output
 def list_command(lab: str | None, output: str) -> None:
-    """List all add-ons; with a LAB also which of them are on and work."""
+    """List all add-ons. With LAB: which of them are enabled, and whether they work."""
     from lab.addons import manager
     from lab.cli import output as out
 
     if lab:
         with manager.open_manager(find_lab(lab)) as addons:
-            _show(addons.status(), output)
+            _show_statuses(addons.status(), output)
         return
     rows = [{"name": name, "summary": catalog.find(name).summary} for name in catalog.names()]
     if output == "json":
@@ -53,11 +59,11 @@ def list_command(lab: str | None, output: str) -> None:
 @click.argument("names", nargs=-1, metavar="[ADDON]...", shell_complete=complete_addon)
 @option_output
 def status_command(lab: str, names: tuple[str, ...], output: str) -> None:
-    """Show whether add-ons are on, whether they work, and how their images came."""
+    """Show whether add-ons work, and where their images came from."""
     from lab.addons import manager
 
     with manager.open_manager(find_lab(lab)) as addons:
-        _show(addons.status(*names), output)
+        _show_statuses(addons.status(*names), output)
 
 
 @addon_command.command(
@@ -69,23 +75,23 @@ def status_command(lab: str, names: tuple[str, ...], output: str) -> None:
     "--chart",
     default="",
     metavar="CHART",
-    help="Another Helm chart than halab's: a folder, an archive, oci://…, or repository/name.",
+    help="Use this Helm chart instead: a folder, an archive, oci://…, or repository/name.",
 )
 @option_output
 def enable_command(lab: str, names: tuple[str, ...], chart: str, output: str) -> None:
-    """Enable add-ons and wait until they work. One that works already is left as it is."""
+    """Enable add-ons and wait until they work. One that works already is left alone."""
     from lab.addons import manager
     from lab.cli import output as out
 
-    options = {"chart": _checked(chart)} if chart else None
+    options = {"chart": _chart_source(chart)} if chart else None
     for name in names:
         manager.known(name)
     with (
         out.Progress(f"enabling {', '.join(names)}") as progress,
         manager.open_manager(find_lab(lab, progress)) as addons,
     ):
-        outcomes = [addons.enable(name, options) for name in names]
-    _told(outcomes, output)
+        results = [addons.enable(name, options) for name in names]
+    _show_results(results, output)
 
 
 @addon_command.command("disable", epilog="Example: halab addon disable 3m3w prometheus")
@@ -93,7 +99,7 @@ def enable_command(lab: str, names: tuple[str, ...], chart: str, output: str) ->
 @click.argument("names", nargs=-1, required=True, metavar="ADDON...", shell_complete=complete_addon)
 @option_output
 def disable_command(lab: str, names: tuple[str, ...], output: str) -> None:
-    """Disable add-ons: remove what they made, and nothing else."""
+    """Disable add-ons: remove what they made and nothing else."""
     from lab.addons import manager
     from lab.cli import output as out
 
@@ -103,12 +109,12 @@ def disable_command(lab: str, names: tuple[str, ...], output: str) -> None:
         out.Progress(f"disabling {', '.join(names)}") as progress,
         manager.open_manager(find_lab(lab, progress)) as addons,
     ):
-        outcomes = [addons.disable(name) for name in names]
-    _told(outcomes, output)
+        results = [addons.disable(name) for name in names]
+    _show_results(results, output)
 
 
-def _checked(chart: str) -> str:
-    """Give the chart's source, a path in full: a later start may run in another folder."""
+def _chart_source(chart: str) -> str:
+    """Return the chart's source, a path in full: a later start may run in another folder."""
     from pathlib import Path
 
     from lab.addons import helm
@@ -117,34 +123,42 @@ def _checked(chart: str) -> str:
     return str(Path(chart).expanduser().resolve()) if helm.is_path(chart) else chart
 
 
-def _show(rows: tuple[AddonStatus, ...], output: str) -> None:
+def _show_statuses(statuses: tuple[AddonStatus, ...], output: str) -> None:
     from lab.cli import output as out
 
     if output == "json":
-        out.answer([asdict(row) for row in rows])
+        out.answer([asdict(status) for status in statuses])
         return
-    table = []
-    for row in rows:
-        state = ("works" if row.working else "does not work") if row.enabled else "off"
-        images = ", ".join(f"{word} {way}" for word, way in row.images.items())
-        table.append(
-            [
-                row.name,
-                state,
-                "topology" if row.named else "",
-                row.seen if row.enabled else row.summary,
-                images,
-            ]
-        )
-    out.wrapped(["ADD-ON", "STATE", "NAMED IN", "SEEN", "IMAGES"], table)
+    columns = ["ADD-ON", "STATE", "NAMED IN", "SEEN", "IMAGES"]
+    out.wrapped(columns, [_row(status) for status in statuses])
 
 
-def _told(outcomes: list[AddonResult], output: str) -> None:
+def _row(status: AddonStatus) -> list[str]:
+    from lab.cli.output import NO_BREAK
+
+    # An image and its origin stay on one line, however narrow the column is.
+    images = [f"{image}{NO_BREAK}{origin}" for image, origin in status.images.items()]
+    return [
+        status.name,
+        _state(status),
+        "topology" if status.named else "",
+        status.seen if status.enabled else status.summary,
+        ", ".join(images),
+    ]
+
+
+def _state(status: AddonStatus) -> str:
+    if not status.enabled:
+        return "off"
+    return "works" if status.working else "does not work"
+
+
+def _show_results(results: list[AddonResult], output: str) -> None:
     from lab.cli import output as out
 
     if output == "json":
-        out.answer([asdict(outcome) for outcome in outcomes])
+        out.answer([asdict(result) for result in results])
         return
-    for outcome in outcomes:
-        what = f"after {outcome.seconds:.1f} s" if outcome.changed else "nothing was changed"
-        click.echo(f"{outcome.name}: {outcome.seen} ({what})")
+    for result in results:
+        what = f"after {result.seconds:.1f} s" if result.changed else "nothing was changed"
+        click.echo(f"{result.name}: {result.seen} ({what})")

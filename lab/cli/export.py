@@ -1,4 +1,4 @@
-"""export: a lab's state as files, to attach to a bug report."""
+"""export: the state of a lab as files, to attach to a bug report."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from lab.base.errors import InputError
-from lab.cli import option_output
-from lab.cli.common import complete_lab, find_lab
+from lab.cli.options import (
+    complete_lab,
+    find_lab,
+    option_output,
+)
 from lab.cli.verbosity import hint
 
 if TYPE_CHECKING:
@@ -26,20 +29,20 @@ ARCHIVES = (".tar.gz", ".tgz")
 @click.argument("place", metavar="DIR|FILE.tar.gz", type=click.Path(path_type=Path))
 @option_output
 def export_command(lab: str, place: Path, output: str) -> None:
-    """Write a lab's journals, objects and states to a folder or archive. Secrets are left out.
+    """Write the journals, objects and states of a lab to a folder or an archive.
 
-    It is what one attaches to a bug report. What cannot be asked is named in problems.txt.
+    Attach it to a bug report. Secrets are left out; problems.txt says what could not be asked.
     """
     from lab.cli import output as out
     from lab.live import export
 
     _check(place)
     with out.Progress(f"exporting {lab}") as progress:
-        found = find_lab(lab, progress)
-        progress.say(found.name, "asking nodes, cluster and engine")
-        files = export.collect(found)
+        handle = find_lab(lab, progress)
+        progress.say(handle.name, "asking nodes, cluster and engine")
+        files = export.collect(handle)
         _write(place, files)
-        progress.done(found.name, f"{len(files)} files in {place}")
+        progress.done(handle.name, f"{len(files)} files in {place}")
     problems = files[export.PROBLEMS].decode().splitlines()
     if output == "json":
         out.answer({"place": str(place), "files": sorted(files), "problems": problems})
@@ -48,18 +51,20 @@ def export_command(lab: str, place: Path, output: str) -> None:
 
 
 def _check(place: Path) -> None:
-    """Raise InputError where something would be overwritten, or the place cannot be."""
+    """Raise InputError if something would be overwritten, or the place cannot exist."""
     if place.name.endswith(ARCHIVES):
         if place.exists():
-            raise InputError(f"{place} exists", "name another file, or remove it")
+            raise InputError(f"{place} exists already", "name another file, or remove it")
     elif place.exists() and (not place.is_dir() or any(place.iterdir())):
-        raise InputError(f"{place} exists and is no empty folder", "name another folder")
+        raise InputError(f"{place} exists already and is no empty folder", "name another folder")
     if not place.resolve().parent.is_dir():
-        raise InputError(f"{place.parent} is no folder", "make it first, or name another place")
+        raise InputError(
+            f"there is no folder {place.parent}", "make it first, or name another place"
+        )
 
 
 def _write(place: Path, files: Mapping[str, bytes]) -> None:
-    """Write the files, readable for this user only: journals tell much."""
+    """Write the files, readable for this user only: journals say a lot."""
     if not place.name.endswith(ARCHIVES):
         for name, content in files.items():
             path = place / name

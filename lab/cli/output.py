@@ -1,51 +1,69 @@
-"""How progress and answers look: live lines on a terminal, plain ones elsewhere; talk on stderr, the answer on stdout."""
+"""How progress and answers look: live lines on a terminal, plain ones elsewhere.
+
+The answer goes to stdout, all else to stderr.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
+import sys
 import textwrap
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
 
 import click
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
+from lab.base.sizes import spell
 from lab.cli import verbosity
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from lab.live.status import LabStatus
+    from rich.live import Live
+    from rich.table import Table
 
+    from lab.live.status import LabStatus, NodeStatus
+    from lab.topology.model import MachineSize
+
+GAP = "  "
+"""Between the columns of a table."""
 NARROW = 100
+"""Of a live line's text."""
 WIDTH = 120
 """Of a table with long texts."""
 LEAST = 20
-"""What the widest column keeps, however wide the others are."""
+"""What a wide column keeps, however wide the others are."""
+NO_BREAK = "\N{NO-BREAK SPACE}"
+"""Keeps words of a cell of `wrapped` on one line. Printed as a space."""
 
 
 class Progress:
-    """A Reporter for people: one line for each subject. Live where stderr is a terminal, else a line for every change."""
+    """A Reporter for people, with one line for each subject.
+
+    Live where stderr is a terminal; elsewhere a line for every change.
+    """
 
     def __init__(self, title: str) -> None:
-        """Begin the clock; nothing is shown yet."""
-        self._console = Console(stderr=True)
+        """Start the clock; nothing is shown yet."""
         self._begin = time.monotonic()
         self._rows: dict[str, tuple[str, str, float]] = {}
         self._lock = threading.Lock()
         self._title = title
         self._quiet = verbosity.quiet()
-        self._live = (
-            Live(get_renderable=self._table, console=self._console, refresh_per_second=4)
-            if self._console.is_terminal and not self._quiet and not verbosity.verbose()
-            else None
-        )
+        self._live = self._lines() if _shows_live() else None
+
+    def _lines(self) -> Live:
+        """Return the live lines. Who sees none does not wait for the import of their library."""
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(stderr=True)
+        return Live(get_renderable=self._table, console=console, refresh_per_second=4)
 
     def __enter__(self) -> Self:
-        """Begin to show."""
+        """Start the live lines."""
         if self._live:
             self._live.__enter__()
         return self
@@ -83,6 +101,8 @@ class Progress:
         self._note("✓", subject, text)
 
     def _table(self) -> Table:
+        from rich.table import Table
+
         table = Table.grid(padding=(0, 2))
         table.add_row("", f"[bold]{self._title}[/bold]", f"{self._seconds():.0f} s")
         with self._lock:
@@ -96,6 +116,11 @@ class Progress:
         return table
 
 
+def _shows_live() -> bool:
+    """Whether progress is shown by lines that change."""
+    return sys.stderr.isatty() and not verbosity.quiet() and not verbosity.verbose()
+
+
 def _escape(text: str) -> str:
     return text.replace("[", r"\[")
 
@@ -107,64 +132,90 @@ def answer(data: Any) -> None:  # noqa: ANN401 (any JSON value)
 
 def table(columns: list[str], rows: list[list[str]]) -> None:
     """Print the answer as a table, as wide as it needs to be: a pipe must not cut it."""
-    widths = [max(len(row[index]) for row in [columns, *rows]) for index in range(len(columns))]
+    widths = _widths([columns, *rows])
     for row in [columns, *rows]:
-        click.echo(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        click.echo(GAP.join(cells).rstrip())
 
 
 def wrapped(columns: list[str], rows: list[list[str]], width: int = WIDTH) -> None:
-    """Print a table that is at most so wide: its widest column goes on in further lines."""
-    widths = [max(len(row[index]) for row in [columns, *rows]) for index in range(len(columns))]
-    widest = widths.index(max(widths))
-    others = sum(widths) - widths[widest] + 2 * (len(columns) - 1)
-    room = max(width - others, LEAST)
+    """Print a table that is at most so wide: cells of wide columns go on in further lines."""
+    widths = _fitted(_widths([columns, *rows]), width)
     lines: list[list[str]] = []
     for row in rows:
-        first, *more = textwrap.wrap(row[widest], room, break_on_hyphens=False) or [""]
-        lines.append([*row[:widest], first, *row[widest + 1 :]])
-        lines += [[text if at == widest else "" for at in range(len(columns))] for text in more]
+        cells = [_wrap(cell, room) for cell, room in zip(row, widths, strict=True)]
+        lines += map(list, itertools.zip_longest(*cells, fillvalue=""))
     table(columns, lines)
 
 
-def status(found: LabStatus) -> None:
+def _widths(rows: list[list[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+
+def _fitted(widths: list[int], width: int) -> list[int]:
+    """Return the widths of columns that fit: the widest gives way, until another one is."""
+    fitted = list(widths)
+    room = width - len(GAP) * (len(fitted) - 1)
+    while sum(fitted) > room and max(fitted) > LEAST:
+        fitted[fitted.index(max(fitted))] -= 1
+    return fitted
+
+
+def _wrap(cell: str, width: int) -> list[str]:
+    lines = textwrap.wrap(cell, width, break_on_hyphens=False)
+    return [line.replace(NO_BREAK, " ") for line in lines]
+
+
+def status(lab: LabStatus) -> None:
     """Print a lab's status for people."""
-    holder = ", ".join(found.vip_holders) or "nobody"
-    leader = found.etcd_leader or "none"
-    kind = f"{found.distribution}: {found.release}" if found.release else found.distribution
+    holder = ", ".join(lab.vip_holders) or "nobody"
+    leader = lab.etcd_leader or "none"
+    kind = f"{lab.distribution}: {lab.release}" if lab.release else lab.distribution
     click.echo(
-        f"lab {found.name} ({kind})   API {found.api}   VIP {found.vip} held by {holder}   etcd leader {leader}"
+        f"lab {lab.name} ({kind})   API {lab.api}   VIP {lab.vip} held by {holder}"
+        f"   etcd leader {leader}"
     )
-    if not found.fencing:
+    if not lab.fencing:
         off = "fencing is off (`ha: {fencing: none}`)"
         click.echo(f"{off}: a lost master's address is taken over on a guess")
-    elif found.bmc != "running":
+    elif lab.bmc != "running":
         click.echo(
-            f"nobody can be fenced: the baseboard controllers are {found.bmc} (`halab start {found.name} bmc`)"
+            f"nobody can be fenced: the baseboard controllers are {lab.bmc}"
+            f" (`halab start {lab.name} bmc`)"
         )
     columns = ["NODE", "ROLE", "ADDRESS", "MACHINE", "KUBERNETES", "VERSION", "ETCD", "API", "VIP"]
-    table(
-        columns,
-        [
-            [
-                n.name,
-                n.role,
-                n.ip,
-                n.state,
-                n.kubernetes,
-                n.version,
-                n.etcd,
-                n.api,
-                "VIP" if n.vip else "",
-            ]
-            for n in found.nodes
-        ]
-        + [["bmc", "bmc", "-", found.bmc, "-", "-", "-", "-", ""]],
-    )
-    for fencing in found.fencings:
-        click.echo(fencing.told())
-    for fault in found.faults:
-        click.echo(f"fault on: {fault} (`halab fault heal {found.name}`)")
-    for problem in found.problems:
+    bmc = ["bmc", "bmc", "-", lab.bmc, "-", "-", "-", "-", ""]
+    rows = [*map(_node_row, lab.nodes), bmc]
+    limits = [*(_limits(node.size) for node in lab.nodes), ""]
+    if any(limits):
+        columns.append("AT MOST")
+        rows = [[*row, limit] for row, limit in zip(rows, limits, strict=True)]
+    table(columns, rows)
+    for fencing in lab.fencings:
+        click.echo(fencing.sentence())
+    for fault in lab.faults:
+        click.echo(f"fault on: {fault} (`halab fault heal {lab.name}`)")
+    for problem in lab.problems:
         click.echo(f"! {problem}", err=True)
+
+
+def _limits(size: MachineSize) -> str:
+    """Return what a machine may use, `1.5 cpus, 1 GiB`; empty where there is no limit."""
+    cpus = f"{size.millicpus / 1000:g} cpus" if size.millicpus else ""
+    memory = spell(size.memory) if size.memory else ""
+    return ", ".join(filter(None, (cpus, memory)))
+
+
+def _node_row(node: NodeStatus) -> list[str]:
+    vip = "VIP" if node.vip else ""
+    return [
+        node.name,
+        node.role,
+        node.ip,
+        node.state,
+        node.kubernetes,
+        node.version,
+        node.etcd,
+        node.api,
+        vip,
+    ]

@@ -1,4 +1,4 @@
-"""report: tell a run again, judge it anew, put two side by side."""
+"""report: show a run, judge it again, compare two runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def complete_run(
     _: click.Context, __: click.Parameter, incomplete: str
 ) -> list[CompletionItem | str]:
-    """Complete runs' names."""
+    """Complete the names of runs."""
     from lab.analysis.history import run_folders
 
     return [
@@ -29,22 +29,24 @@ def complete_run(
 
 @click.command(
     "report",
-    epilog="Examples: halab report last · halab report --compare RUN RUN · halab report last -o html > r.html",
+    epilog="Examples: halab report last · halab report --compare RUN RUN"
+    " · halab report last -o html > r.html",
 )
 @click.argument("run", required=False, shell_complete=complete_run)
-@click.option("--compare", nargs=2, metavar="RUN RUN", help="Two runs side by side.")
+@click.option("--compare", nargs=2, metavar="RUN RUN", help="Compare two runs.")
 @click.option(
     "-o",
     "--output",
     type=click.Choice(["text", "json", "junit", "html"]),
     default="text",
     show_default=True,
-    help="Form of the answer.",
+    help="Format of the answer.",
 )
 def report_command(run: str | None, compare: tuple[str, str] | None, output: str) -> None:
-    """Judge a RUN from its history and show its report; without RUN, list the runs.
+    """Judge RUN from its history and show its report; without RUN, list the runs.
 
-    RUN is a folder, a run's name or its beginning, or `last`. The reports in the folder are written anew. Exit code 0, 4 or 5, as for the run.
+    RUN is a folder, the name of a run or its beginning, or `last`. The reports in its folder are
+    written again. The exit code is the verdict's: 0 pass, 4 fail, 5 unknown.
     """
     from lab.analysis import report
     from lab.analysis.history import run_folders
@@ -52,10 +54,10 @@ def report_command(run: str | None, compare: tuple[str, str] | None, output: str
 
     if compare:
         if run:
-            raise InputError("--compare names both runs", "leave the other one out")
-        both = report.compare(*(runs.judge(run_folders.find(word)) for word in compare))
+            raise InputError("--compare takes both runs", "leave out the other argument")
+        both = report.compare(*(runs.judge(run_folders.find(each)) for each in compare))
         if output not in report.COMPARISONS:
-            raise InputError(f"two runs cannot be told as {output}", "text, json or html")
+            raise InputError(f"a comparison has no format {output}", "use text, json or html")
         click.echo(report.COMPARISONS[output](both), nl=False)
         return
     if run is None:
@@ -74,10 +76,10 @@ def _list(output: str) -> None:
     from lab.analysis.history import run_folders
     from lab.cli import output as out
 
-    found = run_folders.all_runs()
+    folders = run_folders.all_runs()
     if output == "json":
-        out.answer([{"run": path.name, "folder": str(path)} for path in found])
-    elif found:
-        out.table(["RUN", "FOLDER"], [[path.name, str(path)] for path in found])
+        out.answer([{"run": path.name, "folder": str(path)} for path in folders])
+    elif folders:
+        out.table(["RUN", "FOLDER"], [[path.name, str(path)] for path in folders])
     else:
         hint("no runs yet; `halab scenario run 3m3w crash-vip-holder` makes one")

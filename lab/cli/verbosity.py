@@ -1,4 +1,4 @@
-"""`-v` and `-q`, of the group and of every command: how much is told on stderr."""
+"""`-v` and `-q`, of the group and of every command: how much is printed on stderr."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def quiet() -> bool:
 
 
 def hint(text: str) -> None:
-    """Print to stderr what a person may want to know; not with `-q`."""
+    """Print on stderr what a person may want to know; nothing with `-q`."""
     if not quiet():
         click.echo(text, err=True)
 
@@ -61,8 +61,13 @@ def add_options(command: click.Command) -> None:
     """Add both options to a command and to all commands below it, once."""
     if not any(option.name == "verbose" for option in command.params):
         rows = (
-            ("-v", "--verbose", _set_verbose, "Log on stderr what is asked of whom."),
-            ("-q", "--quiet", _set_quiet, "No progress and no hints."),
+            (
+                "-v",
+                "--verbose",
+                _set_verbose,
+                "Log what is asked of Docker, cluster and nodes.",
+            ),
+            ("-q", "--quiet", _set_quiet, "Show no progress and no hints."),
         )
         command.params += [
             click.Option([short, long], is_flag=True, expose_value=False, callback=call, help=text)

@@ -1,4 +1,4 @@
-"""versions: which Kubernetes can be had here and now."""
+"""versions: which versions of Kubernetes can be had here and now."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lab.base.errors import LabError
-from lab.cli import option_output
+from lab.cli.options import option_output
 from lab.cli.verbosity import hint
 from lab.engine import client
 from lab.images.sources import Sources, architecture, sources_for
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from lab.images.available import Offer, Shelf
 
-WAYS = {
+ORIGINS = {
     "image": "its image is here",
-    "cache": "in the cache: its image is built from it",
-    "download": "downloaded, by its publisher's checksums",
+    "cache": "in the cache; its image is built from there",
+    "download": "downloaded, and checked by its publisher's checksums",
     "build": "built from Go modules",
 }
 
@@ -31,11 +31,12 @@ WAYS = {
 @click.argument("distribution", required=False, type=click.Choice(DISTRIBUTIONS))
 @option_output
 def versions_command(distribution: str | None, output: str) -> None:
-    """List the versions of each distribution that can be had here and now, and where from.
+    """List the versions of each distribution that can be had here and now, and from where.
 
     A topology names one (`kubernetes: {version: v1.35.4}`, `kubernetes: {k3s: v1.34.6+k3s1}`);
-    without it the default is taken, marked *. Others than those listed can be named, too: the list
-    has the newest of each minor release, as the publishers' channels tell it, and what lies here.
+    without one the default is used, marked *. The list has the newest version of each minor
+    release, as the publishers' channels name it, and what is here already; other versions can be
+    named, too.
     """
     from lab.cli import output as out
     from lab.images import available
@@ -52,23 +53,23 @@ def versions_command(distribution: str | None, output: str) -> None:
     rows = [_row(shelf, offer) for shelf in shelves for offer in shelf.versions]
     out.table(["DISTRIBUTION", "VERSION", "WHERE FROM", "CHANNELS"], rows)
     for shelf in shelves:
-        hint(f"{shelf.distribution}: the default is {shelf.reason}{_beside(shelf)}")
+        hint(f"{shelf.distribution}: the default is {shelf.reason}{_stable(shelf)}")
     key = shelves[0].key if distribution else "kubernetes.version"
-    hint(f"another one: halab start 3m3w --set {key}=VERSION")
+    hint(f"to use another one: halab start 3m3w --set {key}=VERSION")
 
 
 def _place() -> tuple[Sources, Callable[[str], bool]]:
-    """Give where images come from and who knows those that are here; an engine is not needed."""
+    """Return where images come from, and what tells whether a tag is here. Needs no engine."""
     from lab.base import paths
 
     try:
         connected = client.connect()
-        found = connected.images()
+        here = connected.images()
     except LabError as error:
-        hint(f"no engine answers, so no images are seen: {error.message}")
+        hint(f"no engine answers, so images that are here are not listed: {error.message}")
         own = Sources(folder=paths.shipped("images"), cache=paths.cache(), arch=architecture())
         return own, lambda _: False
-    return sources_for(connected), found.__contains__
+    return sources_for(connected), here.__contains__
 
 
 def _row(shelf: Shelf, offer: Offer) -> list[str]:
@@ -76,7 +77,7 @@ def _row(shelf: Shelf, offer: Offer) -> list[str]:
     return [
         shelf.distribution,
         f"{offer.version}{mark}",
-        WAYS.get(offer.way) or _nowhere(shelf),
+        ORIGINS.get(offer.way) or _nowhere(shelf),
         ", ".join(offer.channels),
     ]
 
@@ -87,10 +88,10 @@ def _nowhere(shelf: Shelf) -> str:
     return "not reached"
 
 
-def _beside(shelf: Shelf) -> str:
-    """Say what the channel `stable` is now, where it is another version."""
+def _stable(shelf: Shelf) -> str:
+    """Say which version the channel `stable` is at now, if it is not the default."""
     if not shelf.asked:
-        return "; its channels are not reached here"
+        return "; its channels cannot be reached from here"
     stable = next((offer for offer in shelf.versions if "stable" in offer.channels), None)
     if stable is None or stable.default:
         return ""

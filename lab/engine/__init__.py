@@ -1,5 +1,5 @@
 """The container engine: the only door to Docker.
 
-Everything it makes bears the lab's label, everything it removes must.
-Each privilege that a container gets is explained in privileges.py.
+Whatever it makes bears a label of halab; whatever it removes must bear one. privileges.py explains
+each privilege that a container gets.
 """

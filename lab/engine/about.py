@@ -1,4 +1,4 @@
-"""Where the engine is, what it stands on, and what it says about itself."""
+"""Where the engine is, which machine it runs on, and what it says about itself."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from lab.engine.privileges import SOCKET
 
 
 def address() -> str:
-    """Return the URL that the environment names: DOCKER_HOST, else Docker's current context."""
+    """Return the engine's URL: DOCKER_HOST's, else that of Docker's current context.
+
+    Without either, it is Docker's usual socket.
+    """
     if named := os.environ.get("DOCKER_HOST"):
         return named
     try:
-        found = ContextAPI.kwargs_from_context(environment=os.environ)
+        context = ContextAPI.kwargs_from_context(environment=os.environ)
     except (docker.errors.DockerException, OSError, ValueError):  # a broken ~/.docker names none
-        found = {}
-    return str(found.get("base_url") or f"unix://{SOCKET}").replace("http+unix://", "unix://")
+        context = {}
+    return str(context.get("base_url") or f"unix://{SOCKET}").replace("http+unix://", "unix://")
 
 
 def startable() -> bool:
@@ -32,7 +35,7 @@ def startable() -> bool:
 
 
 class AboutCalls:
-    """What tells where the engine is; a part of Engine."""
+    """The calls that tell where the engine is; a part of Engine."""
 
     _api: Any
 
@@ -43,20 +46,21 @@ class AboutCalls:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """The engine's own description, asked once: what does not change while a command runs."""
+        """The engine's own description, asked once: for what stays while a command runs."""
         return self.info()
 
     @property
     def socket(self) -> str:
-        """The UNIX socket that leads to the engine, as seen from here; empty for TCP and SSH."""
+        """The path of the UNIX socket that leads to the engine from here; "" for TCP and SSH."""
         return str(getattr(self._api.get_adapter(self._api.base_url), "socket_path", ""))
 
     @property
     def local(self) -> bool:
         """Whether the engine uses this machine's own kernel and disk.
 
-        A socket alone does not tell: Docker Desktop's and Colima's lead into a machine of their
-        own, one of `ssh -L` to another host. The same kernel under the same name is the same.
+        A socket alone does not tell: those of Docker Desktop and Colima lead into a machine of
+        their own, one of `ssh -L` leads to another host. The same kernel release under the same
+        host name is taken for the same machine.
         """
         if not self.socket or platform.system() != "Linux":
             return False
@@ -67,13 +71,14 @@ class AboutCalls:
 
     @property
     def api(self) -> tuple[int, ...]:
-        """The version of the API that is spoken."""
+        """The version of the API that is spoken, as numbers."""
         return tuple(int(part) for part in str(self._api.api_version).split("."))
 
     def socket_path(self) -> str:
         """Return the engine's socket as the engine's own machine has it.
 
-        Where that is this machine, it is the socket that led here (DOCKER_HOST, a context). In a
-        machine of the engine's own, reached by a socket of another name, it is Docker's usual one.
+        On this machine, it is the socket by which we reach the engine (DOCKER_HOST, a context). An
+        engine with a machine of its own has Docker's usual one there, whatever the socket here is
+        called.
         """
         return self.socket if self.local else SOCKET

@@ -1,4 +1,4 @@
-"""Commands in running containers."""
+"""Commands in running containers: fed, read and bounded in time."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("halab.node")
 SLACK_S = 30.0
-"""Beyond a command's own time: for the engine to begin it, and `timeout -k 2`, on a busy host."""
+"""Added to a command's own time: on a busy host the engine begins late, and `timeout -k 2` ends
+late."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a command on a node gave: its exit code and what it printed, both streams together."""
+    """How a command on a node ended: its exit code, and what it printed on both streams."""
 
     code: int
     output: str
 
 
 class RunCalls:
-    """What runs commands and reads what they print; a part of Engine."""
+    """The calls that run commands and read what they print; a part of Engine."""
 
     _api: Any
 
@@ -45,28 +46,28 @@ class RunCalls:
         stdin: bytes | Iterable[bytes] | None = None,
         timeout_s: float = 30,
     ) -> Result:
-        """Run a command in a running container, with `stdin` as its input (chunks are sent as they come).
+        """Run a command in a running container, with `stdin` as its input; chunks go as they come.
 
-        After `timeout_s` seconds it is ended there and the code is 124 (timeout(1)). Raises
-        EngineError where it does not end even then: in a container that was paused meanwhile,
-        timeout(1) stands still, too.
+        After `timeout_s` seconds it is ended in the container, and the code is 124 (timeout(1)); 0
+        means no limit. Raises EngineError if it does not end even then: in a container that was
+        paused meanwhile, timeout(1) stands still, too.
         """
         begin = time.monotonic()
         bounded = ["timeout", "-k", "2", str(timeout_s), *argv]
-        with engine_errors(f"running `{' '.join(argv)}` in {container}"):
-            made = self._api.exec_create(container, bounded, stdin=stdin is not None)
+        what = f"running `{' '.join(argv)}` in {container}"
+        with engine_errors(what):
+            command = self._api.exec_create(container, bounded, stdin=stdin is not None)
             chunks = [stdin] if isinstance(stdin, bytes) else stdin
+            # timeout(1) takes 0 for no limit, too.
+            within_s = timeout_s + SLACK_S if timeout_s else None
             try:
-                within = (
-                    timeout_s + SLACK_S if timeout_s else None
-                )  # 0: no limit, to timeout(1), too
-                output = self._converse(made["Id"], chunks, within)
+                output = self._converse(command["Id"], chunks, within_s)
             except TimeoutError:
-                waited = f"no answer for {timeout_s + SLACK_S:.0f} s"
-                hint = "`halab status` tells whether it is paused; else its host is too busy"
-                text = f"running `{' '.join(argv)}` in {container}: {waited}"
-                raise EngineError(text, hint) from None
-            code = self._api.exec_inspect(made["Id"])["ExitCode"]
+                raise EngineError(
+                    f"{what}: no answer for {timeout_s + SLACK_S:.0f} s",
+                    "`halab status` says whether it is paused; otherwise its host is too busy",
+                ) from None
+            code = self._api.exec_inspect(command["Id"])["ExitCode"]
         took = (time.monotonic() - begin) * 1000
         LOG.debug(
             "%s: `%.200s`: code %s: %.0f ms", container, without_secrets(" ".join(argv)), code, took
@@ -76,39 +77,41 @@ class RunCalls:
     def _converse(
         self, exec_id: str, chunks: Iterable[bytes] | None, within_s: float | None
     ) -> bytes:
-        """Start a command; where there are chunks, write them to its standard input and close it.
+        """Start a command, feed its standard input with the chunks, if any, and close that.
 
-        Gives what it prints. Raises TimeoutError where it has not ended after so many seconds.
+        Return what it prints. Raises TimeoutError if it has not ended after `within_s` seconds.
 
-        It is fed while it is read: one that prints as it reads would else wait for us as we for it,
-        and one that ends early leaves the engine with input that nobody takes.
+        It is fed and read at the same time: a command that prints while it reads would deadlock
+        otherwise, and one that ends early leaves the engine with input that nobody takes.
         """
         sock = self._api.exec_start(exec_id, socket=True)
         printed: list[bytes] = []
         with ThreadPoolExecutor(1) as pool:
-            fed = None if chunks is None else pool.submit(_feed, plain(sock), chunks)
+            feeder = None if chunks is None else pool.submit(_feed, plain(sock), chunks)
             try:
-                # Who hangs up on input that was not read resets the connection (unix(7), tcp(7)):
-                # after all output, and it is a fed command's end.
-                with contextlib.suppress(*([ConnectionResetError] if fed else [])):
-                    printed.extend(chunk for _, chunk in frames(sock, within_s))
+                printed.extend(chunk for _, chunk in frames(sock, within_s))
+            except ConnectionResetError:
+                # An end that hangs up on unread input resets the connection (unix(7), tcp(7)). It
+                # comes after all output: it is how a command ends that was fed too much.
+                if feeder is None:
+                    raise
             finally:
                 hang_up(sock)  # lets go of the feeder, too
-        if fed:
-            fed.result()
+        if feeder:
+            feeder.result()
         return b"".join(printed)
 
     def logs(self, container: str) -> str:
-        """Return what PID 1 printed."""
+        """Return the last 200 lines that a container's PID 1 printed."""
         with engine_errors(f"reading the log of {container}"):
             return str(self._api.logs(container, tail=200).decode(errors="replace"))
 
 
 def _feed(sock: socket.socket, chunks: Iterable[bytes]) -> None:
-    """Send all chunks and the end.
+    """Send all chunks, then the end of the input.
 
-    Raises what reading them raises; a command that ended early does not read, and what it printed
-    says why.
+    Raises what iterating over the chunks raises. A command that ended early reads no more; what it
+    printed says why.
     """
     try:
         for chunk in chunks:
@@ -117,10 +120,9 @@ def _feed(sock: socket.socket, chunks: Iterable[bytes]) -> None:
             except OSError:
                 return
     except BaseException:
+        # The command must not take a part for the whole, and whoever reads must not wait.
         with contextlib.suppress(OSError):
-            sock.shutdown(
-                socket.SHUT_RDWR
-            )  # the command must not take the rest for the whole; who reads is let go
+            sock.shutdown(socket.SHUT_RDWR)
         raise
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_WR)

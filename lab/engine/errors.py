@@ -1,4 +1,4 @@
-"""The docker library's errors in our words."""
+"""The docker library's errors, turned into halab's."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ LOG = logging.getLogger("halab.engine")
 def engine_errors(
     what: str, hint: str = "", kinds: Mapping[str, type[EngineError]] = MappingProxyType({})
 ) -> Iterator[None]:
-    """Turn the docker library's errors into ours; the engine's own words stay in the message.
+    """Turn the docker library's errors into EngineError, and log how long the block took.
 
-    `kinds` maps words of the engine's message to the error that it then becomes.
+    The message is `what` ("removing halab-x-m") and the engine's own words. `kinds` maps words of
+    the engine's message to a subclass that is raised instead.
     """
     begin = time.monotonic()
     try:
         yield
     except docker.errors.APIError as error:
-        said = f"{what}: {error.explanation or error}"
-        kind = next((kind for words, kind in kinds.items() if words in said), EngineError)
-        raise kind(said, hint) from error
+        message = f"{what}: {error.explanation or error}"
+        kind = next((kind for words, kind in kinds.items() if words in message), EngineError)
+        raise kind(message, hint) from error
     except (docker.errors.DockerException, OSError) as error:
-        # OSError: the HTTP library's errors are such; a command's stream, cut because its container
-        # died; a file that it is fed cannot be read.
+        # OSError comes from the HTTP library, from a command's stream that was cut because its
+        # container died, and from an input file that cannot be read.
         raise EngineError(f"{what}: {error}", hint) from error
     finally:
         LOG.debug("%.200s: %.0f ms", without_secrets(what), (time.monotonic() - begin) * 1000)

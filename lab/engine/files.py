@@ -1,4 +1,4 @@
-"""Files as tar, the form in which the engine takes and gives them."""
+"""Containers' files, and the tar archives in which the engine takes and returns them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def pack(files: Iterable[File]) -> bytes:
-    """Pack files for `put`: parents are made by the engine, owners and modes are ours."""
+    """Return a tar of files for the engine, with their owners and modes; it makes the folders."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for file in files:
@@ -31,7 +31,7 @@ def pack(files: Iterable[File]) -> bytes:
 
 
 def unpack(data: bytes) -> dict[str, bytes]:
-    """Return the files of a tar that `read` gave, by their names without folders."""
+    """Return the files of a tar that `read` gave: name without folders → content."""
     files = {}
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         for member in archive.getmembers():
@@ -43,24 +43,23 @@ def unpack(data: bytes) -> dict[str, bytes]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """A file laid down in a node before it boots.
-
-    With `link` it is a symbolic link to that path instead.
-
-    `owner` is a numeric uid and gid in the node. Secret content has mode 0o600: give it explicitly.
-    """
+    """A file to be laid down in a container. Secret content needs an explicit mode of 0o600."""
 
     path: str
+    """Absolute, in the container."""
     content: bytes = b""
     mode: int = 0o644
     owner: int = 0
+    """The numeric uid and gid."""
     link: str = ""
+    """If set, the file is a symbolic link to this path, and has no content."""
 
 
 def unit_links(*units: str) -> tuple[File, ...]:
-    """Enable systemd units: what `systemctl enable` does, done before there is a systemd to ask.
+    """Return the links that enable systemd units, as `systemctl enable` would make them.
 
-    A name without a slash is a unit of ours in /etc/systemd/system; a path is a packaged unit.
+    They are laid down before there is a systemd to ask. A name without a slash is a unit of ours in
+    /etc/systemd/system; a path is a packaged unit.
     """
     wants = "/etc/systemd/system/multi-user.target.wants"
     full = [unit if "/" in unit else f"/etc/systemd/system/{unit}" for unit in units]
@@ -68,40 +67,40 @@ def unit_links(*units: str) -> tuple[File, ...]:
 
 
 NOT_FOUND = 404
-"""HTTP's."""
 LOOK_TIMEOUT_S = 60
 """For one look at a path: the engine may first have to mount the container's volumes."""
 
 
 class FileCalls:
-    """What reads and writes containers' files; a part of Engine."""
+    """The calls that read and write containers' files; a part of Engine."""
 
     _api: Any
 
     def put(self, container: str, files: Iterable[File]) -> None:
-        """Lay files down in a container, running or not; existing ones are replaced."""
+        """Lay files down in a container, running or not; they replace existing ones."""
         with engine_errors(f"writing files into {container}"):
             self._api.put_archive(container, "/", pack(files))
 
     def read(self, container: str, path: str) -> bytes:
-        """Return a directory or file of a container as tar.
+        """Return a folder or file of a container, running or not, as a tar archive.
 
-        Raises EngineError where it is not there.
+        Raises EngineError if it is not there.
         """
         with engine_errors(f"reading {path} from {container}"):
             stream, _ = self._api.get_archive(container, path)
             return b"".join(stream)
 
     def has(self, container: str, path: str) -> bool:
-        """Whether a container has this path, running or not, its volumes included."""
+        """Whether a container, running or not, has this path, its volumes included.
+
+        Raises EngineError if there is no such container.
+        """
         with engine_errors(f"looking for {path} in {container}"):
-            # The library can only fetch it whole, and a database is big: HEAD tells alone.
-            where = self._api._url("/containers/{0}/archive", container)  # noqa: SLF001
-            answer = self._api.head(where, params={"path": path}, timeout=LOOK_TIMEOUT_S)
+            # The library can only fetch the path as a whole, and a database is big: HEAD suffices.
+            url = self._api._url("/containers/{0}/archive", container)  # noqa: SLF001
+            answer = self._api.head(url, params={"path": path}, timeout=LOOK_TIMEOUT_S)
             if answer.status_code == NOT_FOUND:
-                self._api.inspect_container(
-                    container
-                )  # raises where the container is what is missing
+                self._api.inspect_container(container)  # raises if the container itself is missing
                 return False
             answer.raise_for_status()
             return True

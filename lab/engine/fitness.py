@@ -1,6 +1,6 @@
-"""What this engine can give to machines: asked by starting one, and what it says about itself.
+"""What this engine can give to machines: what it says about itself, and what starting one shows.
 
-The answer about `--privileged` is remembered for this engine in the cache.
+The answer about `--privileged` is kept in the cache, for each engine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PROBE_TIMEOUT_S = 30
 CACHE = "privilege.json"
 _SIGNS = " ".join(f"/{sign}" for sign in kernel.BRIDGED)
 LOAD = f"ls -d {_SIGNS} 2>/dev/null | grep -q . || modprobe -q br_netfilter"
-"""modprobe ends with 0 where the module is loaded."""
+"""modprobe exits with 0 if the module is loaded already, too."""
 BRIDGE_REMEDY = (
     "sudo modprobe br_netfilter && echo br_netfilter | sudo tee /etc/modules-load.d/halab.conf"
 )
@@ -31,13 +31,13 @@ LACKS = "nodes would lack what kubelet needs of the kernel"
 
 
 def unfit(info: dict[str, Any]) -> tuple[str, str]:
-    """Tell why no lab can run on an engine that describes itself so, and what to do, or nothing.
+    """Return why no lab can run on the engine with this description, and the remedy; or two "".
 
-    kubelet wants /dev/kmsg, the host's sysctls and all cgroups: refused in a user namespace.
-    Podman's Docker API is not Docker's: a machine that is off is `stopped` and not `exited`, so
+    kubelet wants /dev/kmsg, the host's sysctls and all cgroups, which a user namespace refuses.
+    Podman's Docker API is not Docker's: a machine that is off is `stopped` instead of `exited`, so
     no fault could prove that it acts, and images are listed as `localhost/…` (seen on 5.4.2).
     """
-    if "BuildahVersion" in info:  # a word of Podman's own
+    if "BuildahVersion" in info:  # only Podman has it
         return (
             "Podman answers here, not Docker: it names images and states in its own way",
             "start Docker (`sudo systemctl start docker`), or name it by DOCKER_HOST",
@@ -63,53 +63,55 @@ def require_fit(engine: Engine) -> None:
 
 
 def require_bridge(engine: Engine, image: str, *, privileged: bool) -> None:
-    """See to it that the kernel's rules see bridged packets: load br_netfilter where it is not yet.
+    """Make the kernel's rules see bridged packets: load br_netfilter if it is not loaded yet.
 
-    Without it the answer of a pod to a pod of the same node comes from the pod's address, not the
-    Service's, and is dropped. Raises EngineError with the command where no container can load it.
+    Without it, a pod's answer to a pod of the same node comes from the pod's address instead of the
+    Service's, and is dropped. Raises EngineError, with the command, if no container can load it.
     """
     if engine.about.get("BridgeNfIptables") or (engine.local and kernel.bridged()):
-        return  # engines up to API 1.49 say it; a false of theirs may also be somebody's sysctl
+        return  # engines up to API 1.49 report it; their `false` may also be somebody's sysctl
     if _ends_well(engine, image, ["sh", "-c", LOAD], privileged=privileged):
         return
     raise EngineError(
         "br_netfilter is not loaded on the engine's machine: Services would lose the answers"
         " of pods on the asker's own node; nothing was started",
-        f"on that machine: `{BRIDGE_REMEDY}`",
+        f"run this on that machine: `{BRIDGE_REMEDY}`",
     )
 
 
 def privileged(engine: Engine, image: str) -> bool:
-    """Whether `--privileged` starts here; else nodes get the capabilities that this engine can give."""
+    """Whether a container with `--privileged` starts here.
+
+    Otherwise nodes get the capabilities that this engine can give.
+    """
     info = engine.info()
-    # The same engine on the same kernel gives the same answer; another kernel or engine is asked
-    # anew.
+    # The same engine on the same kernel gives the same answer; any other is asked anew.
     key = f"{info.get('ID')} {info.get('KernelVersion')} {info.get('ServerVersion')}"
-    known = _remembered()
-    if key not in known:
+    answers = _remembered()
+    if key not in answers:
         answer = _ends_well(engine, image, ["true"], privileged=True)
-        known = {**_remembered(), key: answer}  # another halab may have asked another engine
-        _remember(known)
-    return bool(known[key])
+        answers = {**_remembered(), key: answer}  # another halab may have asked another engine
+        _remember(answers)
+    return bool(answers[key])
 
 
 def _remembered() -> dict[str, bool]:
-    """Return what is known, by engine; nothing where the file cannot be read."""
+    """Return the cached answers by engine; none if the file cannot be read."""
     with contextlib.suppress(OSError, ValueError):
-        found = json.loads((paths.cache() / CACHE).read_text())
-        return found if isinstance(found, dict) else {}
+        answers = json.loads((paths.cache() / CACHE).read_text())
+        return answers if isinstance(answers, dict) else {}
     return {}
 
 
-def _remember(known: dict[str, bool]) -> None:
-    """Write the file as a whole: another halab may read it at any moment."""
+def _remember(answers: dict[str, bool]) -> None:
+    """Replace the file in one move: another halab may read it at any moment."""
     part = paths.cache() / f"{CACHE}.{os.getpid()}.part"
-    part.write_text(json.dumps(known))
+    part.write_text(json.dumps(answers))
     part.replace(paths.cache() / CACHE)
 
 
 def _ends_well(engine: Engine, image: str, command: Sequence[str], *, privileged: bool) -> bool:
-    """Run a command in a machine of its own. False where it fails or cannot be started."""
+    """Whether a command succeeds in a machine of its own; not, if that cannot be started."""
     machine = engine.machine(privileged=privileged)
     helper = engine.create_helper(image, command, LABEL_HELPER, machine)
     try:

@@ -1,4 +1,4 @@
-"""The engine's networks, and who is on them."""
+"""The engine's networks, and the containers that are on them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class NetworkCalls:
-    """What makes networks and connects to them; a part of Engine."""
+    """The calls that make networks and connect containers to them; a part of Engine."""
 
     _api: Any
 
     def create_network(self, spec: NetworkSpec, labels: dict[str, str]) -> None:
-        """Make a bridge.
+        """Make a bridge. Raises SubnetTaken if another network overlaps with it.
 
-        The nodes' own is not internal: no address outside is needed, but users' pods may want one.
+        The nodes' own is not internal: halab needs no address outside, but users' pods may.
         """
         kept = {f"reserved-{number}": address for number, address in enumerate(spec.reserved)}
         pool = IPAMPool(
@@ -32,24 +32,28 @@ class NetworkCalls:
         # "Pool overlaps with other one on this address space", "networks have overlapping IPv4"
         with engine_errors(what, "see `halab doctor` for subnets in use", {"overlap": SubnetTaken}):
             self._api.create_network(
-                spec.name, driver="bridge", ipam=IPAMConfig(pool_configs=[pool]), internal=spec.internal,
-                labels={**spec.labels, **labels}, check_duplicate=True,
-            )  # fmt: skip
+                spec.name,
+                driver="bridge",
+                ipam=IPAMConfig(pool_configs=[pool]),
+                internal=spec.internal,
+                labels={**spec.labels, **labels},
+                check_duplicate=True,
+            )
 
     def connect(self, spec: ContainerSpec) -> None:
-        """Put a container that does not run on those of its networks that it is not on.
+        """Connect a container that does not run to those of its networks that it is not on yet.
 
-        Making it and connecting it are two calls: who ends between them leaves a node without
-        its management network, which boots all the same and can neither shoot nor be shot. And a
-        network that was removed and made anew (`docker network prune` takes a stopped lab's) is
-        another one to the engine, which then refuses to start the container.
+        Making it and connecting it are two calls. A halab that ends between them leaves a node
+        without its management network, which boots all the same but can neither fence nor be
+        fenced. And a network that was removed and made anew (`docker network prune` takes a stopped
+        lab's) is another one to the engine, which then refuses to start the container.
         """
         with engine_errors(f"connecting {spec.name} to its networks"):
             settings = self._api.inspect_container(spec.name)["NetworkSettings"]
             there = {name: row["NetworkID"] for name, row in settings["Networks"].items()}
             for network, ip in {spec.network: spec.ip, **spec.more}.items():
                 now = self._api.inspect_network(network)["Id"]
-                # It has no number yet before the container's first start.
+                # Before the container's first start, its network has no id yet.
                 if network in there and there[network] in {"", now}:
                     continue
                 if network in there:

@@ -1,4 +1,4 @@
-"""A node of a running lab: run a command on it, lay a file down, read its journal."""
+"""The handle of a lab's node: run a command on it, lay files down, read its journal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class NodeHandle:
     name: str
     role: str
     ip: str
-    """The node's own address; empty where it has none on the lab's network."""
+    """The node's own address; "" if it has none on the lab's network."""
 
     @property
     def container(self) -> str:
@@ -34,7 +34,7 @@ class NodeHandle:
 
     @property
     def running(self) -> bool:
-        """Whether its container runs, and is not frozen."""
+        """Whether its container runs and is not frozen; False if there is none."""
         try:
             state = self.engine.inspect(self.container)["State"]
         except EngineError:
@@ -54,10 +54,10 @@ class NodeHandle:
         check: bool = True,
         stdin: bytes | Iterable[bytes] | None = None,
     ) -> Result:
-        """Run a command.
+        """Run a command, as Engine.run does.
 
-        Raises CommandFailed where `check` is set and it ends with another code than 0 (124: out of
-        time).
+        Raises CommandFailed if `check` is set and the exit code is not 0 (124: out of time), and
+        EngineError if the node does not run.
         """
         result = self.engine.run(self.container, argv, stdin=stdin, timeout_s=timeout_s)
         if check and result.code != 0:
@@ -65,22 +65,16 @@ class NodeHandle:
         return result
 
     def put(self, files: Iterable[File]) -> None:
-        """Lay files down."""
+        """Lay files down on the node, which need not run."""
         self.engine.put(self.container, files)
 
     def has(self, path: str) -> bool:
-        """Whether the node has this path; it need not run. Raises EngineError for no node."""
+        """Whether the node, which need not run, has this path. Raises EngineError for no node."""
         return self.engine.has(self.container, path)
 
     def journal(self, lines: int = 15, unit: str = "") -> str:
-        """Return the last lines of the node's journal (of one unit, if named)."""
-        argv = [
-            "journalctl",
-            "--no-pager",
-            "-o",
-            "short-monotonic",
-            "-n",
-            str(lines),
-            *(["-u", unit] if unit else []),
-        ]
+        """Return the last lines of the node's journal, or of one unit's."""
+        argv = ["journalctl", "--no-pager", "-o", "short-monotonic", "-n", str(lines)]
+        if unit:
+            argv += ["-u", unit]
         return self.run(argv, check=False).output

@@ -1,4 +1,7 @@
-"""What the engine should hold for a lab: networks, volumes, containers and the files laid down in them. Pure values."""
+"""What the engine should hold for a lab, and what it holds: networks, volumes, containers.
+
+Pure values.
+"""
 
 from __future__ import annotations
 
@@ -9,60 +12,83 @@ from lab.base.hashing import digest
 from lab.engine.labels import LABEL_NODE
 
 CPU_SHARES = 1024
-"""The engine's default."""
+"""A container's CPU weight by the engine's default."""
 
 
 def mac_of(ip: str) -> str:
-    """Return the MAC address of a machine: its IPv4 address behind 02:42, as Docker before 28 does.
-
-    Docker 28 and later draw a new one at each start where none is asked for.
-    """
+    """Return a machine's MAC address: 02:42 and its IPv4 address, as Docker before 28 makes it."""
     return "02:42:" + ":".join(f"{int(part):02x}" for part in ip.split("."))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerSpec:
-    """A container as it should be. `volumes` maps a volume's name to where it is mounted.
+class Bind:
+    """A folder of the host at a path in a container."""
 
-    `machine` says that systemd is PID 1 and that the node needs a machine's privileges (lab/engine/
-    explains each); without it the container has none, but `engine_socket`, if it is named, is
-    mounted there: for the baseboard controllers, which switch power. `cpu_shares` is its weight
-    among containers when the processors are busy (cgroups' cpu.shares). `sysctls` are kernel
-    parameters of its own network namespace. `ports` maps a TCP port of the container to one of the
-    host's 127.0.0.1. `more` maps a further network to the address on it.
-    """
+    folder: str
+    path: str
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSpec:
+    """A container as it should be."""
 
     name: str
     hostname: str
     image: str
     network: str
     ip: str
+    """Its address on `network`."""
     labels: dict[str, str] = field(default_factory=dict)
     volumes: dict[str, str] = field(default_factory=dict)
+    """A volume's name → where it is mounted."""
     ports: dict[int, int] = field(default_factory=dict)
+    """A TCP port of the container → the port on the host's 127.0.0.1 (0: any)."""
     more: dict[str, str] = field(default_factory=dict)
+    """A further network → the address on it."""
     machine: bool = True
+    """Whether systemd is PID 1, with a machine's privileges (privileges.py explains each).
+
+    Otherwise the container has none.
+    """
     cpu_shares: int = CPU_SHARES
+    """Its weight among containers when the processors are busy (cgroups' cpu.shares)."""
     engine_socket: bool = False
+    """Whether a container that is no machine gets the engine's socket.
+
+    The baseboard controllers do, which switch power.
+    """
     sysctls: dict[str, str] = field(default_factory=dict)
+    """Kernel parameters of its own network namespace."""
+    mounts: tuple[Bind, ...] = ()
+    """Folders of the host."""
+    millicpus: int = 0
+    """Thousandths of a processor that it may use at most; 0: all processors."""
+    memory: int = 0
+    """Bytes of memory that it may use at most; 0: all that there is."""
 
     def fingerprint(self) -> str:
-        """A short hash of all that cannot be changed without making the container anew.
+        """Return a short hash of all that cannot change without making the container anew.
 
-        But not the image: a lab made by an older halab must still start again; a node made anew
-        gets the newer image.
+        The image is left out: a lab made by an older halab must still start again, and a node that
+        is made anew gets the newer image.
         """
-        return digest(json.dumps({**asdict(self), "image": ""}, sort_keys=True))
+        data = {**asdict(self), "image": ""}
+        for newer in ("mounts", "millicpus", "memory"):
+            if not data[newer]:  # as before there were any: a lab made then is the same
+                del data[newer]
+        return digest(json.dumps(data, sort_keys=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSpec:
-    """A bridge as it should be. An `internal` one leads nowhere outside."""
+    """A bridge as it should be."""
 
     name: str
     subnet: str
     gateway: str = ""
     internal: bool = False
+    """Whether it leads nowhere outside."""
     reserved: tuple[str, ...] = ()
     """Addresses that the engine must not give to a container that asks for none."""
     labels: dict[str, str] = field(default_factory=dict)
@@ -74,25 +100,27 @@ class Desired:
 
     lab: str
     networks: tuple[NetworkSpec, ...]
-    """The lab's own first."""
+    """The lab's own comes first."""
     volumes: dict[str, dict[str, str]]
+    """A volume's name → its labels."""
     containers: tuple[ContainerSpec, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedContainer:
-    """A container as the engine shows it. `state` is the engine's word: created, running, exited, paused, dead."""
+    """A container as the engine shows it."""
 
     id: str
     name: str
     state: str
+    """The engine's own term: created, running, exited, paused, dead."""
     labels: dict[str, str]
     image: str = ""
     ports: dict[int, int] = field(default_factory=dict)
 
     @property
     def running(self) -> bool:
-        """Whether it runs (a paused one does not)."""
+        """Whether it runs; a paused one does not."""
         return self.state == "running"
 
 
@@ -102,17 +130,19 @@ class Observed:
 
     lab: str
     networks: tuple[str, ...] = ()
-    """Their names."""
     topology: str = ""
-    """As its own network's label has it; empty where that network is not there."""
+    """The JSON on its own network's label; "" if that network is not there."""
+    snapshot: str = ""
+    """The snapshot that it was made from, as its own network's label says; "" for none."""
     volumes: tuple[str, ...] = ()
     containers: tuple[ObservedContainer, ...] = ()
 
     def container(self, node: str) -> ObservedContainer | None:
-        """Return the container of a node, if there is one."""
-        return next(
-            (found for found in self.containers if found.labels.get(LABEL_NODE) == node), None
-        )
+        """Return the container of a node; None if there is none."""
+        for container in self.containers:
+            if container.labels.get(LABEL_NODE) == node:
+                return container
+        return None
 
     @property
     def empty(self) -> bool:

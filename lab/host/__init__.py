@@ -1,1 +1,1 @@
-"""This machine: whether it can run a lab, what can be done about it, and which networks and ports are free."""
+"""This machine: whether it can run a lab, how to fix it, and which networks and ports are free."""

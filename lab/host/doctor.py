@@ -1,6 +1,7 @@
-"""Whether this machine can run a lab: facts are gathered, then judged by pure functions.
+"""`halab doctor`: gather the facts that decide whether this machine can run a lab.
 
-Never raises for a sick machine.
+Pure functions (findings.py, limits.py) judge them. Nothing here raises for a sick machine: what
+cannot be looked at is a finding, too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from lab.base import paths
 from lab.base.errors import LabError
 from lab.engine import about, client, fitness, labels
 from lab.engine.spec import Observed
-from lab.host import limits, network, realtime
+from lab.host import cpu_weight, limits, network, realtime
 from lab.host.findings import (
     Finding,
     disk,
@@ -44,45 +45,46 @@ if TYPE_CHECKING:
     from lab.topology.model import Topology
 
 DOWNLOADS, RELEASE = "downloads", "K3s release"
-# Where PATH may not lead.
 TOOLS = {"debootstrap": "/usr/sbin/debootstrap", "go": "/usr/local/go/bin/go"}
-HELPER_AGE = timedelta(
-    minutes=10
-)  # a younger one may belong to a halab that works right now: none lives longer than 300 s
+"""Build tool → where it usually is; PATH may not lead there."""
+HELPER_AGE = timedelta(minutes=10)
+"""A younger helper container may belong to a halab that runs now. None lives longer than 300 s."""
 
 
 def examine(topology: Topology | None = None) -> tuple[Finding, ...]:
-    """Look at everything; `topology` says what is needed (else the reference lab)."""
-    wanted = topology or loader.load(paths.shipped("topologies") / "3m3w.yaml").topology
+    """Return the findings about this machine and its engine, for a lab of this topology.
+
+    Without one, for the reference lab.
+    """
+    lab = topology or loader.load(paths.shipped("topologies") / "3m3w.yaml").topology
     built: tuple[str, ...] = ()
     with ThreadPoolExecutor(1) as pool:
-        sources = pool.submit(
-            _guarded, "sources", _sources
-        )  # beside all else: what is not reached takes its whole time-out
+        # Meanwhile: a source that cannot be reached takes its whole time-out.
+        sources = pool.submit(_guarded, "sources", _sources)
         try:
             connected = client.connect()
             info = connected.info()
-            built = _built(connected, wanted)
-            found = _engine(connected, info, wanted)
+            built = _built(connected, lab)
+            findings = _engine(connected, info, lab)
             if connected.local:
-                found += [*limits.look(), *realtime.look(info)]
-                found += _guarded("disk", lambda: _disk(info, wanted, built, sources.result()))
+                findings += [*limits.look(), *realtime.look(info), *cpu_weight.look(info)]
+                findings += _guarded("disk", lambda: _disk(info, lab, built, sources.result()))
         except LabError as error:
             ours = about.startable()
             startable = ours and (there("dockerd", "/usr/sbin/dockerd") or there("apt-get"))
-            found = [no_engine(error, startable=startable), *_port(wanted, Observed(lab=""))]
-            found += limits.look() if ours else []
+            findings = [no_engine(error, startable=startable), *_port(lab, Observed(lab=""))]
+            findings += limits.look() if ours else []
         needed = not built and not _reached(sources.result(), DOWNLOADS)
-        return (*found, *sources.result(), build_tools(needed=needed))
+        return (*findings, *sources.result(), build_tools(needed=needed))
 
 
 def _built(connected: Engine, topology: Topology) -> tuple[str, ...]:
-    """Return the distributions of the topology whose images are all here, in its order."""
-    with contextlib.suppress(LabError):  # for an architecture of no images there are none
+    """Return the topology's distributions whose images are all here, in its order."""
+    with contextlib.suppress(LabError):  # an architecture that halab has no images for
         known, here = tags(sources_for(connected, topology)), connected.images()
         names = topology.kubernetes.distributions
-        wants = {name: {known[word] for word in (*sources.BESIDE, name)} for name in names}
-        return tuple(name for name in names if wants[name] <= set(here))
+        needs = {name: {known[image] for image in (*sources.COMMON_IMAGES, name)} for name in names}
+        return tuple(name for name in names if needs[name] <= set(here))
     return ()
 
 
@@ -91,18 +93,18 @@ def _reached(sources: list[Finding], name: str) -> bool:
 
 
 def _guarded(name: str, look: Callable[[], list[Finding]]) -> list[Finding]:
-    """Look at one thing; what cannot be looked at is a finding, too."""
+    """Return what `look` returns, or a finding that says why it could not look."""
     try:
         return look()
     except (LabError, OSError, ValueError, KeyError) as error:
-        seen, remedy = (
+        reason, remedy = (
             (error.message, error.hint) if isinstance(error, LabError) else (repr(error), "")
         )
-        return [Finding(name, "warning", f"could not be looked at: {seen}", remedy)]
+        return [Finding(name, "warning", f"could not be looked at: {reason}", remedy)]
 
 
 def there(program: str, place: str = "") -> bool:
-    """Whether a program is here, in PATH or in its usual place."""
+    """Whether a program is installed: in PATH, or at the path where it usually is."""
     return bool(shutil.which(program) or shutil.which(place))
 
 
@@ -147,18 +149,17 @@ def _subnet(connected: Engine, topology: Topology) -> list[Finding]:
 
 
 def _port(topology: Topology, observed: Observed) -> list[Finding]:
-    wanted = topology.loadbalancer.host_port
-    own = wanted in {
-        number for container in observed.containers for number in container.ports.values()
+    number = topology.loadbalancer.host_port
+    own = number in {
+        published for container in observed.containers for published in container.ports.values()
     }
-    return _guarded("port", lambda: [port(wanted, wanted if own else network.free_port(wanted))])
+    return _guarded("port", lambda: [port(number, number if own else network.free_port(number))])
 
 
 def helpers(connected: Engine) -> list[str]:
-    """Return the helper containers that no running halab can still need."""
-    limit = (
-        datetime.now(UTC) - HELPER_AGE
-    ).isoformat()  # the engine's times are UTC in this form: they compare as texts
+    """Return the ids of helper containers that no running halab can still need."""
+    # The engine writes its times in UTC and in this form: they compare as texts.
+    limit = (datetime.now(UTC) - HELPER_AGE).isoformat()
     return [
         helper
         for helper in connected.labelled("halab.helper=1")[0]
@@ -167,7 +168,7 @@ def helpers(connected: Engine) -> list[str]:
 
 
 def _sources() -> list[Finding]:
-    """Ask which sources answer; a lab needs none of them once its images are built."""
+    """Return which sources answer. A lab needs none of them once its images are built."""
     table, arch = versions.read(paths.shipped("images")).components, architecture()
     release = k3s_release.binary(table["k3s"].version, arch).url
     asked = {DOWNLOADS: table["coredns"].expand(table["coredns"].url, arch), RELEASE: release}
@@ -177,6 +178,6 @@ def _sources() -> list[Finding]:
 
 
 def build_tools(*, needed: bool = True) -> Finding:
-    """Look for the build tools."""
+    """Return whether the build tools are installed; `needed`: an image must be built with them."""
     missing = [name for name, place in TOOLS.items() if not there(name, place)]
     return tools(missing, apt=there("apt-get"), needed=needed)

@@ -1,10 +1,14 @@
-"""What `halab doctor` says about one thing."""
+"""What `halab doctor` says about one thing: the fact, whether it will do, and a remedy.
+
+Most functions are pure: they judge facts that doctor.py gathered.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from lab.base.sizes import GIB, MIB
 from lab.engine import fitness
 from lab.host.network import free_network
 
@@ -18,34 +22,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the examination. `fixable`: `doctor --fix` can do it, most of it as root."""
+    """One line of the examination."""
 
     name: str
     state: Literal["ok", "warning", "failed"]
     seen: str
+    """The fact, for people."""
     remedy: str = ""
+    """What the user can do; empty: nothing to do."""
     fixable: bool = False
+    """Whether `doctor --fix` can do it; for most findings it needs root."""
 
 
-MIB, GIB = 1024**2, 1024**3
-MASTER_BYTES, WORKER_BYTES, SPARE_BYTES = (
-    600 * MIB,
-    150 * MIB,
-    512 * MIB,
-)  # an idle lab: up to 570 a master, 110 a worker
-MIN_API = (1, 41)  # Docker 20.10: the first with private cgroup namespaces
+MASTER_BYTES, WORKER_BYTES, SPARE_BYTES = 600 * MIB, 150 * MIB, 512 * MIB
+"""Memory. In an idle lab a master has up to 570 MiB, a worker 110."""
+MIN_API = (1, 41)
+"""Docker 20.10: the first with private cgroup namespaces."""
 BUILD_BYTES = 6 * GIB
-# What a node writes, volumes and all. K3s's holds its unpacked programs (250 MB) and the archive of
-# its images (200 MB), which an empty volume copies from the image, and what it imports (1.3 GB:
-# archive of v1.36 unpacked, with its compressed blobs).
 NODE_BYTES = {"upstream": 512 * MIB, "k3s": 1843 * MIB}
-BESIDE_BYTES = 64 * MIB  # a balancer's or a controller's journal and files
+"""Distribution → what a node writes to disk, its volumes included.
+
+A K3s node has its unpacked programs (250 MB) and the archive of its images (200 MB), which an empty
+volume copies from the image, and what it imports (1.3 GB: the archive of v1.36 unpacked, and its
+compressed blobs).
+"""
+BESIDE_BYTES = 64 * MIB
+"""The load balancer's or the BMC's journal and files."""
 
 
 def no_engine(error: LabError, *, startable: bool) -> Finding:
-    """Judge an engine that gives no answer.
+    """Judge an engine that does not answer; `startable`: halab could start one here.
 
-    One that refuses this user runs already: there is nothing to start.
+    An engine that refuses this user runs already: there is nothing to start.
     """
     return Finding(
         "engine",
@@ -57,44 +65,46 @@ def no_engine(error: LabError, *, startable: bool) -> Finding:
 
 
 def version(info: dict[str, Any]) -> Finding:
-    """Judge the engine's version."""
+    """Judge the engine's version, from what the engine says of itself."""
     api = str(info.get("ApiVersion", "0.0"))
-    seen = f"Docker {info.get('ServerVersion')}, API {api}"
+    detail = f"Docker {info.get('ServerVersion')}, API {api}"
     if tuple(int(part) for part in api.split(".")) < MIN_API:
-        return Finding("engine", "failed", f"{seen}: too old", "halab needs Docker 20.10 or newer")
-    return Finding("engine", "ok", seen)
+        remedy = "halab needs Docker 20.10 or newer"
+        return Finding("engine", "failed", f"{detail}: too old", remedy)
+    return Finding("engine", "ok", detail)
 
 
 def unfit(info: dict[str, Any]) -> list[Finding]:
-    """Judge whether the engine can give nodes what they need; `start` refuses one that cannot."""
+    """Return why the engine cannot give nodes what they need; empty if it can.
+
+    `halab start` refuses such an engine.
+    """
     why, remedy = fitness.unfit(info)
     return [Finding("rights", "failed", why, remedy)] if why else []
 
 
 def way(info: dict[str, Any]) -> list[Finding]:
-    """Tell the cgroup version (both work), and what is different where the engine runs in a machine of its own."""
-    found = [
-        Finding(
-            "cgroups",
-            "ok",
-            f"version {info.get('CgroupVersion', '?')}, driver {info.get('CgroupDriver', '?')}",
-        )
-    ]
+    """Return the engine's version of cgroups (both work), and what Docker Desktop does otherwise.
+
+    There the engine runs in a virtual machine of its own.
+    """
+    cgroups = f"version {info.get('CgroupVersion', '?')}, driver {info.get('CgroupDriver', '?')}"
+    findings = [Finding("cgroups", "ok", cgroups)]
     if "Docker Desktop" in str(info.get("OperatingSystem", "")):
-        hint = "use the published port: kubeconfigs point there; the VIP answers inside the lab (`halab shell`)"
-        found.append(
-            Finding(
-                "addresses",
-                "warning",
-                "Docker Desktop: containers' addresses are not reachable from here",
-                hint,
-            )
+        detail = "Docker Desktop: containers' addresses are not reachable from here"
+        remedy = (
+            "use the published port: kubeconfigs point there; the VIP answers inside the lab "
+            "(`halab shell`)"
         )
-    return found
+        findings.append(Finding("addresses", "warning", detail, remedy))
+    return findings
 
 
 def privileges(*, full: bool | None) -> Finding:
-    """Tell which way nodes get their privileges (both work); None: not known."""
+    """Return how nodes get their privileges: `--privileged` (full) or not. Both work.
+
+    None: it is not known yet.
+    """
     if full is None:
         return Finding(
             "privilege",
@@ -109,23 +119,24 @@ def privileges(*, full: bool | None) -> Finding:
 
 
 def memory(total: int, available: int, topology: Topology) -> Finding:
-    """Judge the memory against what the topology needs, in bytes. `available` 0: not known."""
+    """Judge whether the memory is enough for a topology, in bytes; `available` 0: not known."""
     need = len(topology.masters) * MASTER_BYTES + len(topology.workers) * WORKER_BYTES + SPARE_BYTES
     free = min(total, available) if available else total
-    seen = f"{free / GIB:.1f} GiB free, lab {topology.name} needs {need / GIB:.1f} GiB"
+    detail = f"{free / GIB:.1f} GiB free, lab {topology.name} needs {need / GIB:.1f} GiB"
     if total < need:
-        return Finding(
-            "memory", "failed", seen, "take a smaller topology (1m1w), or give Docker more memory"
-        )
+        remedy = "take a smaller topology (1m1w), or give Docker more memory"
+        return Finding("memory", "failed", detail, remedy)
     if free < need:
-        return Finding(
-            "memory", "warning", seen, "end something, or take a smaller topology (1m1w)"
-        )
-    return Finding("memory", "ok", seen)
+        remedy = "end something, or take a smaller topology (1m1w)"
+        return Finding("memory", "warning", detail, remedy)
+    return Finding("memory", "ok", detail)
 
 
 def likely(topology: Topology, built: tuple[str, ...], *, k3s: bool) -> str:
-    """Return the distribution that a lab would get; `k3s` says whether its release can be reached."""
+    """Return the distribution that a lab would get.
+
+    `built` are those whose images are here; `k3s`: its release can be reached.
+    """
     names = topology.kubernetes.distributions
     can = [name for name in names if name != "k3s" or k3s or topology.images.k3s_binary]
     return (*built, *can, *names)[0]
@@ -134,81 +145,77 @@ def likely(topology: Topology, built: tuple[str, ...], *, k3s: bool) -> str:
 def disk(
     free: int, topology: Topology, distribution: str, place: str, *, built: bool = False
 ) -> Finding:
-    """Judge the free bytes where the engine keeps its data; what is built needs no room for it."""
+    """Judge the free bytes at `place`, where the engine keeps its data.
+
+    `built`: the images are here, so no room is needed to build them.
+    """
     nodes, room = len(topology.nodes), 0 if built else BUILD_BYTES
     need = nodes * NODE_BYTES[distribution] + (len(topology.containers) - nodes) * BESIDE_BYTES
     here = f"{free / GIB:.1f} GiB free at {place}"
-    seen = f"{here}, {nodes} nodes with {distribution} need {need / GIB:.1f} GiB"
+    detail = f"{here}, {nodes} nodes with {distribution} need {need / GIB:.1f} GiB"
     if free < need:
-        return Finding(
-            "disk", "failed", seen, "free some: `docker system df`, `halab images remove`"
-        )
+        remedy = "free some: `docker system df`, `halab images remove`"
+        return Finding("disk", "failed", detail, remedy)
     if free < need + room:
-        return Finding(
-            "disk",
-            "warning",
-            f"{seen}, a first build {room / GIB:.0f} GiB more",
-            "free some: `docker system df`",
-        )
-    return Finding("disk", "ok", seen)
+        detail = f"{detail}, a first build {room / GIB:.0f} GiB more"
+        return Finding("disk", "warning", detail, "free some: `docker system df`")
+    return Finding("disk", "ok", detail)
 
 
-def subnet(key: str, wanted: IPv4Network, used: dict[IPv4Network, str]) -> Finding:
-    """Judge one of the lab's networks (its key in the file) against those that others use."""
+def subnet(key: str, own: IPv4Network, used: dict[IPv4Network, str]) -> Finding:
+    """Judge whether one of the lab's networks is free.
+
+    `key` is its key in the file; `used` are the networks of others, network → what it is.
+    """
     met = next(
-        (f"{network} ({what})" for network, what in used.items() if network.overlaps(wanted)), ""
+        (f"{network} ({what})" for network, what in used.items() if network.overlaps(own)), ""
     )
     if not met:
-        return Finding(key, "ok", f"{wanted} meets no other network")
-    free = free_network(used, wanted.prefixlen)
+        return Finding(key, "ok", f"{own} meets no other network")
+    free = free_network(used, own.prefixlen)
     remedy = f"free is {free}: --set network.{key}={free}" if free else "end what uses it"
-    return Finding(key, "failed", f"{wanted} meets {met}", remedy)
+    return Finding(key, "failed", f"{own} meets {met}", remedy)
 
 
-def port(wanted: int, free: int) -> Finding:
-    """Judge the API's port on the host: `free` is the one that a lab would take (its own, if it holds it already)."""
-    if wanted and free != wanted:
-        return Finding(
-            "port",
-            "warning",
-            f"{wanted} is in use here",
-            f"a lab takes {free}, or set loadbalancer.host_port",
-        )
-    return Finding("port", "ok", f"{wanted or 'any'} can be used")
+def port(named: int, free: int) -> Finding:
+    """Judge the API's port on the host, as the file names it (0: any).
+
+    `free` is the one that a lab would take: its own, if it has it already.
+    """
+    if named and free != named:
+        remedy = f"a lab takes {free}, or set loadbalancer.host_port"
+        return Finding("port", "warning", f"{named} is in use here", remedy)
+    return Finding("port", "ok", f"{named or 'any'} can be used")
 
 
-def leftovers(found: Collection[str]) -> Finding:
-    """Judge helper containers that a killed run left."""
-    if not found:
+def leftovers(helpers: Collection[str]) -> Finding:
+    """Judge the helper containers that a killed halab left behind."""
+    if not helpers:
         return Finding("left-overs", "ok", "none")
     return Finding(
         "left-overs",
         "warning",
-        f"{len(found)} helper containers",
+        f"{len(helpers)} helper containers",
         "`halab doctor --fix` removes them",
         fixable=True,
     )
 
 
 def source(name: str, *, answers: bool) -> Finding:
-    """Judge a source; there is another way for each."""
-    k3s = "give `images: {k3s_binary: PATH}` for K3s; else upstream Kubernetes is used"
-    otherwise = (
-        k3s
-        if "K3s" in name
-        else "nothing to do: built from Go modules and Debian's packages instead"
-    )
-    return (
-        Finding(name, "ok", "reached")
-        if answers
-        else Finding(name, "warning", "not reached", otherwise)
-    )
+    """Judge whether a source can be reached. None of them is a must."""
+    if answers:
+        return Finding(name, "ok", "reached")
+    remedy = "nothing to do: built from Go modules and Debian's packages instead"
+    if "K3s" in name:
+        remedy = "give `images: {k3s_binary: PATH}` for K3s; else upstream Kubernetes is used"
+    return Finding(name, "warning", "not reached", remedy)
 
 
 def tools(missing: Collection[str], *, apt: bool, needed: bool = True) -> Finding:
-    """Judge the build tools: `needed` where images are missing and nothing can be downloaded.
+    """Judge the build tools; `missing` are those that are not installed.
 
-    Go is no matter: where it is missing, a Python package brings it (components).
+    They are `needed` if images are missing and nothing can be downloaded. With `apt` they can be
+    installed. A missing Go does not matter: a Python package brings it (components).
     """
     if not (names := " ".join(name for name in missing if name != "go")):
         later = ", which is installed when needed" if missing else ""

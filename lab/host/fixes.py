@@ -1,6 +1,6 @@
-"""What `halab doctor --fix` does: packages, the engine, limits, left-overs.
+"""`halab doctor --fix`: install packages, start the engine, raise limits, remove left-overs.
 
-It says each thing before it does it.
+Each thing is announced before it is done.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from lab.base import kernel
 from lab.base.errors import ApplyError, LabError
 from lab.engine import client
-from lab.host import doctor, findings, limits, realtime
+from lab.host import cpu_weight, doctor, findings, limits, realtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,27 +29,32 @@ SYSTEMD = Path("/run/systemd/system")
 LOG = Path("/var/log/dockerd.log")
 ENGINE_WAIT_S = 60
 MODULES_LOAD = Path("/etc/modules-load.d/halab.conf")
-"""What systemd, and OpenRC, load at each boot (modules-load.d(5))."""
+"""The modules that systemd (and OpenRC) load at each boot (modules-load.d(5))."""
 LIMITS = {f"fs.inotify.{name}" for name in limits.INOTIFY}
-AS_ROOT = {"engine", "build tools", "br_netfilter", realtime.NAME, *LIMITS}
-"""Findings that only root can do something about."""
+ENGINE_CGROUP = {realtime.NAME: realtime.fix, cpu_weight.NAME: cpu_weight.fix}
+"""What the engine's own cgroup lacks → what gives it."""
+AS_ROOT = {"engine", "build tools", "br_netfilter", *ENGINE_CGROUP, *LIMITS}
+"""Findings that only root can fix."""
 
 
 def run(argv: list[str]) -> None:
-    """Run a command. Raises LabError with the tail of what it printed."""
+    """Run a command. If it fails, raise LabError with the last 1,500 characters that it printed."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     try:
         result = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
     except OSError as error:
         raise LabError(f"`{' '.join(argv)}` cannot be run: {error}") from error
     if result.returncode != 0:
-        raise LabError(
-            f"`{' '.join(argv)}` ended with {result.returncode}:\n{(result.stdout + result.stderr)[-1500:]}"
-        )
+        tail = (result.stdout + result.stderr)[-1500:]
+        raise LabError(f"`{' '.join(argv)}` ended with {result.returncode}:\n{tail}")
 
 
 def detached(argv: list[str], log: Path) -> Callable[[], int | None]:
-    """Start a command that outlives this process and its terminal; gives what asks for its exit code (None: it runs)."""
+    """Start a command that outlives this process and its terminal; `log` gets its output.
+
+    Return a function that asks for its exit code (None: it still runs). Raise LabError if it cannot
+    be started.
+    """
     try:
         with log.open("ab") as output:
             process = subprocess.Popen(
@@ -63,11 +68,10 @@ def detached(argv: list[str], log: Path) -> Callable[[], int | None]:
 def fix(
     findings: Iterable[Finding], tell: Tell, execute: Execute = run, detach: Detach = detached
 ) -> list[Finding]:
-    """Do what can be done about the fixable findings and give all as they are then.
+    """Fix what can be fixed, and return all findings as they are then.
 
-    Raises LabError where a step fails.
-
-    A step that fails does not keep the others from being done.
+    `tell` announces each step, `execute` and `detach` run commands. If a step fails, the others are
+    done all the same; then LabError is raised, or ApplyError for several.
     """
     after: list[Finding] = []
     errors: list[LabError] = []
@@ -94,10 +98,10 @@ def fix(
 def _one(
     finding: Finding, tell: Tell, execute: Execute, detach: Detach, *, building: bool
 ) -> Finding:
-    """Do something about one finding and look again. `building`: the build tools are needed."""
+    """Fix one finding and look again. `building`: the build tools are needed, too."""
     if finding.name == "engine":
-        # The build tools come along: one `apt-get update`. Where there is none, only Docker itself
-        # is a must.
+        # The build tools come along, for one `apt-get update`. On a system without apt-get only
+        # Docker itself is a must.
         along = {"iptables": _lacks("iptables")} if doctor.there("apt-get") else {}
         along |= _tools() if along and building else {}
         install({"docker.io": _lacks("dockerd"), **along}, tell, execute)
@@ -110,8 +114,8 @@ def _one(
         return _remove_helpers(tell)
     if finding.name == "br_netfilter":
         return _bridge(tell, execute)
-    if finding.name == realtime.NAME:
-        return realtime.fix(client.connect().info(), tell)
+    if finding.name in ENGINE_CGROUP:
+        return ENGINE_CGROUP[finding.name](client.connect().info(), tell)
     limit = finding.name.removeprefix("fs.inotify.")
     tell(f"setting fs.inotify.{limit} to {limits.INOTIFY[limit]}")
     execute(["sysctl", "-q", "-w", f"fs.inotify.{limit}={limits.INOTIFY[limit]}"])
@@ -136,14 +140,14 @@ def _lacks(program: str) -> bool:
 
 
 def _tools() -> dict[str, bool]:
-    """Return Debian's packages that building needs, package → whether it is missing."""
+    """Return the Debian packages for building images, package → whether it is missing."""
     return {"debootstrap": _lacks("debootstrap")}
 
 
 def install(packages: dict[str, bool], tell: Tell, execute: Execute) -> None:
-    """Install the packages that are missing.
+    """Install the packages that are missing (package → whether it is).
 
-    Raises LabError where the system is not Debian's kind.
+    Raise LabError if the system has no apt-get.
     """
     missing = [package for package, lacking in packages.items() if lacking]
     if not missing:
@@ -159,7 +163,7 @@ def install(packages: dict[str, bool], tell: Tell, execute: Execute) -> None:
 
 
 def start_engine(tell: Tell, execute: Execute, detach: Detach) -> None:
-    """Start Docker: by systemd where that runs, else by hand, detached from this terminal."""
+    """Start Docker and wait until it answers: by systemd, or else detached from this terminal."""
     if answers():  # a package may start it
         return
     if SYSTEMD.is_dir():
@@ -175,7 +179,8 @@ def start_engine(tell: Tell, execute: Execute, detach: Detach) -> None:
 def await_engine(ended: Callable[[], int | None], hint: str, log: Path | None = None) -> None:
     """Wait until Docker answers.
 
-    Raises LabError with the log's tail when it ends or takes too long.
+    Raise LabError with the log's tail if it ends (`ended` returns its exit code), or takes longer
+    than ENGINE_WAIT_S.
     """
     begin = time.monotonic()
     while not answers():

@@ -1,4 +1,7 @@
-"""What doctor looks at where the engine uses this machine's own kernel: limits and features."""
+"""The limits and features of this machine's kernel, for `halab doctor`.
+
+They matter only if the engine runs on this kernel.
+"""
 
 from __future__ import annotations
 
@@ -12,39 +15,40 @@ from lab.host import wire
 from lab.host.findings import Finding
 
 INOTIFY = {"max_user_instances": 512, "max_user_watches": 524288}
-"""A node uses some twenty; the whole host's are counted together (kind's known issues)."""
+"""What a lab needs. A node uses some twenty instances, and the whole host's are counted together
+(kind's known issues)."""
 OPEN_FILES = 20000
 
 
 def look() -> list[Finding]:
-    """Look at all of it; what cannot be looked at is a finding, too."""
+    """Return the findings about this kernel. What cannot be read is a finding, too."""
     try:
-        found = [watches(name) for name in INOTIFY]
+        inotify_limits = [watches(name) for name in INOTIFY]
     except (OSError, ValueError) as error:
-        found = [Finding("inotify", "warning", f"could not be looked at: {error!r}")]
+        inotify_limits = [Finding("inotify", "warning", f"could not be looked at: {error!r}")]
     features = {name: feature(name) for name in FEATURES}
     limit = open_files(*resource.getrlimit(resource.RLIMIT_NOFILE))
     wires = Finding("wires", *wire.judged(wire.config(), platform.release()))
-    return [*found, wires, limit, kernel(features), bridge(features["br_netfilter"])]
+    return [*inotify_limits, wires, limit, kernel(features), bridge(features["br_netfilter"])]
 
 
 def open_files(soft: int, hard: int) -> Finding:
-    """Judge the limit of open files: the hard one, up to which any program raises its own."""
-    seen = f"{soft}, at most {'any number' if hard == resource.RLIM_INFINITY else hard}"
-    if hard != resource.RLIM_INFINITY and hard < OPEN_FILES:
-        return Finding(
-            "open files", "warning", seen, f"raise the hard limit to {OPEN_FILES} (limits.conf(5))"
-        )
-    return Finding("open files", "ok", seen)
+    """Judge the limits of open files. The hard one counts: a program can raise its soft limit."""
+    unlimited = hard == resource.RLIM_INFINITY
+    detail = f"{soft}, at most {'any number' if unlimited else hard}"
+    if not unlimited and hard < OPEN_FILES:
+        remedy = f"raise the hard limit to {OPEN_FILES} (limits.conf(5))"
+        return Finding("open files", "warning", detail, remedy)
+    return Finding("open files", "ok", detail)
 
 
 def watches(name: str) -> Finding:
-    """Look at one inotify limit."""
+    """Judge this machine's inotify limit of that name, one of INOTIFY."""
     return inotify(name, int(Path("/proc/sys/fs/inotify", name).read_text()), INOTIFY[name])
 
 
 def inotify(name: str, value: int, least: int) -> Finding:
-    """Judge one inotify limit; too few of them let kubelets fail with "too many open files"."""
+    """Judge an inotify limit. If it is too low, kubelets fail with "too many open files"."""
     if value >= least:
         return Finding(f"fs.inotify.{name}", "ok", str(value))
     remedy = f"`halab doctor --fix` as root, or: sudo sysctl -w fs.inotify.{name}={least}"
@@ -58,32 +62,24 @@ def inotify(name: str, value: int, least: int) -> Finding:
 
 
 def kernel(features: dict[str, Feature]) -> Finding:
-    """Judge the kernel's features. Modules are loaded when first used, but for br_netfilter."""
-    by = {
-        state: " ".join(name for name, found in features.items() if found == state)
+    """Judge the kernel's features. Its modules are loaded on first use, except br_netfilter."""
+    by_state = {
+        state: " ".join(name for name, each in features.items() if each == state)
         for state in features.values()
     }
-    if "lacking" in by:
-        return Finding(
-            "kernel",
-            "failed",
-            f"lacks {by['lacking']}",
-            "take a kernel with it (Ubuntu: linux-modules-extra)",
-        )
-    if "unknown" in by:
-        return Finding(
-            "kernel",
-            "warning",
-            f"not found: {by['unknown']}",
-            f"try `sudo modprobe -a {by['unknown']}`",
-        )
+    if lacking := by_state.get("lacking"):
+        remedy = "take a kernel with it (Ubuntu: linux-modules-extra)"
+        return Finding("kernel", "failed", f"lacks {lacking}", remedy)
+    if unknown := by_state.get("unknown"):
+        remedy = f"try `sudo modprobe -a {unknown}`"
+        return Finding("kernel", "warning", f"not found: {unknown}", remedy)
     return Finding("kernel", "ok", ", ".join(features))
 
 
 def bridge(feature: Feature) -> Finding:
-    """Judge br_netfilter, which nobody asks for; `start` loads it, too, where it can."""
+    """Judge br_netfilter, which nothing loads on first use; `halab start` loads it if it can."""
     if feature == "there":
         return Finding("br_netfilter", "ok", "rules see bridged packets")
     remedy = f"`halab doctor --fix` as root, or: {fitness.BRIDGE_REMEDY}"
-    seen = "not loaded; without it Services lose the answers of pods on the asker's node"
-    return Finding("br_netfilter", "warning", seen, remedy, fixable=feature == "loadable")
+    detail = "not loaded; without it Services lose the answers of pods on the asker's node"
+    return Finding("br_netfilter", "warning", detail, remedy, fixable=feature == "loadable")

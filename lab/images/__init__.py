@@ -1,1 +1,1 @@
-"""Images: what they are made of, where their parts come from, and the recipes that build them."""
+"""Images: what they are made of, where their parts come from, and how they are built."""

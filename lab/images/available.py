@@ -1,6 +1,6 @@
-"""Which versions of each distribution can be had here and now, and from where.
+"""Which versions of each distribution are available here and now, and from where.
 
-Builds nothing and downloads nothing.
+It builds nothing and downloads nothing.
 """
 
 from __future__ import annotations
@@ -28,20 +28,18 @@ if TYPE_CHECKING:
     from lab.images.versions import Component
 
 TIMEOUT_S = 3.0
-"""Who looks a version up waits no longer; a server that is reached answers within one second."""
+"""Whoever looks up a version waits no longer; a reachable server answers within one second."""
 GO_TIMEOUT_S = 10.0
 """`go` asks its proxies one after the other."""
 K3S_CHANNELS = "https://update.k3s.io/v1-release/channels"
-"""K3s's channel server: every channel and the version that it names.
-
-See docs.k3s.io, upgrades/manual.
-"""
+"""K3s's channel server: every channel, and the version that it names (docs.k3s.io,
+upgrades/manual)."""
 UPSTREAM_CHANNELS = "https://dl.k8s.io/release/{channel}.txt"
 """Kubernetes' release server: `stable`, and `stable-1.35` for a minor release."""
 AHEAD = 3
-"""Minor releases after the table's that are asked for: one year's."""
+"""How many minor releases after the table's are looked for: one year's."""
 KEYS = {"k3s": "kubernetes.k3s", "upstream": "kubernetes.version"}
-"""How a topology names the version of a distribution."""
+"""The key by which a topology names a distribution's version."""
 WHY = {
     "k3s": "a version of K3s's channel `stable`, which K3s's own installer takes, too",
     "upstream": "the version that halab's tests run on",
@@ -50,35 +48,40 @@ WHY = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """A version. `way`: its image is here, it lies in the cache, it would be downloaded or built.
-
-    Empty: it is not to be had.
-    `channels` are those of its publisher that name it.
-    """
+    """A version of a distribution."""
 
     version: str
     default: bool
     way: str
+    """Where it comes from: `image` (built already), `cache`, `download` or `build`.
+
+    Empty if it is not available.
+    """
     channels: tuple[str, ...] = ()
+    """The publisher's channels that name it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shelf:
-    """A distribution's versions, newest first, the default among them.
-
-    `asked`: whether its channels answered.
-    """
+    """A distribution's versions."""
 
     distribution: str
     key: str
+    """The topology's key that names its version."""
     default: str
     reason: str
+    """Why the default is the default."""
     asked: bool
+    """Whether its channels answered."""
     versions: tuple[Offer, ...]
+    """The newest first, the default among them."""
 
 
 def look(sources: Sources, here: Callable[[str], bool]) -> tuple[Shelf, ...]:
-    """Look for the versions of every distribution; `here` tells whether the engine has an image."""
+    """Return the versions of every distribution.
+
+    `here` says whether the engine has an image of a tag.
+    """
     with ThreadPoolExecutor(16) as pool:
         k3s = pool.submit(_k3s, sources, here)
         return k3s.result(), _upstream(sources, here, pool)
@@ -94,7 +97,9 @@ def _k3s(sources: Sources, here: Callable[[str], bool]) -> Shelf:
     def way(version: str) -> str:
         if here(_tag(sources, "k3s", version)):
             return "image"
-        return "cache" if version in kept else "download" if reached else ""
+        if version in kept:
+            return "cache"
+        return "download" if reached else ""
 
     return _shelf("k3s", row.version, named, kept, way)
 
@@ -102,13 +107,12 @@ def _k3s(sources: Sources, here: Callable[[str], bool]) -> Shelf:
 def _upstream(sources: Sources, here: Callable[[str], bool], pool: ThreadPoolExecutor) -> Shelf:
     row = table(sources).components["kubernetes"]
     first, last = releases.OLDEST["upstream"][1], releases.minor(row.version)[1] + AHEAD
-    asked = ["stable", *(f"stable-1.{minor}" for minor in range(first, last + 1))]
-    texts = pool.map(_get, [UPSTREAM_CHANNELS.format(channel=name) for name in asked])
-    files = pool.map(_answers, [
-        row.address(each, each.url, sources.arch, each.binaries[0]) for each in row.published
-    ])  # fmt: skip
+    channels = ["stable", *(f"stable-1.{minor}" for minor in range(first, last + 1))]
+    texts = pool.map(_get, [UPSTREAM_CHANNELS.format(channel=channel) for channel in channels])
+    urls = [row.address(each, each.url, sources.arch, each.binaries[0]) for each in row.published]
+    files = pool.map(_answers, urls)
     built = pool.submit(_module, row)
-    named = {name: text.strip() for name, text in zip(asked, texts, strict=True) if text}
+    named = {name: text.strip() for name, text in zip(channels, texts, strict=True) if text}
     reached = all(list(files))
     homes = _homes(row, sources)
 
@@ -132,15 +136,11 @@ def _shelf(
     way: Callable[[str], str],
 ) -> Shelf:
     pattern = {"k3s": releases.K3S, "upstream": releases.UPSTREAM}[distribution]
-    found = sorted(
-        {default, *(
-            version
-            for version in chain(named.values(), kept)
-            if re.fullmatch(pattern, version) and not releases.too_old(distribution, version)
-        )},
-        key=_order,
-        reverse=True,
-    )  # fmt: skip
+    usable = {
+        version
+        for version in chain(named.values(), kept)
+        if re.fullmatch(pattern, version) and not releases.too_old(distribution, version)
+    }
     offers = tuple(
         Offer(
             version=version,
@@ -148,7 +148,7 @@ def _shelf(
             way=way(version),
             channels=tuple(name for name, latest in named.items() if latest == version),
         )
-        for version in found
+        for version in sorted({default, *usable}, key=_order, reverse=True)
     )
     return Shelf(
         distribution=distribution,
@@ -161,7 +161,7 @@ def _shelf(
 
 
 def _order(version: str) -> tuple[tuple[int, int, int], bool, str]:
-    """Sort by numbers; of equal ones a candidate comes before what it is a candidate of."""
+    """Return the key to sort by: numbers; a release candidate comes before its release."""
     return releases.patch(version), "-" not in version, version
 
 
@@ -170,46 +170,50 @@ def _tag(sources: Sources, image: str, version: str) -> str:
 
 
 def _homes(row: Component, sources: Sources) -> set[str]:
-    """Return the versions of upstream that lie in the cache, whole."""
+    """Return the versions of upstream that the cache has complete."""
     home = components.home_of(row, sources.cache, sources.folder, sources.arch)
     before, after = home.name.split(row.version)
-    found = home.parent.glob(f"{before}v*{after}")
+    homes = home.parent.glob(f"{before}v*{after}")
     return {
-        path.name.removeprefix(before).removesuffix(after) for path in found if components.way(path)
+        path.name.removeprefix(before).removesuffix(after)
+        for path in homes
+        if components.origin(path)
     }
 
 
 def k3s_channels(text: str) -> dict[str, str]:
-    """Read the channel server's answer: channel → version; empty for anything else."""
+    """Read the channel server's answer: channel → version.
+
+    Only `stable`, `latest` and those of minor releases are kept. Any other text has no channels.
+    """
     with suppress(ValueError, TypeError, KeyError):
         rows: list[dict[str, Any]] = json.loads(text)["data"]
         named = {str(row["name"]): str(row.get("latest") or "") for row in rows}
-        wanted = ("stable", "latest")
         return {
             name: version
             for name, version in named.items()
-            if version and (name in wanted or re.fullmatch(r"v1\.\d+", name))
+            if version and re.fullmatch(r"stable|latest|v1\.\d+", name)
         }
     return {}
 
 
 def _module(row: Component) -> bool:
-    """Whether Go finds the module; where there is no Go, halab would install it first."""
+    """Whether Go finds the module. Without Go it is not asked: halab would install that first."""
     go = go_build.go_here()
     if go is None:
         return False
     with tempfile.TemporaryDirectory() as folder:
         argv = [go, "list", "-m", f"{row.pins}@{row.version}"]
         with suppress(subprocess.TimeoutExpired):
-            asked = subprocess.run(
+            result = subprocess.run(
                 argv, cwd=folder, capture_output=True, check=False, timeout=GO_TIMEOUT_S
             )
-            return asked.returncode == 0
+            return result.returncode == 0
     return False
 
 
 def _get(url: str) -> str:
-    """Return a small text; empty where it is not to be had."""
+    """Return a small text; empty if it is not available."""
     try:
         answer = requests.get(url, timeout=TIMEOUT_S)
     except requests.RequestException:
@@ -218,5 +222,5 @@ def _get(url: str) -> str:
 
 
 def _answers(url: str) -> bool:
-    """Whether a file can be had: asked once, for somebody waits."""
-    return components.ask(url, TIMEOUT_S) in components.GIVEN
+    """Whether a file is available. It is asked for only once, since somebody waits."""
+    return components.ask(url, TIMEOUT_S) in components.AVAILABLE

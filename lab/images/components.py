@@ -1,6 +1,7 @@
-"""The binaries that go into images: downloaded where that can be reached, else built from their Go modules.
+"""The binaries that go into images: downloaded if possible, else built from their Go modules.
 
-Each is kept in the cache under component, version and architecture; which way it came is written beside it and said.
+The cache keeps each by component, version and architecture, with a note of its origin, which is
+also shown.
 """
 
 from __future__ import annotations
@@ -28,41 +29,49 @@ if TYPE_CHECKING:
     from lab.images.versions import Component, Published
 
 REACH_TIMEOUT_S = 5
-"""A source that does not begin to answer in five seconds is not reached: the other way takes
-minutes, not hours."""
+"""A source that does not begin to answer within five seconds counts as unreachable: building
+instead takes minutes, not hours."""
 REACH_PAUSES_S = (1.0, 2.0)
-"""Between the tries: a hiccup of the network must not choose another distribution."""
-GIVEN = {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}
+"""Between tries: a hiccup of the network must not lead to another distribution."""
+AVAILABLE = {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}
+"""What a server answers if it has the file."""
 STREAMS = 4
-"""Files of one component that are fetched at once: enough for a line, too few to be throttled."""
+"""How many files of a component are fetched at once: enough to fill a line, too few to be
+throttled."""
+ORIGIN_FILE = "way"
+"""In a component's folder of the cache."""
 DOWNLOADED = "downloaded"
-"""The way that a component came; files of it have the publisher's names then."""
+"""The origin of a component whose files have the publisher's names."""
 _silent: set[str] = set()
-"""Hosts that did not answer to several tries of this process; they are asked once from then on."""
+"""Hosts that did not answer several tries of this process; from then on they are asked once."""
 
 
 def reachable(url: str) -> bool:
-    """Whether a URL's file can be had."""
-    return answer(url) in GIVEN
+    """Whether a URL's file is available, after several tries if need be."""
+    return answer(url) in AVAILABLE
 
 
 def answer(url: str) -> int:
-    """Return what a URL's server answers to a question for the file's first byte; 0 for no answer.
+    """Return the HTTP status of a request for a file's first byte; 0 for no answer.
 
-    Not HEAD: some proxies refuse it, and storage that is signed for GET does.
+    It asks several times if need be. It does not use HEAD, which some proxies refuse, as does
+    storage that is signed for GET.
     """
-    host, found = urlsplit(url).netloc, 0
+    host, status = urlsplit(url).netloc, 0
     for pause in (0.0,) if host in _silent else (0.0, *REACH_PAUSES_S):
         time.sleep(pause)
-        found = ask(url)
-        if found and found not in RETRY_STATUS:
+        status = ask(url)
+        if status and status not in RETRY_STATUS:
             break
-    (_silent.discard if found else _silent.add)(host)
-    return found
+    if status:
+        _silent.discard(host)
+    else:
+        _silent.add(host)
+    return status
 
 
 def ask(url: str, timeout_s: float = REACH_TIMEOUT_S) -> int:
-    """Ask once, as `answer` does."""
+    """Return the HTTP status as `answer` does, but ask only once."""
     first = {"Range": "bytes=0-0"}
     try:
         with requests.get(url, headers=first, timeout=timeout_s, stream=True) as response:
@@ -72,93 +81,97 @@ def ask(url: str, timeout_s: float = REACH_TIMEOUT_S) -> int:
 
 
 def home_of(component: Component, cache: Path, images: Path, arch: str) -> Path:
-    """Return the folder of the cache that keeps a component."""
-    # Sources of ours change without their version: they are kept by their hash, too.
+    """Return the folder of the cache that keeps a component, whether it is there or not."""
+    # Our own sources change while their version stays: they are kept by their hash, too.
     own = f"-{folder_hash(images / component.directory)}" if component.directory else ""
     return cache / "bin" / f"{component.name}-{component.version}{own}-{arch}"
 
 
-def way(home: Path) -> str:
-    """Return which way a component in the cache came; empty for one that is not there."""
-    return (home / "way").read_text() if (home / "way").exists() else ""
+def origin(home: Path) -> str:
+    """Return the origin of a component in the cache; "" for one that is not there, complete.
+
+    Its file is written last.
+    """
+    return (home / ORIGIN_FILE).read_text() if (home / ORIGIN_FILE).exists() else ""
 
 
 def obtain(
     component: Component, cache: Path, images: Path, arch: str, reporter: Reporter
 ) -> dict[str, Path]:
-    """Return a component's binaries, making them where the cache has none.
+    """Return a component's binaries, name → path, making them if the cache has none.
 
-    Raise ImageError with the log's tail. Downloaded ones may have other names than built ones
-    (Component.names).
+    Downloaded ones may have other names than built ones (Component.names). Raises ImageError, with
+    the log's tail if a build fails.
     """
     home = home_of(component, cache, images, arch)
     home.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{home}.lock"):
-        if not way(home):
+        if not origin(home):
             shutil.rmtree(home, ignore_errors=True)
             home.mkdir()
-            (home / "way").write_text(_make(component, home, cache, images, arch, reporter))
-    reporter.done(component.name, f"{component.version}, {way(home)}")
-    names = component.names(downloaded=way(home) == DOWNLOADED)
+            (home / ORIGIN_FILE).write_text(_make(component, home, cache, images, arch, reporter))
+    reporter.done(component.name, f"{component.version}, {origin(home)}")
+    names = component.names(downloaded=origin(home) == DOWNLOADED)
     return {name: home / name for name in names}
 
 
 def _make(
     component: Component, home: Path, cache: Path, images: Path, arch: str, reporter: Reporter
 ) -> str:
+    """Make a component's files in its folder; return their origin."""
     if can_download(component, arch):
         _download(component, home, cache, arch, reporter)
         return DOWNLOADED
     reporter.say(component.name, f"building {component.version} from its Go module")
     go_build.build(component, home, cache, images, arch)
-    return (
-        "taken from its Go module"
-        if not component.binaries
-        else "built from its Go module"
-        if component.module
-        else "built from images/"
-    )
+    if not component.binaries:
+        return "taken from its Go module"
+    return "built from its Go module" if component.module else "built from images/"
 
 
 def can_download(component: Component, arch: str) -> bool:
-    """Whether every publisher of a component gives it here.
+    """Whether all that is published of a component can be downloaded here.
 
-    Raise ImageError where the user names a version that is not published.
+    Raises ImageError if the user names a version that is not published.
     """
     for row in component.published:
         url = component.address(row, row.url, arch, row.binaries[0])
-        found = answer(url)
-        if found == HTTPStatus.NOT_FOUND and component.wished and not row.version:
+        status = answer(url)
+        if status == HTTPStatus.NOT_FOUND and component.wished and not row.version:
             message = f"{component.name} {component.version} is not published: there is no {url}"
-            raise ImageError(message, "`halab versions` lists what can be had")
-        if found not in GIVEN:
+            raise ImageError(message, "`halab versions` lists those that are")
+        if status not in AVAILABLE:
             return False
     return bool(component.published)
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A file to fetch: whose, which binary (an archive: the first), from where, where to."""
+    """A file to fetch."""
 
     row: Published
     binary: str
+    """Its binary; of an archive, the first."""
     url: str
     target: Path
 
 
 def _jobs(component: Component, folder: Path, arch: str) -> list[_Job]:
-    found = []
+    jobs = []
     for row in component.published:
         for binary in row.binaries[:1] if row.archive else row.binaries:
             url = component.address(row, row.url, arch, binary)
-            # Files of one name and several versions lie apart.
+            # Versions of a file share its name; in the cache they must not.
             suffix = "" if row.archive else f"-{component.version}-{arch}"
-            found.append(_Job(row, binary, url, folder / f"{url.rsplit('/', 1)[1]}{suffix}"))
-    return found
+            jobs.append(_Job(row, binary, url, folder / f"{url.rsplit('/', 1)[1]}{suffix}"))
+    return jobs
 
 
 def _download(component: Component, home: Path, cache: Path, arch: str, reporter: Reporter) -> None:
-    """Fetch what is published, check it, lay the binaries down. What came stays for a retry."""
+    """Fetch what is published, check it, and lay the binaries down.
+
+    After a failure, the files that came stay for a retry.
+    """
     folder = cache / "download"
     folder.mkdir(exist_ok=True)
     jobs = _jobs(component, folder, arch)
@@ -173,7 +186,7 @@ def _download(component: Component, home: Path, cache: Path, arch: str, reporter
 
     with ThreadPoolExecutor(STREAMS) as pool:
         futures = [pool.submit(one, job) for job in jobs]
-    for future in futures:  # all end before a failure is told
+    for future in futures:  # all end before a failure is raised
         future.result()
     for job in jobs:
         if job.row.archive:

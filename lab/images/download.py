@@ -1,4 +1,4 @@
-"""Downloads: checked against the publisher's checksum, whole or not at all, patient with busy servers."""
+"""Downloads: complete or not at all, checked by checksum, patient with busy servers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TIMEOUT_S = (10, 60)
-"""Ten seconds to connect; a minute of silence in the middle of a file is a dead connection."""
+"""To connect, and between two chunks: a minute of silence in a file means a dead connection."""
 TRIES = 4
 RETRY_STATUS = {429, 500, 502, 503, 504}
+"""HTTP's codes of servers that may answer later."""
 MAX_PAUSE_S = 60.0
-"""A server may ask for patience (Retry-After), but not for more than a minute at a time."""
+"""A server may ask for patience (Retry-After), but for no more than a minute at a time."""
 
 
 def fetch(
@@ -35,29 +36,30 @@ def fetch(
     remedy: str = "",
     pause: Callable[[float], None] | None = None,
 ) -> Path:
-    """Have `url` at `dest`, its SHA-256 proven by `sha256` or by the line for `name` in the file at `sha256_url`.
+    """Download `url` to `dest`, unless that is there with the right checksum; return `dest`.
 
-    A file that is there with the right checksum is kept. `pause` waits so many seconds between two tries (time.sleep).
-    Raises ImageError: what, which address, what to do; nothing half-made stays.
+    The SHA-256 is `sha256`, or else what the file at `sha256_url` lists for `name`. `pause` waits
+    between two tries, for so many seconds; by default it is time.sleep.
+
+    Raises ImageError, which names the address and the remedy. No part of a file stays.
     """
     pause = pause or time.sleep
     with FileLock(f"{dest}.lock"):
-        expected = sha256 or (
-            _listed(_get(sha256_url, remedy, pause).text, name or dest.name, sha256_url)
-            if sha256_url
-            else ""
-        )
+        expected = sha256
+        if sha256_url and not expected:
+            checksums = _get(sha256_url, remedy, pause).text
+            expected = _listed(checksums, name or dest.name, sha256_url)
         if dest.exists() and expected and _sha256(dest) == expected:
             return dest
         handle, part = tempfile.mkstemp(dir=dest.parent, prefix=f".{dest.name}.")
         os.close(handle)
         try:
             _stream(url, Path(part), remedy, pause)
-            found = _sha256(Path(part))
-            if expected and found != expected:
+            actual = _sha256(Path(part))
+            if expected and actual != expected:
                 raise ImageError(
-                    f"{url}: wrong checksum: {found}, published is {expected}",
-                    remedy or "try again; if it stays, do not use it",
+                    f"{url}: wrong checksum: it is {actual}, but {expected} is published",
+                    remedy or "try again; if it happens again, do not use the file",
                 )
             Path(part).chmod(0o644)
             Path(part).replace(dest)
@@ -67,13 +69,13 @@ def fetch(
 
 
 def _listed(text: str, name: str, url: str) -> str:
-    """Find a file's checksum in `<hex>  <name>` lines; a file with one bare checksum is taken as it is."""
+    """Return a file's checksum from lines `<hex>  <name>`; a single line needs no name."""
     rows = [line.split() for line in text.splitlines() if line.strip()]
     digests = {row[-1].lstrip("*").rsplit("/", 1)[-1]: row[0].lower() for row in rows}
-    found = digests.get(name) or (rows[0][0].lower() if len(rows) == 1 else "")
-    if len(found) != hashlib.sha256().digest_size * 2:
+    digest = digests.get(name) or (rows[0][0].lower() if len(rows) == 1 else "")
+    if len(digest) != hashlib.sha256().digest_size * 2:
         raise ImageError(f"{url} lists no checksum for {name}")
-    return found
+    return digest
 
 
 def _sha256(path: Path) -> str:
@@ -122,6 +124,6 @@ def _stream(url: str, part: Path, remedy: str, pause: Callable[[float], None]) -
         ):
             return
     raise ImageError(
-        f"{url}: the connection is cut off each time before the file's end",
+        f"{url}: the connection was cut off at each try before the file's end",
         remedy or "try again later",
     )

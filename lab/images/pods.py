@@ -1,4 +1,4 @@
-"""The images of pods: built from Debian and a component's binaries, saved as archives."""
+"""The images of pods: built on Debian with a component's binaries, and saved as archives."""
 
 from __future__ import annotations
 
@@ -12,24 +12,30 @@ if TYPE_CHECKING:
 
 
 def pods(bench: Workbench, context: Path) -> None:
-    """Build each pod's image and save it under the name that manifests use."""
+    """Build the image of each of halab's own pods; save it to images/<name>.tar of a context.
+
+    In the archive it has the tag that manifests use.
+    """
     (context / "images").mkdir()
-    for word, name in bench.versions.pods.items():
-        build_pod(bench, word, name)
-        with (context / "images" / f"{word}.tar").open("wb") as tar:
-            for chunk in bench.engine.save([name], bench.sources.arch):
+    for name, tag in bench.versions.pods.items():
+        build_pod(bench, name, tag)
+        with (context / "images" / f"{name}.tar").open("wb") as tar:
+            for chunk in bench.engine.save([tag], bench.sources.arch):
                 tar.write(chunk)
 
 
-def build_pod(bench: Workbench, word: str, tag: str) -> None:
-    """Build one pod's image from images/pods/<word> and the binaries of the component of that name, if there is one."""
+def build_pod(bench: Workbench, name: str, tag: str) -> None:
+    """Build one pod's image from images/pods/<name>.
+
+    If there is a component of that name, its binaries are in the build's context.
+    """
     with tempfile.TemporaryDirectory(dir=bench.sources.cache) as folder:
-        pod = Path(shutil.copytree(bench.sources.folder / "pods" / word, Path(folder) / "context"))
-        if word in bench.versions.components:
-            for path in bench.obtain(word).values():
+        pod = Path(shutil.copytree(bench.sources.folder / "pods" / name, Path(folder) / "context"))
+        if name in bench.versions.components:
+            for path in bench.obtain(name).values():
                 shutil.copy(path, pod)
-        bench.reporter.say(word, f"building {tag}")
-        under = {"BASE": bench.tags["base"]}
-        if other := bench.stands_on(word):
-            under = {other.upper(): bench.tags[f"pods/{other}"]}
-        bench.docker_build(f"pods/{word}", pod, tag=tag, **under)
+        bench.reporter.say(name, f"building {tag}")
+        base = {"BASE": bench.tags["base"]}
+        if other := bench.stands_on(name):
+            base = {other.upper(): bench.tags[f"pods/{other}"]}
+        bench.docker_build(f"pods/{name}", pod, tag=tag, **base)

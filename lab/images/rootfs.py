@@ -1,4 +1,4 @@
-"""The Debian that everything stands on: downloaded by digest, or made by debootstrap."""
+"""The Debian that all images are built on: downloaded by digest, or made by debootstrap."""
 
 from __future__ import annotations
 
@@ -15,8 +15,21 @@ if TYPE_CHECKING:
     from lab.images.workbench import Workbench
 
 
+UNUSED = (
+    "var/cache/apt/archives",
+    "var/lib/apt/lists",
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/locale",
+)
+"""Folders that nothing in an image needs."""
+
+
 def make_rootfs(bench: Workbench) -> None:
-    """Get Debian: by digest from an image registry where that can be reached, else by debootstrap from Debian's packages."""
+    """Make Debian's image: by digest from an image registry, else by debootstrap from packages.
+
+    Raises ImageError if neither is possible.
+    """
     table, tag = bench.versions, bench.tags["rootfs"]
     reference = f"{table.image.split(':')[0]}@{table.digest}"
     try:
@@ -24,17 +37,15 @@ def make_rootfs(bench: Workbench) -> None:
         bench.engine.pull(reference, tag)
         bench.reporter.say("rootfs", "downloaded by digest")
     except EngineError as error:
-        bench.reporter.say(
-            "rootfs", "no image registry reached; debootstrap from Debian's packages"
-        )
+        bench.reporter.say("rootfs", "no image registry is reached: making it by debootstrap")
         _debootstrap(bench, tag, str(error))
 
 
 def _debootstrap(bench: Workbench, tag: str, reason: str) -> None:
     tool = shutil.which("debootstrap") or shutil.which("/usr/sbin/debootstrap")
     if tool is None or os.geteuid() != 0:
-        hint = "connect to the Internet; or, on Debian as root, `apt-get install debootstrap`"
-        raise ImageError(f"no Debian to build on: {reason}", hint)
+        hint = "connect to the Internet, or be root on Debian and `apt-get install debootstrap`"
+        raise ImageError(f"there is no Debian to build on: {reason}", hint)
     with tempfile.TemporaryDirectory(dir=bench.sources.cache) as folder:
         root = Path(folder) / "root"
         argv = [
@@ -48,16 +59,10 @@ def _debootstrap(bench: Workbench, tag: str, reason: str) -> None:
         if result.returncode != 0:
             raise ImageError(
                 f"debootstrap failed:\n{result.stdout[-1500:]}",
-                "see whether Debian's packages can be reached",
+                "check whether this machine can reach Debian's packages",
             )
-        for waste in (
-            "var/cache/apt/archives",
-            "var/lib/apt/lists",
-            "usr/share/doc",
-            "usr/share/man",
-            "usr/share/locale",
-        ):
-            shutil.rmtree(root / waste, ignore_errors=True)
+        for path in UNUSED:
+            shutil.rmtree(root / path, ignore_errors=True)
         tar = Path(folder) / "rootfs.tar"
         subprocess.run(
             ["tar", "--numeric-owner", "-C", str(root), "-cf", str(tar), "."], check=True

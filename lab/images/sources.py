@@ -1,4 +1,4 @@
-"""What images are made of: where it comes from, and their tags, which are hashes of all that goes in."""
+"""Where images come from, and their tags, which are hashes of all that goes into them."""
 
 from __future__ import annotations
 
@@ -19,46 +19,55 @@ if TYPE_CHECKING:
 
 
 Wishes = tuple[tuple[str, str], ...]
-BESIDE = ("loadbalancer", "bmc")
-"""What every lab has beside its nodes."""
-POD_PARTS = ("coredns", "pause")
-STANDS_ON = {"rook": "ceph"}
-"""Images of add-ons' pods that are built on another one's: their Dockerfile gets its tag in an
+COMMON_IMAGES = ("loadbalancer", "bmc")
+"""The images that every lab needs beside its distribution's."""
+CORE_POD_COMPONENTS = ("coredns", "pause")
+"""The components of halab's own pods, which every node image holds."""
+BASE_IMAGES = {"rook": "ceph"}
+"""Images of add-ons' pods that are built on another's. Their Dockerfile gets that one's tag in an
 argument of its name, in capitals."""
-UPSTREAM_PARTS = ("kubernetes", "containerd", "cni-plugins", "flannel", "coredns", "pause")
+UPSTREAM_COMPONENTS = ("kubernetes", "containerd", "cni-plugins", "flannel", "coredns", "pause")
+"""The components in the node image with upstream Kubernetes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """Where images come from: the folder images/, the cache, and files of the user's."""
+    """Where images come from."""
 
     folder: Path
+    """images/, with their recipes."""
     cache: Path
     arch: str
+    """The engine's architecture, as Go and Debian call it: amd64 or arm64."""
     k3s_binary: str = ""
+    """The user's own K3s; "" for a release's."""
     k3s_images: str = ""
+    """The user's own archive of K3s's packaged components; "" for a release's."""
     wished: Wishes = ()
-    """Component → the version that the topology names, as pairs."""
+    """Pairs of a component and its version that the topology names."""
+    source: str = ""
+    """The file that says which images may be pulled; "" for none."""
 
 
-def architecture(word: str = "") -> str:
-    """Return an architecture in Go's and Debian's word: of the kernel's word, or this machine's.
+def architecture(machine: str = "") -> str:
+    """Return Go's and Debian's name for a kernel's architecture, by default this machine's.
 
     Raises ImageError for one that K3s has no release for.
     """
-    words = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
-    machine = (word or platform.machine()).lower()
-    if machine not in words:
+    names = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+    machine = (machine or platform.machine()).lower()
+    if machine not in names:
         raise ImageError(
-            f"no images for the architecture {machine}", "halab runs on amd64 and arm64"
+            f"there are no images for the architecture {machine}", "halab runs on amd64 and arm64"
         )
-    return words[machine]
+    return names[machine]
 
 
 def sources_for(engine: Engine, topology: Topology | None = None) -> Sources:
-    """Return where images come from, with the user's own files where a topology names them.
+    """Return where images come from, with the user's own files if the topology names any.
 
-    For the engine's architecture: this program may run elsewhere, or be translated (Rosetta).
+    They are for the engine's architecture: this program may run elsewhere, or be translated
+    (Rosetta).
     """
     own = topology.images if topology else None
     return Sources(
@@ -68,6 +77,7 @@ def sources_for(engine: Engine, topology: Topology | None = None) -> Sources:
         k3s_binary=own.k3s_binary if own else "",
         k3s_images=own.k3s_images if own else "",
         wished=wishes(topology) if topology else (),
+        source=own.source if own else "",
     )
 
 
@@ -78,49 +88,49 @@ def wishes(topology: Topology) -> Wishes:
 
 
 def wish(distribution: str, version: str) -> Wishes:
-    """Return the wish for a version of a distribution; none for an empty one."""
+    """Return the wish for a distribution's version; none for an empty one."""
     component = {"upstream": "kubernetes", "k3s": "k3s"}[distribution]
     return ((component, version),) if version else ()
 
 
 def table(sources: Sources) -> versions.Versions:
-    """Return the table of versions, with those that the topology names."""
+    """Return the table of versions, with those that the topology names instead of the default."""
     return versions.read(sources.folder, dict(sources.wished))
 
 
 def tags(sources: Sources) -> dict[str, str]:
-    """Return every image's tag, word → `halab/<word>:<hash>`.
+    """Return every image's tag: name → `halab/<name>:<hash>`.
 
-    Reads files only; touches neither network nor engine.
+    It reads files only, and asks neither the network nor the engine.
     """
     known = table(sources)
 
-    def tag(word: str, *parts: str) -> str:
-        return f"halab/{word}:{digest(' '.join((sources.arch, *parts)))}"
+    def tag(name: str, *parts: str) -> str:
+        return f"halab/{name}:{digest(' '.join((sources.arch, *parts)))}"
 
-    def folder(word: str) -> str:
-        return folder_hash(sources.folder / word)
+    def folder(name: str) -> str:
+        return folder_hash(sources.folder / name)
 
-    found = {"rootfs": tag("rootfs", known.release, known.digest)}
-    found["base"] = tag("base", folder("base"), found["rootfs"])
-    found["loadbalancer"] = tag(
-        "loadbalancer", folder("loadbalancer"), folder("tools"), found["base"]
+    made = {"rootfs": tag("rootfs", known.release, known.digest)}
+    made["base"] = tag("base", folder("base"), made["rootfs"])
+    made["loadbalancer"] = tag(
+        "loadbalancer", folder("loadbalancer"), folder("tools"), made["base"]
     )
-    found["bmc"] = tag("bmc", folder("bmc"), found["base"])
-    found["node"] = tag("node", folder("node"), folder("tools"), found["base"])
-    parts = [repr(known.components[name]) for name in UPSTREAM_PARTS]
-    inside = [part for word, name in known.pods.items() for part in (name, folder(f"pods/{word}"))]
-    found["upstream"] = tag(
-        "upstream", folder("upstream"), found["node"], *parts, *inside, folder("kubernetes")
+    made["bmc"] = tag("bmc", folder("bmc"), made["base"])
+    made["node"] = tag("node", folder("node"), folder("tools"), made["base"])
+    parts = [repr(known.components[name]) for name in UPSTREAM_COMPONENTS]
+    pods = [part for name, image in known.pods.items() for part in (image, folder(f"pods/{name}"))]
+    made["upstream"] = tag(
+        "upstream", folder("upstream"), made["node"], *parts, *pods, folder("kubernetes")
     )
     files = [hashing.file_hash(path) for path in (sources.k3s_binary, sources.k3s_images) if path]
-    own = [repr(known.components[name]) for name in ("k3s", *POD_PARTS)]
-    found["k3s"] = tag("k3s", folder("k3s"), found["node"], *own, *inside, *files)
-    for word, name in known.addons.items():
-        row = known.components.get(word)
-        made_of = [folder(row.directory)] if row and row.directory else []
-        under = found[f"pods/{STANDS_ON[word]}"] if word in STANDS_ON else found["base"]
-        found[f"pods/{word}"] = tag(
-            f"pod-{word}", name, repr(row), folder(f"pods/{word}"), under, *made_of
+    own = [repr(known.components[name]) for name in ("k3s", *CORE_POD_COMPONENTS)]
+    made["k3s"] = tag("k3s", folder("k3s"), made["node"], *own, *pods, *files)
+    for name, image in known.addons.items():
+        row = known.components.get(name)
+        program = [folder(row.directory)] if row and row.directory else []
+        base = made[f"pods/{BASE_IMAGES[name]}"] if name in BASE_IMAGES else made["base"]
+        made[f"pods/{name}"] = tag(
+            f"pod-{name}", image, repr(row), folder(f"pods/{name}"), base, *program
         )
-    return found
+    return made

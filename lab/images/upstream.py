@@ -1,4 +1,4 @@
-"""The steps of image building that are more than a `docker build`: root file system, pods' images, containerd's store."""
+"""The node image with upstream Kubernetes: binaries, and the pods' images in containerd's store."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KUBERNETES = (
     "kubectl",
     "etcd",
 )
-"""What units call; downloaded they are files of their own."""
+"""The programs that units call. Downloaded, each is a file of its own."""
 IMPORT = """
 mount -o remount,rw /sys 2>/dev/null; mount --make-rshared /
 containerd >/tmp/containerd.log 2>&1 & pid=$!
@@ -41,15 +41,15 @@ ctr -n k8s.io images ls -q; kill $pid; wait $pid; exit 0
 def one_platform(arch: str) -> tuple[str, ...]:
     """Return the options that make `ctr images import` take one platform of an image and no other.
 
-    Without `--platform` it wants what this machine could also run (386 on amd64, arm/v7 on arm64),
-    where an index names it, and the tar holds one: "content digest … not found" (containerd 6441).
-    `--platform` is for an import by the client itself only (`--local`).
+    Without `--platform` it also wants what else this machine could run (386 on amd64, arm/v7 on
+    arm64) if an index names it, but the tar holds one platform: "content digest … not found"
+    (containerd 6441). `--platform` works only for an import by the client itself (`--local`).
     """
     return ("--local", "--platform", f"linux/{arch}")
 
 
 def build_upstream(bench: Workbench) -> None:
-    """Make the node image with upstream Kubernetes: binaries, and containerd's store with the pods' images."""
+    """Make the image. Raises ImageError if a part cannot be made."""
     with tempfile.TemporaryDirectory(dir=bench.sources.cache) as folder:
         context = Path(folder)
         shutil.copy(bench.sources.folder / "upstream" / "Dockerfile", context)
@@ -67,32 +67,25 @@ def _binaries(bench: Workbench, context: Path) -> None:
             shutil.copy(path, context / "bin")
     for path in bench.obtain("cni-plugins").values():
         shutil.copy(path, context / "cni")
-    if (context / "bin" / "kube").exists():  # built: one for all, by the name it is called by
-        for word in KUBERNETES:
-            (context / "bin" / word).symlink_to("kube")
+    if (context / "bin" / "kube").exists():  # built: one program, which acts by its name
+        for name in KUBERNETES:
+            (context / "bin" / name).symlink_to("kube")
 
 
 def _store(bench: Workbench, context: Path) -> None:
-    """Let containerd unpack the pods' images in a helper machine and take its store along."""
+    """Let containerd unpack the pods' images in a helper machine; keep its store as a tar."""
     engine = bench.engine
     bench.reporter.say("upstream", "unpacking the pods' images")
-    # The store on a volume: overlayfs cannot stand on the container's overlayfs.
+    # The store needs a volume: overlayfs cannot stand on the container's overlayfs.
     host = engine.machine(privileged=privileged(engine, bench.tags["node"]))
     host["Mounts"] = [{"Type": "volume", "Target": "/var/lib/containerd"}]
     command = ["sh", "-c", IMPORT, "sh", *one_platform(bench.sources.arch)]
     helper = engine.create_helper(bench.tags["node"], command, LABEL_HELPER, host)
     try:
-        tars = sorted((context / "images").glob("*.tar"))
-        binaries = [
-            context / "bin" / name for name in ("containerd", "ctr", "containerd-shim-runc-v2")
-        ]
-        for path, place in [
-            *((tar, "/images") for tar in tars),
-            *((binary, "/usr/local/bin") for binary in binaries),
-        ]:
-            engine.put(
-                helper, [File(path=f"{place}/{path.name}", content=path.read_bytes(), mode=0o755)]
-            )
+        for tar in sorted((context / "images").glob("*.tar")):
+            _put(bench, helper, tar, "/images")
+        for name in ("containerd", "ctr", "containerd-shim-runc-v2"):
+            _put(bench, helper, context / "bin" / name, "/usr/local/bin")
         engine.start(helper)
         code = engine.wait(helper, IMPORT_TIMEOUT_S)
         if code != 0:
@@ -103,3 +96,8 @@ def _store(bench: Workbench, context: Path) -> None:
     finally:
         engine.remove_container(helper)
     shutil.rmtree(context / "images")
+
+
+def _put(bench: Workbench, helper: str, source: Path, folder: str) -> None:
+    path = f"{folder}/{source.name}"
+    bench.engine.put(helper, [File(path=path, content=source.read_bytes(), mode=0o755)])

@@ -1,1 +1,1 @@
-"""Kubernetes as seen from the host: its API, its certificates, the kubeconfig that points at it."""
+"""Kubernetes as seen from the host: its API, its certificates, and kubeconfigs for it."""

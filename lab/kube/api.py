@@ -1,6 +1,8 @@
 """The cluster's API: the only door to the kubernetes package.
 
-Always through the load balancer's port on the host.
+halab always uses the load balancer's port on the host. Its own requests are plain HTTP by urllib3,
+as are the kubernetes package's. That one is imported only for those who ask for its client: with
+pydantic and OAuth, which no lab needs, its import takes longer than most questions.
 """
 
 from __future__ import annotations
@@ -8,42 +10,78 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import ssl
 import tempfile
 import time
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import kubernetes.client
+import urllib3
 import urllib3.exceptions
-from kubernetes.client.exceptions import ApiException
 
 from lab.base.errors import LabError
+from lab.base.parallel import run_all
 from lab.base.wait import Observation, until
-from lab.kube.objects import path
+from lab.kube.objects import path, waves
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-    from lab.kube.pki import Pair
+    from lab.kube.secrets import Pair
 
 LOG = logging.getLogger("halab.kube")
 FIELD_MANAGER = "halab"
 WRITE_TIMEOUT_S = 15.0
-"""For one change: etcd must have written it, on disks that all nodes share."""
+"""For one change, which etcd must write to a disk that all nodes share."""
 TIMEOUT_S = 5.0
-"""For one answer: the API answers in milliseconds or is in trouble."""
+"""For one answer: the API answers in milliseconds, or is in trouble."""
 CRD_TIMEOUT_S = 30
-"""Until the API serves a kind that a definition just brought, or its webhook answers: 1 to 10 s."""
+"""For a kind whose definition was just applied: it takes 1 to 10 s until the API serves it or its
+webhook answers."""
+CONNECTIONS = 32
+"""That are kept: more than are asked side by side."""
 NOT_FOUND = 404
+CONFLICT = 409
+UNPROCESSABLE = 422
+BAD_REQUEST = 400
 
 
 def _ms(begin: float) -> float:
     return (time.monotonic() - begin) * 1000
 
 
+@contextlib.contextmanager
+def _key_files(pair: Pair) -> Iterator[tuple[str, str]]:
+    """Yield the paths of a certificate and its key, in private files that are gone afterwards.
+
+    Python's TLS takes them from files only.
+    """
+    with tempfile.TemporaryDirectory(prefix="halab-") as folder:
+        paths = []
+        for name, content in (("me.crt", pair.certificate), ("me.key", pair.key)):
+            file = Path(folder) / name
+            file.touch(mode=0o600)
+            file.write_bytes(content)
+            paths.append(str(file))
+        yield paths[0], paths[1]
+
+
+def _trusting(authority: bytes, admin: Pair) -> ssl.SSLContext:
+    """Return how connections are made: to a server whom the authority trusts, as administrator."""
+    try:
+        # `create_default_context(cadata=…)` trusts the system's authorities if that is empty.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=authority.decode("ascii"))
+        with _key_files(admin) as (certificate, key):
+            context.load_cert_chain(certificate, key)
+    except (OSError, ValueError) as error:  # ssl.SSLError and UnicodeDecodeError are such
+        raise LabError(f"the administrator's credentials cannot be used: {error}") from error
+    return context
+
+
 class ApiError(LabError):
-    """The API answered with an error; `status` is HTTP's."""
+    """The API's answer is an error; `status` is HTTP's."""
 
     def __init__(self, status: int, message: str) -> None:
         """Keep the status and the API's own words."""
@@ -52,33 +90,41 @@ class ApiError(LabError):
 
 
 class Cluster:
-    """Questions and orders to the API server."""
+    """A client of the API: questions and changes, as the administrator."""
 
     def __init__(self, server: str, authority: bytes, admin: Pair) -> None:
-        """Speak to `server` (https://127.0.0.1:PORT) as the administrator. Nothing is sent yet."""
-        configuration = kubernetes.client.Configuration()
-        self.server = configuration.host = server
-        configuration.retries = False
-        with contextlib.ExitStack() as stack:
-            # The library wants files; they are private to this process and gone when it ends.
-            self._folder = tempfile.TemporaryDirectory(prefix="halab-")
-            stack.callback(self._folder.cleanup)
-            configuration.ssl_ca_cert = self._file("ca.crt", authority)
-            configuration.cert_file = self._file("me.crt", admin.certificate)
-            configuration.key_file = self._file("me.key", admin.key)
-            stack.pop_all()
-        self._client = kubernetes.client.ApiClient(configuration)
+        """Use the API at `server` (https://127.0.0.1:PORT). Nothing is sent yet.
 
-    def _file(self, name: str, content: bytes) -> str:
-        path = Path(self._folder.name) / name
-        path.touch(mode=0o600)
-        path.write_bytes(content)
-        return str(path)
+        `authority` (PEM) signs the server's certificate. Raises LabError for what is no PEM.
+        """
+        self.server = server
+        self._authority, self._admin = authority, admin
+        self._open = contextlib.ExitStack()
+        # No proxy: the API is on this host's loopback.
+        self._pool = urllib3.PoolManager(
+            ssl_context=_trusting(authority, admin), maxsize=CONNECTIONS, retries=False
+        )
+
+    @cached_property
+    def client(self) -> Any:  # noqa: ANN401 (no types are published for the package)
+        """The kubernetes package's ApiClient, ready to use; it ends with `close`."""
+        import kubernetes.client
+
+        configuration = kubernetes.client.Configuration()
+        configuration.host = self.server
+        configuration.retries = False
+        configuration.ca_cert_data = self._authority.decode()
+        # The library wants files, whenever it connects.
+        certificate, key = self._open.enter_context(_key_files(self._admin))
+        configuration.cert_file, configuration.key_file = certificate, key
+        client = kubernetes.client.ApiClient(configuration)
+        self._open.callback(client.rest_client.pool_manager.clear)
+        return client
 
     def close(self) -> None:
         """Close connections and forget the credentials."""
-        self._client.rest_client.pool_manager.clear()
-        self._folder.cleanup()
+        self._pool.clear()
+        self._open.close()
 
     def request(
         self,
@@ -87,35 +133,28 @@ class Cluster:
         body: Any = None,  # noqa: ANN401 (any JSON value)
         *,
         kind: str = "application/json",
+        accept: str = "application/json, */*",
         timeout_s: float = TIMEOUT_S,
     ) -> Any:  # noqa: ANN401 (any JSON value)
-        """Send one request; gives the decoded JSON, or the text where the answer is none.
+        """Send one request; return the decoded JSON, or the text of an answer that is none.
 
-        Raises LabError with the API's own words.
+        `kind` is the body's content type, `accept` the answer's. Raises LabError if there is no
+        answer, and ApiError, with the API's own words, if the answer is an error.
         """
-        headers = {"Accept": "application/json, */*", "Content-Type": kind}
-        url = self.server + path
-        text = json.dumps(body) if body is not None else None
+        headers = {"Accept": accept, "Content-Type": kind}
         send = partial(
-            self._client.rest_client.pool_manager.request,
+            self._pool.request,
             method,
-            url,
-            body=text,
+            self.server + path,
+            body=json.dumps(body) if body is not None else None,
             headers=headers,
             timeout=timeout_s,
             retries=False,
         )
         begin = time.monotonic()
         try:
-            try:
-                answer = send()
-            except urllib3.exceptions.ProtocolError:
-                # A connection that was kept may have been closed meanwhile: its master died, or is
-                # too busy. All but POST may be sent twice.
-                if method == "POST":
-                    raise
-                answer = send()
-        except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
+            answer = self._answer(method, send)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
             LOG.debug("%s %s: no answer: %.0f ms", method, path, _ms(begin))
             raise LabError(
                 f"the API at {self.server} does not answer: {type(error).__name__}: {error}"
@@ -124,38 +163,61 @@ class Cluster:
         data = answer.data.decode(errors="replace")
         with contextlib.suppress(ValueError):
             data = json.loads(data)
-        if answer.status >= 400:  # noqa: PLR2004 (HTTP)
+        if answer.status >= BAD_REQUEST:
             message = data.get("message", data) if isinstance(data, dict) else data
             raise ApiError(answer.status, f"{method} {path}: {answer.status}: {str(message)[:500]}")
         return data
 
+    def _answer(self, method: str, send: Callable[[], Any]) -> Any:  # noqa: ANN401 (urllib3's)
+        """Send a request, and once more if a kept connection was closed meanwhile.
+
+        Its master has died, or is too busy. Anything but POST may be sent twice.
+        """
+        try:
+            return send()
+        except urllib3.exceptions.ProtocolError:
+            if method == "POST":
+                raise
+            return send()
+
     def readyz(self) -> bool:
-        """Whether an API server says that it can serve."""
+        """Whether the API server that is reached says that it can serve."""
         try:
             return str(self.request("GET", "/readyz", timeout_s=2)) == "ok"
         except LabError:
             return False
 
     def release(self) -> str:
-        """Return the version that the API server says that it is: `v1.36.3`, K3s's `v1.34.6+k3s1`."""
+        """Return the API server's own version: `v1.36.3`, or `v1.34.6+k3s1` with K3s."""
         return str(self.request("GET", "/version")["gitVersion"])
 
     def apply(self, objects: Iterable[dict[str, Any]]) -> None:
-        """Apply objects on the server's side: made when missing, changed where they differ, ours win."""
-        for item in objects:
-            query = f"?fieldManager={FIELD_MANAGER}&force=true"
-            self.request(
-                "PATCH",
-                path(item) + query,
-                item,
-                kind="application/apply-patch+yaml",
-                timeout_s=WRITE_TIMEOUT_S,
-            )
+        """Apply objects on the server's side: make those that are missing, change what differs.
+
+        What does not need each other is applied side by side. In conflicts halab's values win.
+        Raises LabError as `request` does; ApplyError with all errors, if there are several.
+        """
+        for wave in waves(objects):
+            run_all([partial(self._apply, item) for item in wave])
+
+    def _apply(self, item: dict[str, Any]) -> None:
+        query = f"?fieldManager={FIELD_MANAGER}&force=true"
+        self.request(
+            "PATCH",
+            path(item) + query,
+            item,
+            kind="application/apply-patch+yaml",
+            timeout_s=WRITE_TIMEOUT_S,
+        )
 
     def apply_patiently(self, item: dict[str, Any]) -> None:
-        """Apply one object; where the API does not know its kind yet or a webhook of its kind is not up, ask again. Raises WaitTimeout."""
+        """Apply an object whose kind the API may not know yet, or whose webhook may not be up.
 
-        def tried() -> Observation:
+        It tries again for CRD_TIMEOUT_S. Raises WaitTimeout after that, and ApiError for any other
+        error.
+        """
+
+        def attempt() -> Observation:
             try:
                 self.apply([item])
             except ApiError as error:
@@ -164,12 +226,11 @@ class Cluster:
                 return Observation(ok=False, detail=error.message)
             return Observation(ok=True, detail="applied")
 
-        until(
-            f"{item['kind']} {item['metadata']['name']} is applied", tried, timeout_s=CRD_TIMEOUT_S
-        )
+        what = f"{item['kind']} {item['metadata']['name']} is applied"
+        until(what, attempt, timeout_s=CRD_TIMEOUT_S)
 
     def find(self, path: str) -> dict[str, Any] | None:
-        """Get an object, or None where there is none (or its kind is unknown)."""
+        """Return the object at a path; None if there is none, or its kind is unknown."""
         try:
             return dict(self.request("GET", path))
         except ApiError as error:
@@ -178,7 +239,7 @@ class Cluster:
             raise
 
     def delete(self, path: str) -> bool:
-        """Delete an object, its dependents afterwards; False where there is none."""
+        """Delete an object, and then its dependents; return False if there is no such object."""
         try:
             self.request(
                 "DELETE", path, {"propagationPolicy": "Background"}, timeout_s=WRITE_TIMEOUT_S
@@ -190,15 +251,15 @@ class Cluster:
         return True
 
     def get(self, path: str) -> Any:  # noqa: ANN401 (any object)
-        """Get an object or list by its path."""
+        """Return the object or list at a path. Raises ApiError if there is none."""
         return self.request("GET", path)
 
     def nodes(self) -> dict[str, dict[str, Any]]:
-        """Return all nodes by name."""
+        """Return Kubernetes' Node objects by name."""
         return {item["metadata"]["name"]: item for item in self.get("/api/v1/nodes")["items"]}
 
     def label_node(self, name: str, labels: dict[str, str]) -> None:
-        """Set labels on a node."""
+        """Set labels of a node; others stay."""
         self.request(
             "PATCH",
             f"/api/v1/nodes/{name}",

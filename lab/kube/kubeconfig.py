@@ -1,35 +1,37 @@
-"""Kubeconfigs: one for each lab, and merging it into the user's own file without ever losing a line of it."""
+"""Kubeconfigs: each lab's own, and its entries in the user's file.
+
+Entries of other names in that file stay as they are.
+"""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import SoftFileLock, Timeout
-
-from lab.base import paths, yaml_files
+from lab.base import paths
 from lab.base.errors import InputError, LabError
-from lab.kube.pki import Pair
+from lab.kube.secrets import Pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 LOCK_WAIT_S = 10
-"""kubectl holds the lock for milliseconds; ten seconds mean that its owner died."""
+"""kubectl holds the lock for milliseconds: after ten seconds, its owner has died."""
 LISTS = ("clusters", "users", "contexts")
 
 
 def context(lab: str) -> str:
-    """Return the name of the lab's cluster, user and context."""
+    """Return the one name of a lab's cluster, user and context."""
     return f"halab-{lab}"
 
 
 def build(lab: str, server: str, authority: bytes, admin: Pair) -> dict[str, Any]:
-    """Return the lab's kubeconfig as a mapping."""
+    """Return a lab's kubeconfig. `server` is the API's URL, `authority` a certificate (PEM)."""
     name = context(lab)
     return render(server, authority, admin, cluster=name, user=name)
 
@@ -37,32 +39,32 @@ def build(lab: str, server: str, authority: bytes, admin: Pair) -> dict[str, Any
 def render(
     server: str, authority: bytes, client: Pair, *, cluster: str, user: str
 ) -> dict[str, Any]:
-    """Return a kubeconfig of one cluster, one user and one context, named after the cluster."""
+    """Return a kubeconfig with one cluster, one user, and a context named after the cluster."""
 
     def b64(content: bytes) -> str:
         return base64.b64encode(content).decode()
 
-    place = {"server": server, "certificate-authority-data": b64(authority)}
-    credentials = {
+    endpoint = {"server": server, "certificate-authority-data": b64(authority)}
+    identity = {
         "client-certificate-data": b64(client.certificate),
         "client-key-data": b64(client.key),
     }
     return {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": cluster, "cluster": place}],
-        "users": [{"name": user, "user": credentials}],
+        "clusters": [{"name": cluster, "cluster": endpoint}],
+        "users": [{"name": user, "user": identity}],
         "contexts": [{"name": cluster, "context": {"cluster": cluster, "user": user}}],
         "current-context": cluster,
     }
 
 
 def credentials(text: str, path: str) -> tuple[bytes, Pair]:
-    """Return the server's authority and the client's pair that a kubeconfig with one of each holds.
+    """Return the server's authority (PEM) and the client's pair of a kubeconfig with one of each.
 
-    Raises LabError for any other file; `path` is what the message calls it.
+    Raises LabError for any other file; `path` is its name in the message.
     """
-    whole = yaml_files.foreign(text, path)
+    whole = _parsed(text, path)
     try:
         (cluster,), (user,) = whole["clusters"], whole["users"]
         authority = base64.b64decode(cluster["cluster"]["certificate-authority-data"])
@@ -73,19 +75,40 @@ def credentials(text: str, path: str) -> tuple[bytes, Pair]:
     return authority, Pair(key, certificate)
 
 
+def _parsed(text: str, path: str) -> Any:  # noqa: ANN401 (any YAML value)
+    """Read a file that is JSON if halab wrote it, and YAML if K3s did.
+
+    Its parser is imported only then: it is slow, to import and to read.
+    """
+    try:
+        return json.loads(text)
+    except ValueError:
+        from lab.base import yaml_files
+
+        return yaml_files.foreign(text, path)
+
+
 def own_path(lab: str) -> Path:
-    """Return where the lab's own kubeconfig is kept."""
+    """Return the path of the lab's own kubeconfig."""
     return paths.of_lab(lab, "kubeconfig")
 
 
 def user_path() -> Path:
-    """Return the user's kubeconfig: the first file of $KUBECONFIG, else ~/.kube/config (kubectl's rule for writing)."""
-    named = [word for word in os.environ.get("KUBECONFIG", "").split(os.pathsep) if word]
+    """Return the path of the user's kubeconfig, by kubectl's rule for writing.
+
+    It is the first file of $KUBECONFIG, else ~/.kube/config.
+    """
+    named = [path for path in os.environ.get("KUBECONFIG", "").split(os.pathsep) if path]
     return Path(named[0]) if named else Path.home() / ".kube" / "config"
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Write a kubeconfig, 0600, in one move: whoever reads meanwhile sees the old or the new one, whole."""
+    """Replace a kubeconfig in one move: a reader sees either the old file or the new one.
+
+    An existing file keeps its mode; a new one has 0600.
+    """
+    from lab.base import yaml_files
+
     target = path.resolve()  # a link to the real file stays a link
     handle, part = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
@@ -102,17 +125,22 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock that kubectl and kind hold: a file `config.lock` made exclusively."""
+    """Hold the lock of kubectl and kind: a file `config.lock` that only one can make.
+
+    Raises LabError if somebody else holds it for LOCK_WAIT_S, or it cannot be made.
+    """
+    from filelock import SoftFileLock, Timeout
+
     lock = SoftFileLock(f"{path}.lock", timeout=LOCK_WAIT_S)
     try:
         lock.acquire()
     except Timeout:
         raise LabError(
-            f"{path}.lock is held by somebody",
-            "if no kubectl runs, its owner died: remove that file",
+            f"{path}.lock is held by somebody else",
+            "if no kubectl runs, its owner has died: remove that file",
         ) from None
     except OSError as error:
-        raise LabError(f"cannot write beside {path}: {error.strerror}") from None
+        raise LabError(f"cannot make {path}.lock: {error.strerror}") from None
     try:
         yield
     finally:
@@ -120,59 +148,65 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def merge(path: Path, added: dict[str, Any]) -> None:
-    """Put a lab's entries into the user's file and make its context the current one; entries of other names stay as they are."""
+    """Put a lab's entries into the user's file and make its context the current one.
+
+    Entries of other names stay as they are. Raises InputError if the file is no kubeconfig, and
+    LabError if it cannot be locked.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def change(whole: dict[str, Any]) -> None:
+    def change(config: dict[str, Any]) -> None:
         for kind in LISTS:
             names = {row["name"] for row in added[kind]}
-            whole[kind] = [
-                row for row in whole.get(kind) or [] if row.get("name") not in names
-            ] + added[kind]
-        whole["current-context"] = added["current-context"]
+            others = [row for row in config.get(kind) or [] if row.get("name") not in names]
+            config[kind] = others + added[kind]
+        config["current-context"] = added["current-context"]
 
     _edit(path, change)
 
 
 def unmerge(path: Path, lab: str) -> bool:
-    """Take a lab's entries out of the user's file; tells whether there were any.
+    """Take a lab's entries out of the user's file; return whether it named the lab.
 
-    A file that is not there stays so.
+    A missing file is not made. Errors are those of `merge`.
     """
     name = context(lab)
     if not path.exists() or name not in path.read_text(errors="replace"):
         return False
 
-    def change(whole: dict[str, Any]) -> None:
+    def change(config: dict[str, Any]) -> None:
         for kind in LISTS:
-            whole[kind] = [row for row in whole.get(kind) or [] if row.get("name") != name]
-        if whole.get("current-context") == name:
-            whole["current-context"] = whole["contexts"][0]["name"] if whole["contexts"] else ""
+            config[kind] = [row for row in config.get(kind) or [] if row.get("name") != name]
+        if config.get("current-context") == name:
+            config["current-context"] = config["contexts"][0]["name"] if config["contexts"] else ""
 
     _edit(path, change)
     return True
 
 
 def _edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    """Read, change, write under the lock. A file that is no kubeconfig is left alone."""
+    """Read, change and write a kubeconfig under its lock. Any other file is left alone."""
     with _locked(path):
-        whole = _read(path) or {"apiVersion": "v1", "kind": "Config", "preferences": {}}
-        change(whole)
-        write(path, whole)
+        config = _read(path) or {"apiVersion": "v1", "kind": "Config", "preferences": {}}
+        change(config)
+        write(path, config)
 
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.exists() or not path.stat().st_size:
         return {}
-    whole = yaml_files.foreign(path.read_text(), str(path))
-    rows = [
-        row
-        for kind in LISTS
-        for row in (whole.get(kind) or [] if isinstance(whole, dict) else [None])
-    ]
-    if not isinstance(whole, dict) or not all(isinstance(row, dict) for row in rows):
+    from lab.base import yaml_files
+
+    config: dict[str, Any] = yaml_files.foreign(path.read_text(), str(path))
+    if not _is_kubeconfig(config):
         raise InputError(
             f"{path} is not a kubeconfig; it was not changed",
             "repair it, or point $KUBECONFIG at another file",
         )
-    return whole
+    return config
+
+
+def _is_kubeconfig(config: Any) -> bool:  # noqa: ANN401 (any YAML value)
+    if not isinstance(config, dict):
+        return False
+    return all(isinstance(row, dict) for kind in LISTS for row in config.get(kind) or [])

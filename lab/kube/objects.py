@@ -4,37 +4,78 @@ from __future__ import annotations
 
 import textwrap
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 CLUSTER_WIDE = {
-    "Namespace", "Node", "ClusterRole", "ClusterRoleBinding", "StorageClass", "PriorityClass", "APIService", "PersistentVolume",
-    "CustomResourceDefinition", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "CSIDriver", "IngressClass",
-}  # fmt: skip
+    "APIService",
+    "CSIDriver",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CustomResourceDefinition",
+    "IngressClass",
+    "MutatingWebhookConfiguration",
+    "Namespace",
+    "Node",
+    "PersistentVolume",
+    "PriorityClass",
+    "StorageClass",
+    "ValidatingWebhookConfiguration",
+}
+"""Kinds without a namespace."""
+
+NEEDED_BY_ALL = {"CustomResourceDefinition", "Namespace", "PriorityClass"}
+MAKES_PODS = {"CronJob", "DaemonSet", "Deployment", "Job", "Pod", "StatefulSet"}
+
+
+def waves(items: Iterable[dict[str, Any]]) -> tuple[tuple[dict[str, Any], ...], ...]:
+    """Return objects in the order in which they need each other; those of a wave do not.
+
+    Namespaces and the like come first, and what makes pods comes last: a pod without its account or
+    ConfigMap is tried again only seconds later.
+    """
+    first, middle, last = [], [], []
+    for item in items:
+        if item["kind"] in NEEDED_BY_ALL:
+            first.append(item)
+        elif item["kind"] in MAKES_PODS:
+            last.append(item)
+        else:
+            middle.append(item)
+    return tuple(tuple(wave) for wave in (first, middle, last) if wave)
 
 
 def _plural(kind: str) -> str:
-    """The API's rule: English, and all small letters (StorageClass, NetworkPolicy; Endpoints is one already)."""
-    word = kind.lower()
-    if word == "endpoints":
-        return word
-    if word.endswith(("s", "x", "ch", "sh")):
-        return f"{word}es"
-    return f"{word[:-1]}ies" if word.endswith("y") and word[-2] not in "aeiou" else f"{word}s"
+    """Return the name of a kind in paths: the English plural, in small letters.
+
+    Endpoints is a plural already.
+    """
+    singular = kind.lower()
+    if singular == "endpoints":
+        return singular
+    if singular.endswith(("s", "x", "ch", "sh")):
+        return f"{singular}es"
+    if singular.endswith("y") and singular[-2] not in "aeiou":
+        return f"{singular[:-1]}ies"
+    return f"{singular}s"
 
 
 def path(item: dict[str, Any]) -> str:
-    """Return the API path of an object."""
+    """Return an object's path in the API; without a namespace, it is in `default`."""
     version, kind, metadata = item["apiVersion"], item["kind"], item["metadata"]
     root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
-    plural = _plural(kind)
-    space = "" if kind in CLUSTER_WIDE else f"/namespaces/{metadata.get('namespace', 'default')}"
-    return f"{root}{space}/{plural}/{metadata['name']}"
+    namespace = metadata.get("namespace", "default")
+    scope = "" if kind in CLUSTER_WIDE else f"/namespaces/{namespace}"
+    return f"{root}{scope}/{_plural(kind)}/{metadata['name']}"
 
 
 def reported(item: dict[str, Any]) -> float:
-    """Return when a node's kubelet last reported its conditions, in whole seconds since 1970; 0 for never.
+    """Return when a node's kubelet last reported its conditions: POSIX time, 0 for never.
 
-    Not its lease: a kubelet renews that before its first look at the machine, while the conditions are still those of an earlier life.
+    The API keeps whole seconds. The node's lease is no substitute: a kubelet renews it before its
+    first look at the machine, while the conditions are still those of an earlier life.
     """
     times = [
         row.get("lastHeartbeatTime")
@@ -54,12 +95,12 @@ CAUSES = (
     ("stopped posting node status", "its kubelet has stopped reporting"),
     ("container runtime status check may not have completed", "waits for the container runtime"),
 )
-"""Words of a node's condition `Ready` → its cause in short."""
+"""Words in the message of a node's condition `Ready`, and the cause in short."""
 CAUSE_LENGTH = 120
 
 
 def cause(message: str) -> str:
-    """Return why a node is not Ready in a few words: a known cause, else its message's beginning."""
+    """Return in short why a node is not Ready: a known cause, else the message's beginning."""
     for words, short in CAUSES:
         if words in message:
             return short
@@ -67,7 +108,7 @@ def cause(message: str) -> str:
 
 
 def node_ready(item: dict[str, Any]) -> tuple[bool, str]:
-    """Return whether a node is Ready, and the cause where it is not."""
+    """Return whether a node is Ready, and if not, the cause."""
     conditions = {row["type"]: row for row in item.get("status", {}).get("conditions", [])}
     ready = conditions.get("Ready")
     if ready is None:

@@ -1,6 +1,7 @@
-"""The lab's secrets: certificate authorities, keys and tokens, random for each lab and known before anything boots.
+"""Makes the lab's secrets: certificate authorities, keys and tokens.
 
-Keys are EC P-256 (what K3s and kubeadm's ECDSA profile use; generation takes microseconds, not the second of RSA).
+They are random for each lab, and known before anything boots. Keys are EC P-256, as K3s and
+kubeadm's ECDSA profile use them: making one takes microseconds, while RSA takes a second.
 """
 
 from __future__ import annotations
@@ -8,51 +9,22 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import secrets as random
-from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from lab.kube.secrets import Pair, Secrets
+
 LIFETIME = dt.timedelta(days=3650)
-"""Ten years, kubeadm's lifetime for authorities: no lab outlives it."""
+"""Ten years, as kubeadm's authorities: no lab lives longer."""
 BACKDATE = dt.timedelta(hours=1)
-"""Certificates begin an hour ago, so that a node whose clock is skewed on purpose still accepts
-them."""
+"""Certificates are valid from an hour ago, so that a node accepts them even if its clock is skewed
+on purpose."""
 AUTHORITIES = ("ca", "etcd-ca", "front-proxy-ca", "client-ca", "etcd-peer-ca")
-"""Kubernetes' three (kubeadm's names) and the two more that K3s keeps apart."""
+"""Kubernetes' three, by kubeadm's names, and two more that K3s keeps apart."""
 ADMIN_GROUP = "system:masters"
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A private key and its certificate, both PEM."""
-
-    key: bytes
-    certificate: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Secrets:
-    """All secrets of a lab by file name: `<authority>.crt/.key`, `sa.key/.pub`, `admin.crt/.key`, tokens, `corosync.authkey`."""
-
-    files: dict[str, bytes]
-
-    def authority(self, name: str) -> Pair:
-        """Return one of AUTHORITIES. Raises KeyError for another name."""
-        return Pair(self.files[f"{name}.key"], self.files[f"{name}.crt"])
-
-    def text(self, name: str) -> str:
-        """Return a secret that is text (a token or PEM)."""
-        return self.files[name].decode()
-
-    @property
-    def complete(self) -> bool:
-        """Whether every secret is there: a volume filled half-way is filled anew."""
-        return all(
-            name in self.files for name in ("corosync.authkey", "admin.crt", "token", "agent-token")
-        )
 
 
 def _key_pem(key: ec.EllipticCurvePrivateKey, form: serialization.PrivateFormat) -> bytes:
@@ -94,7 +66,7 @@ def _usage(*, authority: bool) -> x509.KeyUsage:
 
 
 def new_authority(common: str) -> Pair:
-    """Make a self-signed authority."""
+    """Make a self-signed certificate authority with this common name."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name(common)
     certificate = (
@@ -127,7 +99,11 @@ def issue(
     organisations: tuple[str, ...] = (),
     names: tuple[str, ...] = (),
 ) -> Pair:
-    """Issue a certificate for clients and servers alike; `names` are its DNS names and addresses, in any order, repeats allowed."""
+    """Issue a certificate, with a new key, for clients and servers alike.
+
+    `names` are its DNS names and IP addresses, in any order; repeats are allowed. For Kubernetes,
+    `common` is the user and `organisations` are the groups.
+    """
     issuer = x509.load_pem_x509_certificate(authority.certificate)
     issuer_key = serialization.load_pem_private_key(authority.key, None)
     if not isinstance(issuer_key, ec.EllipticCurvePrivateKey):
@@ -160,7 +136,7 @@ def issue(
 
 
 def new_secrets(lab: str) -> Secrets:
-    """Make all secrets of a lab, random, never the same twice."""
+    """Make all secrets of a lab, at random: never the same twice."""
     files: dict[str, bytes] = {}
     for name in AUTHORITIES:
         pair = new_authority(f"{lab} {name}")
@@ -174,7 +150,8 @@ def new_secrets(lab: str) -> Secrets:
     files["agent-token"] = random.token_hex(24).encode()
     # 256 bytes: what corosync-keygen writes by default (corosync-keygen(8)).
     files["corosync.authkey"] = random.token_bytes(256)
-    # Last, for `complete`: the administrator's certificate, the same at every look.
+    # Last, so that `complete` is True of a full volume only. The administrator's certificate is
+    # kept, so that every kubeconfig has the same one.
     admin = issue(
         Pair(files["ca.key"], files["ca.crt"]), "halab-admin", organisations=(ADMIN_GROUP,)
     )

@@ -1,1 +1,1 @@
-"""A lab's life: how it is started, stopped and removed."""
+"""A lab's life: how it is started, stopped and destroyed."""

@@ -1,4 +1,7 @@
-"""Carries out a plan: independent steps side by side, every failure told, nothing touched that the plan does not name."""
+"""Carries out a plan: independent steps side by side, all failures reported.
+
+Nothing is touched that the plan does not name.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from lab.base.errors import PortTaken
 from lab.base.parallel import raise_together
-from lab.engine.labels import LABEL_NODE, LABEL_RUN, container_name
+from lab.engine.labels import LABEL_NODE, LABEL_ROLE, LABEL_RUN, container_name
 from lab.host import network as hostnetwork
 from lab.lifecycle.plan import Action, Plan
+from lab.topology.model import Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,26 +30,26 @@ if TYPE_CHECKING:
 WORKERS = 8
 """More engine calls at once only queue inside the engine."""
 PORT_TRIES = 20
-"""Each further one needs one more port that seems free here and is not where the engine is."""
+"""Each further one needs one more port that seems free here and is not where the engine runs."""
 STOP_TIMEOUT_S = 10
-"""systemd stops a node in two to three seconds; pods that do not end are cut off with the node."""
+"""systemd stops a node in two to three seconds; pods that do not end are killed with the node."""
 
 
 @dataclass(slots=True)
 class Applier:
-    """One run's hand: makes things with the run's label, so that ^C can take back what it made and nothing else."""
+    """Makes things with one run's label, so that ^C can take back what it made and nothing else."""
 
     engine: Engine
     reporter: Reporter
     run_id: str
     cancelled: threading.Event = field(default_factory=threading.Event)
     _specs: dict[str, tuple[ContainerSpec, bool]] = field(default_factory=dict)
-    """What `make` was told of each container, and whether it is privileged: one may be remade."""
+    """By name: what `make` made of each container, and whether privileged. It may be remade."""
 
     def together(self, do: Callable[[str], None], subjects: Iterable[str]) -> None:
         """Do the same to all subjects, side by side.
 
-        All end before a failure is told. Raises the one error, or ApplyError.
+        All end before a failure is raised: the one error, or ApplyError with several.
         """
 
         def unless_cancelled(subject: str) -> None:
@@ -58,7 +62,7 @@ class Applier:
         raise_together(errors)
 
     def network(self, spec: NetworkSpec) -> None:
-        """Make a network. Raise SubnetTaken where another one has its addresses."""
+        """Make a network. Raises SubnetTaken if another one has its addresses."""
         self.engine.create_network(spec, {LABEL_RUN: self.run_id})
 
     def make(self, plan: Plan, desired: Desired, *, privileged: bool) -> None:
@@ -78,7 +82,7 @@ class Applier:
     def boot(
         self, desired: Desired, nodes: Iterable[str], files: dict[str, Callable[[], Files]]
     ) -> None:
-        """Start nodes; those that `files` names boot for the first time and get theirs before."""
+        """Start nodes. Those in `files` boot for the first time and get their files before."""
         specs = {spec.labels[LABEL_NODE]: spec for spec in desired.containers}
 
         def start(node: str) -> None:
@@ -95,18 +99,20 @@ class Applier:
         self.together(start, nodes)
 
     def _first_start(self, name: str, lay_down: Callable[[], None]) -> None:
-        """Power on a new machine. One whose port was lost since it was found free gets the next.
+        """Power on a new machine. If its port has been taken meanwhile, it gets the next one.
 
-        Whether a port is free is asked on this machine; the engine may run on another one, and
+        But only the load balancer: who names a node's port means this one.
+
+        Whether a port is free is asked on this machine. The engine may run on another one; and
         without its userland proxy nobody listens on a port that a container has.
         """
         for left in reversed(range(PORT_TRIES)):
             try:
                 self.engine.start(name)
             except PortTaken:
-                if not left:
-                    raise
                 spec, privileged = self._specs[name]
+                if not left or spec.labels[LABEL_ROLE] != Role.LOADBALANCER:
+                    raise
                 ports = {
                     inside: hostnetwork.free_port(port + 1) for inside, port in spec.ports.items()
                 }
@@ -146,7 +152,7 @@ class Applier:
             self.together(remove, plan.subjects(action))
 
     def take_back(self) -> int:
-        """Remove everything that this run made; gives how many things that were. For ^C."""
+        """Remove everything that this run made; return how many things that were. For ^C."""
         containers, volumes, networks = self.engine.labelled(f"{LABEL_RUN}={self.run_id}")
         self.cancelled.clear()
         self.together(self.engine.remove_container, containers)

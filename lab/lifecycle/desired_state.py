@@ -11,6 +11,7 @@ from lab.engine.labels import (
     LABEL_DISTRIBUTION,
     LABEL_NODE,
     LABEL_ROLE,
+    LABEL_SNAPSHOT,
     LABEL_SPEC,
     LABEL_TOPOLOGY,
     container_name,
@@ -18,7 +19,7 @@ from lab.engine.labels import (
     network_name,
     secrets_volume,
 )
-from lab.engine.spec import ContainerSpec, Desired, NetworkSpec
+from lab.engine.spec import Bind, ContainerSpec, Desired, NetworkSpec
 from lab.nodes import roles
 from lab.topology.model import to_json
 
@@ -28,13 +29,18 @@ if TYPE_CHECKING:
 
 
 def configuration(topology: Topology) -> str:
-    """Hash of all that nodes are configured with: not the host's port, which the balancer's container alone has, nor what add-ons use."""
+    """Return the hash of all that nodes are configured with.
+
+    Not the host's port, which the load balancer's container alone has, nor what add-ons use, nor
+    where images come from.
+    """
     network = replace(topology.network, pool=None)
     plain = replace(
         topology,
         addons=(),
         network=network,
         loadbalancer=replace(topology.loadbalancer, host_port=0),
+        images=replace(topology.images, source=""),
     )
     return digest(to_json(plain))
 
@@ -42,7 +48,10 @@ def configuration(topology: Topology) -> str:
 def desired(
     topology: Topology, distribution: Distribution, tags: dict[str, str], host_port: int
 ) -> Desired:
-    """Return the lab as the engine should hold it. `host_port` is the one that was free (0: the engine picks one)."""
+    """Return the lab as the engine should hold it.
+
+    `host_port` is the one that was free (0: the engine picks one).
+    """
     lab = topology.name
     volumes = {secrets_volume(lab): {LABEL: lab}}
     containers = []
@@ -54,17 +63,25 @@ def desired(
     return Desired(lab=lab, networks=both, volumes=volumes, containers=tuple(containers))
 
 
-def networks(topology: Topology, distribution: str) -> tuple[NetworkSpec, NetworkSpec]:
+def networks(
+    topology: Topology, distribution: str, snapshot: str = ""
+) -> tuple[NetworkSpec, NetworkSpec]:
     """Return the lab's own network and its management network."""
     lab = topology.name
+    made_from = {LABEL_SNAPSHOT: snapshot} if snapshot else {}
     network = NetworkSpec(
         name=network_name(lab),
         subnet=str(topology.network.subnet),
         gateway=str(topology.network.gateway),
         reserved=tuple(map(str, topology.service_addresses)),
-        labels={LABEL: lab, LABEL_TOPOLOGY: to_json(topology), LABEL_DISTRIBUTION: distribution},
+        labels={
+            LABEL: lab,
+            LABEL_TOPOLOGY: to_json(topology),
+            LABEL_DISTRIBUTION: distribution,
+            **made_from,
+        },
     )
-    # Internal: from a baseboard controller no packet ever leaves the machine.
+    # Internal: no packet from a baseboard controller ever leaves the machine.
     management = NetworkSpec(
         name=management_name(lab),
         subnet=str(topology.network.management),
@@ -94,6 +111,12 @@ def _container(
         engine_socket=traits.engine_socket,
         cpu_shares=traits.cpu_shares,
         sysctls=traits.sysctls,
+        mounts=tuple(
+            Bind(folder=mount.folder, path=mount.path, writable=mount.writable)
+            for mount in node.mounts
+        ),
+        millicpus=node.size.millicpus,
+        memory=node.size.memory,
         labels={
             LABEL: lab,
             LABEL_NODE: node.name,
@@ -105,4 +128,6 @@ def _container(
         },
     )
     marked = {**spec.labels, LABEL_SPEC: digest(spec.fingerprint() + configuration(topology))}
-    return replace(spec, labels=marked, ports=dict.fromkeys(role.ports(topology), host_port))
+    ports = dict.fromkeys(role.ports(topology), host_port)
+    ports |= {inside: outside for outside, inside in node.ports}
+    return replace(spec, labels=marked, ports=ports)

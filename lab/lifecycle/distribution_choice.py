@@ -1,4 +1,4 @@
-"""Which distribution a lab gets: the first in its list that can be had, and why not the others."""
+"""Which distribution a lab gets: the first available one of its list, and why not the others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.base.errors import ImageError, InputError, LabError, Unreached
-from lab.images.sources import BESIDE
+from lab.images.sources import COMMON_IMAGES
 from lab.nodes import distributions
 
 if TYPE_CHECKING:
@@ -16,24 +16,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The distribution, and a sentence for each one that was preferred but cannot be had."""
+    """The distribution, and a sentence for each one that was preferred but is not available."""
 
     distribution: Distribution
     why_not: tuple[str, ...]
 
 
 def settled(name: str) -> Choice:
-    """Return the distribution of a lab whose containers are all there: nothing is built for it, even if its image is gone."""
+    """Return the distribution of a lab whose containers are all there.
+
+    Nothing is built for it, even if its image is gone.
+    """
     return Choice(distributions.find(name), ())
 
 
 def likely(preferred: tuple[str, ...], builder: Builder, forced: str = "") -> Distribution:
-    """Return the one that `choose` would begin with; builds nothing.
+    """Return the one that `choose` would try first; builds nothing.
 
     Raises InputError for an unknown name.
     """
     names = _names(preferred, forced)
-    built = [name for name in names if not builder.missing(*BESIDE, name)]
+    built = [name for name in names if not builder.missing(*COMMON_IMAGES, name)]
     return distributions.find((built or list(names))[0])
 
 
@@ -46,15 +49,15 @@ def _names(preferred: tuple[str, ...], forced: str) -> tuple[str, ...]:
 
 
 def choose(preferred: tuple[str, ...], builder: Builder, forced: str = "") -> Choice:
-    """Choose, and make its images.
+    """Choose a distribution, and build its images.
 
     One whose image is built already wins over one that would have to be downloaded first.
 
-    Raises InputError for an unknown name, ImageError where none can be had, any LabError where one
-    that can be had was not made.
+    Raises InputError for an unknown name, ImageError if none is available, any LabError if one is
+    available but could not be built.
     """
     names = _names(preferred, forced)
-    built = [name for name in names if not builder.missing(*BESIDE, name)]
+    built = [name for name in names if not builder.missing(*COMMON_IMAGES, name)]
     why_not: list[str] = []
     if built:
         skipped = names[: names.index(built[0])]
@@ -70,13 +73,13 @@ def choose(preferred: tuple[str, ...], builder: Builder, forced: str = "") -> Ch
             if name == names[-1]:
                 raise
             why_not.append(f"{name}: {error.message.splitlines()[0]}")
-            builder.reporter.done(name, f"cannot be had: {error.message.splitlines()[0]}")
+            builder.reporter.done(name, f"is not available: {error.message.splitlines()[0]}")
         except LabError as error:
-            # It can be had, and making it failed (a download that broke off, a wrong checksum or
-            # program, a full disk): who prefers it would not want another one without a word.
+            # It is available, but building it failed (a broken download, a wrong checksum or
+            # program, a full disk): who prefers it would not silently want another one.
             if others := names[names.index(name) + 1 :]:
                 error.hint += f"{'; ' if error.hint else ''}or take `--distribution {others[0]}`"
             raise
         else:
             return Choice(distributions.find(name), tuple(why_not))
-    raise ImageError("no distribution can be had")
+    raise ImageError("no distribution is available")

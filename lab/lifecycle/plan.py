@@ -1,4 +1,4 @@
-"""Desired against observed: the steps between them, each with its reason. Pure."""
+"""The steps from the observed to the desired state, each with its reason. Pure."""
 
 from __future__ import annotations
 
@@ -58,10 +58,8 @@ class Plan:
 def start(desired: Desired, observed: Observed) -> Plan:
     """Return the steps from what is to what should be.
 
-    A node that was made but never booted gets its files again.
-
-    Nothing that runs is touched: a node with another specification is reported by `changed`, not
-    replaced.
+    A node that was made but never booted gets its files again. Nothing that runs is touched: a node
+    with another specification is reported by `changed`, not replaced.
     """
     steps: list[Step] = []
     absent = [spec.name for spec in desired.networks if spec.name not in observed.networks]
@@ -74,16 +72,16 @@ def start(desired: Desired, observed: Observed) -> Plan:
     )
     for spec in desired.containers:
         node = spec.labels[LABEL_NODE]
-        found = observed.container(node)
-        if found is None:
+        container = observed.container(node)
+        if container is None:
             steps.append(
                 Step(action=Action.CREATE, subject=node, reason="the node has no container")
             )
             steps.append(Step(action=Action.BOOT, subject=node, reason="first boot"))
-        elif found.state == "created":
+        elif container.state == "created":
             steps.append(Step(action=Action.BOOT, subject=node, reason="made, but never booted"))
-        elif not found.running:
-            steps.append(Step(action=Action.START, subject=node, reason=f"is {found.state}"))
+        elif not container.running:
+            steps.append(Step(action=Action.START, subject=node, reason=f"is {container.state}"))
     order = list(Action)
     return Plan(tuple(sorted(steps, key=lambda step: order.index(step.action))))
 
@@ -102,42 +100,36 @@ def only(steps: Plan, desired: Desired, node: str) -> Plan:
 
 
 def changed(desired: Desired, observed: Observed) -> tuple[str, ...]:
-    """Return the nodes whose containers were made from another specification than the desired one."""
-    wanted = {spec.labels[LABEL_NODE]: spec.labels[LABEL_SPEC] for spec in desired.containers}
-    return tuple(
-        node
-        for found in observed.containers
-        if (node := found.labels.get(LABEL_NODE, ""))
-        and wanted.get(node) != found.labels.get(LABEL_SPEC)
-    )
+    """Return the nodes whose containers were made from another specification than desired."""
+    specs = {spec.labels[LABEL_NODE]: spec.labels[LABEL_SPEC] for spec in desired.containers}
+    actual = {
+        container.labels.get(LABEL_NODE, ""): container.labels.get(LABEL_SPEC)
+        for container in observed.containers
+    }
+    return tuple(node for node, spec in actual.items() if node and spec != specs.get(node))
 
 
 def stop(observed: Observed, nodes: tuple[str, ...] = ()) -> Plan:
     """Return the steps that shut down the named nodes, or all."""
-    # What bears no node's name is a helper of a run that goes on: no machine to be shut down.
-    running = [found for found in observed.containers if found.state in {"running", "paused"}]
-    names = [found.labels[LABEL_NODE] for found in running if LABEL_NODE in found.labels]
-    return Plan(
-        tuple(
-            Step(action=Action.STOP, subject=name, reason="runs")
-            for name in names
-            if not nodes or name in nodes
-        )
-    )
+    running = [one for one in observed.containers if one.state in {"running", "paused"}]
+    # What has no node's name is a helper of a run that goes on: no machine to be shut down.
+    names = [one.labels[LABEL_NODE] for one in running if LABEL_NODE in one.labels]
+    chosen = [name for name in names if not nodes or name in nodes]
+    return Plan(tuple(Step(action=Action.STOP, subject=name, reason="runs") for name in chosen))
 
 
 def destroy(observed: Observed) -> Plan:
     """Return the steps that leave nothing of a lab."""
     steps = [
-        Step(action=Action.REMOVE, subject=found.name, reason="bears the lab's label")
-        for found in observed.containers
+        Step(action=Action.REMOVE, subject=container.name, reason="has the lab's label")
+        for container in observed.containers
     ]
     steps += [
-        Step(action=Action.REMOVE_VOLUME, subject=name, reason="bears the lab's label")
+        Step(action=Action.REMOVE_VOLUME, subject=name, reason="has the lab's label")
         for name in observed.volumes
     ]
     steps += [
-        Step(action=Action.REMOVE_NETWORK, subject=name, reason="bears the lab's label")
+        Step(action=Action.REMOVE_NETWORK, subject=name, reason="has the lab's label")
         for name in observed.networks
     ]
     return Plan(tuple(steps))

@@ -1,7 +1,7 @@
-"""When a lab is ready: every node Ready, the floating address and the load balancer answering, core add-ons working.
+"""When a lab is ready: every node Ready, the VIP and the load balancer answer, core add-ons work.
 
-Asked from inside the lab (through the load balancer's container and its published port), so that it works the same where
-containers' addresses cannot be reached from the host (Docker Desktop).
+Asked from inside the lab (through the load balancer's container and its published port), so that it
+also works where the host cannot reach containers' addresses (Docker Desktop).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from lab.addons.record import stamped
 from lab.base.errors import LabError, WaitTimeout
 from lab.base.wait import Observation, tried, until
 from lab.kube.objects import node_ready, reported
+from lab.lifecycle import leader_leases
 from lab.nodes.ha.ipmi import command
 from lab.nodes.ha.membership import member, power_on_again, revive
 from lab.nodes.roles.loadbalancer import CA_FILE
@@ -38,8 +39,8 @@ ADMIT_TIMEOUT_S = 240
 """For the first K3s master to run its etcd: some 5 s on a quiet machine."""
 API = "API"
 EVERY_S = 0.4
-"""Between rounds of questions: each costs some milliseconds of the two cores that the nodes boot
-on."""
+"""Between rounds of questions: each costs some milliseconds of the two cores on which the nodes
+boot."""
 ROLE_LABELS = {
     Role.MASTER: {
         "node-role.kubernetes.io/control-plane": "true",
@@ -47,7 +48,7 @@ ROLE_LABELS = {
     },
     Role.WORKER: {"node-role.kubernetes.io/worker": "true"},
 }
-"""kubelets may not give themselves these; kubeadm and K3s set them from outside, too."""
+"""kubelets may not give these to themselves; kubeadm and K3s set them from outside, too."""
 
 
 @dataclass(slots=True)
@@ -58,7 +59,7 @@ class Readiness:
     access: Access
     cluster: Cluster
     only: tuple[str, ...] | None = None
-    """Wait for the API and these nodes alone; for everything where it is None."""
+    """Wait for the API and these nodes alone; None: for everything."""
     booted: tuple[str, ...] = ()
     """Powered on by this run.
 
@@ -66,12 +67,13 @@ class Readiness:
     """
     since: float = field(default_factory=time.time)
     finished: set[str] = field(default_factory=set)
-    seen: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
+    """By question: its last answer that was not ok."""
     _applied: bool = False
     _items: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """The cluster's nodes, as this round's one question found them."""
+    """The cluster's nodes, as this round's one question returned them."""
     _silence: str = ""
-    """Why they could not be asked for in this round; empty where they could."""
+    """Why they could not be asked for in this round; empty if they could."""
 
     @property
     def topology(self) -> Topology:
@@ -84,13 +86,13 @@ class Readiness:
         return addon.AddonContext(self.topology, self.access, self.cluster, self.lab.node)
 
     def _core(self) -> list[str]:
-        """Return the add-ons that the cluster is not whole without; the others follow."""
+        """Return the add-ons without which the cluster does not work; the others follow later."""
         return [name for name in self.topology.addons if catalog.find(name).core]
 
     def wait(self, timeout_s: float) -> None:
         """Wait for everything.
 
-        Raises WaitTimeout that names what is missing, what was last seen and the nodes' last words.
+        Raises WaitTimeout with what is missing, what was last seen, and the nodes' journals.
         """
         begin = time.monotonic()
         questions = self._questions()
@@ -126,7 +128,7 @@ class Readiness:
         try:
             self._items, self._silence = self.cluster.nodes(), ""
         except LabError as error:
-            # Machines that were shot are powered on all the same: without them it may stay silent.
+            # Fenced machines are powered on all the same: without them it may stay silent.
             self._items, self._silence = {}, error.message.splitlines()[0]
         with ThreadPoolExecutor(len(left)) as pool:
             answers = pool.map(lambda name: tried(partial(self._repaired, name, questions)), left)
@@ -138,14 +140,18 @@ class Readiness:
         if observation.ok:
             self.finished.add(name)
             reporter.done(name, observation.detail)
-        elif self.seen.get(name) != observation.detail:
-            self.seen[name] = observation.detail
+        elif self.answers.get(name) != observation.detail:
+            self.answers[name] = observation.detail
             reporter.say(name, observation.detail)
 
     # --- what is done ---
 
     def _apply(self) -> None:
-        """Apply what the cluster and its core add-ons are made of."""
+        """Let controllers lead at once; apply the objects of the cluster and its core add-ons."""
+        all_booted = {node.name for node in self.topology.masters} <= set(self.booted)
+        # Leases have the engine's time, `since` is this machine's.
+        if all_booted and self.lab.engine.local:
+            leader_leases.remove_stale(self.cluster, self.since)
         objects = [
             stamped(name, item)
             for name in self._core()
@@ -155,7 +161,7 @@ class Readiness:
         self._applied = True
 
     def _repaired(self, name: str, questions: dict[str, Callable[[], Observation]]) -> Observation:
-        """Do what nobody else would do for a node; ask where there was nothing to do."""
+        """Do what nothing else would do for a node; if there was nothing to do, ask."""
         if name in {node.name for node in self.topology.nodes}:
             node = self.topology.node(name)
             if done := self._repair(node):
@@ -164,31 +170,31 @@ class Readiness:
         return questions[name]()
 
     def _repair(self, node: Node) -> str:
-        """Start what should run on a node and does not; return what it was.
+        """Start what should run on a node and does not; return what that was.
 
-        Where nothing was booted members are not waited for (a fault may be on), but a Pacemaker
-        that ended for good nobody else starts.
+        If nothing was booted, members are not waited for (a fault may be active); but nothing else
+        starts a Pacemaker that has ended for good.
         """
         if not self._clustered(node):
             return ""
         handle = self.lab.node(node.name)
-        if node.name in self.booted and (shot := power_on_again(handle)):
-            return shot
+        if node.name in self.booted and (fenced := power_on_again(handle)):
+            return fenced
         item = self._items.get(node.name)
         ready = item is not None and node_ready(item)[0]
         return revive(handle) if ready else ""
 
     def _label(self, node: Node) -> None:
-        """Return a node the labels of its role, once it is registered."""
+        """Set the labels of a node's role, once it is registered."""
         item = self._items.get(node.name)
-        wanted = ROLE_LABELS[node.role]
-        if item is not None and not wanted.keys() <= item["metadata"].get("labels", {}).keys():
-            self.cluster.label_node(node.name, wanted)
+        labels = ROLE_LABELS[node.role]
+        if item is not None and not labels.keys() <= item["metadata"].get("labels", {}).keys():
+            self.cluster.label_node(node.name, labels)
 
     # --- what is asked ---
 
     def _clustered(self, node: Node) -> bool:
-        """Return whether a node is one of Pacemaker's, and may be shot."""
+        """Whether a node is one of Pacemaker's, and may be fenced."""
         return node.role is Role.MASTER and self.topology.ha.fencing
 
     def _api(self) -> Observation:
@@ -207,7 +213,7 @@ class Readiness:
         vip = self.topology.network.vip
         balancer = self.lab.node(self.topology.loadbalancer.name)
         url = f"https://{vip}:{KUBERNETES_PORT}/readyz"
-        # 401 is an answer, too: K3s lets nobody ask without a certificate. What counts is TLS with
+        # 401 is an answer, too: K3s answers nobody without a certificate. What counts is TLS with
         # the lab's authority, on this address.
         argv = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "1"]
         code = balancer.run([*argv, "--cacert", CA_FILE, url], check=False).output.strip()
@@ -215,7 +221,7 @@ class Readiness:
         return Observation(ok=ok, detail=f"{vip} answers" if ok else f"{vip} does not answer yet")
 
     def _bmc(self) -> Observation:
-        """Ask for a node's power by IPMI, as fencing will. One stands for all: one program."""
+        """Ask for a node's power by IPMI, as fencing will. One node is enough: one program."""
         ask = command(self.topology, self.topology.masters[0].name, "power", "status")
         result = self.lab.node(self.topology.bmc.name).run(ask, check=False)
         lines = result.output.strip().splitlines()[-1:] or ["no answer"]
@@ -227,8 +233,7 @@ class Readiness:
 
     def _node(self, node: Node) -> Observation:
         handle, booted = self.lab.node(node.name), node.name in self.booted
-        # Before its Node: K3s's kubelet registers when its master votes, and says nothing till
-        # then.
+        # Before its Node: K3s's kubelet registers when its master votes, and says nothing before.
         if node.role is Role.MASTER and booted:
             joined = self.access.distribution.joined(handle)
             if not joined.ok:
@@ -239,8 +244,8 @@ class Readiness:
         ready, reason = node_ready(item)
         if not (ready and booted):
             return Observation(ok=ready, detail=reason)
-        # Reports carry whole seconds, and no kubelet reports within the second in which its
-        # machine was powered on.
+        # Reports have whole seconds, and no kubelet reports within the second in which its machine
+        # was powered on.
         if reported(item) <= int(self.since):
             waiting = "its kubelet has not reported since the machine was powered on"
             return Observation(ok=False, detail=waiting)
@@ -251,7 +256,9 @@ class Readiness:
     def _timeout(self, waited: float, missing: list[str]) -> WaitTimeout:
         lab = self.topology.name
         names = {node.name for node in self.topology.nodes}
-        last = "; ".join(f"{name}: {self.seen.get(name, 'waits for the API')}" for name in missing)
+        last = "; ".join(
+            f"{name}: {self.answers.get(name, 'waits for the API')}" for name in missing
+        )
         asked = [name for name in missing if name in names][:3] or [self.topology.masters[0].name]
         words = [_last_words(self.lab.node(name)) for name in asked]
         silent = next((name for name in missing if name in names), "")
@@ -266,7 +273,7 @@ def await_admitting(
     reporter: Reporter,
     cancelled: threading.Event,
 ) -> None:
-    """Wait until others may join by each of these nodes, which run or are powered on again.
+    """Wait until others may join by each of these nodes; power on again those that do not run.
 
     Raises WaitTimeout with the last lines of the journal of the one that does not get there.
     """
@@ -287,9 +294,9 @@ def await_admitting(
 
 
 def _admitting(distribution: Distribution, node: NodeHandle) -> Observation:
-    """Power a node on that was shot meanwhile; return whether others may join by it."""
-    if shot := power_on_again(node):
-        return Observation(ok=False, detail=shot)
+    """Power on a node that was fenced meanwhile; return whether others may join by it."""
+    if fenced := power_on_again(node):
+        return Observation(ok=False, detail=fenced)
     return distribution.admits(node)
 
 

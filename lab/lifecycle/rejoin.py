@@ -1,7 +1,8 @@
-"""Masters whose disks are gone, taken back into the cluster that the others keep.
+"""Masters whose disks are gone join the cluster of the other masters again.
 
-Booted as at first, such a master would found a second cluster beside the first (K3s), be refused
-for its name, or answer for entries that it no longer has (etcd ends: "tocommit is out of range").
+Booted as for the first time, such a master would found a second cluster beside the first (K3s), be
+refused for its name, or vouch for entries that it no longer has (etcd ends: "tocommit is out of
+range").
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ if TYPE_CHECKING:
     from lab.nodes.etcd import Member
 
 QUORUM_S = 240
-"""Until the other masters' etcd agree: machines just powered on take 5 to 15 s, busy hosts more."""
+"""Until the other masters' etcd agree: just powered on they take 5 to 15 s, on busy hosts more."""
 ADMIT_S = 120
-"""Until etcd lets a member go or come: the others must have been in touch for 5 s
+"""Until etcd lets a member leave or join: the others must have been in touch for 5 s
 (HealthInterval)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejoin:
-    """Looks which masters lost their disks, and makes room for them in the others' etcd."""
+    """Finds masters that lost their disks, and makes room for them in the others' etcd."""
 
     distribution: Distribution
     masters: tuple[NodeHandle, ...]
@@ -40,10 +41,11 @@ class Rejoin:
     cancelled: threading.Event
 
     def prepare(self, first: Iterable[str], made: Iterable[str]) -> dict[str, NodeHandle]:
-        """Return who lost its disk, each with the master that it joins by; etcd knows of it.
+        """Return the masters that lost their disks, each with the master that it joins by.
 
-        `first` boot for the first time as far as their containers know, `made` were made by this
-        run. Raises LabError where a disk is lost and the others have no quorum.
+        The others' etcd expects them. `first` boot for the first time as far as their containers
+        know, `made` were made by this run. Raises LabError if a disk is lost and the others have no
+        quorum.
         """
         fresh = set(first)
         mine = [node for node in self.masters if node.name in fresh]
@@ -56,7 +58,7 @@ class Rejoin:
             return {}
         rebuilt = {node.name for node in lost} & set(made)
         if not rebuilt and len(keepers) <= len(self.masters) // 2:
-            return {}  # a first start that was interrupted: whoever ran so far knows of the others
+            return {}  # an interrupted first start: those that ran know of the others
         keeper, known = self._agreed(keepers, lost)
         for node in lost:
             self._admit(keeper, node, [member for member in known if node.ip in member.hosts])
@@ -69,20 +71,7 @@ class Rejoin:
         self, keepers: list[NodeHandle], lost: list[NodeHandle]
     ) -> tuple[NodeHandle, tuple[Member, ...]]:
         """Return a master whose etcd has quorum, and the members that it counts."""
-        names = ", ".join(node.name for node in lost)
-        found: list[tuple[NodeHandle, tuple[Member, ...]]] = []
-
-        def look() -> Observation:
-            seen = "no other master runs"
-            for node in keepers:
-                if node.running:
-                    try:
-                        found.append((node, etcd.members(node, self.distribution.etcd_client)))
-                    except LabError as error:
-                        seen = error.message
-                    else:
-                        return Observation(ok=True, detail="agreed")
-            return Observation(ok=False, detail=seen)
+        agreed: list[tuple[NodeHandle, tuple[Member, ...]]] = []
 
         def report(answer: str) -> None:
             for node in lost:
@@ -91,17 +80,38 @@ class Rejoin:
         # A machine that nobody powers on does not come while we wait.
         wait_s = QUORUM_S if any(node.running for node in keepers) else 0
         try:
-            what = "the other masters' etcd agree"
-            until(what, look, timeout_s=wait_s, on_change=report, cancelled=self.cancelled)
+            until(
+                "the other masters' etcd agree",
+                partial(self._ask, keepers, agreed),
+                timeout_s=wait_s,
+                on_change=report,
+                cancelled=self.cancelled,
+            )
         except WaitTimeout as error:
-            lab = lost[0].lab
+            lab, names = lost[0].lab, ", ".join(node.name for node in lost)
             raise LabError(
                 f"{names} of lab {lab} lost the disk and can only join the other masters again, "
                 f"whose etcd has no quorum ({error.last}); {names} was not booted",
-                f"start the other masters first; where most masters' disks are gone, so is the cluster: "
-                f"`halab destroy {lab}`, then start it anew",
+                "start the other masters first; if most masters' disks are gone, "
+                f"so is the cluster: `halab destroy {lab}`, then start again",
             ) from error
-        return found[-1]
+        return agreed[-1]
+
+    def _ask(
+        self, keepers: list[NodeHandle], agreed: list[tuple[NodeHandle, tuple[Member, ...]]]
+    ) -> Observation:
+        """Ask for etcd's members; append the first master that knows them to `agreed`."""
+        detail = "no other master runs"
+        for node in keepers:
+            if not node.running:
+                continue
+            try:
+                agreed.append((node, etcd.members(node, self.distribution.etcd_client)))
+            except LabError as error:
+                detail = error.message
+            else:
+                return Observation(ok=True, detail="agreed")
+        return Observation(ok=False, detail=detail)
 
     def _admit(self, keeper: NodeHandle, node: NodeHandle, former: list[Member]) -> None:
         client = self.distribution.etcd_client
@@ -111,14 +121,14 @@ class Rejoin:
         if not self.distribution.joins_itself:
             here = partial(etcd.add, keeper, client, node.ip)
             self._patiently(node, "enters etcd", here, already="already exists")
-        self.reporter.say(node.name, f"has lost its disk: joins {keeper.name}'s cluster anew")
+        self.reporter.say(node.name, f"has lost its disk: joins {keeper.name}'s cluster again")
 
     def _patiently(
         self, node: NodeHandle, what: str, do: Callable[[], None], *, already: str
     ) -> None:
-        """Do until etcd agrees: it refuses while the others are not in touch for long enough.
+        """Try until etcd agrees: it refuses until the others have been in touch for long enough.
 
-        `already` is how etcd says that it is done: an answer may have been lost.
+        `already` is how etcd says that it was done before: an answer may have been lost.
         """
 
         def once() -> Observation:

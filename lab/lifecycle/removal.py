@@ -1,4 +1,4 @@
-"""Removing a lab: all that bears its label, and this user's files of it."""
+"""Removing a lab: everything with its label, and this user's files of it."""
 
 from __future__ import annotations
 
@@ -19,40 +19,45 @@ if TYPE_CHECKING:
     from lab.lifecycle.plan import Plan
 
 LATE_S, LATE_EVERY_S = 60.0, 0.5
-"""The engine goes on making a container whose maker was killed; only then is it listed.
+"""The engine finishes making a container whose maker was killed, and lists it only then.
 
-Until then it holds its volumes: they are "in use" by a container that no look shows. Making one
+Until then it holds its volumes: they are "in use" by a container that is not listed. Making one
 takes a busy engine some seconds; a minute is far more than was ever seen.
 """
 
 SETTLE_S = 3.0
 """For how long a half-made lab is looked for again once nothing of it is left.
 
-A container without volumes that the engine still makes is shown by nothing else.
+Nothing else shows a container without volumes that the engine is still making.
 """
 
 
 def destroy(engine: Engine, name: str, reporter: Reporter) -> Plan:
-    """Remove everything that bears a lab's label; gives what was removed.
+    """Remove everything with a lab's label; return what was removed.
 
-    Needs no topology, so that a half-made lab goes, too. Raise InputError for no lab's name.
+    Needs no topology, so that a half-made lab goes, too. Raises InputError for what is no lab's
+    name.
     """
     with exclusive(name, reporter) as lock:
         steps = _remove_all(engine, name, reporter)
-        for ending in ("kubeconfig", "run", "lock"):  # the last: where locks were once
+        for ending in ("kubeconfig", "run", "lock"):  # the last: an older halab's
             paths.of_lab(name, ending).unlink(missing_ok=True)
-        Lock(name, "run").forget()
+        # A new lab of that name must not go on in the middle of a lesson.
+        for progress in paths.state().glob(f"{name}.*.lesson.json"):
+            progress.unlink(missing_ok=True)
+        for kind in ("run", "lesson"):
+            Lock(name, kind).forget()
         lock.forget()
         return steps
 
 
 def _remove_all(engine: Engine, name: str, reporter: Reporter) -> Plan:
-    """Remove what bears the lab's label until nothing does; gives what the first look showed."""
-    seen = engine.observe(name)
-    first = left = plan.destroy(seen)
+    """Remove what has the lab's label until nothing has; return what there was at first."""
+    observed = engine.observe(name)
+    first = left = plan.destroy(observed)
     if first.empty:
         return first
-    settled = time.monotonic() + (SETTLE_S if _half_made(seen) else 0)
+    settled = time.monotonic() + (SETTLE_S if _half_made(observed) else 0)
 
     def remove() -> Observation:
         nonlocal left
@@ -76,11 +81,11 @@ def _remove_all(engine: Engine, name: str, reporter: Reporter) -> Plan:
     return first
 
 
-def _half_made(seen: Observed) -> bool:
+def _half_made(observed: Observed) -> bool:
     """Whether a start ended before it had booted all machines, as far as the engine shows."""
-    if not seen.containers:
-        return bool(seen.volumes or seen.networks)
-    return any(container.state == "created" for container in seen.containers)
+    if not observed.containers:
+        return bool(observed.volumes or observed.networks)
+    return any(container.state == "created" for container in observed.containers)
 
 
 def _only_in_use(error: LabError) -> bool:

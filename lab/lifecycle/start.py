@@ -1,6 +1,6 @@
 """`halab start`, read from top to bottom: each step is a function of one context.
 
-What is looked at comes first and changes nothing; what is made afterwards is taken back by ^C.
+The steps that look come first and change nothing. What the later ones make is taken back by ^C.
 """
 
 from __future__ import annotations
@@ -8,96 +8,31 @@ from __future__ import annotations
 import contextlib
 import secrets as random
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lab.addons.manager import AddonManager
-from lab.base.errors import InputError
+from lab.base.errors import InputError, LabError
 from lab.base.locks import exclusive
+from lab.base.profile import measured
 from lab.engine import fitness
 from lab.engine.labels import LABEL_NODE
-from lab.host import network
-from lab.lifecycle import desired_state, distribution_choice, networks, plan
+from lab.host import capacity, network
+from lab.lifecycle import desired_state, distribution_choice, networks, plan, snapshot_restore
 from lab.lifecycle.apply import Applier
-from lab.lifecycle.boot import Boot
 from lab.lifecycle.plan import Action, Plan
 from lab.lifecycle.readiness import Readiness
+from lab.lifecycle.start_context import START_TIMEOUT_S, Context
 from lab.live.access import Access, Credentials
 from lab.live.lab import distribution_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lab.engine.spec import Desired, Observed
-    from lab.images.builder import Builder
-    from lab.kube.pki import Secrets
+    from lab.base.profile import Profile
+    from lab.kube.api import Cluster
     from lab.live.lab import Lab
-    from lab.nodes.distributions import Distribution
-
-T = TypeVar("T")
-
-START_TIMEOUT_S = 300
-"""A 3m3w lab is ready in some 25 s on two cores.
-
-Ten times that is a machine in trouble, and CI must not hang on it.
-"""
-
-
-@dataclass(slots=True)
-class Context:
-    """What the steps of one start know of each other."""
-
-    lab: Lab
-    observed: Observed
-    """What the engine held of the lab when the start began."""
-    builder: Builder
-    preferred: str = ""
-    """The distribution that the caller insists on; empty: the topology decides."""
-    node: str = ""
-    """The one node to start; empty: all."""
-    timeout_s: float = START_TIMEOUT_S
-    why_not: tuple[str, ...] = ()
-    """A sentence for each distribution that was preferred and could not be had."""
-    since: float = field(default_factory=time.time)
-    """When machines began to be powered on (POSIX time)."""
-    _distribution: Distribution | None = None
-    _desired: Desired | None = None
-    _plan: Plan | None = None
-    _applier: Applier | None = None
-    secrets: Secrets | None = None
-    """Known where something boots for the first time; nothing else needs them."""
-    access: Access | None = None
-    """Known once the machines have booted."""
-
-    @property
-    def distribution(self) -> Distribution:
-        """Return what `choose_distribution` chose."""
-        return _known(self._distribution)
-
-    @property
-    def desired(self) -> Desired:
-        """Return what `describe` described."""
-        return _known(self._desired)
-
-    @property
-    def plan(self) -> Plan:
-        """Return what `compare` found to do."""
-        return _known(self._plan)
-
-    @property
-    def applier(self) -> Applier:
-        """Return what makes things, and takes them back."""
-        if self._applier is None:
-            lab = self.lab
-            self._applier = Applier(lab.engine, lab.reporter, random.token_hex(6), lab.cancelled)
-        return self._applier
-
-    @property
-    def boot(self) -> Boot:
-        """Return what makes and boots machines."""
-        return Boot(
-            self.lab.engine, self.lab.topology, self.distribution, self.applier, self.observed
-        )
+    from lab.live.snapshots import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,62 +42,78 @@ class Started:
     plan: Plan
     why_not: tuple[str, ...] = ()
     access: Access | None = None
-    """The way to the API; None where no cluster was awaited."""
-
-
-def _known(value: T | None) -> T:
-    if value is None:
-        raise AssertionError("a step of the start came before the one that it stands on")
-    return value
+    """The way to the API; None if no cluster was awaited."""
 
 
 # --- the steps that look ---
 
 
 def preflight(start: Context) -> None:
-    """Refuse an engine that cannot carry a lab, and networks that others have."""
+    """Refuse an engine that cannot run a lab or has no room for it, and networks of others."""
     lab = start.lab
     fitness.require_fit(lab.engine)
-    network.check_subnets(lab.topology, lab.engine, start.observed.networks)
-    if warning := network.few_watches(len(lab.topology.nodes)):
+    fixed = snapshot_restore.hint_of_fixed(start.snapshot)
+    network.check_subnets(lab.topology, lab.engine, start.observed.networks, fixed)
+    network.check_ports(lab.topology, start.observed)
+    if capacity.starting(lab.topology, start.observed):
+        _check_room(start)
+
+
+def _check_room(start: Context) -> None:
+    lab = start.lab
+    others = capacity.others(lab.engine, lab.name)
+    for what, warning in capacity.check(lab.topology, lab.engine, start.observed, others).items():
+        lab.reporter.say(what, warning)
+    nodes = len(lab.topology.nodes) + capacity.count_nodes(others)
+    if warning := network.few_watches(nodes):
         lab.reporter.say(lab.name, warning)
 
 
 def choose_distribution(start: Context) -> None:
-    """Choose the distribution, and make its images where a container is missing."""
+    """Choose the distribution, and build its images if a container is missing."""
     lab, preferred = start.lab, start.preferred
     current = distribution_of(start.observed)
     if preferred and current and preferred != current:
         raise InputError(
             f"lab {lab.name} runs {current}, not {preferred}", f"`halab destroy {lab.name}` first"
         )
-    complete = all(start.observed.container(node.name) for node in lab.topology.containers)
-    if current and complete:
+    if current and _is_complete(start):
         choice = distribution_choice.settled(current)
+    elif start.snapshot:
+        own = snapshot_restore.choose(start.snapshot, start.builder, preferred)
+        choice = distribution_choice.Choice(own, ())
     else:
         names = lab.topology.kubernetes.distributions
         choice = distribution_choice.choose(names, start.builder, preferred or current)
     start.why_not = choice.why_not
-    start._distribution = choice.distribution  # noqa: SLF001 (the context's own step)
+    start.distribution = choice.distribution
+
+
+def _is_complete(start: Context) -> bool:
+    """Whether nothing is to be made: no image is needed then, nor a snapshot."""
+    machines = start.lab.topology.containers
+    return all(start.observed.container(node.name) for node in machines)
 
 
 def keep_distribution(start: Context) -> None:
-    """Take the distribution that the lab's nodes were made with."""
-    start._distribution = start.lab.distribution(start.observed)  # noqa: SLF001
+    """Keep the distribution that the lab's nodes were made with."""
+    start.distribution = start.lab.distribution(start.observed)
 
 
 def describe(start: Context) -> None:
-    """Say what the engine should hold: which management network, which port, which containers."""
+    """Compute what the engine should hold: the management network, the port, the containers."""
     lab = start.lab
     lab.topology = network.settled(lab.topology, lab.engine, start.observed)
     port = network.port_for(lab.topology, lab.engine, start.observed)
-    start._desired = desired_state.desired(  # noqa: SLF001
+    start.desired = desired_state.desired(
         lab.topology, start.distribution, start.builder.tags, port
     )
+    if start.snapshot:
+        start.desired = snapshot_restore.desired(start.desired, start.snapshot)
 
 
 def refuse_changes(start: Context) -> None:
-    """Raise InputError for what would need a running lab to be rebuilt, or others' containers."""
+    """Raise InputError if a running lab would have to be rebuilt, or a container is another's."""
     lab, desired = start.lab, start.desired
     if different := plan.changed(desired, start.observed):
         free = network.free_for(lab.topology, lab.engine)
@@ -186,21 +137,22 @@ def compare(start: Context) -> None:
     steps = plan.start(start.desired, start.observed)
     if start.node:
         steps = plan.only(steps, start.desired, start.node)
-    start._plan = steps  # noqa: SLF001
+    start.plan = steps
 
 
 # --- the steps that make ---
 
 
 def make_networks(start: Context) -> None:
-    """Make the networks, if the kernel can carry a lab.
+    """Make the networks, if the kernel can run a lab.
 
-    What is desired differs afterwards where another lab has taken the management network meanwhile.
+    If another lab has taken the management network meanwhile, another one is desired afterwards.
     """
     lab = start.lab
     if not start.plan.empty:
         start.boot.require_bridge(start.desired)
-    made = networks.make(lab.topology, start.distribution.name, start.plan, start.applier)
+    snapshot = start.snapshot.name if start.snapshot else ""
+    made = networks.make(lab.topology, start.distribution.name, start.plan, start.applier, snapshot)
     if made != lab.topology:
         lab.topology = made
         describe(start)
@@ -228,17 +180,34 @@ def find_access(start: Context) -> None:
 
 
 def await_lab(start: Context) -> None:
-    """Wait until all of the lab works, and bring its add-ons to work."""
-    lab, access = start.lab, _known(start.access)
+    """Wait until all of the lab works, and bring up its add-ons."""
+    lab, access = start.lab, _known_access(start)
     booted = start.plan.subjects(Action.BOOT, Action.START)
     with access.cluster() as cluster:
         ready = Readiness(lab, access, cluster, booted=booted, since=start.since)
         ready.wait(start.timeout_s)
-        AddonManager(start.builder, ready.site, lab.reporter, lab.cancelled).ensure()
+        addons = AddonManager(start.builder, ready.site, lab.reporter, lab.cancelled)
+        addons.ensure()
+        # Only of a new cluster: what users made is never recorded unasked.
+        if {node.name for node in lab.topology.masters} <= set(start.plan.subjects(Action.BOOT)):
+            _record(start, cluster, addons)
+
+
+def _record(start: Context, cluster: Cluster, addons: AddonManager) -> None:
+    """Record what a new cluster holds: `reset` goes back to it. Without it all else works."""
+    # Imported late, as the API's client is.
+    from lab.live import baseline
+
+    lab = start.lab
+    try:
+        with measured(start.profile, "record"):
+            baseline.record(cluster, addons.enabled())
+    except LabError as error:
+        lab.reporter.say(lab.name, f"cannot be reset, because nothing is recorded: {error.message}")
 
 
 def await_node(start: Context) -> None:
-    """Wait until the one node is Ready, if there is a cluster to be Ready in."""
+    """Wait until the node is Ready, if there is a cluster to be Ready in."""
     lab, name = start.lab, start.node
     if start.plan.empty:
         return
@@ -246,7 +215,7 @@ def await_node(start: Context) -> None:
         lab.reporter.done(name, f"booted; the cluster is not awaited: {reason}")
         return
     find_access(start)
-    access = _known(start.access)
+    access = _known_access(start)
     awaited = tuple(node.name for node in lab.topology.nodes if node.name == name)
     with access.cluster() as cluster:
         ready = Readiness(lab, access, cluster, only=awaited, booted=awaited, since=start.since)
@@ -254,8 +223,14 @@ def await_node(start: Context) -> None:
         AddonManager(start.builder, ready.site, lab.reporter, lab.cancelled).images(*awaited)
 
 
+def _known_access(start: Context) -> Access:
+    if start.access is None:
+        raise AssertionError("nothing is awaited before `find_access`")
+    return start.access
+
+
 def _no_cluster(start: Context) -> str:
-    """Return why there is no cluster to wait for; empty where there is one."""
+    """Return why there is no cluster to wait for; empty if there is one."""
     topology = start.lab.topology
     observed = start.lab.observe().containers
     running = {container.labels.get(LABEL_NODE) for container in observed if container.running}
@@ -290,15 +265,37 @@ MAKE_NODE: tuple[Callable[[Context], None], ...] = (
 )
 
 
-def start(lab: Lab, distribution: str = "", timeout_s: float = START_TIMEOUT_S) -> Started:
+def start(
+    lab: Lab,
+    distribution: str = "",
+    timeout_s: float = START_TIMEOUT_S,
+    *,
+    profile: Profile | None = None,
+    snapshot: Snapshot | None = None,
+) -> Started:
     """Bring a lab up and wait until it works. A second start changes nothing.
 
-    Raises InputError before anything is made, ApplyError or WaitTimeout afterwards. ^C takes back
-    what this run made.
+    `profile` hears where the seconds go. A new lab's nodes are made from `snapshot`, if one is
+    given. Raises InputError before anything is made, ApplyError or WaitTimeout afterwards. ^C takes
+    back what this run made.
     """
     with exclusive(lab.name, lab.reporter):
-        context = _context(lab, preferred=distribution, timeout_s=timeout_s)
+        context = _context(lab, preferred=distribution, timeout_s=timeout_s, snapshot=snapshot)
+        context.profile = profile
         return _carry_out(context, LOOK, MAKE)
+
+
+def start_again(lab: Lab) -> Started:
+    """Bring a lab up that was there a moment ago.
+
+    Raises LabError if it was removed meanwhile: a start would make a new, empty one.
+    """
+    with exclusive(lab.name, lab.reporter):
+        if not snapshot_restore.has_nodes(lab.observe()):
+            raise LabError(
+                f"lab {lab.name} was removed meanwhile", "`halab start FILE` makes a new one"
+            )
+        return _carry_out(_context(lab), LOOK, MAKE)
 
 
 def start_node(lab: Lab, name: str) -> Started:
@@ -308,22 +305,47 @@ def start_node(lab: Lab, name: str) -> Started:
         return _carry_out(_context(lab, node=name), LOOK_AT_NODE, MAKE_NODE)
 
 
-def preview(lab: Lab, distribution: str = "") -> Plan:
-    """Return the plan that `start` would carry out; builds and changes nothing."""
-    context = _context(lab, preferred=distribution)
-    wish = distribution or distribution_of(context.observed)
+def preview(lab: Lab, distribution: str = "", snapshot: Snapshot | None = None) -> Plan:
+    """Return the plan that `start` would carry out; builds and changes nothing.
+
+    Of a snapshot that does not fit, the reporter hears that `start` will refuse it.
+    """
+    context = _context(lab, preferred=distribution, snapshot=snapshot)
+    if snapshot and not _is_complete(context):
+        try:
+            snapshot_restore.require_fit(snapshot, context.builder)
+        except LabError as error:
+            lab.reporter.say(lab.name, f"will be refused: {error.message}")
+    saved = snapshot.record.distribution if snapshot and snapshot.record else ""
+    forced = distribution or saved or distribution_of(context.observed)
     names = lab.topology.kubernetes.distributions
-    context._distribution = distribution_choice.likely(names, context.builder, wish)  # noqa: SLF001
+    context.distribution = distribution_choice.likely(names, context.builder, forced)
     for step in (describe, refuse_changes, compare):
         step(context)
     return context.plan
 
 
 def _context(
-    lab: Lab, *, preferred: str = "", node: str = "", timeout_s: float = START_TIMEOUT_S
+    lab: Lab,
+    *,
+    preferred: str = "",
+    node: str = "",
+    timeout_s: float = START_TIMEOUT_S,
+    snapshot: Snapshot | None = None,
 ) -> Context:
+    applier = Applier(lab.engine, lab.reporter, random.token_hex(6), lab.cancelled)
+    observed, builder = lab.observe(), lab.builder()
+    if snapshot:
+        snapshot_restore.refuse_another(observed, snapshot)
     return Context(
-        lab, lab.observe(), lab.builder(), preferred=preferred, node=node, timeout_s=timeout_s
+        lab,
+        observed,
+        builder,
+        applier,
+        preferred=preferred,
+        node=node,
+        timeout_s=timeout_s,
+        snapshot=snapshot or snapshot_restore.of_lab(lab.engine, observed, builder),
     )
 
 
@@ -333,12 +355,17 @@ def _carry_out(
     make: tuple[Callable[[Context], None], ...],
 ) -> Started:
     for step in look:
-        step(context)
+        _step(step, context)
     if not (context.node and context.plan.empty):
         with _taking_back(context):
             for step in make:
-                step(context)
+                _step(step, context)
     return Started(context.plan, context.why_not, context.access)
+
+
+def _step(step: Callable[[Context], None], context: Context) -> None:
+    with measured(context.profile, getattr(step, "__name__", "step")):
+        step(context)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What it takes to speak to a lab's API as its administrator: a value that is made once and handed on."""
+"""What it takes to use a lab's API as its administrator: a value, made once and handed on."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lab.kube.api import Cluster
-    from lab.kube.pki import Pair, Secrets
+    from lab.kube.secrets import Pair, Secrets
     from lab.nodes.distributions import Distribution
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What does not change as long as a lab lives: by which authority it is known, and as whom."""
+    """What stays as long as a lab lives: the API's authority, and the administrator's identity."""
 
     authority: bytes
-    """The certificate (PEM) that the API's server certificate is checked against."""
+    """The certificate (PEM) that signs the API's server certificate."""
     admin: Pair
 
     @classmethod
     def of_secrets(cls, distribution: Distribution, secrets: Secrets) -> Credentials:
-        """Return those that a lab's secrets give."""
+        """Return the credentials in a lab's secrets."""
         return cls(distribution.server_authority(secrets), distribution.admin(secrets))
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The way to a lab's API: through the load balancer's port on this host, as the administrator."""
+    """The way to a lab's API: through the load balancer's port on this host, as administrator."""
 
     distribution: Distribution
     credentials: Credentials
     port: int
-    """The host's port of the load balancer, on loopback."""
+    """The load balancer's port on the host's loopback."""
 
     @property
     def server(self) -> str:
-        """Return the API's URL."""
+        """The API's URL."""
         return f"https://127.0.0.1:{self.port}"
 
     def kubeconfig(self, lab: str) -> dict[str, Any]:
@@ -51,8 +51,8 @@ class Access:
 
     @contextlib.contextmanager
     def cluster(self) -> Iterator[Cluster]:
-        """Lend the cluster's API; its connections end with the block."""
-        # Imported late: the library takes a quarter of a second, beside which nodes can be asked.
+        """Yield a client of the API, which is closed at the end of the block."""
+        # Imported late: the library takes a quarter of a second, in which nodes can be asked.
         from lab.kube.api import Cluster
 
         cluster = Cluster(self.server, self.credentials.authority, self.credentials.admin)

@@ -1,6 +1,6 @@
 """What one attaches to a bug report: the state of a lab as files, without its secrets.
 
-What cannot be asked is named in `problems.txt`; nothing that is down ends the export.
+What cannot be asked is listed in `problems.txt`. Nothing that is down ends the export.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lab import __version__
+from lab.base.errors import LabError
 from lab.base.redaction import without_secrets
 from lab.live import active_faults, status
 from lab.nodes import etcd
-from lab.topology.model import Role, to_json
+from lab.topology.model import Role, to_json, without_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 PROBLEMS = "problems.txt"
 JOURNAL_LINES = 3000
-"""Of each node: an hour of a quiet one, the last minutes of one in trouble; some 400 KiB."""
+"""Of each node: an hour of a quiet one, the last minutes of one in trouble, some 400 KiB."""
 JOURNAL_TIMEOUT_S = 30.0
 OBJECTS = {
     "nodes": "/api/v1/nodes",
@@ -39,7 +40,7 @@ OBJECTS = {
     "deployments": "/apis/apps/v1/deployments",
     "leases": "/apis/coordination.k8s.io/v1/leases",
 }
-"""What Kubernetes knows. No Secrets and no ConfigMaps: both hold what is nobody else's business."""
+"""What Kubernetes knows, without Secrets and ConfigMaps: both may hold what is confidential."""
 COMMANDS = {
     "crm_mon": ("crm_mon", "-1", "--inactive", "--show-detail"),
     "quorum": ("corosync-quorumtool", "-s"),
@@ -52,32 +53,53 @@ ABOUT_STORAGE = ("Driver", "CgroupDriver", "CgroupVersion")
 
 
 def collect(lab: Lab) -> dict[str, bytes]:
-    """Return the files of an export: name → content. Asks side by side; changes nothing."""
-    jobs = _jobs(lab)
-    with ThreadPoolExecutor(8) as pool:
-        futures = {name: pool.submit(job) for name, job in jobs.items()}
-    files: dict[str, bytes] = {}
+    """Return the files of an export: name → content. It asks side by side and changes nothing.
+
+    The first question to the API decides whether it gets the others: a dead one would take its
+    time-out for each.
+    """
+    first, *others = OBJECTS
     problems: list[str] = []
+    with ThreadPoolExecutor(8) as pool:
+        futures = {_object_file(first): pool.submit(_objects, lab, OBJECTS[first])}
+        futures |= {name: pool.submit(job) for name, job in _jobs(lab).items()}
+        if _is_silence(futures[_object_file(first)].exception()):
+            problems.append(f"{', '.join(others)}: not asked for, because the API does not answer")
+        else:
+            futures |= {
+                _object_file(name): pool.submit(_objects, lab, OBJECTS[name]) for name in others
+            }
+    files: dict[str, bytes] = {}
     for name, future in futures.items():
         error = future.exception()
         if error is None:
             files[name] = without_secrets(future.result()).encode()
-        else:  # a bug of one question, too: the others' answers are what is asked for
+        else:  # even of a bug of ours: the other answers are still worth having
             problems.append(f"{name}: {error}")
     files[PROBLEMS] = without_secrets("".join(f"{line}\n" for line in problems)).encode()
     return files
+
+
+def _object_file(name: str) -> str:
+    return f"kubernetes/{name}.json"
+
+
+def _is_silence(error: BaseException | None) -> bool:
+    """Whether an error means that the API gave no answer, not even a refusal."""
+    # Imported late: the library takes a quarter of a second, beside which nodes can be asked.
+    from lab.kube.api import ApiError
+
+    return isinstance(error, LabError) and not isinstance(error, ApiError)
 
 
 def _jobs(lab: Lab) -> dict[str, Callable[[], str]]:
     observed = lab.observe()
     jobs: dict[str, Callable[[], str]] = {
         "versions.json": partial(_versions, lab),
-        "topology.json": partial(to_json, lab.topology),
+        "topology.json": partial(to_json, without_passwords(lab.topology)),
         "status.json": lambda: _json(status.look(lab).to_dict()),
         "faults.json": partial(_faults, lab),
     }
-    for name, path in OBJECTS.items():
-        jobs[f"kubernetes/{name}.json"] = partial(_objects, lab, path)
     for node in lab.topology.containers:
         container = observed.container(node.name)
         handle = lab.node(node.name)
@@ -126,7 +148,7 @@ def _objects(lab: Lab, path: str) -> str:
 
 
 def _plain(item: dict[str, Any]) -> dict[str, Any]:
-    """Return an object without what repeats it, and without the values of its variables."""
+    """Return an object without what repeats it, and without values of environment variables."""
     metadata = {
         key: value
         for key, value in item.get("metadata", {}).items()
@@ -140,12 +162,10 @@ def _without_values(value: Any) -> Any:  # noqa: ANN401 (any JSON value)
         return [_without_values(inner) for inner in value]
     if not isinstance(value, dict):
         return value
-    return {
-        key: [{"name": one.get("name")} for one in inner]
-        if key == "env" and isinstance(inner, list)
-        else _without_values(inner)
-        for key, inner in value.items()
-    }
+    plain = {key: _without_values(inner) for key, inner in value.items()}
+    if isinstance(value.get("env"), list):
+        plain["env"] = [{"name": variable.get("name")} for variable in value["env"]]
+    return plain
 
 
 def _faults(lab: Lab) -> str:

@@ -1,4 +1,4 @@
-"""A lab that exists, or is about to: its topology and the engine that runs it."""
+"""The handle of a lab that exists, or is about to: its topology, and the engine that runs it."""
 
 from __future__ import annotations
 
@@ -28,8 +28,12 @@ if TYPE_CHECKING:
     from lab.engine.spec import Observed
     from lab.images.builder import Builder
     from lab.kube.api import Cluster
-    from lab.kube.pki import Secrets
+    from lab.kube.secrets import Secrets
     from lab.nodes.distributions import Distribution
+
+
+READ_TIMEOUT_S = 2
+"""For a small file of a node that runs."""
 
 
 def find(
@@ -38,13 +42,13 @@ def find(
     reporter: Reporter | None = None,
     held: Mapping[str, Observed] | None = None,
 ) -> Lab:
-    """Return a lab that the engine holds; without a name the only one.
+    """Return a lab that the engine holds; without a name, the only one.
 
-    `held` is what the engine holds, where the caller has just looked. Raises InputError that lists
-    what there is.
+    `held` is what the engine holds, if the caller has just looked. Raises InputError, which lists
+    the labs, if there is no such lab, and LabError if its network bears another lab's topology.
     """
-    seen = engine.labs() if held is None else held
-    labs = {one: observed for one, observed in seen.items() if names.is_name(one)}
+    held = engine.labs() if held is None else held
+    labs = {lab: observed for lab, observed in held.items() if names.is_name(lab)}
     if not name and len(labs) == 1:
         name = next(iter(labs))
     if name not in labs or not labs[name].topology:
@@ -66,7 +70,7 @@ def _not_there(name: str, labs: Mapping[str, Observed]) -> InputError:
 
 
 def distribution_of(observed: Observed) -> str:
-    """Return the name of the distribution that a lab's nodes were made with; empty for no nodes."""
+    """Return the name of the distribution that a lab's nodes were made with; "" for no nodes."""
     for container in observed.containers:
         if LABEL_DISTRIBUTION in container.labels:
             return container.labels[LABEL_DISTRIBUTION]
@@ -75,25 +79,26 @@ def distribution_of(observed: Observed) -> str:
 
 @dataclass(slots=True)
 class Lab:
-    """A handle: it looks and lends, and changes nothing."""
+    """A lab's handle. It answers questions and changes nothing."""
 
     engine: Engine
     topology: Topology
     reporter: Reporter = field(default_factory=Silent)
     cancelled: threading.Event = field(default_factory=threading.Event)
+    """Set by ^C: what waits gives up."""
     _credentials: Credentials | None = None
 
     @property
     def name(self) -> str:
-        """Return the lab's name."""
+        """The lab's name."""
         return self.topology.name
 
     def observe(self) -> Observed:
-        """Return what the engine holds of this lab."""
+        """Return what the engine holds of this lab now."""
         return self.engine.observe(self.name)
 
     def node(self, name: str) -> NodeHandle:
-        """Return a node's handle. Raises InputError for a name that the lab does not have."""
+        """Return a node's handle. Raises InputError for a name that no node of the lab has."""
         try:
             return handle(self.engine, self.name, self.topology.node(name))
         except KeyError:
@@ -102,7 +107,11 @@ class Lab:
             raise InputError(what, f"its nodes: {known}") from None
 
     def distribution(self, observed: Observed | None = None) -> Distribution:
-        """Return the distribution that the lab's nodes were made with."""
+        """Return the distribution that the lab's nodes were made with.
+
+        `observed` is what the engine holds, if the caller has just looked. Raises LabError if there
+        are no nodes.
+        """
         name = distribution_of(self.observe() if observed is None else observed)
         if not name:
             raise self._no_nodes()
@@ -112,7 +121,7 @@ class Lab:
         return LabError(f"lab {self.name} has no nodes yet", f"run `halab start {self.name}`")
 
     def builder(self) -> Builder:
-        """Return what makes this lab's images."""
+        """Return the builder of this lab's images."""
         # Imported late: most commands build nothing.
         from lab.images.builder import Builder
         from lab.images.sources import sources_for
@@ -122,15 +131,18 @@ class Lab:
     # --- access ---
 
     def secrets(self) -> Secrets:
-        """Return the lab's secrets from its volume, by way of a container that never starts."""
-        # An image of its own nodes: the lab may be older than this halab and its images.
-        image = next((found.image for found in self.observe().containers if found.image), "")
-        if not image:
+        """Return the lab's secrets from its volume, by a container that never starts.
+
+        Raises LabError if there are no nodes, or the secrets are incomplete.
+        """
+        # The image is one of its own nodes': the lab may be older than this halab and its images.
+        images = [container.image for container in self.observe().containers if container.image]
+        if not images:
             raise self._no_nodes()
-        return secret_volume.read(self.engine, self.name, image)
+        return secret_volume.read(self.engine, self.name, images[0])
 
     def port(self) -> int:
-        """Return the host's port of the API. Raises LabError while the load balancer has none."""
+        """Return the API's port on the host. Raises LabError if the load balancer does not run."""
         balancer = container_name(self.name, self.topology.loadbalancer.name)
         port = self.engine.published(balancer, KUBERNETES_PORT)
         if not port:
@@ -141,7 +153,7 @@ class Lab:
         return port
 
     def access(self, distribution: Distribution | None = None) -> Access:
-        """Return the way to the lab's API. Raises LabError while the load balancer does not run."""
+        """Return the way to the lab's API. Raises LabError if the load balancer does not run."""
         own = distribution or self.distribution()
         if self._credentials is None:
             self._credentials = self._read_credentials(own)
@@ -150,19 +162,30 @@ class Lab:
     def _read_credentials(self, distribution: Distribution) -> Credentials:
         """Return the administrator's credentials from a master's disk, else from the secrets.
 
-        A file of a container can be had whether it runs or not, and costs no container of its own:
-        status is asked for while a run is measured.
+        It takes no helper container, which matters because status is asked for while a run is
+        measured.
         """
         path = distribution.admin_kubeconfig
         for node in self.topology.masters:
-            with contextlib.suppress(LabError):
-                files = unpack(self.engine.read(container_name(self.name, node.name), path))
-                text = b"".join(files.values()).decode(errors="replace")
-                return Credentials(*kubeconfig.credentials(text, path))
+            for read in (_printed, _unpacked):
+                with contextlib.suppress(LabError):
+                    text = read(self.node(node.name), path)
+                    return Credentials(*kubeconfig.credentials(text, path))
         return Credentials.of_secrets(distribution, self.secrets())
 
     @contextlib.contextmanager
     def cluster(self) -> Iterator[Cluster]:
-        """Lend the cluster's API, through the load balancer's port."""
+        """Yield a client of the lab's API. Raises LabError as `access` does."""
         with self.access().cluster() as cluster:
             yield cluster
+
+
+def _printed(node: NodeHandle, path: str) -> str:
+    """Return a file of a node that runs, in half of the time that the engine needs for it."""
+    return node.run(["cat", path], timeout_s=READ_TIMEOUT_S).output
+
+
+def _unpacked(node: NodeHandle, path: str) -> str:
+    """Return a file of a node, whether it runs or not."""
+    files = unpack(node.engine.read(node.container, path))
+    return b"".join(files.values()).decode(errors="replace")

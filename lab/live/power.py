@@ -1,4 +1,4 @@
-"""Nodes' power buttons, pressed by IPMI: the way that fencing takes, too."""
+"""The nodes' power buttons, pressed by IPMI, as fencing does it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ VERBS = ("status", "on", "off", "cycle", "soft")
 
 
 def press(lab: Lab, name: str, verb: str) -> str:
-    """Press a node's power button (one of VERBS); gives what its controller says.
+    """Press a node's power button; return what its controller says. `verb` is one of VERBS.
 
-    Raises LabError where it refuses or does not answer.
+    Raises InputError for a node without a controller, and LabError if that refuses or does not
+    answer.
     """
     known = [node.name for node in lab.topology.nodes]
     if name not in known:
@@ -25,18 +26,18 @@ def press(lab: Lab, name: str, verb: str) -> str:
             f"these have: {', '.join(known)}",
         )
     bmc = lab.topology.bmc.name
-    found = lab.observe().container(bmc)
-    if found is None or not found.running:
-        state = found.state if found else "missing"
+    container = lab.observe().container(bmc)
+    if container is None or not container.running:
+        state = container.state if container else "missing"
         raise LabError(
             f"the baseboard controllers of lab {lab.name} do not run ({state})",
             f"`halab start {lab.name} {bmc}` starts them",
         )
     result = lab.node(bmc).run(command(lab.topology, name, "power", verb), check=False)
-    said = (result.output.strip().splitlines() or ["no answer"])[-1]
+    answer = (result.output.strip().splitlines() or ["no answer"])[-1]
     if result.code != 0:
         raise LabError(
-            f"the baseboard controller of {name} says: {said}",
-            f"`docker logs {lab.node(bmc).container}` shows its side",
+            f"the baseboard controller of {name} says: {answer}",
+            f"`docker logs {lab.node(bmc).container}` shows the controllers' own log",
         )
-    return said
+    return answer

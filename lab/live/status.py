@@ -1,55 +1,82 @@
-"""What a lab is like now: asked from the engine, the nodes and the cluster, side by side; what cannot be asked says why."""
+"""What a lab is like now.
+
+The engine, the nodes and the cluster are asked side by side. If one of them cannot be asked, the
+status says why.
+"""
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lab.base.errors import LabError
 from lab.engine.labels import LABEL_RELEASE
 from lab.kube.objects import node_ready
-from lab.live import active_faults
+from lab.live import active_faults, master_status
+from lab.live.active_faults import FaultRecords
+from lab.live.master_status import UNKNOWN, MasterStatus
 from lab.nodes.ha import fencings
-from lab.topology.model import Role
+from lab.topology.model import MachineSize, Role
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from concurrent.futures import Future
+
     from lab.engine.spec import Observed
     from lab.live.access import Access
     from lab.live.lab import Lab
-    from lab.nodes.distributions import HealthCheck
     from lab.nodes.ha.fencings import Fencing
     from lab.topology.model import Node
 
-UNKNOWN = "-"
+HEALED_LATELY_S = 30.0
+"""A fencing so long after a fault was healed may still be its work: who was away is fenced late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
-    """One node: the engine's word for its state, Kubernetes' for its readiness, etcd's for its part."""
+    """One machine of the lab; UNKNOWN stands for what cannot be said of it."""
 
     name: str
     role: str
     ip: str
     state: str
+    """The engine's own term, or `missing`."""
     kubernetes: str
+    """Ready, NotReady or `not registered`."""
     version: str
+    """Its kubelet's."""
     etcd: str
+    """A master's part in etcd: leader, follower, `no leader`."""
     vip: bool
+    """Whether it has the floating address."""
     api: str = UNKNOWN
     """What a master's own API server says of itself: ready, not ready."""
+    cpus: float = 0
+    """How many processors it may use at most; 0: all."""
+    memory: int = 0
+    """How many bytes of memory it may use at most; 0: all."""
+
+    @property
+    def size(self) -> MachineSize:
+        """What it may use of the host, as the topology has it."""
+        return MachineSize(millicpus=round(self.cpus * 1000), memory=self.memory)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabStatus:
-    """A lab. `api` is where kubeconfigs point; `problems` tell what could not be asked."""
+    """A lab, as `halab status` shows it."""
 
     name: str
     distribution: str
     release: str
-    """What the distribution's own program says that it is; empty for upstream, whose nodes'
-    versions say it all."""
+    """What the distribution's own program says that it is.
+
+    It is empty for upstream, whose nodes' versions say it all.
+    """
     api: str
+    """The URL in kubeconfigs."""
     vip: str
     vip_holders: tuple[str, ...]
     etcd_leader: str
@@ -59,14 +86,14 @@ class LabStatus:
     fenced: str
     """What becomes of a lost master: off-stays, reboot, none."""
     fencings: tuple[Fencing, ...]
-    """Those of the last hour, as masters that run noted them."""
+    """Those of the last hour, as running masters noted them."""
     bmc: str
-    """The engine's word for the state of the baseboard controllers' container, without which nobody
-    can be fenced."""
+    """The state of the baseboard controllers' container, without which nobody can be fenced."""
     addons: tuple[str, ...]
     faults: tuple[str, ...]
-    """Faults that are on: `hang at m`."""
+    """Active faults: `hang at m`."""
     problems: tuple[str, ...]
+    """Why something could not be asked."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -74,53 +101,9 @@ class LabStatus:
 
 
 def release(observed: Observed) -> str:
-    """Return what the nodes' image says of its distribution's program."""
-    return next(
-        (
-            found.labels[LABEL_RELEASE]
-            for found in observed.containers
-            if LABEL_RELEASE in found.labels
-        ),
-        "",
-    )
-
-
-def holds_vip(output: str, vip: str) -> bool:
-    """Whether `ip -4 -o addr` shows the address."""
-    return any(word.split("/")[0] == vip for word in output.split())
-
-
-def etcd_part(metrics: str) -> str:
-    """Read etcd's metrics: leader, follower, or no leader known."""
-    values = dict(
-        line.rsplit(" ", 1) for line in metrics.splitlines() if line.startswith("etcd_server_")
-    )
-    if values.get("etcd_server_has_leader") != "1":
-        return "no leader" if values else UNKNOWN
-    return "leader" if values.get("etcd_server_is_leader") == "1" else "follower"
-
-
-def _master(lab: Lab, node: Node, health: HealthCheck) -> Master:
-    """Ask a master for its part in etcd, whether it holds the floating address, and whether its API server can serve, in one command."""
-    ask = (
-        "ip -4 -o addr show dev eth0; curl -s --max-time 2 http://127.0.0.1:2381/metrics | grep -E '^etcd_server_(is|has)_leader'; "
-        f"curl -s -o /dev/null -w 'api %{{http_code}}' --max-time 2 --cacert {health.ca} --cert {health.certificate} --key {health.key} {health.url}"
-    )
-    words = ["sh", "-c", f"{fencings.ASK}; {ask}"]
-    output = lab.node(node.name).run(words, check=False, timeout_s=8).output
-    api = "ready" if "api 200" in output else "not ready"
-    vip = holds_vip(output, str(lab.topology.network.vip))
-    return Master(etcd_part(output), vip=vip, api=api, fencings=tuple(fencings.alerts(output)))
-
-
-@dataclass(frozen=True, slots=True)
-class Master:
-    """What a master says of itself."""
-
-    etcd: str = UNKNOWN
-    vip: bool = False
-    api: str = UNKNOWN
-    fencings: tuple[Fencing, ...] = ()
+    """Return what the label of the nodes' image says of the distribution's program; or ""."""
+    labels = (container.labels.get(LABEL_RELEASE) for container in observed.containers)
+    return next((text for text in labels if text), "")
 
 
 def _kubernetes(access: Access) -> dict[str, dict[str, Any]]:
@@ -128,46 +111,47 @@ def _kubernetes(access: Access) -> dict[str, dict[str, Any]]:
         return cluster.nodes()
 
 
-def look(lab: Lab, access: Access | None = None) -> LabStatus:
-    """Look at everything, side by side; `access` where the caller has it already.
+def look(lab: Lab, access: Access | None = None, observed: Observed | None = None) -> LabStatus:
+    """Return a lab's status.
 
-    Raises EngineError only: a lab in pieces is described, not complained about.
+    `access` is the way to the API, `observed` what the engine holds: each spares questions, if the
+    caller has it already. Raises EngineError only if the engine cannot be asked: a lab in pieces is
+    described, with its problems.
     """
-    observed = lab.observe()
+    observed = lab.observe() if observed is None else observed
     problems: list[str] = []
     running = [node for node in lab.topology.masters if _runs(observed, node)]
-    with ThreadPoolExecutor(8) as pool:
-        ways = pool.submit(lambda: access or lab.access(lab.distribution(observed)))
-        nodes = pool.submit(lambda: _kubernetes(ways.result()))
-        faults = pool.submit(_faults, lab, observed)
-        asked = {
-            node.name: pool.submit(_master, lab, node, lab.distribution(observed).health)
-            for node in running
-        }
+    with ThreadPoolExecutor(len(running) + 3) as pool:
+        answers = {node.name: pool.submit(_ask_master, lab, node, observed) for node in running}
+        way = pool.submit(lambda: access or lab.access(lab.distribution(observed)))
+        nodes = pool.submit(lambda: _kubernetes(way.result()))
+        records = pool.submit(_fault_records, lab, observed, answers)
         masters = {
-            name: _answer(future.result, Master(), problems) for name, future in asked.items()
+            name: _answer(future.result, MasterStatus(), problems)
+            for name, future in answers.items()
         }
         kubernetes: dict[str, dict[str, Any]] = _answer(nodes.result, {}, problems)
     rows = tuple(
-        _row(node, observed, kubernetes, masters.get(node.name, Master()))
+        _row(node, observed, kubernetes, masters.get(node.name, MasterStatus()))
         for node in lab.topology.machines
     )
+    faults = _answer(records.result, FaultRecords(), problems)
     bmc = observed.container(lab.topology.bmc.name)
     return LabStatus(
         name=lab.name,
         distribution=_answer(lambda: lab.distribution(observed).name, UNKNOWN, problems),
         release=release(observed),
-        api=_answer(lambda: ways.result().server, UNKNOWN, []),
+        api=_answer(lambda: way.result().server, UNKNOWN, []),
         vip=str(lab.topology.network.vip),
         vip_holders=tuple(row.name for row in rows if row.vip),
         etcd_leader=next((row.name for row in rows if row.etcd == "leader"), ""),
         nodes=rows,
         fencing=lab.topology.ha.fencing,
         fenced=lab.topology.ha.fenced,
-        fencings=fencings.merged(one for master in masters.values() for one in master.fencings),
+        fencings=_fencings(masters.values(), faults),
         bmc=bmc.state if bmc else "missing",
         addons=lab.topology.addons,
-        faults=_answer(faults.result, (), problems),
+        faults=tuple(f"{fault.fault} at {fault.node}" for fault in faults.active),
         problems=tuple(dict.fromkeys(problems)),
     )
 
@@ -177,12 +161,52 @@ def _runs(observed: Observed, node: Node) -> bool:
     return container is not None and container.running
 
 
-def _faults(lab: Lab, observed: Observed) -> tuple[str, ...]:
-    there = [lab.node(node.name) for node in lab.topology.machines if observed.container(node.name)]
-    return tuple(f"{hit.fault} at {hit.node}" for hit in active_faults.read(lab.engine, there))
+def _ask_master(lab: Lab, node: Node, observed: Observed) -> MasterStatus:
+    health = lab.distribution(observed).health
+    return master_status.ask(lab.node(node.name), str(lab.topology.network.vip), health)
+
+
+def _fault_records(
+    lab: Lab, observed: Observed, masters: Mapping[str, Future[MasterStatus]]
+) -> FaultRecords:
+    """Return all machines' records: running masters tell their own, the engine reads the others.
+
+    It also reads those of a master that could not be asked.
+    """
+
+    def read(names: Iterable[str]) -> FaultRecords:
+        return active_faults.read_with_healed(lab.engine, [lab.node(name) for name in names])
+
+    there = [node.name for node in lab.topology.machines if observed.container(node.name)]
+    others = read(name for name in there if name not in masters)
+    own = {
+        name: future.result().records for name, future in masters.items() if not future.exception()
+    }
+    silent = read(name for name in masters if own.get(name) is None)
+    return active_faults.together((others, silent, *(row for row in own.values() if row)))
+
+
+def _fencings(masters: Iterable[MasterStatus], records: FaultRecords) -> tuple[Fencing, ...]:
+    """Return the fencings of the last hour, each with halab's own faults of that moment."""
+    spans = [
+        *((fault.fault, fault.node, fault.since, math.inf) for fault in records.active),
+        *((one.fault, one.node, one.since, one.until + HEALED_LATELY_S) for one in records.healed),
+    ]
+
+    def with_faults(fencing: Fencing) -> Fencing:
+        own = [
+            f"{fault} at {node}"
+            for fault, node, since, until in spans
+            if since <= fencing.at + 1 <= until + 1  # alerts note whole seconds
+        ]
+        return replace(fencing, faults=tuple(dict.fromkeys(own)))
+
+    noted = fencings.merged(fencing for master in masters for fencing in master.fencings)
+    return tuple(map(with_faults, noted))
 
 
 def _answer(ask: Any, otherwise: Any, problems: list[str]) -> Any:  # noqa: ANN401 (the type is the caller's)
+    """Return an answer; on an error note it and return something else."""
     try:
         return ask()
     except LabError as error:
@@ -191,9 +215,9 @@ def _answer(ask: Any, otherwise: Any, problems: list[str]) -> Any:  # noqa: ANN4
 
 
 def _row(
-    node: Node, observed: Observed, kubernetes: dict[str, dict[str, Any]], master: Master
+    node: Node, observed: Observed, kubernetes: dict[str, dict[str, Any]], master: MasterStatus
 ) -> NodeStatus:
-    found = observed.container(node.name)
+    container = observed.container(node.name)
     item = kubernetes.get(node.name)
     ready = UNKNOWN
     if item is not None:
@@ -204,10 +228,12 @@ def _row(
         name=node.name,
         role=node.role.value,
         ip=str(node.ip),
-        state=found.state if found else "missing",
+        state=container.state if container else "missing",
         kubernetes=ready,
         version=item["status"]["nodeInfo"]["kubeletVersion"] if item else UNKNOWN,
         etcd=master.etcd,
         vip=master.vip,
         api=master.api,
+        cpus=node.size.millicpus / 1000,
+        memory=node.size.memory,
     )

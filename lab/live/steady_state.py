@@ -1,6 +1,6 @@
 """Conditions of a lab that are waited for: whole again, a loss noticed, a quorum.
 
-They only look.
+They look and never act. An observation's detail says what is still wrong.
 """
 
 from __future__ import annotations
@@ -20,22 +20,25 @@ if TYPE_CHECKING:
 def steady(lab: Lab) -> Observation:
     """Whether a lab is whole.
 
-    Every machine runs and is Ready, etcd has a leader and followers, exactly one master holds the
-    VIP, no fault is active.
+    Every machine runs and is Ready, also that of the BMCs; etcd has a leader and followers, exactly
+    one master holds the VIP, and no fault is active.
     """
-    seen = status.look(lab)
-    wrong = [f"{row.name} is {row.state}" for row in seen.nodes if row.state != "running"]
-    for row in _nodes(seen):
-        wrong += _wrong(row)
-    if not seen.etcd_leader:
-        wrong.append("etcd has no leader")
-    if len(seen.vip_holders) != 1:
-        wrong.append(f"the VIP is held by {', '.join(seen.vip_holders) or 'nobody'}")
-    wrong += [f"fault on: {fault}" for fault in seen.faults] + list(seen.problems)
-    return Observation(ok=not wrong, detail="; ".join(wrong)[:300] or "steady")
+    now = status.look(lab)
+    problems = [f"{row.name} is {row.state}" for row in now.nodes if row.state != "running"]
+    if now.bmc != "running":
+        problems.append(f"{lab.topology.bmc.name} is {now.bmc}")
+    for row in _nodes(now):
+        problems += _problems(row)
+    if not now.etcd_leader:
+        problems.append("etcd has no leader")
+    if len(now.vip_holders) != 1:
+        problems.append(f"the VIP is held by {', '.join(now.vip_holders) or 'nobody'}")
+    problems += [f"active fault: {fault}" for fault in now.faults]
+    problems += now.problems
+    return Observation(ok=not problems, detail="; ".join(problems)[:300] or "steady")
 
 
-def _wrong(row: NodeStatus) -> Iterator[str]:
+def _problems(row: NodeStatus) -> Iterator[str]:
     running, master = row.state == "running", row.role == "master"
     if running and row.kubernetes != "Ready":
         yield f"{row.name} is {row.kubernetes}"
@@ -48,12 +51,12 @@ def _wrong(row: NodeStatus) -> Iterator[str]:
 def all_ready(lab: Lab) -> Observation:
     """Whether every node that runs is Ready."""
     rows = [row for row in _nodes(status.look(lab)) if row.state == "running"]
-    wrong = [f"{row.name} is {row.kubernetes}" for row in rows if row.kubernetes != "Ready"]
-    return Observation(ok=not wrong, detail=", ".join(wrong) or f"{len(rows)} nodes Ready")
+    others = [f"{row.name} is {row.kubernetes}" for row in rows if row.kubernetes != "Ready"]
+    return Observation(ok=not others, detail=", ".join(others) or f"{len(rows)} nodes Ready")
 
 
 def losses_noticed(lab: Lab) -> Observation:
-    """Whether Kubernetes has noticed every node that is off."""
+    """Whether Kubernetes has noticed that the nodes that do not run are lost."""
     rows = [row for row in _nodes(status.look(lab)) if row.state != "running"]
     unnoticed = [row.name for row in rows if row.kubernetes != "NotReady"]
     if unnoticed:
@@ -79,6 +82,6 @@ def no_quorum(lab: Lab) -> Observation:
     return Observation(ok=not leader, detail=f"etcd_leader: {leader or 'none'}")
 
 
-def _nodes(seen: LabStatus) -> list[NodeStatus]:
+def _nodes(now: LabStatus) -> list[NodeStatus]:
     """Return Kubernetes' nodes: all machines but the load balancer."""
-    return [row for row in seen.nodes if row.role != "loadbalancer"]
+    return [row for row in now.nodes if row.role != "loadbalancer"]

@@ -1,27 +1,31 @@
-"""The checks that the authors of the reference installation ran by hand, as one: each with the command that a person would type."""
+"""The checks that the authors of the reference installation ran by hand, run as one.
+
+Each shows the command that a person would type.
+"""
 
 from __future__ import annotations
 
 import json
 import secrets
+import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lab.base.errors import LabError
-from lab.base.wait import Observation, until
+from lab.base.wait import Observation, tried, until
 from lab.engine.labels import LABEL, LABEL_NODE
 from lab.live.verify_judges import (
     Terms,
-    _runs,
-    _shorten,
     judge_answer,
     judge_members,
     judge_nodes,
     judge_pods,
     judge_quorum,
     judge_words,
+    pod_runs,
+    shorten,
 )
-from lab.nodes.distributions import find as find_distribution
 from lab.nodes.roles.loadbalancer import CA_FILE
 from lab.topology.model import KUBERNETES_PORT
 
@@ -32,47 +36,65 @@ if TYPE_CHECKING:
 
     Judge = Callable[[str], Observation]
 
+PATIENCE_S = 20.0
+"""All checks together are asked again for so long: a node is Ready before its pods are, so a lab
+that has just started settles while it is looked at."""
+AGAIN_S = 1.0
 PODS_S = 60.0
-"""For the pods of the checks to run: their image is on every node."""
+"""For the pods of the checks to run; their image is on every node."""
 IMAGE = "halab/toolbox:1.0.0"
-"""images/versions.yaml names it; a unit test holds the two together."""
+"""images/versions.yaml names it, too; a unit test keeps the two equal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One look: what is asked on which node by which command, and who judges what it prints."""
+    """One check: a command on a node, and the judge of what it prints."""
 
     name: str
     node: str
     command: str
     judge: Judge
 
+    def result(self, observation: Observation) -> CheckResult:
+        """Return the check's result, by what was observed."""
+        return CheckResult(
+            name=self.name,
+            node=self.node,
+            command=self.command,
+            ok=observation.ok,
+            detail=observation.detail,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a check found. `detail` says what is wrong, or what was seen."""
+class CheckResult:
+    """The result of a check."""
 
     name: str
     node: str
     command: str
     ok: bool
     detail: str
+    """What is wrong, or what was seen."""
 
 
 @dataclass(slots=True)
 class Verifier:
-    """Runs all checks on a lab. Its pods live in a namespace of their own, which goes with it."""
+    """Runs all checks on a lab. Its pods live in a namespace of their own, which it deletes."""
 
     lab: Lab
-    told: Callable[[str, str], None] = lambda *_: None
-    space: str = field(default_factory=lambda: f"halab-verify-{secrets.token_hex(3)}")
+    on_progress: Callable[[str, str], None] = lambda *_: None
+    """Called with a check's name and what is done for it."""
+    namespace: str = field(default_factory=lambda: f"halab-verify-{secrets.token_hex(3)}")
+    patience_s: float = PATIENCE_S
+    """What is left of it: seconds."""
 
-    def run(self) -> tuple[Outcome, ...]:
-        """Run everything; what cannot be asked is a check that failed.
+    def run(self) -> tuple[CheckResult, ...]:
+        """Run all checks; one that cannot be asked has failed.
 
-        Raises LabError where no master runs.
+        Raises LabError if no master runs.
         """
-        found = [self._machines(), *(self._ask(check) for check in self._cluster())]
+        results = [self._machines(), *(self._ask(check) for check in self._cluster())]
         running = self._running()
         workers = [
             node.name
@@ -82,8 +104,8 @@ class Verifier:
         try:
             addresses = self._pods(workers)
         except LabError as error:
-            found.append(
-                Outcome(
+            results.append(
+                CheckResult(
                     name="pods on workers",
                     node=self._master(),
                     command="kubectl run …",
@@ -93,19 +115,21 @@ class Verifier:
             )
             addresses = {}
         try:
-            found += [self._ask(check) for check in self._inside(addresses)]
+            results += [self._ask(check) for check in self._inside(addresses)]
         finally:
-            self._kubectl("delete", "namespace", self.space, "--ignore-not-found", "--wait=false")
-        return tuple(found)
+            self._kubectl(
+                "delete", "namespace", self.namespace, "--ignore-not-found", "--wait=false"
+            )
+        return tuple(results)
 
-    def _machines(self) -> Outcome:
-        """Every container of the lab runs, the baseboard controllers' too."""
-        wanted, running = [node.name for node in self.lab.topology.containers], self._running()
-        gone = [name for name in wanted if name not in running]
+    def _machines(self) -> CheckResult:
+        """Check that every container of the lab runs, the baseboard controllers' included."""
+        names, running = [node.name for node in self.lab.topology.containers], self._running()
+        missing = [name for name in names if name not in running]
         command = f"docker ps --filter label={LABEL}={self.lab.name}"
-        detail = f"not running: {', '.join(gone)}" if gone else f"{len(wanted)} run"
-        return Outcome(
-            name="machines", node="the host", command=command, ok=not gone, detail=detail
+        detail = f"not running: {', '.join(missing)}" if missing else f"{len(names)} run"
+        return CheckResult(
+            name="machines", node="the host", command=command, ok=not missing, detail=detail
         )
 
     def _running(self) -> set[str]:
@@ -123,41 +147,38 @@ class Verifier:
             )
         return names[0]
 
-    def _kubectl(self, *words: str, stdin: bytes | None = None) -> str:
-        return (
-            self.lab.node(self._master()).run(["kubectl", *words], timeout_s=60, stdin=stdin).output
-        )
+    def _kubectl(self, *arguments: str, stdin: bytes | None = None) -> str:
+        master = self.lab.node(self._master())
+        return master.run(["kubectl", *arguments], timeout_s=60, stdin=stdin).output
 
-    def _ask(self, check: Check) -> Outcome:
-        self.told(check.name, check.command)
+    def _ask(self, check: Check) -> CheckResult:
+        """Return a check's result, the first good one if there is one while patience lasts."""
+        self.on_progress(check.name, check.command)
+        result = self._asked(check)
+        begin = time.monotonic()
+        while not result.ok and time.monotonic() - begin < self.patience_s:
+            self.on_progress(check.name, f"not yet: {result.detail}")
+            time.sleep(AGAIN_S)
+            result = self._asked(check)
+        self.patience_s -= time.monotonic() - begin
+        return result
+
+    def _asked(self, check: Check) -> CheckResult:
+        argv = ["sh", "-c", check.command]
         try:
-            result = self.lab.node(check.node).run(
-                ["sh", "-c", check.command], check=False, timeout_s=30
-            )
+            result = self.lab.node(check.node).run(argv, check=False, timeout_s=30)
         except LabError as error:
-            return Outcome(
-                name=check.name,
-                node=check.node,
-                command=check.command,
-                ok=False,
-                detail=error.message,
-            )
-        ended = Observation(ok=False, detail=f"ended with {result.code}: {_shorten(result.output)}")
-        found = check.judge(result.output) if result.code == 0 else ended
-        return Outcome(
-            name=check.name,
-            node=check.node,
-            command=check.command,
-            ok=found.ok,
-            detail=found.detail,
-        )
+            return check.result(Observation(ok=False, detail=error.message))
+        if result.code != 0:
+            detail = f"ended with {result.code}: {shorten(result.output)}"
+            return check.result(Observation(ok=False, detail=detail))
+        return check.result(check.judge(result.output))
 
     def _cluster(self) -> Iterator[Check]:
+        """Yield the checks that need no pods of ours."""
         topology, master = self.lab.topology, self._master()
-        names, addresses = (
-            [node.name for node in topology.nodes],
-            [str(node.ip) for node in topology.masters],
-        )
+        names = [node.name for node in topology.nodes]
+        addresses = [str(node.ip) for node in topology.masters]
         dns = [str(topology.kubernetes.cluster_dns)]
         rows: dict[str, tuple[str, Judge]] = {
             "nodes": ("kubectl get nodes --no-headers", lambda text: judge_nodes(text, names)),
@@ -176,7 +197,7 @@ class Verifier:
             ),
             "cluster-info": (
                 "kubectl cluster-info",
-                lambda text: Observation("is running at" in text, _shorten(text.split("\n", 1)[0])),
+                lambda text: Observation("is running at" in text, shorten(text.split("\n", 1)[0])),
             ),
         }
         for name, (command, judge) in rows.items():
@@ -186,11 +207,10 @@ class Verifier:
         yield from self._ways()
 
     def _etcd(self, master: str) -> Iterator[Check]:
-        topology = self.lab.topology
-        tls = find_distribution(self.lab.distribution().name).etcd_client
-        identity = f"--cacert {tls.ca} --cert {tls.certificate} --key {tls.key}"
-        curl = f"curl -s --max-time 5 {identity} -d '{{}}' https://127.0.0.1:{tls.port}/v3"
-        names = [node.name for node in topology.masters]
+        client = self.lab.distribution().etcd_client
+        tls = f"--cacert {client.ca} --cert {client.certificate} --key {client.key}"
+        curl = f"curl -s --max-time 5 {tls} -d '{{}}' https://127.0.0.1:{client.port}/v3"
+        names = [node.name for node in self.lab.topology.masters]
         command = f"{curl}/cluster/member/list"
         yield Check(
             name="etcd members",
@@ -223,26 +243,21 @@ class Verifier:
             yield Check(name=name, node=master, command=command, judge=judge)
 
     def _judge_vip(self, text: str) -> Observation:
-        """Pacemaker names one holder, and that one alone has the address."""
-        vip = str(self.lab.topology.network.vip)
-        masters = [node.name for node in self.lab.topology.masters if node.name in self._running()]
-        shown = {
-            name: self.lab.node(name)
-            .run(["ip", "-4", "-o", "addr", "show", "dev", "eth0"], check=False)
-            .output
-            for name in masters
-        }
-        holders = [name for name in masters if f" {vip}/" in shown[name]]
-        said = [word for word in text.split() if word in masters]
-        ok = len(holders) == 1 and said == holders
-        return Observation(
-            ok,
-            f"{vip} on {holders[0]}"
-            if ok
-            else f"Pacemaker says {said or 'nobody'}, {holders or 'nobody'} has it",
-        )
+        """Judge that Pacemaker names one holder, and that this one alone has the address."""
+        vip, running = str(self.lab.topology.network.vip), self._running()
+        masters = [node.name for node in self.lab.topology.masters if node.name in running]
+        argv = ["ip", "-4", "-o", "addr", "show", "dev", "eth0"]
+        addresses = {name: self.lab.node(name).run(argv, check=False).output for name in masters}
+        holders = [name for name in masters if f" {vip}/" in addresses[name]]
+        named = [name for name in text.split() if name in masters]
+        if len(holders) == 1 and named == holders:
+            return Observation(ok=True, detail=f"{vip} on {holders[0]}")
+        pacemakers, actual = (", ".join(names) or "no master" for names in (named, holders))
+        detail = f"Pacemaker names {pacemakers}; the address is on {actual}"
+        return Observation(ok=False, detail=detail)
 
     def _ways(self) -> Iterator[Check]:
+        """Yield a check of the API by each address that leads to it."""
         topology = self.lab.topology
         ways = {
             "the VIP": topology.network.vip,
@@ -262,29 +277,44 @@ class Verifier:
             )
 
     def _pods(self, workers: list[str]) -> dict[str, str]:
-        """Run a pod on each worker; gives their addresses."""
+        """Run a pod on each worker; return their addresses by name. Raises WaitTimeout."""
         objects = [
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.space}},
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}},
             *(self._pod(name) for name in workers),
         ]
-        self._kubectl("apply", "-f", "-", stdin="\n---\n".join(map(json.dumps, objects)).encode())
+        text = "\n---\n".join(map(json.dumps, objects)).encode()
+
+        def make() -> Observation:
+            self._kubectl("apply", "-f", "-", stdin=text)
+            return Observation(ok=True, detail="made")
+
+        # A pod is refused until a controller has made the new namespace's service account.
+        until(
+            "the pods of the checks are made",
+            lambda: tried(make),
+            timeout_s=PODS_S,
+            every_s=AGAIN_S,
+        )
+
+        def pods() -> list[dict[str, Any]]:
+            answer = self._kubectl("-n", self.namespace, "get", "pods", "-o", "json")
+            items: list[dict[str, Any]] = json.loads(answer)["items"]
+            return items
 
         def ask() -> Observation:
-            items = json.loads(self._kubectl("-n", self.space, "get", "pods", "-o", "json"))[
-                "items"
-            ]
-            self.told("pods on workers", f"{sum(map(_runs, items))} of {len(workers)} run")
-            return Observation(
-                ok=len(items) == len(workers) and all(map(_runs, items)),
-                detail=f"{sum(map(_runs, items))} of {len(workers)} run",
-            )
+            items = pods()
+            running = sum(map(pod_runs, items))
+            detail = f"{running} of {len(workers)} run"
+            self.on_progress("pods on workers", detail)
+            return Observation(ok=running == len(items) == len(workers), detail=detail)
 
         until("a pod on each worker", ask, timeout_s=PODS_S)
-        items = json.loads(self._kubectl("-n", self.space, "get", "pods", "-o", "json"))["items"]
-        return {item["metadata"]["name"]: item["status"]["podIP"] for item in items}
+        return {item["metadata"]["name"]: item["status"]["podIP"] for item in pods()}
 
     def _pod(self, worker: str) -> dict[str, Any]:
-        command = "mkdir -p /tmp/www && hostname > /tmp/www/index.html && exec httpd -f -p 8080 -h /tmp/www"
+        """Return a pod that serves its node's name, on port 8080."""
+        page = "mkdir -p /tmp/www && hostname > /tmp/www/index.html"
+        command = f"{page} && exec httpd -f -p 8080 -h /tmp/www"
         container = {
             "name": "web",
             "image": IMAGE,
@@ -300,15 +330,16 @@ class Verifier:
         return {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": worker, "namespace": self.space},
+            "metadata": {"name": worker, "namespace": self.namespace},
             "spec": spec,
         }
 
     def _inside(self, addresses: dict[str, str]) -> Iterator[Check]:
+        """Yield the checks from inside our pods; `addresses` are theirs by name."""
         master = self._master() if addresses else ""
         service = [str(self.lab.topology.kubernetes.service_cidr[1])]
         for name in addresses:
-            inside = f"kubectl -n {self.space} exec {name} --"
+            inside = f"kubectl -n {self.namespace} exec {name} --"
             command = f"{inside} nslookup kubernetes.default.svc.cluster.local"
             yield Check(
                 name=f"DNS from a pod on {name}",
@@ -316,15 +347,22 @@ class Verifier:
                 command=command,
                 judge=lambda text: judge_words(text, service),
             )
-            others = {other: address for other, address in addresses.items() if other != name}
+            others = [other for other in addresses if other != name]
             if others:
-                command = f"{inside} sh -c '{' && '.join(f'wget -qO- -T 5 http://{address}:8080/' for address in others.values())}'"
-                judge = lambda text, others=tuple(others): judge_words(text, others)  # noqa: E731 (one expression)
+                gets = [f"wget -qO- -T 5 http://{addresses[other]}:8080/" for other in others]
                 yield Check(
-                    name=f"pod to pod from {name}", node=master, command=command, judge=judge
+                    name=f"pod to pod from {name}",
+                    node=master,
+                    command=f"{inside} sh -c '{' && '.join(gets)}'",
+                    judge=partial(judge_words, expected=others),
                 )
 
 
-def verify(lab: Lab, told: Callable[[str, str], None] = lambda *_: None) -> tuple[Outcome, ...]:
-    """Run all checks. Raises LabError where no master runs."""
-    return Verifier(lab, told).run()
+def verify(
+    lab: Lab, on_progress: Callable[[str, str], None] = lambda *_: None
+) -> tuple[CheckResult, ...]:
+    """Run all checks and return their results. Raises LabError if no master runs.
+
+    `on_progress` is called with a check's name and what is done for it.
+    """
+    return Verifier(lab, on_progress).run()

@@ -1,1 +1,1 @@
-"""The instrument: an agent that asks every 20 ms, what it asks, and the journals read beside it."""
+"""The instrument: an agent that asks every 20 ms, its probes, and the machines' journals."""

@@ -1,4 +1,4 @@
-"""What the agent is told: identities, probes, where to listen."""
+"""The agent's configuration: identities and probes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lab.measure.probe import API, ETCD, ProbeSpec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lab.kube.pki import Secrets
+    from lab.kube.secrets import Secrets
     from lab.nodes.distributions import Distribution
 
 
 @dataclass(frozen=True, slots=True)
 class Identities:
-    """What the agent proves itself with, as its configuration has it."""
+    """The agent's certificates, as its configuration has them."""
 
     values: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -25,7 +25,7 @@ class Identities:
 def identities(secrets: Secrets, distribution: Distribution) -> Identities:
     """Return who the agent is: the administrator for the API, a client for etcd.
 
-    Every distribution asks both for certificates.
+    In every distribution both ask for a certificate.
     """
     admin = distribution.admin(secrets)
     member = issue(secrets.authority("etcd-ca"), "halab-probe")
@@ -47,7 +47,7 @@ def identities(secrets: Secrets, distribution: Distribution) -> Identities:
 
 def configuration(
     chosen: Iterable[ProbeSpec],
-    proofs: Identities | None = None,
+    own: Identities | None = None,
     *,
     attached: bool = False,
     output: str = "",
@@ -57,7 +57,7 @@ def configuration(
     return {
         "attached": attached,
         "output": output,
-        "identities": proofs.values if proofs else {},
+        "identities": own.values if own else {},
         "questions": [row.agent() for row in rows if not row.client],
         "clients": [row.agent() for row in rows if row.client],
     }

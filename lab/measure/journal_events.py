@@ -1,4 +1,4 @@
-"""The lines of a node's journal that tell when a failover reached its next stage.
+"""The lines of a node's journal that show when a failover reached its next stage.
 
 Pure: text in, `log` events out.
 """
@@ -16,11 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 FIELDS = "MESSAGE,SYSLOG_IDENTIFIER,_SYSTEMD_UNIT,_COMM"
-"""What journalctl is asked for; the times come with every entry."""
+"""What journalctl is asked for; every entry has its time, too."""
 RULES = (
     ("token-lost", "corosync", r"\[TOTEM *\] A processor failed, forming new configuration"),
     ("membership", "corosync", r"\[TOTEM *\] A new membership .* was formed"),
     ("quorum", "corosync", r"\[QUORUM *\] This node is within the (primary|non-primary) component"),
+    (
+        "fencing",
+        "pacemaker-controld",
+        r"Requesting fencing \((off|reboot)\) (of|targeting) node \S+",
+    ),
+    ("not-fenced", "pacemaker-controld", r"Peer \S+ was not terminated \((off|reboot)\)"),
     ("fenced", "pacemaker-fenced", r"Operation '?(off|reboot)'? .*targeting \S+ .*: (OK|complete)"),
     ("fenced", "pacemaker-controld", r"Peer \S+ was terminated \((off|reboot)\) .*: OK"),
     ("vip-start", "IPaddr2", r"Adding inet address"),
@@ -37,7 +43,7 @@ RULES = (
     ("dc-idle", "pacemaker-controld", r"State transition S_\w+ -> S_IDLE"),
     ("leader", "etcd", r"(became leader at term|elected leader|lost leader)"),
 )
-"""The stage, a part of who says it (identifier or unit), and how its line reads (Corosync 3.1,
+"""The stage, a part of the writer's identifier or unit, and the pattern of its line (Corosync 3.1,
 Pacemaker 2.1 and 3.0, etcd 3.6)."""
 _RULES = tuple((what, who, re.compile(pattern)) for what, who, pattern in RULES)
 
@@ -54,7 +60,7 @@ class Entry:
 
 
 def entries(node: str, lines: Iterable[str]) -> Iterator[Entry]:
-    """Read what `journalctl -o json` prints.
+    """Return the entries in what `journalctl -o json` prints.
 
     What is no entry is left out: a journal that was cut off ends in the middle of a line.
     """
@@ -79,16 +85,17 @@ def _text(message: Any) -> str:  # noqa: ANN401 (the journal's own: text, or byt
 
 
 def milestone(entry: Entry) -> str:
-    """Return the stage that an entry tells of; empty for none."""
-    speaker = f"{entry.who} {entry.unit}"
-    return next(
-        (what for what, who, pattern in _RULES if who in speaker and pattern.search(entry.text)), ""
-    )
+    """Return the stage that an entry shows; empty for none."""
+    writer = f"{entry.who} {entry.unit}"
+    for what, who, pattern in _RULES:
+        if who in writer and pattern.search(entry.text):
+            return what
+    return ""
 
 
-def events(said: Iterable[Entry], begin: float) -> Iterator[Event]:
+def events(journal: Iterable[Entry], begin: float) -> Iterator[Event]:
     """Return the `log` events of entries, their times counted from `begin` on the same clock."""
-    for entry in said:
+    for entry in journal:
         what = milestone(entry)
         if what and entry.t >= begin:
             yield Event(
@@ -103,12 +110,12 @@ def events(said: Iterable[Entry], begin: float) -> Iterator[Event]:
             )
 
 
-def timeline(said: Iterable[Entry], begin: float) -> str:
-    """Render entries in the order of their times, one a line.
+def timeline(journal: Iterable[Entry], begin: float) -> str:
+    """Return entries as text, one a line, by their times.
 
-    A line has the seconds since the run began, the node, who spoke, and what was said.
+    A line has the seconds since the run began, the node, the writer, and the message.
     """
-    rows = sorted(said, key=lambda entry: entry.t)
+    rows = sorted(journal, key=lambda entry: entry.t)
     return "".join(
         f"{entry.t - begin:12.6f} {entry.node:<6} {entry.who}: {_one_line(entry.text)}\n"
         for entry in rows

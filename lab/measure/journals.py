@@ -1,6 +1,6 @@
-"""The journals of a lab's machines, of those that are off, too.
+"""The journals of a lab's machines, also of those that are off.
 
-The disk of a machine that is off is read, and its journal decoded in a helper container.
+If a machine is off, its disk is read, and a helper container decodes its journal.
 """
 
 from __future__ import annotations
@@ -25,24 +25,25 @@ if TYPE_CHECKING:
 
 FOLDER = "/var/log/journal"
 READ_S = 60.0
-"""For one machine's journal; an hour of a master's is some megabytes."""
+"""For one machine's journal: an hour of a master's has some megabytes."""
 LATE_S = 10.0
-"""A journal that begins later than this after `begin` has lost lines: machines have written before
-they were asked for."""
+"""If a journal begins later than this after `begin`, lines were lost: machines wrote before
+`begin`."""
 JOURNALD = "systemd-journald"
 SUPPRESSED = re.compile(r"Suppressed (?P<lines>\d+) messages from (?P<unit>\S+)")
-"""How it tells (systemd's src/journal/journald-rate-limit and -server)."""
+"""How journald says that it dropped lines (systemd's src/journal/journald-rate-limit and
+-server)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Journals:
-    """What was read, and what could not be, with the reason."""
+    """What was read, and why the rest could not be."""
 
     entries: tuple[Entry, ...]
     problems: tuple[str, ...]
 
     def save(self, folder: Path, begin: float) -> None:
-        """Write one file for each machine, and one of all, on the run's time-line.
+        """Write one file for each machine, and one of all, with times from the run's begin.
 
         `begin`: when the run began, on the machines' clock.
         """
@@ -58,10 +59,10 @@ class Journals:
 def collect(
     engine: Engine, nodes: Iterable[NodeHandle], image: str, wall: float, begin: float
 ) -> Journals:
-    """Read what the machines wrote since `begin`, on their monotonic clock.
+    """Return what the machines wrote since `begin`, on their monotonic clock.
 
-    `wall`: the same moment, or an earlier one, in seconds since 1970. `image` has journalctl: the
-    journals of machines that do not run are read in a helper made of it.
+    `wall`: the same moment, or an earlier one, in seconds since 1970. `image` has journalctl: a
+    helper made of it reads the journals of machines that do not run.
     """
     machines = list(nodes)
     with ThreadPoolExecutor(4) as pool:
@@ -74,13 +75,13 @@ def collect(
     return Journals(tuple(kept), (*filter(None, problems), *suppressed(kept)))
 
 
-def suppressed(said: Iterable[Entry]) -> tuple[str, ...]:
-    """Say how many lines of which unit a machine dropped, for there were too many of them.
+def suppressed(journal: Iterable[Entry]) -> tuple[str, ...]:
+    """Return how many lines of which unit a machine dropped because there were too many.
 
-    journald says so itself, in the unit's first line after (lab/nodes/files.py, LOG_LIMIT).
+    journald says so itself, before the unit's next line (lab/nodes/files.py, LOG_LIMIT).
     """
     counts: Counter[tuple[str, str]] = Counter()
-    for entry in said:
+    for entry in journal:
         notice = SUPPRESSED.match(entry.text) if entry.who == JOURNALD else None
         if notice:
             counts[entry.node, notice["unit"]] += int(notice["lines"])
@@ -91,9 +92,9 @@ def suppressed(said: Iterable[Entry]) -> tuple[str, ...]:
 
 
 def lost(name: str, lines: Sequence[str], begin: float) -> str:
-    """Say what a machine's journal lacks, by its oldest entry, which is the first.
+    """Return what a machine's journal lacks, by its oldest entry, which is the first.
 
-    Empty where it reaches back to `begin`.
+    Empty if it reaches back to `begin`.
     """
     oldest = next(entries(name, lines), None)  # journalctl may complain of a file before it
     if oldest is None or oldest.t <= begin + LATE_S:
@@ -105,7 +106,7 @@ def lost(name: str, lines: Sequence[str], begin: float) -> str:
 
 
 def _ask(since: float, files: str = "") -> list[str]:
-    """Ask for the oldest entry that there is, and then for all of them from `since` on."""
+    """Return the command that shows the oldest entry of all, then every entry from `since` on."""
     journal = f"journalctl --no-pager --quiet -o json {files}"
     oldest = f"{journal} --output-fields=MESSAGE | head -n 1"
     asked = f"{journal} --output-fields={FIELDS} --since=@{int(since)}"
@@ -113,7 +114,7 @@ def _ask(since: float, files: str = "") -> list[str]:
 
 
 def _one(engine: Engine, node: NodeHandle, image: str, wall: float) -> tuple[list[str], str]:
-    """Return a machine's oldest entry and those asked for, as lines, or why there are none."""
+    """Return a machine's oldest entry and those since `wall`, as lines; or why there are none."""
     try:
         state = engine.inspect(node.container)["State"]["Status"]
         if state == "running":
@@ -127,7 +128,7 @@ def _one(engine: Engine, node: NodeHandle, image: str, wall: float) -> tuple[lis
 def _elsewhere(engine: Engine, node: NodeHandle, image: str, wall: float) -> list[str]:
     """Read the journal of a machine that is off or frozen from its disk.
 
-    What it had in /run is lost with it.
+    What it had in /run is lost.
     """
     files = unpack(engine.read(node.container, FOLDER))
     host = {"NetworkMode": "none"}

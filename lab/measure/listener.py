@@ -22,24 +22,23 @@ if TYPE_CHECKING:
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 LOOK_AGAIN_S = 1.0
-"""An address that no machine has is looked up again after so long: a machine that was made anew has
-a new one."""
+"""How often an unknown MAC address is looked up at most: a recreated machine has a new one."""
 COMPLAINTS = 2000
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 def offset(row: dict[str, Any], heard: float, boot: str) -> float:
-    """Return what must be added to an agent's times to have this process's. Pure.
+    """Return what must be added to an agent's times to get this process's. Pure.
 
-    On the same kernel (`boot` tells) both read one clock. On another (Docker Desktop's machine) the
-    agent's first line, sent at once, is compared with when it was `heard`: late by the milliseconds
-    of its way.
+    On the same kernel (by `boot`) both read one clock. On another one (Docker Desktop's machine)
+    the time of the agent's first line, sent at once, is compared with the time when it was `heard`:
+    the result is wrong by the milliseconds that the line took.
     """
     return 0.0 if boot and row.get("boot") == boot else heard - float(row["t"])
 
 
 def shifted(row: dict[str, Any], by: float) -> Event:
-    """Return an agent's line as an event, its times moved by so many seconds."""
+    """Return an agent's line as an event, its times shifted by so many seconds."""
     data = {key: value for key, value in row.items() if key not in {"t", "kind"}}
     if "end" in data:
         data["end"] = round(float(data["end"]) + by, 6)
@@ -47,7 +46,7 @@ def shifted(row: dict[str, Any], by: float) -> Event:
 
 
 def boot_id() -> str:
-    """Return this kernel's boot id; empty where the host is no Linux."""
+    """Return this kernel's boot id; empty if the host is no Linux."""
     return BOOT.read_text().strip() if BOOT.exists() else ""
 
 
@@ -66,8 +65,10 @@ class Listener:
         `begin`: when the run began. `macs` returns the machines' MAC addresses, MAC → node.
         """
         self.offset = 0.0
+        self.epoch: float | None = None
+        """The machines' time of day when their monotonic clock began, seconds since 1970."""
         self.heard: set[str] = set()
-        """Probes, watches and clients that have said something."""
+        """Probes, watches and clients that have sent a line."""
         self.last = 0.0
         """When the last sample was asked, on the agent's clock; 0: none was."""
         self.statistics: dict[str, Any] = {}
@@ -81,16 +82,16 @@ class Listener:
 
     @property
     def alive(self) -> bool:
-        """Whether the agent still speaks."""
+        """Whether the conversation with the agent goes on."""
         return self._thread.is_alive()
 
     @property
     def complaints(self) -> str:
-        """What the agent complained about."""
+        """What the agent wrote to its standard error."""
         return self._complaints.strip()
 
     def join(self, timeout_s: float) -> None:
-        """Wait for the end of the conversation; after so many seconds hang up."""
+        """Wait for the end of the conversation; close it after so many seconds."""
         self._thread.join(timeout_s)
         self._conversation.close()
 
@@ -103,7 +104,7 @@ class Listener:
                     self._complaints = (
                         self._complaints + b"\n".join(lines).decode(errors="replace") + "\n"
                     )[-COMPLAINTS:]
-        except Exception as error:  # noqa: BLE001 (a thread's error must reach the one who waits for it)
+        except Exception as error:  # noqa: BLE001 (a thread's error must reach who waits for it)
             self.error = error
 
     def _events(self, lines: list[bytes]) -> Iterator[Event]:
@@ -113,6 +114,7 @@ class Listener:
             kind = row["kind"]
             if kind == "clock":
                 self.offset = offset(row, heard, boot_id())
+                self.epoch = float(row["wall"]) - float(row["t"]) if "wall" in row else None
             elif kind == "stats":
                 self.statistics = row
             else:
@@ -125,18 +127,18 @@ class Listener:
                 yield shifted(row, self.offset - self._begin)
 
     def _name(self, row: dict[str, Any]) -> None:
-        """Put nodes for their addresses: who answered, and who announced itself."""
-        words = str(row.get("detail", "")).split(" ")
+        """Replace MAC addresses by nodes: of those that answered, and that announced themselves."""
+        details = str(row.get("detail", "")).split(" ")
         answered = row.get("value") or []
-        announced = [word for word in words if MAC.fullmatch(word)]
+        announced = [text for text in details if MAC.fullmatch(text)]
         nodes = self._by_mac([*answered, *announced])
         if answered:
             row["value"] = vip.named(answered, nodes)
         if announced:
-            row["detail"] = " ".join(vip.named(words, nodes))
+            row["detail"] = " ".join(vip.named(details, nodes))
 
     def _by_mac(self, macs: list[str]) -> dict[str, str]:
-        """Return the machines by address, looked up again where one of these is unknown."""
+        """Return the machines by MAC address; look again if one of these is unknown."""
         now = time.monotonic()
         if any(mac not in self._nodes for mac in macs) and now - self._looked > LOOK_AGAIN_S:
             self._nodes |= self._macs()

@@ -1,6 +1,6 @@
 """The instrument's objects in the cluster, as manifests. Pure.
 
-A Service with three pods behind it, and on each node a pod that asks.
+A Service with three pods behind it, and a pod on each node that asks.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ ASKER = "asker"
 REPLICAS = 3
 PORT = 8080
 IMAGE = "halab/toolbox:1.0.0"
-"""images/versions.yaml names it; a unit test holds the two together. It is in every node's image:
-nothing is pulled."""
+"""Named in images/versions.yaml; a unit test compares the two. It is in every node's image: nothing
+is pulled."""
 PROGRAM = "/usr/local/bin/halab-probe"
-"""The agent, on every node's disk. Pods use that one, so that it is the one of the node's image."""
+"""The agent, on every node's disk. Pods mount it, so that they run that of the node's image."""
 FOLDER = "/var/lib/halab/probe"
-"""On the node's disk, where samples outlive their pod and the node's death."""
+"""On the node's disk, where samples survive their pod and the node's death."""
 
 Manifest = dict[str, Any]
 
@@ -37,12 +37,12 @@ def initial(key: str) -> str:
 
 
 def namespace() -> Manifest:
-    """The namespace."""
+    """Return the instrument's namespace."""
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}}
 
 
 def registers() -> tuple[Manifest, ...]:
-    """The ConfigMaps that several clients rewrite."""
+    """Return the ConfigMaps that several clients rewrite."""
     key, value = LABEL.split("=")
     return tuple(
         {
@@ -56,10 +56,7 @@ def registers() -> tuple[Manifest, ...]:
 
 
 def web() -> tuple[Manifest, ...]:
-    """The Service and its pods.
-
-    A Deployment: pods of a dead node must be replaced elsewhere to be seen coming back.
-    """
+    """Return the Service and its Deployment, which replaces pods of a dead node elsewhere."""
     labels = {"app": SERVICE}
     spread = {
         "maxSkew": 1,
@@ -95,17 +92,17 @@ PROGRAM_IN_POD = "/halab-probe"
 
 
 def askers(rows: Sequence[ProbeSpec], run: str) -> tuple[Manifest, ...]:
-    """A DaemonSet whose pods ask what is to be asked from their node.
+    """Return a DaemonSet whose pods ask what is to be asked from their node.
 
-    They write into a file of this run. Empty where no pod has anything to ask.
+    They write into a file of this run. Empty if no pod has anything to ask.
     """
     nodes = sorted({row.pod for row in rows if row.pod})
     if not nodes:
         return ()
-    place = f"{FOLDER}/{run}.jsonl"
+    output = f"{FOLDER}/{run}.jsonl"
     data = {
         f"{node}.json": json.dumps(
-            configuration([row for row in rows if row.pod == node], output=place)
+            configuration([row for row in rows if row.pod == node], output=output)
         )
         for node in nodes
     }
@@ -121,11 +118,11 @@ def askers(rows: Sequence[ProbeSpec], run: str) -> tuple[Manifest, ...]:
         {"name": "configuration", "configMap": {"name": ASKER}},
         {"name": "samples", "hostPath": {"path": FOLDER, "type": "DirectoryOrCreate"}},
     ]
-    apart = {"key": "kubernetes.io/hostname", "operator": "In", "values": nodes}
+    on_nodes = {"key": "kubernetes.io/hostname", "operator": "In", "values": nodes}
     pod["affinity"] = {
         "nodeAffinity": {
             "requiredDuringSchedulingIgnoredDuringExecution": {
-                "nodeSelectorTerms": [{"matchExpressions": [apart]}]
+                "nodeSelectorTerms": [{"matchExpressions": [on_nodes]}]
             }
         }
     }
@@ -150,11 +147,11 @@ def _container(name: str, command: list[str]) -> dict[str, Any]:
         "imagePullPolicy": "Never",
         "command": command,
         "volumeMounts": [{"name": "program", "mountPath": PROGRAM_IN_POD, "readOnly": True}],
-        # Without a request a pod gets what all others on a busy node leave (cpu.shares 2), and the
-        # report would call the pod's own waiting an outage of the Service. With it, 50 times that,
-        # and there is room beside the pods of others on a node of one processor.
+        # Without a request, a pod on a busy node gets what all others leave (cpu.shares 2), and the
+        # report would count its own waiting as an outage of the Service. With this request it gets
+        # 50 times that, and other pods still fit beside it on a node of one processor.
         "resources": {"requests": {"cpu": "100m"}},
-        # All it does is write into a folder of root's on the node: that needs no capability.
+        # It only writes into root's folder on the node: that needs no capability.
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
 

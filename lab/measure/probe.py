@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,25 +11,25 @@ if TYPE_CHECKING:
 
 
 INTERVAL_S = 0.02
-"""Between two questions, seconds."""
+"""Seconds between two questions."""
 TIMEOUT_S = 0.5
-"""A later answer is none, seconds. Well below a second: an outage of a second must be seen while it
-lasts, and questions to a server that is busy must not pile up on it for long (25 of each at most).
+"""Seconds after which an answer no longer counts. Well below a second: an outage of a second must
+be seen while it lasts, and questions must not pile up on a busy server (at most 25 of each).
 """
 SPACE = "halab-probe"
-"""The namespace of all that the instrument has in the cluster; nothing else lives there."""
+"""The namespace of everything that the instrument has in the cluster; nothing else is in it."""
 LABEL = "halab.probe=operation"
 """On the ConfigMaps that clients write: key=value."""
 REGISTERS = ("register-1", "register-2", "register-3")
 API, ETCD = "api", "etcd"
-"""Identities: whom the agent trusts and who it is."""
+"""Identities: the agent's certificates, and the authorities that it trusts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeSpec:
     """One thing that the agent does.
 
-    `settings` are the agent's own words (images/tools/probe/config.go).
+    `settings` are the agent's own (images/tools/probe/config.go).
     """
 
     name: str
@@ -38,11 +39,20 @@ class ProbeSpec:
     timeout: float = TIMEOUT_S
     connection: str = "none"
     pod: str = ""
-    """The node in whose pod it runs; empty: in the client container."""
+    """The node in whose pod it runs; empty: in the agent's container."""
     client: bool = False
-    """It writes, reads or listens; `name` is the operations' client."""
+    """Whether it writes, reads or listens; then `name` is the operations' client."""
     probe: str = ""
-    """Of a client: the probe whose samples its operations are, too."""
+    """Of a client: the probe whose samples its operations are as well."""
+    by_engine: bool = False
+    """Whether it is a command that the engine runs on a node: then neither the agent nor a pod has
+    it, and `settings` are those of lab/measure/pod_asker.py."""
+    slowed_at_most: float = math.inf
+    """How many times less often it may ask on a busy machine."""
+
+    def slowed(self, pace: float) -> ProbeSpec:
+        """Return it for a machine where probes ask less often, by this factor (measure/pace.py)."""
+        return replace(self, interval=self.interval * min(pace, self.slowed_at_most))
 
     def agent(self) -> dict[str, Any]:
         """Return it as the agent reads it."""
@@ -69,9 +79,9 @@ class ProbeSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeContext:
-    """What probes are computed from: the topology, and where the test Service is.
+    """What probes are computed from.
 
-    That is its address in the cluster and its port on every node.
+    The topology, and the test Service's address in the cluster and port on every node.
     """
 
     topology: Topology
@@ -80,5 +90,5 @@ class ProbeContext:
 
     @property
     def pods(self) -> tuple[Node, ...]:
-        """The nodes that take workloads: the workers, or all where there are none."""
+        """The nodes that run workloads: the workers; all if there are none."""
         return self.topology.workers or self.topology.nodes

@@ -13,7 +13,7 @@ from lab.measure import manifests
 from lab.measure.probe import SPACE, ProbeContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from lab.kube.api import Cluster
     from lab.topology.model import Topology
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 READY_S = 180.0
 """For six pods of an image that every node has: some seconds on a quiet machine.
 
-On two cores with a second lab that started, and a test run, one of three was ready after 92 s.
+On two cores, with a second lab starting and tests running, one of three was ready after 92 s.
 """
 GONE_S = 300.0
-"""For the namespace to vanish. Pods take two seconds to end; what half an hour of writing left is
-some 20,000 objects, and took more than a minute."""
+"""For the namespace to vanish. Pods take two seconds to end; the 20,000 objects or so that half an
+hour of writing leaves took more than a minute."""
 EVERY_S = 0.3
 
 
@@ -56,32 +56,35 @@ def await_askers(cluster: Cluster, pods: int, say: Callable[[str], None]) -> Non
         _await("the asking pods", lambda: _count(cluster, path, "numberReady", pods), READY_S, say)
 
 
-def remove(cluster: Cluster, say: Callable[[str], None]) -> None:
-    """Remove the namespace and wait until it is gone; one that is not there is fine.
+def exists(cluster: Cluster) -> bool:
+    """Whether the instrument's namespace is there. Raises LabError if the API does not answer."""
+    return bool(_spaces(cluster))
 
-    Raises LabError where the API does not answer.
+
+def remove(cluster: Cluster, say: Callable[[str], None]) -> None:
+    """Remove the namespace, if there is one, and wait until it is gone.
+
+    Raises LabError if the API does not answer.
     """
 
-    def left() -> list[dict[str, Any]]:
-        return [
-            item
-            for item in cluster.get("/api/v1/namespaces")["items"]
-            if item["metadata"]["name"] == SPACE
-        ]
-
     def gone() -> Observation:
-        spaces = left()
+        spaces = _spaces(cluster)
         return Observation(ok=not spaces, detail="; ".join(map(_remaining, spaces)))
 
-    if left():
+    if _spaces(cluster):
         cluster.request(
             "DELETE", f"/api/v1/namespaces/{SPACE}", {"propagationPolicy": "Background"}
         )
         _await(f"namespace {SPACE} gone", gone, GONE_S, say)
 
 
+def _spaces(cluster: Cluster) -> list[dict[str, Any]]:
+    items = cluster.get("/api/v1/namespaces")["items"]
+    return [item for item in items if item["metadata"]["name"] == SPACE]
+
+
 def _remaining(space: dict[str, Any]) -> str:
-    """Say what keeps a namespace, in the words of its controller."""
+    """Return what keeps a namespace, in the words of its controller."""
     conditions = space.get("status", {}).get("conditions", ())
     messages = [
         row.get("message", "")
@@ -102,19 +105,25 @@ def _count(cluster: Cluster, path: str, field: str, expected: int) -> Observatio
 def _await(
     what: str, ask: Callable[[], Observation], timeout_s: float, say: Callable[[str], None]
 ) -> None:
-    """An API that does not answer once is reported, and asked again until the time is over."""
+    """Wait; an API that does not answer is reported, and asked again until the time is over."""
     until(what, lambda: tried(ask), timeout_s=timeout_s, every_s=EVERY_S, on_change=say)
 
 
 def agent_ip(topology: Topology) -> str:
-    """Return the highest free address below the pool of Services: nodes are seldom up there.
+    """Return the highest free address below the pool of Services: nodes rarely are up there.
 
-    Raises InputError where none is left.
+    Raises InputError if none is left.
     """
+    for ip in free_ips(topology):
+        return ip
+    hint = "recreate the lab with a larger subnet, or a smaller network.pool"
+    raise InputError(f"{topology.network.subnet} has no free address for the instrument", hint)
+
+
+def free_ips(topology: Topology) -> Iterator[str]:
+    """Yield the addresses that nothing of the topology has, the highest first."""
     network, services = topology.network, set(topology.service_addresses)
     used = {node.ip for node in topology.machines} | {network.vip, network.gateway} | services
     for ip in reversed(list(network.subnet.hosts())):
         if ip not in used:
-            return str(ip)
-    hint = "make the lab anew with a larger subnet, or a smaller network.pool"
-    raise InputError(f"{network.subnet} has no free address for the instrument", hint)
+            yield str(ip)

@@ -1,1 +1,1 @@
-"""What a node is made of: its role, its distribution, its part in the cluster's high availability."""
+"""What a node is made of: its role, its distribution and its part in high availability."""

@@ -1,4 +1,4 @@
-"""A master's own etcd, asked on the master: its JSON gateway, the same for every distribution."""
+"""A master's own etcd, asked on that master by its JSON gateway, which all distributions have."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 
 PEER_PORT = 2380
 ANSWER_S = 5
-"""For one answer: etcd answers in milliseconds, or has no leader and says so after its own 7 s."""
+"""For one answer. etcd answers in milliseconds; without a leader it says so after its own 7 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member of a cluster. One that was added and never ran has no name yet."""
+    """A member of an etcd cluster. One that was added and never ran has no name yet."""
 
     id: str
     name: str
     hosts: tuple[str, ...]
-    """Where its peers find it."""
+    """The hosts of its peer URLs."""
 
 
 def ask(node: NodeHandle, client: Client, call: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 (JSON)
-    """Return the answer of a master's own etcd.
+    """Ask a master's own etcd; return the decoded JSON. `call` is the path below /v3/.
 
-    Raises LabError where there is none, or it says no.
+    Raises LabError if it does not answer, answers no JSON, or refuses.
     """
     tls = ["--cacert", client.ca, "--cert", client.certificate, "--key", client.key]
     data = json.dumps(body or {})
@@ -48,24 +48,27 @@ def _read(node: NodeHandle, text: str) -> Any:  # noqa: ANN401 (JSON)
         answer = json.loads(text)
     except ValueError:
         raise LabError(f"the etcd of {node.name} answers no JSON: {text[:100]}") from None
-    if isinstance(answer, dict) and (words := answer.get("message") or answer.get("error")):
-        raise LabError(f"the etcd of {node.name} says: {words}")
+    if isinstance(answer, dict) and (problem := answer.get("message") or answer.get("error")):
+        raise LabError(f"the etcd of {node.name} says: {problem}")
     return answer
 
 
 def voter(node: NodeHandle, client: Client) -> tuple[bool, str]:
-    """Whether a master's etcd votes in a cluster that has a leader, and what was seen."""
+    """Return whether a master's etcd votes in a cluster that has a leader, and the detail in words.
+
+    Raises LabError, as `ask` does.
+    """
     status = ask(node, client, "maintenance/status")
     if status.get("isLearner"):
         return False, "learner of etcd, waits for its promotion"
-    # 64-bit numbers are text in JSON; nothing is 0.
+    # 64-bit numbers are text in JSON, and 0 is left out.
     if not int(status.get("leader", "0")):
         return False, "its etcd has no leader yet"
     return True, "a voter of etcd"
 
 
 def members(node: NodeHandle, client: Client) -> tuple[Member, ...]:
-    """Return the cluster's members, agreed on by its quorum. Raises LabError without one."""
+    """Return the cluster's members as its quorum has them. Raises LabError without a quorum."""
     rows = ask(node, client, "cluster/member/list", {"linearizable": True})["members"]
     return tuple(
         Member(
@@ -78,10 +81,10 @@ def members(node: NodeHandle, client: Client) -> tuple[Member, ...]:
 
 
 def remove(node: NodeHandle, client: Client, member: Member) -> None:
-    """Remove a member from the cluster. Raises LabError where etcd refuses."""
+    """Remove a member from the cluster. Raises LabError if etcd refuses."""
     ask(node, client, "cluster/member/remove", {"ID": member.id})
 
 
 def add(node: NodeHandle, client: Client, ip: str) -> None:
-    """Make room for a member that will run at this address. Raises LabError where etcd refuses."""
+    """Add a member that will run at this address. Raises LabError if etcd refuses."""
     ask(node, client, "cluster/member/add", {"peerURLs": [f"https://{ip}:{PEER_PORT}"]})

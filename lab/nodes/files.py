@@ -1,4 +1,4 @@
-"""What a node's files have alike under every distribution. Pure text."""
+"""What nodes' files have in common under every distribution. Pure text."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ if TYPE_CHECKING:
     from lab.topology.model import Node, Topology
 
 PAUSE_IMAGE = "docker.io/halab/pause:1.0.0"
-"""The sandbox of every pod: built by halab and in every node's image, so that none pulls one.
+"""The sandbox of every pod. halab builds it into every node's image, so no node pulls one.
 
-images/versions.yaml names it; a unit test holds the two together.
+images/versions.yaml names it, too; a unit test keeps the two equal.
 """
 OPEN_FILES = "LimitNOFILE=1048576"
-"""For who starts pods, which inherit it: containerd's and K3s's own number.
+"""For the units that start pods, which inherit it; containerd's and K3s's own number.
 
-Not `infinity`: where fs.nr_open is 2^30 (Fedora, Arch) programs that go through all descriptors
-that they may have (older JVMs, MySQL, Ceph) take minutes or all memory. Where the hard limit is
-lower systemd takes that one (setrlimit_closest; seen with 20000).
+Not `infinity`: where fs.nr_open is 2^30 (Fedora, Arch), programs that walk through all descriptors
+they may have (older JVMs, MySQL, Ceph) take minutes, or all memory. Where the hard limit is lower,
+systemd takes that (setrlimit_closest; seen with 20000).
 """
 
 LOG_LIMIT = ("LogRateLimitIntervalSec=5s", "LogRateLimitBurst=500")
-"""For each part of Kubernetes: how many lines its journal keeps in five seconds.
+"""How many lines the journal keeps of each part of Kubernetes in five seconds.
 
 journald keeps up to 2.75 times as many while its disk is empty (its journald-rate-limit): 275 a
-second, 130 KB, so the 256 MB of a machine's journal hold half an hour of it. An API
-server that starts writes 60 a second.
+second, or 130 KB. The 256 MB of a machine's journal then hold half an hour. A starting API server
+writes 60 lines a second.
 """
 NO_LEADER = "LogFilterPatterns=~watch chan error: etcdserver: no leader"
-"""For an API server: a line that says nothing more than its neighbours, and drowns them.
+"""For an API server: drops a line that says no more than its neighbours, and drowns them.
 
-Without quorum each of its watches says so each time it is tried, more than 500 times a second
-(measured: 32,873 lines in the first minute, 877 without this one); `retrying of unary invoker
-failed` stays and tells the same.
+Without quorum, each watch writes it at each try, more than 500 times a second (measured: 32,873
+lines in the first minute, 877 without this one). `retrying of unary invoker failed` stays and says
+the same.
 """
 
 
 def resolv_conf(topology: Topology, node: Node) -> bytes:
-    """Render what pods with dnsPolicy Default ask, a CoreDNS that forwards among them.
+    """Render the resolv.conf of pods with dnsPolicy Default; a forwarding CoreDNS is one of them.
 
-    The servers of `dns_forward`. Else, with the add-on dns-ha, the cluster's DNS: it forwards
-    nowhere and says NXDOMAIN. Else the node itself, where nobody listens and the kernel refuses at
-    once: a CoreDNS of others (K3s's own, a chart's) forwards to what stands here, and would ask
-    itself for ever.
+    It names the servers of `dns_forward`. Without those, but with the add-on dns-ha, it names the
+    cluster's DNS, which forwards nowhere and answers NXDOMAIN. Otherwise it names the node itself,
+    where nobody listens and the kernel refuses at once: any other CoreDNS (K3s's own, a chart's)
+    forwards to the servers named here, and would ask itself for ever.
     """
     kubernetes = topology.kubernetes
     own = kubernetes.cluster_dns if "dns-ha" in topology.addons else node.ip

@@ -1,4 +1,4 @@
-"""From a node of the topology to the handle by which its machine is used."""
+"""Handles for a topology's nodes: the engine itself knows no topology."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ if TYPE_CHECKING:
 
 
 def handle(engine: Engine, lab: str, node: Node) -> NodeHandle:
-    """Return the handle of a lab's node."""
+    """Return the handle by which the machine of a lab's node is used."""
     return NodeHandle(engine, lab, node.name, node.role.value, str(node.ip))

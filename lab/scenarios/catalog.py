@@ -1,4 +1,4 @@
-"""Which scenarios there are: those that come with halab, a topology's own, and files."""
+"""Where scenarios come from: halab's own, a topology's own, and files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lab.base import paths
 from lab.base.errors import InputError
-from lab.base.messages import did_you_mean
+from lab.base.suggest import did_you_mean
 from lab.topology import scenario_file
 
 if TYPE_CHECKING:
@@ -22,17 +22,17 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def find(word: str, own: Iterable[Scenario] = ()) -> Scenario:
-    """Return a scenario by its name, or from its file; a topology's `own` come first.
+def find(name: str, own: Iterable[Scenario] = ()) -> Scenario:
+    """Return a scenario by its name or its file's path; a topology's `own` come first.
 
-    Raises InputError with a proposal.
+    Raises InputError with a suggestion.
     """
     named = {item.name: item for item in own}
-    if word in named:
-        return named[word]
-    if Path(word).suffix in {".yaml", ".yml"} or "/" in word:
-        return scenario_file.load(Path(word))
+    if name in named:
+        return named[name]
+    if Path(name).suffix in {".yaml", ".yml"} or "/" in name:
+        return scenario_file.load(Path(name))
     known = shipped()
-    if word in known:
-        return scenario_file.load(known[word])
-    raise InputError(f"no scenario `{word}`", did_you_mean(word, [*named, *known]))
+    if name in known:
+        return scenario_file.load(known[name])
+    raise InputError(f"no scenario `{name}`", did_you_mean(name, [*named, *known]))

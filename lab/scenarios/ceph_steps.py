@@ -1,6 +1,7 @@
-"""What users do with Ceph while a lab is broken, as steps of a scenario: looked at, written, daemons killed, read again.
+"""What users do with Ceph while a lab is broken: look at it, write, kill daemons, read again.
 
-Each step gives what was seen, and raises LabError where it does not hold: what was expected, what was seen.
+These are steps of a scenario. Each returns what it saw, and raises LabError if that is not what was
+expected.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ OBJECT_BYTES = 1024 * 1024
 
 @contextlib.contextmanager
 def open_ceph(lab: Lab) -> Iterator[Ceph]:
-    """Lend the client of a lab's Ceph."""
+    """Open the client of a lab's Ceph."""
     with manager.open_manager(lab) as addons:
         yield Ceph(addons.site)
 
 
 @dataclass(slots=True)
 class CephSteps:
-    """The steps of one lab's Ceph, and what they remember from one to the next."""
+    """The steps of one lab's Ceph, and what one leaves for the next."""
 
     lab: Lab
     cancelled: threading.Event
@@ -51,9 +52,9 @@ class CephSteps:
     """The pods that were killed and are not yet replaced, as the history names them."""
 
     def run(self, step: str, timeout_s: float) -> str:
-        """Carry out a step of CEPH in topology/scenario_file.py; return what was seen.
+        """Carry out a step of CEPH in topology/scenario_file.py; return what it saw.
 
-        `timeout_s` is for what has to be waited for.
+        `timeout_s` limits what is waited for.
         """
         steps: dict[str, Callable[[], str]] = {
             "absent": self.absent,
@@ -66,7 +67,7 @@ class CephSteps:
         return steps[step]()
 
     def absent(self) -> str:
-        """See that there is no cluster: what is made from nothing must not have been there before."""
+        """Check that there is no cluster yet: the scenario is to make one from nothing."""
         with self.open_ceph(self.lab) as ceph:
             there = ceph.site.cluster.find(CLUSTER_PATH) is not None
         if there:
@@ -77,27 +78,30 @@ class CephSteps:
         return "no Ceph cluster"
 
     def check(self) -> str:
-        """See three monitors in quorum and three OSDs on three hosts each, none of them on a node that is down."""
+        """Check that three monitors are in quorum, and three OSDs are up, each on its own host.
+
+        None of them may be on a node that is down.
+        """
         with self.open_ceph(self.lab) as ceph:
             health = ceph.health()
-            places = {word: ceph.hosts(f"rook-ceph-{word}") for word in ("mon", "mgr", "osd")}
+            hosts = {daemon: ceph.hosts(f"rook-ceph-{daemon}") for daemon in ("mon", "mgr", "osd")}
         _expect(
             working(health.status, health.codes),
             f"{health.text()}; allowed reasons: {', '.join(ALLOWED)}",
         )
-        for word in ("mon", "osd"):
+        for daemon in ("mon", "osd"):
             _expect(
-                len(set(places[word])) == len(places[word]) == REPLICAS,
-                f"{word} pods on {', '.join(places[word])}",
+                len(set(hosts[daemon])) == len(hosts[daemon]) == REPLICAS,
+                f"{daemon} pods on {', '.join(hosts[daemon])}",
             )
-        off = {
-            node.name for node in self.lab.topology.nodes if not self.lab.node(node.name).running
-        }
-        dead = {place for found in places.values() for place in found} & off
-        _expect(not dead, f"pods are said to run on {', '.join(dead)}, which are off")
-        return f"{health.text()}; " + ", ".join(
-            f"{word} on {' '.join(found)}" for word, found in places.items()
-        )
+        all_hosts = {host for of_daemon in hosts.values() for host in of_daemon}
+        off = all_hosts - self._running()
+        _expect(not off, f"pods are said to run on {', '.join(off)}, which are off")
+        places = (f"{daemon} on {' '.join(of_daemon)}" for daemon, of_daemon in hosts.items())
+        return f"{health.text()}; {', '.join(places)}"
+
+    def _running(self) -> set[str]:
+        return {node.name for node in self.lab.topology.nodes if self.lab.node(node.name).running}
 
     def write(self) -> str:
         """Write a random object through the first living node and read it through the last one."""
@@ -106,17 +110,17 @@ class CephSteps:
             return self._exchange(ceph, hosts[0], hosts[-1])
 
     def kill(self) -> str:
-        """End one OSD pod and one monitor pod by force; at once, what was written is read, and new objects are written and read."""
+        """Kill one OSD pod and one monitor pod; at once write a new object, and read everything."""
         with self.open_ceph(self.lab) as ceph:
             begin = time.monotonic()
-            for word in ("osd", "mon"):
-                self._kill(ceph, f"rook-ceph-{word}")
+            for daemon in ("osd", "mon"):
+                self._kill(ceph, f"rook-ceph-{daemon}")
             hosts = ceph.hosts(TOOLS)
-            seen = self._exchange(ceph, hosts[-1], hosts[0])
+            exchanged = self._exchange(ceph, hosts[-1], hosts[0])
             self._read_all(ceph, hosts[0])
             took = time.monotonic() - begin
         killed = ", ".join(f"{row['id']} on {row['node']}" for row in self.killed)
-        return f"killed {killed}; {seen}; everything read again {took:.1f} s after the kill"
+        return f"killed {killed}; {exchanged}; everything read again {took:.1f} s after the kill"
 
     def _kill(self, ceph: Ceph, app: str) -> None:
         begin = time.monotonic()
@@ -129,41 +133,46 @@ class CephSteps:
     def recover(self, timeout_s: float) -> str:
         """Wait until the monitor and the OSD are back."""
 
-        def whole() -> Observation:
+        def healthy() -> Observation:
             with self.open_ceph(self.lab) as ceph:
                 health = ceph.health()
-            good = (
-                working(health.status, health.codes)
-                and len(health.quorum) == health.osds_up == REPLICAS
-            )
-            return Observation(ok=good and health.pgs_clean == health.pgs, detail=health.text())
+            complete = len(health.quorum) == health.osds_up == REPLICAS
+            clean = health.pgs_clean == health.pgs
+            ok = working(health.status, health.codes) and complete and clean
+            return Observation(ok=ok, detail=health.text())
 
-        seen = self._patiently("Ceph has its monitor and its OSD back", whole, timeout_s)
+        detail = self._patiently("Ceph has its monitor and its OSD back", healthy, timeout_s)
         for row in self.killed:
             self.note("fault", action="healed", **row)
         self.killed.clear()
-        return seen
+        return detail
 
     def reread(self, timeout_s: float) -> str:
-        """Read everything again, through every node that runs; one that just returned may wait for its client."""
+        """Read everything again, through every node that runs.
+
+        A node that has just returned may have no client for a while.
+        """
         _expect(bool(self.objects), "nothing was written before")
-        wanted = {node.name for node in self.lab.topology.nodes if self.lab.node(node.name).running}
+        running = self._running()
 
         def clients() -> Observation:
             with self.open_ceph(self.lab) as ceph:
-                missing = wanted - set(ceph.hosts(TOOLS))
+                missing = running - set(ceph.hosts(TOOLS))
             return Observation(
                 ok=not missing, detail=f"no client yet on {', '.join(sorted(missing))}"
             )
 
         self._patiently("every node has a client", clients, timeout_s)
         with self.open_ceph(self.lab) as ceph:
-            for host in sorted(wanted):
+            for host in sorted(running):
                 self._read_all(ceph, host)
-            return f"{len(self.objects)} objects read with the same checksums through {', '.join(sorted(wanted))}; {ceph.health().text()}"
+            return (
+                f"{len(self.objects)} objects read with the same checksums "
+                f"through {', '.join(sorted(running))}; {ceph.health().text()}"
+            )
 
     def _patiently(self, what: str, ask: Callable[[], Observation], timeout_s: float) -> str:
-        """Wait; while nodes come and go the API may be away for seconds, which is not yet an answer."""
+        """Wait; errors are no answers: while nodes come and go the API may be away for seconds."""
         return until(
             what, lambda: tried(ask), timeout_s=timeout_s, every_s=2, cancelled=self.cancelled
         ).detail
@@ -173,20 +182,21 @@ class CephSteps:
         name = f"claim-{len(self.objects)}-{secrets.token_hex(4)}"
         self.objects[name] = ceph.put(writer, name, secrets.token_bytes(OBJECT_BYTES))
         self._read(ceph, reader, name)
-        return f"{name} written through {writer}, read through {reader}: sha256 {self.objects[name][:12]}…"
+        checksum = self.objects[name][:12]
+        return f"{name} written through {writer}, read through {reader}: sha256 {checksum}…"
 
     def _read_all(self, ceph: Ceph, reader: str) -> None:
         for name in self.objects:
             self._read(ceph, reader, name)
 
     def _read(self, ceph: Ceph, reader: str, name: str) -> None:
-        found = ceph.checksum(reader, name)
+        checksum = ceph.checksum(reader, name)
         _expect(
-            found == self.objects[name],
-            f"{name} read through {reader} has sha256 {found}, {self.objects[name]} was written",
+            checksum == self.objects[name],
+            f"{name} read through {reader} has sha256 {checksum}, {self.objects[name]} was written",
         )
 
 
-def _expect(holds: bool, seen: str) -> None:  # noqa: FBT001 (reads as a sentence)
+def _expect(holds: bool, detail: str) -> None:  # noqa: FBT001 (reads as a sentence)
     if not holds:
-        raise LabError(f"the claim does not hold: {seen}")
+        raise LabError(f"the claim does not hold: {detail}")

@@ -1,4 +1,4 @@
-"""What the steps of a scenario run share: the lab, its faults, the history, chance and patience."""
+"""What the steps of a scenario run share: the lab, its faults, the history, the dice, time-outs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lab.measure.instruments import Instruments
 
 STEADY_TIMEOUT_S = 180.0
-"""For a lab to be whole again after a fault.
+"""For a lab to be steady again after a fault.
 
 A master that was fenced boots in some 15 s, and its node is called Ready at once.
 """
@@ -88,7 +88,7 @@ class RunContext:
 
     @property
     def ceph(self) -> CephSteps:
-        """The steps of Ceph, which remember from one to the next what was written."""
+        """The steps of Ceph; one remembers what another wrote."""
         if self._ceph is None:
             self._ceph = CephSteps(self.lab, self.cancelled, self.note)
         return self._ceph
@@ -103,12 +103,12 @@ class RunContext:
         self.instruments.note(Event(when - self.instruments.begin, kind, values))
 
     def sleep(self, seconds: float) -> None:
-        """Wait. Raises KeyboardInterrupt where the run is cancelled."""
+        """Wait. Raises KeyboardInterrupt if the run is cancelled."""
         if self.cancelled.wait(seconds):
             raise KeyboardInterrupt
 
     def step(self, index: str, text: str, act: Callable[[], str]) -> None:
-        """Carry a step out and note its begin and end. Raises StepFailed."""
+        """Carry out a step, and note its begin and end. Raises StepFailed."""
         self.say(text)
         self.note("step", index=index, text=text, state="begin")
         try:
@@ -119,39 +119,39 @@ class RunContext:
         self.note("step", index=index, text=text, state="end", detail=detail)
 
     def steady(self) -> Observation:
-        """Whether the lab is whole, Pacemaker's configuration and resources included."""
-        seen = self.observe_lab(self.lab)
-        return tried(self.audit.observe) if seen.ok else seen
+        """Whether the lab is steady, Pacemaker's configuration and resources included."""
+        observation = self.observe_lab(self.lab)
+        return tried(self.audit.observe) if observation.ok else observation
 
-    def targets(self, word: str) -> tuple[str, ...]:
-        """Return the nodes that a target means now; between two leaders, none is meant for a moment.
+    def targets(self, target: str) -> tuple[str, ...]:
+        """Return the nodes that a target means now.
 
-        Raises WaitTimeout.
+        Between two leaders it means none for a moment. Raises WaitTimeout.
         """
         seed = self.dice.randrange(2**31)
         nodes: list[str] = []
 
         def ask() -> Observation:
-            nodes[:] = self.faults.targets(word, seed)
+            nodes[:] = self.faults.targets(target, seed)
             return Observation(ok=True, detail=", ".join(nodes))
 
         until(
-            f"target `{word}` means a node",
+            f"target `{target}` means a node",
             lambda: tried(ask),
             timeout_s=TARGET_TIMEOUT_S,
             cancelled=self.cancelled,
         )
         return tuple(nodes)
 
-    def inject(self, name: str, word: str, options: dict[str, str]) -> list[ActiveFault]:
+    def inject(self, name: str, target: str, options: dict[str, str]) -> list[ActiveFault]:
         """Inject a fault at a target, and note when it was fired and when it took effect."""
-        effects = self.injector.inject(name, self.targets(word), options)
+        effects = self.injector.inject(name, self.targets(target), options)
         for effect in effects:
             active = effect.active
-            about = {"id": active.id, "fault": name, "node": active.node, "word": word}
-            proven = effect.fired + effect.seconds
+            about = {"id": active.id, "fault": name, "node": active.node, "word": target}
+            took_effect = effect.fired + effect.seconds
             self.note("fault", at=effect.fired, action="fire", **about)
-            self.note("fault", at=proven, action="proof", detail=effect.evidence, **about)
+            self.note("fault", at=took_effect, action="proof", detail=effect.evidence, **about)
             self.say(f"{name} at {active.node}: {effect.evidence}")
         return [effect.active for effect in effects]
 

@@ -1,4 +1,4 @@
-"""A scenario judged against a lab before anything is broken: what the loader cannot know."""
+"""A scenario is checked against a lab before anything is broken."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lab.addons import manager
 from lab.base.errors import InputError
+from lab.base.suggest import did_you_mean
 from lab.chaos import targets
 from lab.chaos.lab_faults import find, options_of
 
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
 
 
 def check(scenario: Scenario, lab: Lab) -> None:
-    """Judge what the loader cannot know: faults, their options, targets.
+    """Check what the loader cannot know: faults, their options, targets, names of writes.
 
-    Raises InputError that names the step's line.
+    Raises InputError with the step's line.
     """
+    _check_writes(scenario)
     for step in scenario.steps:
         try:
             _check_step(step, lab)
@@ -26,9 +28,21 @@ def check(scenario: Scenario, lab: Lab) -> None:
             raise InputError(f"{scenario.path}:{step.line}: {error.message}", error.hint) from None
 
 
+def _check_writes(scenario: Scenario) -> None:
+    """Refuse an expectation about writes that nobody makes: a run would end as unknown."""
+    names = [row.name for row in scenario.user_writes]
+    for each in scenario.expect:
+        if each.word == "lost_writes" and each.argument and each.argument not in names:
+            hint = did_you_mean(each.argument, names) if names else "add it under `writes:`"
+            what = f"{scenario.path}: `{each.text}`: no writes are named `{each.argument}`"
+            raise InputError(what, hint)
+
+
 def _check_step(step: Step, lab: Lab) -> None:
-    rows = [(step.value, step.target, step.options)] if step.verb == "fault" else []
-    for name, target, options in map(parse_random, step.words) if step.verb == "random" else rows:
+    faults = [(step.value, step.target, step.options)] if step.verb == "fault" else []
+    if step.verb == "random":
+        faults = [parse_random(text) for text in step.words]
+    for name, target, options in faults:
         options_of(find(name), options)
         targets.check(target, lab.topology)
     if step.verb in {"exec", "power"}:
@@ -42,12 +56,12 @@ def _check_step(step: Step, lab: Lab) -> None:
 
 
 def parse_random(text: str) -> tuple[str, str, dict[str, str]]:
-    """Read `FAULT TARGET [OPTION=VALUE]…`. Raises InputError."""
+    """Return the parts of `FAULT TARGET [OPTION=VALUE]…`. Raises InputError."""
     name, _, rest = text.partition(" ")
-    target, *given = rest.split() or [""]
-    if not target or any("=" not in word for word in given):
+    target, *options = rest.split() or [""]
+    if not target or any("=" not in option for option in options):
         raise InputError(
             f"`{text}` is not `FAULT TARGET [OPTION=VALUE]…`",
             'for example "loss role:worker percent=5"',
         )
-    return name, target, dict(word.split("=", 1) for word in given)
+    return name, target, dict(option.split("=", 1) for option in options)

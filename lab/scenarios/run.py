@@ -1,4 +1,4 @@
-"""A scenario run from check to report: precheck, measure, run, judge, write."""
+"""A scenario run from start to end: precheck, measure, run, judge, write the report."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from lab.analysis.history.events import Event
 from lab.base import locks
 from lab.base.errors import HealFailed, LabError
 from lab.live import status
+from lab.live.master_status import UNKNOWN
+from lab.measure import pace, user_probes
 from lab.measure.instruments import Instruments
 from lab.scenarios import precheck
 from lab.scenarios.context import RunContext, StepFailed
 from lab.scenarios.runner import ScenarioRunner
-from lab.topology.model import to_json
+from lab.topology.model import to_json, without_passwords
 
 if TYPE_CHECKING:
     import threading
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
     from lab.topology.scenario_file import Scenario
 
 SEEDS = 2**31
-ENOUGH_CORES = 4
-"""An idle 3m3w lab wants half a core, its probes one, and what a fault sets off the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,6 @@ class ScenarioRun:
         return self.report.outcome
 
 
-def pace_of(lab: Lab) -> float:
-    """Return the factor by which probes slow down on small machines.
-
-    At full speed (every 20 ms) all probes together cost a lab one core.
-    """
-    return 1.0 if int(lab.engine.info().get("NCPU") or 0) >= ENOUGH_CORES else 2.0
-
-
 def run(
     lab: Lab,
     scenario: Scenario,
@@ -73,16 +65,16 @@ def run(
 ) -> ScenarioRun:
     """Run a scenario once and judge it.
 
-    Raises LabError where nothing could be measured, or another run goes on in the lab, HealFailed
-    where the lab is left broken.
+    Raises LabError if nothing could be measured, or another run goes on in the lab; HealFailed if
+    the lab is left broken.
     """
     precheck.check(scenario, lab)
     with locks.alone(lab.name, f"scenario {scenario.name}"):
         return _run(lab, scenario, _seed(seed, scenario), reporter, cancelled)
 
 
-def _seed(given: int | None, scenario: Scenario) -> int:
-    for seed in (given, scenario.seed):
+def _seed(chosen: int | None, scenario: Scenario) -> int:
+    for seed in (chosen, scenario.seed):
         if seed is not None:
             return seed
     return random.randrange(SEEDS)  # noqa: S311 (a dice)
@@ -91,23 +83,21 @@ def _seed(given: int | None, scenario: Scenario) -> int:
 def _run(
     lab: Lab, scenario: Scenario, seed: int, reporter: Reporter, cancelled: threading.Event
 ) -> ScenarioRun:
+    own = user_probes.of_lab(lab, scenario.user_probes, scenario.user_writes)
     folder = run_folders.new(lab.name, scenario.name)
-    (folder / "topology.json").write_text(to_json(lab.topology) + "\n", encoding="utf-8")
-    pace = pace_of(lab)
-    if pace > 1:
-        reporter.say(
-            "probes",
-            f"few processors: asked {pace:.0f} times more seldom, "
-            "so that the lab does not feel its own measurement",
-        )
-    instruments = Instruments(lab, folder, reporter, pace)
+    shown = to_json(without_passwords(lab.topology))
+    (folder / "topology.json").write_text(shown + "\n", encoding="utf-8")
+    asking = pace.of(lab)
+    if asking.sentence:
+        reporter.say("probes", asking.sentence)
+    instruments = Instruments(lab, folder, reporter, asking.factor, more=own)
     instruments.note(Event(0.0, "run", about(lab, scenario, seed)))
     context = RunContext.create(lab, scenario.name, instruments, cancelled, seed, reporter)
     error = ""
     try:
         ScenarioRunner(context, scenario).run()
     except (StepFailed, KeyboardInterrupt) as failed:
-        # What was measured until then is worth a report.
+        # What was measured until then still makes a report.
         error = str(failed) or "interrupted"
     except HealFailed:
         if (folder / run_folders.HISTORY).exists():
@@ -117,48 +107,47 @@ def _run(
 
 
 def about(lab: Lab, scenario: Scenario, seed: int) -> dict[str, Any]:
-    """Return what a history's first line says of a run."""
-    seen = status.look(lab)
-    kubernetes = [row.version for row in seen.nodes if row.version != status.UNKNOWN]
+    """Return the first event of a run's history."""
+    now = status.look(lab)
+    kubernetes = [row.version for row in now.nodes if row.version != UNKNOWN]
     return {
         "lab": lab.name,
         "scenario": scenario.name,
         "summary": scenario.summary,
-        "distribution": seen.distribution,
-        "release": seen.release,
+        "distribution": now.distribution,
+        "release": now.release,
         "versions": {"halab": __version__, "kubernetes": next(iter(kubernetes), "")},
         "seed": seed,
         "wall": datetime.now(UTC).isoformat(timespec="seconds"),
         "expect": [expectation.text for expectation in scenario.expect],
         "steps": [step.describe() for step in scenario.steps],
-        "topology": asdict(lab.topology),
+        "probes": {row.name: row.url for row in scenario.user_probes if not row.line},
+        "topology": asdict(without_passwords(lab.topology)),
     }
 
 
 def judge(folder: Path) -> Report:
-    """Judge a run from its history alone, and write its report into its folder.
+    """Judge a run by its history alone, and write its report into its folder.
 
-    Raises InputError where there is no history.
+    Raises InputError if there is no history.
     """
-    found = events.read(folder / run_folders.HISTORY)
-    return write(folder, found)
+    return write(folder, events.read(folder / run_folders.HISTORY))
 
 
-def write(folder: Path, found: History) -> Report:
+def write(folder: Path, history: History) -> Report:
     """Write a history's report in every form."""
-    built = report.build(
-        found, (*report.judge(found, found.run.get("expect", ())), steps_verdict(found))
-    )
+    judged = report.judge(history, history.run.get("expect", ()))
+    built = report.build(history, (*judged, steps_verdict(history)))
     report.write(folder, built)
     return built
 
 
-def steps_verdict(found: History) -> Verdict:
-    """Judge whether the run went as written.
+def steps_verdict(history: History) -> Verdict:
+    """Judge whether all steps were carried out.
 
-    A step that failed is a fail; a fault that could not act, or an end in the middle, is unknown.
+    A failed step is a fail; a fault that could not act, or a run that was cut short, is unknown.
     """
-    steps = found.of("step")
+    steps = history.of("step")
     ended = {event.get("index") for event in steps if event.get("state") in {"end", "failed"}}
     bad: list[str] = []
     unsure = [
@@ -168,11 +157,11 @@ def steps_verdict(found: History) -> Verdict:
     ]
     for event in steps:
         if event.get("state") == "failed":
-            said = f"step {event.get('index')} ({event.get('text')}): {event.get('detail')}"
+            failure = f"step {event.get('index')} ({event.get('text')}): {event.get('detail')}"
             could_not_act = str(event.get("text")).startswith("fault ")
-            (unsure if could_not_act else bad).append(said)
-    seen = [f"{len(ended)} steps"] if ended else []
-    return verdicts.verdict("every step was carried out", bad, unsure, seen)
+            (unsure if could_not_act else bad).append(failure)
+    carried_out = [f"{len(ended)} steps"] if ended else []
+    return verdicts.verdict("every step was carried out", bad, unsure, carried_out)
 
 
 def summary(runs: Iterable[ScenarioRun]) -> list[dict[str, Any]]:
@@ -184,13 +173,13 @@ def summary(runs: Iterable[ScenarioRun]) -> list[dict[str, Any]]:
                 if figure.value is not None:
                     values.setdefault(figure.name, []).append(figure.value)
     return [
-        {"figure": name, "median": statistics.median(seen), "worst": max(seen), "runs": seen}
-        for name, seen in values.items()
+        {"figure": name, "median": statistics.median(each), "worst": max(each), "runs": each}
+        for name, each in values.items()
     ]
 
 
 def exit_code(runs: Iterable[ScenarioRun]) -> int:
-    """Return the exit code of a command: that of the worst run; of no run, unknown."""
+    """Return a command's exit code: that of the worst run; of no run, unknown."""
     outcomes = [one.outcome for one in runs]
     worst: Outcome = "pass" if outcomes else "unknown"
     if "unknown" in outcomes:
@@ -201,7 +190,7 @@ def exit_code(runs: Iterable[ScenarioRun]) -> int:
 
 
 def load_json(folder: Path) -> dict[str, Any]:
-    """Return a run's report as it was written. Raises LabError where it was never judged."""
+    """Return a run's report as it was written. Raises LabError if it was never judged."""
     try:
         return dict(json.loads((folder / "report.json").read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The order of a scenario run: steady, measured, broken, healed. The lab is healed in any case."""
+"""The order of a scenario run: steady, measure, break, heal. The lab is healed in any case."""
 
 from __future__ import annotations
 
@@ -17,7 +17,21 @@ if TYPE_CHECKING:
     from lab.topology.scenario_file import Scenario
 
 STEADY_BEFORE_TIMEOUT_S = 60.0
-"""For a lab to show itself whole before anything is broken."""
+"""For a lab to be steady before anything is broken."""
+
+
+def make_whole(run: RunContext) -> str:
+    """Heal active faults, power on what is off, wait until the lab is steady; return what was seen.
+
+    Raises LabError.
+    """
+    if active := list(run.faults.active()):
+        run.heal(active)
+    if not run.observe_lab(run.lab).ok:
+        start(run.lab)
+    return until(
+        "lab is steady again", run.steady, timeout_s=run.steady_timeout_s, on_change=run.say
+    ).detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +44,8 @@ class ScenarioRunner:
     def run(self) -> History:
         """Measure, break, heal, measure; return the history.
 
-        Raises LabError where a step fails or the lab cannot be healed. The history is complete even
-        then: it lies in the run's folder.
+        Raises LabError if a step fails or the lab cannot be healed. Even then the history in the
+        run's folder is complete.
         """
         run = self.context
         until(
@@ -62,7 +76,7 @@ class ScenarioRunner:
     def _recover(self) -> None:
         """Heal active faults, power on what is off, wait until the lab is steady.
 
-        Raises HealFailed that says what is wrong.
+        Raises HealFailed.
         """
         run, name = self.context, self.context.lab.name
         try:
@@ -75,14 +89,8 @@ class ScenarioRunner:
 
     def _mend(self) -> str:
         run = self.context
-        if active := list(run.faults.active()):
-            run.heal(active)
-        if not run.observe_lab(run.lab).ok:
-            start(run.lab)
-        seen = until(
-            "lab is steady again", run.steady, timeout_s=run.steady_timeout_s, on_change=run.say
-        ).detail
-        # Probes go on for as long as before the first step: a lab that looks whole need not yet
+        detail = make_whole(run)
+        # Probes go on for as long as before the first step: a lab that looks steady may not yet
         # serve its users.
         run.cancelled.wait(self.scenario.settle_ms / 1000)
-        return seen
+        return detail

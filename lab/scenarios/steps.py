@@ -1,4 +1,4 @@
-"""The steps of a scenario, by the verbs of its file. Each returns what the history says of it."""
+"""The steps of a scenario, by the verbs of its file. Each returns the detail for the history."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def carry_out(run: RunContext, step: Step) -> str:
-    """Carry a step out; return what the history says of it. Raises LabError."""
+    """Carry out a step; return the detail for the history. Raises LabError."""
     return STEPS[step.verb](run, step) or ""
 
 
@@ -144,4 +144,4 @@ CONDITIONS: dict[str, Callable[[Lab], Observation]] = {
     "quorum": steady_state.quorum,
     "no-quorum": steady_state.no_quorum,
 }
-"""What `until` waits for, beside `steady`, to which Pacemaker's audit belongs, too."""
+"""What `until` waits for, besides `steady`, which includes Pacemaker's audit."""

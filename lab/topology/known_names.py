@@ -1,6 +1,6 @@
-"""The words a topology file may use, kept below the plug-ins that give them meaning.
+"""The names that a topology file may use, kept below the plug-ins that implement them.
 
-A unit test holds them against the folders lab/nodes/distributions and lab/addons/catalog.
+A unit test compares them with the folders lab/nodes/distributions and lab/addons/catalog.
 """
 
 from __future__ import annotations
@@ -10,5 +10,5 @@ ADDONS = ("ceph", "dns-ha", "loadbalancer", "local-storage", "metrics-server", "
 REBOOT = "reboot"
 NO_FENCING = "none"
 FENCING = ("off-stays", REBOOT, NO_FENCING)
-"""What becomes of a lost master. The first is the default: what was shot, and why, is to be seen;
-a master that comes back into what it was lost by may be shot again, and again."""
+"""What happens to a lost master. The first is the default: a master that stays off can be looked
+at. One that comes back while the cause of its loss lasts may be fenced again and again."""

@@ -1,6 +1,7 @@
-"""The topology file: read, judged and turned into a Topology, or refused with all its problems at once.
+"""Read a topology file: turn it into a Topology, or refuse it with all its problems at once.
 
-The order of work: text → Values (reader) → single values (fields) → Draft → how they fit together (checks) → Topology.
+The order of work: text → Values (base/yaml_files) → single values (values) → Draft → how they fit
+together (rules) → Topology.
 """
 
 from __future__ import annotations
@@ -14,7 +15,16 @@ from lab.base import errors, names
 from lab.base.errors import InputError, Problem, TopologyError
 from lab.base.messages import shown
 from lab.base.yaml_files import MAX_BYTES, Problems, Value, compose, override, plain
-from lab.topology import moving, releases, rules, values
+from lab.topology import (
+    kubernetes_args,
+    machine_size,
+    moving,
+    node_extras,
+    registries,
+    releases,
+    rules,
+    values,
+)
 from lab.topology.known_names import ADDONS, DISTRIBUTIONS, FENCING, NO_FENCING, REBOOT
 from lab.topology.model import (
     KUBERNETES_PORT,
@@ -30,69 +40,40 @@ from lab.topology.model import (
 from lab.topology.rules import Draft, DraftNode
 from lab.topology.scenario_file import Scenario
 from lab.topology.scenario_file import read as read_scenario
+from lab.topology.schema import KEYS
+from lab.topology.values import Found
 
 if TYPE_CHECKING:
-    from lab.topology.values import Found, Section
+    from lab.topology.values import Section
 
-__all__ = ["KEYS", "Loaded", "load", "parse", "plain"]
+__all__ = ["Loaded", "load", "parse", "plain"]
 
 T = TypeVar("T")
 
-KEYS: dict[str, dict[str, bool]] = {
-    "": {
-        "version": True,
-        "name": True,
-        "network": True,
-        "kubernetes": False,
-        "nodes": True,
-        "ha": False,
-        "loadbalancer": True,
-        "addons": False,
-        "images": False,
-        "scenarios": False,
-    },
-    "network": {"subnet": True, "vip": True, "gateway": False, "management": False, "pool": False},
-    "kubernetes": {
-        "distributions": False,
-        "version": False,
-        "k3s": False,
-        "pod_cidr": False,
-        "service_cidr": False,
-        "cluster_dns": False,
-        "dns_forward": False,
-        "node_monitor_grace": False,
-    },
-    "nodes.*": {"role": True, "ip": True},
-    "ha": {"token": False, "fencing": False},
-    "loadbalancer": {"ip": True, "host_port": False, "name": False},
-    "images": {"k3s_binary": False, "k3s_images": False},
-}
-"""Every key of every section, and whether it is required."""
-
 TOKEN_MS = (400, 30_000)
-"""corosync 3.1.9 does not start below 400 ms: knet's pong time-out would be under 200 ms. Over 30 s
-nobody waits."""
+"""corosync 3.1.9 does not start below 400 ms: knet's pong time-out would be under 200 ms. Nobody
+waits longer than 30 s."""
 GRACE_MS = (10_000, 300_000)
-"""Below 10 s a kubelet that reports every 10 s (nodeStatusUpdateFrequency) would be taken for dead;
-5 min is a lab's patience."""
+"""Below 10 s a kubelet that reports every 10 s (nodeStatusUpdateFrequency) would be taken for dead.
+Nobody watches a lab for longer than 5 min."""
 PORTS = (1024, 65_535)
-"""Ports below 1024 need privilege (ip_unprivileged_port_start); 0 means any free one."""
+"""Ports below 1024 need privilege (ip_unprivileged_port_start). 0 means any free one."""
 SUBNET_PREFIX = (16, 28)
-"""A /28 has thirteen addresses beside the gateway; Docker takes a /16 for a network by default."""
+"""A /28 has thirteen addresses besides the gateway; Docker takes a /16 for a network by default."""
 MANAGEMENT_PREFIX = (16, 26)
 """A /26 has room for the controllers (.10) and the masters (.11 to .19)."""
 POOL_PREFIX = (24, 31)
-"""At most 256 addresses are kept from Docker, one by one."""
+"""At most 256 addresses: Docker is told of each of them."""
 SERVICE_PREFIX = (12, 24)
-"""kube-apiserver refuses ranges of more than 20 bits; below a /24 the static band has little room
-for others."""
+"""kube-apiserver refuses ranges of more than 20 bits. In one smaller than a /24 the static band has
+little room for other services."""
 POD_PREFIX = (8, 24)
 """kube-controller-manager refuses more than 16 bits between the pod network and a node's /24."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A good topology, and what is allowed in it but hardly meant."""
+    """A valid topology, its scenarios, and warnings: what is allowed but probably not meant."""
 
     topology: Topology
     warnings: tuple[Problem, ...] = ()
@@ -100,9 +81,9 @@ class Loaded:
 
 
 def load(path: Path, overrides: tuple[str, ...] = (), name: str = "") -> Loaded:
-    """Read a topology file.
+    """Read a topology file. `overrides` are `key.path=value` settings, `name` renames the lab.
 
-    Raises InputError where there is none, TopologyError with all its problems.
+    Raise InputError if it cannot be read, TopologyError with all its problems.
     """
     missing = "`halab init` writes one, `halab start 3m3w` uses a shipped one"
     try:
@@ -135,7 +116,11 @@ def load(path: Path, overrides: tuple[str, ...] = (), name: str = "") -> Loaded:
 def parse(
     text: str, path: str, overrides: tuple[str, ...] = (), name: str = "", base: Path | None = None
 ) -> Loaded:
-    """Judge a topology's text; `base` is the folder that its paths start from, by default the one of `path`."""
+    """Parse a topology's text, as `load` does.
+
+    `path` names it in messages. Relative paths in it start from `base`, by default the folder of
+    `path`. Raise TopologyError with all its problems.
+    """
     problems, warnings = Problems(), Problems()
     root = compose(text, path, problems)
     if not isinstance(root.data, dict):
@@ -146,14 +131,16 @@ def parse(
     before = moving.subnet(root)
     for setting in overrides:
         override(root, setting, problems)
+    subnet_open = moving.leave_open(root, before, problems)
     moving.follow(root, before)
     if name:
         root.data["name"] = Value(name, 0, "--name", quoted=True)
     draft = _draft(root, base or Path(path).parent, problems)
+    draft.subnet_open = subnet_open
     own = _scenarios(root.data.get("scenarios"), path, problems)
     rules.check(draft, problems, warnings)
     problems.raise_any(path)
-    return Loaded(_topology(draft), tuple(sorted(warnings.found)), own)
+    return Loaded(_topology(draft), tuple(sorted(warnings.noted)), own)
 
 
 def _scenarios(value: Value | None, path: str, problems: Problems) -> tuple[Scenario, ...]:
@@ -164,39 +151,37 @@ def _scenarios(value: Value | None, path: str, problems: Problems) -> tuple[Scen
             value, "`scenarios` must be a list", "`halab scenario show crash-vip-holder` shows one"
         )
         return ()
-    found: dict[str, Scenario] = {}
+    scenarios: dict[str, Scenario] = {}
     for item in value.data:
-        one = read_scenario(item, problems, path)
-        if one.name in found:
+        scenario = read_scenario(item, problems, path)
+        if scenario.name in scenarios:
             problems.add(
-                item, f"a scenario `{one.name}` stands here a second time", "give it another name"
+                item,
+                f"a scenario `{scenario.name}` stands here a second time",
+                "give it another name",
             )
-        found[one.name] = one
-    return tuple(found.values())
+        scenarios[scenario.name] = scenario
+    return tuple(scenarios.values())
 
 
 def _draft(root: Value, base: Path, problems: Problems) -> Draft:
     top = values.open_section(root, "", KEYS[""], root, problems)
     sections = ("network", "kubernetes", "ha", "loadbalancer", "images")
     network, kubernetes, ha, balancer, images = (_section(top, key) for key in sections)
+    roles = machine_size.read_roles(_section(top, "roles"))
     top.find("version", values.integer(1, 1))
     subnet = network.find("subnet", values.network(*SUBNET_PREFIX))
     pods = kubernetes.find("pod_cidr", values.network(*POD_PREFIX), IPv4Network("10.42.0.0/16"))
     services = kubernetes.find(
         "service_cidr", values.network(*SERVICE_PREFIX), IPv4Network("10.43.0.0/16")
     )
-    others = [found.value for found in (pods, services) if found]
     return Draft(
         name=top.find("name", values.label),
         subnet=subnet,
         vip=network.find("vip", values.address),
         gateway=network.find("gateway", values.address, subnet.value[1] if subnet else None),
         pool=network.find("pool", values.network(*POOL_PREFIX), None),
-        management=network.find(
-            "management",
-            values.network(*MANAGEMENT_PREFIX),
-            _management(subnet.value, others) if subnet else None,
-        ),
+        management=_management(network, subnet, pods, services),
         distributions=_distributions(kubernetes),
         version=kubernetes.find("version", releases.release("upstream"), ""),
         k3s=kubernetes.find("k3s", releases.release("k3s"), ""),
@@ -207,8 +192,11 @@ def _draft(root: Value, base: Path, problems: Problems) -> Draft:
         grace=kubernetes.find(
             "node_monitor_grace", values.duration(*GRACE_MS, "kubelets report every 10s"), 20_000
         ),
+        args=Found(kubernetes_args.read(kubernetes), kubernetes.items.get("args", root)),
+        registries=registries.read(kubernetes, base),
         nodes_at=top.items.get("nodes", root),
-        nodes=_nodes(top),
+        nodes=_nodes(top, base),
+        roles=roles,
         token=ha.find(
             "token", values.duration(*TOKEN_MS, "corosync does not start below 400ms"), 1000
         ),
@@ -219,14 +207,31 @@ def _draft(root: Value, base: Path, problems: Problems) -> Draft:
         addons=top.find_all("addons", values.word_of(ADDONS), ("dns-ha",)),
         k3s_binary=images.find("k3s_binary", values.file(base), ""),
         k3s_images=images.find("k3s_images", values.file(base), ""),
+        image_source=images.find("source", values.file(base), ""),
     )
 
 
-def _management(subnet: IPv4Network, others: list[IPv4Network]) -> IPv4Network:
-    try:
-        return management_of(subnet, *others)
-    except LookupError:  # three ranges that cover all private space; the checks tell it
-        return management_of(subnet)
+def _management(
+    network: Section, subnet: Found[IPv4Network] | None, *others: Found[IPv4Network] | None
+) -> Found[IPv4Network] | None:
+    """Read the management network. If the file names none, choose one that meets no other range.
+
+    Three ranges can cover all of the private space that it is chosen from. Then it has to be set.
+    """
+    default = None
+    if subnet and "management" not in network.items:
+        ranges = [other.value for other in others if other]
+        try:
+            default = management_of(subnet.value, *ranges)
+        except LookupError:
+            network.problems.add(
+                network.at,
+                "no network is free for the baseboard controllers beside "
+                + ", ".join(map(str, [subnet.value, *ranges])),
+                "set `network.management` to a private network, /16 to /26, that meets none of "
+                "these, or make them smaller",
+            )
+    return network.find("management", values.network(*MANAGEMENT_PREFIX), default)
 
 
 def _section(top: Section, key: str) -> Section:
@@ -234,15 +239,15 @@ def _section(top: Section, key: str) -> Section:
 
 
 def _distributions(kubernetes: Section) -> Found[tuple[str, ...]] | None:
-    found = kubernetes.find_all("distributions", values.word_of(DISTRIBUTIONS), DISTRIBUTIONS)
-    if found and not found.value:
+    listed = kubernetes.find_all("distributions", values.word_of(DISTRIBUTIONS), DISTRIBUTIONS)
+    if listed and not listed.value:
         kubernetes.problems.add(
-            found.at, "`kubernetes.distributions` is empty", f"known: {', '.join(DISTRIBUTIONS)}"
+            listed.at, "`kubernetes.distributions` is empty", f"known: {', '.join(DISTRIBUTIONS)}"
         )
-    return found
+    return listed
 
 
-def _nodes(top: Section) -> list[DraftNode]:
+def _nodes(top: Section, base: Path) -> list[DraftNode]:
     at = top.items.get("nodes")
     if at is None:
         return []
@@ -253,10 +258,10 @@ def _nodes(top: Section) -> list[DraftNode]:
             "for example m: {role: master, ip: 172.30.0.49}",
         )
         return []
-    return [_node(name, item, top) for name, item in at.data.items()]
+    return [_node(name, item, top, base) for name, item in at.data.items()]
 
 
-def _node(name: str, item: Value, top: Section) -> DraftNode:
+def _node(name: str, item: Value, top: Section, base: Path) -> DraftNode:
     try:
         names.check_node_name(name)
     except errors.WrongError as wrong:
@@ -267,22 +272,25 @@ def _node(name: str, item: Value, top: Section) -> DraftNode:
         at=item,
         role=section.find("role", values.role),
         ip=section.find("ip", values.address),
+        ports=node_extras.read_ports(section),
+        mounts=node_extras.read_mounts(section, base),
+        size=machine_size.read(section),
     )
 
 
-def _sure(found: Found[T] | None) -> T:
-    if found is None:
+def _sure(entry: Found[T] | None) -> T:
+    if entry is None:
         raise RuntimeError("a bug: a value was neither read nor refused")
-    return found.value
+    return entry.value
 
 
 def _wished(draft: Draft) -> tuple[str, ...]:
-    """Return the distributions of the list whose version is named; where none is, the whole list.
+    """Return the listed distributions whose version the file names, or the whole list if none.
 
-    Who names v1.35.4 does not want K3s in its own version instead.
+    A user who names v1.35.4 does not want K3s in its own version instead.
     """
-    given = _sure(draft.distributions)
-    return tuple(name for name in given if draft.wish(name)) or given
+    listed = _sure(draft.distributions)
+    return tuple(name for name in listed if draft.wish(name)) or listed
 
 
 def _topology(draft: Draft) -> Topology:
@@ -295,6 +303,7 @@ def _topology(draft: Draft) -> Topology:
             management=_sure(draft.management),
             pool=draft.pool.value if draft.pool else None,
             management_open=not (draft.management and draft.management.given),
+            subnet_open=draft.subnet_open,
         ),
         kubernetes=Kubernetes(
             distributions=_wished(draft),
@@ -305,9 +314,19 @@ def _topology(draft: Draft) -> Topology:
             cluster_dns=_sure(draft.dns),
             dns_forward=_sure(draft.forward),
             node_monitor_grace_ms=_sure(draft.grace),
+            args=draft.args.value,
+            registries=draft.registries,
         ),
         nodes=tuple(
-            Node(name=node.name, role=_sure(node.role), ip=_sure(node.ip)) for node in draft.nodes
+            Node(
+                name=node.name,
+                role=_sure(node.role),
+                ip=_sure(node.ip),
+                ports=node.ports,
+                mounts=node.mounts,
+                size=machine_size.of_node(node.size, _sure(node.role), draft.roles),
+            )
+            for node in draft.nodes
         ),
         loadbalancer=LoadBalancer(
             ip=_sure(draft.balancer_ip),
@@ -320,5 +339,9 @@ def _topology(draft: Draft) -> Topology:
             reboot=_sure(draft.fencing) == REBOOT,
         ),
         addons=_sure(draft.addons),
-        images=Images(k3s_binary=_sure(draft.k3s_binary), k3s_images=_sure(draft.k3s_images)),
+        images=Images(
+            k3s_binary=_sure(draft.k3s_binary),
+            k3s_images=_sure(draft.k3s_images),
+            source=_sure(draft.image_source),
+        ),
     )

@@ -1,35 +1,39 @@
-"""The topology: what a lab should be. Inert, frozen, free of Docker and of files.
+"""The model of a lab: what it should be, as frozen values that know neither Docker nor files.
 
 Addresses are `ipaddress` objects, durations whole milliseconds (`…_ms`), everything else plain
-values. The loader builds these from YAML and is the only place that judges; the classes only answer
-questions.
+values. The loader builds these from YAML and is the only place that validates them; the classes
+only answer questions.
 """
 
 from __future__ import annotations
 
 import enum
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING, Any
+
+from lab.base.redaction import LEFT_OUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BMC = "bmc"
-"""The name of the container with all nodes' baseboard controllers; no node of a lab may have it."""
+"""The name of the container with all nodes' baseboard controllers; no node may have it."""
 IPMI_PORT = 6230
-"""The first node's controller listens here, each further one on the next port: IPMI's own 623 is
-one for a whole address."""
+"""The first node's controller listens here, each further one on the next port: all of them share
+one address, and IPMI's own port 623 would serve only one."""
 POOL_PREFIX = 28
-"""The size of the default pool for Services: fourteen addresses in a /24 that nobody numbers nodes
-from."""
+"""The size of the default pool for Services: the end of a /24, where nobody numbers nodes."""
 KUBERNETES_PORT = 6443
 """Where every API server listens: the port of kubeadm, K3s and the reference installation."""
 
 
 class Role(enum.StrEnum):
-    """What a node is for. `loadbalancer` and `bmc` are no roles of the file: every lab has one of each."""
+    """What a node is for.
+
+    The file has only masters and workers: every lab has one `loadbalancer` and one `bmc`.
+    """
 
     MASTER = "master"
     WORKER = "worker"
@@ -38,70 +42,129 @@ class Role(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A folder of the host that a node has at a path of its own."""
+
+    folder: str
+    path: str
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineSize:
+    """How much of the host a machine may use at most; 0: all of it."""
+
+    millicpus: int = 0
+    """Thousandths of a processor."""
+    memory: int = 0
+    """Bytes, a hard limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One machine of the lab: its name is its hostname, its Corosync name and its Kubernetes name."""
+    """One machine. Its name is its hostname, its Corosync name and its Kubernetes name."""
 
     name: str
     role: Role
     ip: IPv4Address
+    ports: tuple[tuple[int, int], ...] = ()
+    """The host's ports on 127.0.0.1 (0: any free one), and the node's that they lead to."""
+    mounts: tuple[Mount, ...] = ()
+    size: MachineSize = MachineSize()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """The lab's bridge: subnet, the floating address, and the gateway (the host's end of the bridge).
-
-    `management` is a second, internal bridge for the baseboard controllers: fencing must not share the cluster's own network.
-    With `management_open` the file names none: `start` may take another one, and the lab keeps it.
-    `pool` is where Services of type LoadBalancer get their addresses; None: the subnet's last /28.
-    """
+    """The lab's two bridges: that of its machines, and that of its baseboard controllers."""
 
     subnet: IPv4Network
     vip: IPv4Address
+    """The floating address of the API."""
     gateway: IPv4Address
+    """The host's end of the bridge."""
     management: IPv4Network
+    """The controllers' own, internal bridge: fencing must not share the cluster's network."""
     pool: IPv4Network | None = None
+    """Where Services of type LoadBalancer get their addresses; None: the subnet's last /28."""
     management_open: bool = field(default=False, compare=False)
-    """About the file alone: what the lab has stands in its label, and there nothing is open."""
+    """The file names no management network: `start` may choose another one, which the lab keeps.
+
+    False for a topology that was read from a lab's label: there nothing is open."""
+    subnet_open: bool = field(default=False, compare=False)
+    """The same of the subnet; all addresses in it then move along."""
+
+
+Pairs = tuple[tuple[str, str], ...]
+"""Options in the file's order: name, value. One may be there several times."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args:
+    """What the user adds to Kubernetes' command lines, and to K3s's configuration."""
+
+    apiserver: Pairs = ()
+    controller_manager: Pairs = ()
+    scheduler: Pairs = ()
+    kubelet: Pairs = ()
+    k3s: Pairs = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registry:
+    """How nodes reach an image registry: by which mirrors, as whom, trusting whose certificate."""
+
+    host: str
+    mirrors: tuple[str, ...] = ()
+    username: str = ""
+    password: str = field(default="", repr=False)
+    ca: str = ""
+    """Certificates, as PEM."""
+    insecure: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kubernetes:
-    """What all nodes agree on. `dns_forward` are the servers that names outside the cluster go to; empty: nowhere.
-
-    `version` (upstream's) and `k3s` are the versions that the user wishes; empty: halab's own.
-    """
+    """What all nodes agree on."""
 
     distributions: tuple[str, ...]
+    """In order of preference."""
     pod_cidr: IPv4Network
     service_cidr: IPv4Network
     cluster_dns: IPv4Address
     dns_forward: tuple[IPv4Address, ...] = ()
+    """Name servers for names outside the cluster; empty: those are not resolved."""
     node_monitor_grace_ms: int = 20_000
+    """How long a silent node counts as ready."""
     version: str = ""
+    """The user's choice of upstream's version; empty: halab's own."""
     k3s: str = ""
+    """The user's choice of K3s' version; empty: halab's own."""
+    args: Args = field(default_factory=Args)
+    registries: tuple[Registry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HighAvailability:
-    """Corosync's token time-out: how long a silent master is believed in (corosync.conf(5), totem.token).
-
-    With `fencing`, a master that is lost has its power cut before another one takes its address.
-    With `reboot` it is powered on again at once; else it stays down until somebody has looked.
-    """
+    """Corosync and Pacemaker: when a master counts as lost, and what happens to it then."""
 
     token_ms: int = 1000
+    """How long a master may be silent (corosync.conf(5), totem.token)."""
     fencing: bool = True
+    """A lost master's power is cut before another one takes over its address."""
     reboot: bool = False
+    """A fenced master is powered on again at once; otherwise it stays off for inspection."""
 
     @property
     def fenced(self) -> str:
-        """What becomes of a lost master, in the file's word."""
-        return ("reboot" if self.reboot else "off-stays") if self.fencing else "none"
+        """What happens to a lost master, as the file spells it: one of FENCING."""
+        if not self.fencing:
+            return "none"
+        return "reboot" if self.reboot else "off-stays"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadBalancer:
-    """The nginx node and the port of the host's 127.0.0.1 it is published on."""
+    """The nginx node, and the port of the host's 127.0.0.1 that it is published on (0: any)."""
 
     ip: IPv4Address
     host_port: int = KUBERNETES_PORT
@@ -110,10 +173,12 @@ class LoadBalancer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
-    """Files of the user's that images are made with instead of downloads."""
+    """The user's own files about images, absolute paths; empty: there are none."""
 
     k3s_binary: str = ""
     k3s_images: str = ""
+    source: str = ""
+    """Which images may be pulled, and from where; they are built otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +196,7 @@ class Topology:
 
     @property
     def masters(self) -> tuple[Node, ...]:
-        """The masters in the file's order; the first is the one that K3s starts alone."""
+        """The masters in the file's order; K3s starts the first one alone."""
         return tuple(node for node in self.nodes if node.role is Role.MASTER)
 
     @property
@@ -141,7 +206,10 @@ class Topology:
 
     @property
     def halves(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The masters as minority and majority: the most that may be lost, from the file's beginning, and the rest."""
+        """The masters' names as minority and majority, in the file's order.
+
+        The minority is as many as may be lost.
+        """
         names = [node.name for node in self.masters]
         few = (len(names) - 1) // 2
         return tuple(names[:few]), tuple(names[few:])
@@ -158,34 +226,37 @@ class Topology:
 
     @property
     def bmc(self) -> Node:
-        """The baseboard controllers' container, on the management network alone."""
+        """The baseboard controllers' container; it is only on the management network."""
         return Node(name=BMC, role=Role.BMC, ip=self.network.management[10])
 
     @property
     def containers(self) -> tuple[Node, ...]:
-        """Everything that the engine runs for the lab: the machines, and what switches their power."""
+        """Everything that the engine runs for the lab: its machines and the BMC's container."""
         return (*self.machines, self.bmc)
 
     def management_ip(self, node: Node) -> IPv4Address | None:
-        """Return a node's address on the management network: the controllers' own and the masters', who fence each other. None: not on it."""
+        """Return a node's address on the management network, or None if it is not on it.
+
+        The controllers' container is, and so are the masters, which fence each other.
+        """
         if node.role is Role.BMC:
             return node.ip
         names = [master.name for master in self.masters]
         return self.network.management[11 + names.index(node.name)] if node.name in names else None
 
     def ipmi_port(self, name: str) -> int:
-        """Return the port of a node's baseboard controller."""
+        """Return the UDP port of a node's baseboard controller. Raise ValueError if it has none."""
         return IPMI_PORT + [node.name for node in self.nodes].index(name)
 
     def node(self, name: str) -> Node:
-        """Return the node of that name. Raises KeyError where there is none."""
+        """Return the node of that name, the BMC's container included. Raise KeyError if none."""
         return {node.name: node for node in self.containers}[name]
 
     @property
     def service_addresses(self) -> tuple[IPv4Address, ...]:
-        """The addresses for Services of type LoadBalancer: those of the pool that nobody has.
+        """The pool's free addresses, for Services of type LoadBalancer.
 
-        Docker is told to keep them, too.
+        Docker must not give them to containers: they are reserved in its network.
         """
         network = self.network
         pool = network.pool or pool_of(network.subnet)
@@ -195,7 +266,7 @@ class Topology:
 
     @property
     def api_names(self) -> tuple[str, ...]:
-        """Every name and address by which somebody reaches the API: all of them stand in its certificate."""
+        """Every name and address by which the API is reached; its certificate has them all."""
         masters = [text for node in self.masters for text in (node.name, str(node.ip))]
         balancer = [self.loadbalancer.name, str(self.loadbalancer.ip)]
         service = str(self.kubernetes.service_cidr[1])
@@ -203,53 +274,77 @@ class Topology:
 
 
 def pool_of(subnet: IPv4Network) -> IPv4Network:
-    """Return the pool for Services where the file names none: the subnet's last /28.
+    """Return the pool for Services that a file without one gets: the subnet's last /28.
 
-    Of a /28 the last quarter: nodes and the instrument of a run need addresses, too.
+    Of a /28 it is the last quarter: nodes and the instrument of a run need addresses, too.
     """
     prefix = POOL_PREFIX if subnet.prefixlen < POOL_PREFIX else POOL_PREFIX + 2
     return list(subnet.subnets(new_prefix=prefix))[-1]
 
 
 def management_of(subnet: IPv4Network, *others: IPv4Network) -> IPv4Network:
-    """Return the management network for a lab's subnet where the file names none; it meets no other.
+    """Return a management network, a /24 that overlaps neither the lab's subnet nor `others`.
 
-    In 172.29.0.0/16 and numbered as the lab's subnet is, so that labs side by side seldom meet.
-    Not in 172.31.0.0/16: that is AWS's default VPC. Raise LookupError where all are taken.
+    The first choice is in 172.29.0.0/16 and numbered like the subnet, so that labs side by side
+    seldom meet. Never in 172.31.0.0/16: that is AWS's default VPC. Raise LookupError if none of
+    the candidates is free.
     """
     third = int(subnet.network_address) >> 8 & 0xFF
-    for found in (IPv4Network(f"172.29.{third}.0/24"), *_managements()):
-        if not any(found.overlaps(other) for other in (subnet, *others)):
-            return found
+    for candidate in (IPv4Network(f"172.29.{third}.0/24"), *_management_candidates()):
+        if not any(candidate.overlaps(other) for other in (subnet, *others)):
+            return candidate
     raise LookupError("no network is free")
 
 
-def _managements() -> Iterator[IPv4Network]:
-    """Yield /24s of each private block (RFC 1918): no ranges of one lab cover all of them."""
+def _management_candidates() -> Iterator[IPv4Network]:
+    """Yield /24s of each private block (RFC 1918)."""
     for start in ("172.29", "172.28", "10.29", "192.168"):
         yield from (IPv4Network(f"{start}.{third}.0/24") for third in range(256))
 
 
 def to_json(topology: Topology) -> str:
-    """Write a topology as canonical JSON, the form kept in the lab network's label."""
+    """Return a topology as canonical JSON, the form kept in the label of the lab's network.
+
+    Newer keys are left out while they have their defaults: a lab that an older halab made must
+    compare equal.
+    """
     data = asdict(topology)
-    del data["network"]["management_open"]
-    for key in ("version", "k3s"):  # a lab of an older halab, which had no such keys, is the same
-        if not data["kubernetes"][key]:
-            del data["kubernetes"][key]
-    if not topology.ha.reboot:  # as before there was this choice: a lab made then is the same
+    del data["network"]["management_open"], data["network"]["subnet_open"]
+    kubernetes = data["kubernetes"]
+    kubernetes["args"] = {name: given for name, given in kubernetes["args"].items() if given}
+    _drop_empty(kubernetes, "version", "k3s", "args", "registries")
+    _drop_empty(data["images"], "source")
+    for node in data["nodes"]:
+        node["size"] = {name: given for name, given in node["size"].items() if given}
+        _drop_empty(node, "ports", "mounts", "size")
+    if not topology.ha.reboot:
         del data["ha"]["reboot"]
     return json.dumps(data, default=str, sort_keys=True, separators=(",", ":"))
 
 
+def _drop_empty(part: dict[str, Any], *keys: str) -> None:
+    for key in keys:
+        if not part[key]:
+            del part[key]
+
+
+def without_passwords(topology: Topology) -> Topology:
+    """Return the topology as it may be shown: in an export, in a run's folder."""
+    plain = tuple(
+        replace(registry, password=LEFT_OUT) if registry.password else registry
+        for registry in topology.kubernetes.registries
+    )
+    return replace(topology, kubernetes=replace(topology.kubernetes, registries=plain))
+
+
 def known(kind: type[Any], values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values that a dataclass has fields for: a newer halab may have written more."""
+    """Return only the values that a dataclass has fields for: a newer halab may write more."""
     names = {each.name for each in fields(kind)}
     return {name: value for name, value in values.items() if name in names}
 
 
 def from_json(text: str) -> Topology:
-    """Read what `to_json` wrote. Raises ValueError or KeyError on anything else."""
+    """Return the topology that `to_json` wrote. Raise ValueError or LookupError for other text."""
     data: dict[str, Any] = json.loads(text)
     network, kubernetes, balancer = data["network"], data["kubernetes"], data["loadbalancer"]
     return Topology(
@@ -272,9 +367,18 @@ def from_json(text: str) -> Topology:
             node_monitor_grace_ms=kubernetes["node_monitor_grace_ms"],
             version=kubernetes.get("version", ""),
             k3s=kubernetes.get("k3s", ""),
+            args=_args(kubernetes.get("args", {})),
+            registries=tuple(_registry(row) for row in kubernetes.get("registries", [])),
         ),
         nodes=tuple(
-            Node(name=n["name"], role=Role(n["role"]), ip=IPv4Address(n["ip"]))
+            Node(
+                name=n["name"],
+                role=Role(n["role"]),
+                ip=IPv4Address(n["ip"]),
+                ports=tuple((host, inside) for host, inside in n.get("ports", [])),
+                mounts=tuple(Mount(**known(Mount, row)) for row in n.get("mounts", [])),
+                size=MachineSize(**known(MachineSize, n.get("size", {}))),
+            )
             for n in data["nodes"]
         ),
         loadbalancer=LoadBalancer(
@@ -284,3 +388,13 @@ def from_json(text: str) -> Topology:
         addons=tuple(data["addons"]),
         images=Images(**known(Images, data["images"])),
     )
+
+
+def _args(data: dict[str, list[list[str]]]) -> Args:
+    rows = known(Args, data).items()
+    return Args(**{name: tuple((option, value) for option, value in row) for name, row in rows})
+
+
+def _registry(data: dict[str, Any]) -> Registry:
+    own = known(Registry, data)
+    return Registry(**{**own, "mirrors": tuple(own["mirrors"])})

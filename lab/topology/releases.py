@@ -1,6 +1,6 @@
-"""Versions of Kubernetes and K3s as a topology may wish them, and since which one halab can work.
+"""Versions of Kubernetes and K3s that a topology may name, and the oldest that halab works with.
 
-Pure: what a version can do is asked here, of the text that the distribution itself says.
+Pure functions of a version's text, as the distribution itself prints it.
 """
 
 from __future__ import annotations
@@ -24,36 +24,38 @@ K3S = rf"^{_NUMBERS}(-rc[0-9]{{1,3}})?\+k3s[0-9]{{1,3}}$"
 """A tag of k3s-io/k3s: `v1.34.3+k3s1`, `v1.36.5-rc2+k3s1`."""
 EXAMPLES = {"upstream": "v1.35.4", "k3s": "v1.34.3+k3s1"}
 OLDEST = {"upstream": (1, 31), "k3s": (1, 32)}
-"""The first minor release of each distribution that knows all that halab writes.
+"""The first minor release of each distribution that understands everything that halab writes.
 
-Upstream 1.31: kubelet's `failCgroupV1` (KEP-4569); without it kubelet does not take its file. All
-else is older: `containerRuntimeEndpoint` in that file (1.27), CRI v1, which containerd 2 speaks
-alone (1.26), the flags of lab/nodes/distributions/upstream/units.py (1.20), and the objects' APIs
-(`policy/v1`, 1.21). K3s 1.32: it is the first that reads kubelet.conf.d
-(lab/nodes/distributions/k3s/__init__.py). Older ones start, and before 1.31 end again and again:
-their kubelet does not know the flag `fail-cgroupv1`. etcd 3.5 (K3s before 1.34) overlooks `max-
-learners` (lab/nodes/distributions/k3s/config.py).
+Upstream 1.31: kubelet's `failCgroupV1` (KEP-4569); an older kubelet refuses its file. The rest is
+older: `containerRuntimeEndpoint` in that file (1.27), CRI v1, the only one that containerd 2 speaks
+(1.26), the flags of lab/nodes/distributions/upstream/units.py (1.20), and the objects' APIs
+(`policy/v1`, 1.21).
+
+K3s 1.32: the first that reads kubelet.conf.d (lab/nodes/distributions/k3s/__init__.py). Older ones
+start, but those before 1.31 end again and again: their kubelet does not know the flag
+`fail-cgroupv1`. etcd 3.5 (K3s before 1.34) ignores `max-learners`
+(lab/nodes/distributions/k3s/config.py).
 """
 
 
 def minor(version: str) -> tuple[int, int]:
-    """Return the minor release: (1, 34) of `v1.34.3+k3s1`. Raise ValueError for no version."""
-    found = re.match(r"v(\d+)\.(\d+)(\D|$)", version)
-    if found is None:
+    """Return the minor release: (1, 34) for `v1.34.3+k3s1`. Raise ValueError for other text."""
+    match = re.match(r"v(\d+)\.(\d+)(\D|$)", version)
+    if match is None:
         raise ValueError(f"`{version}` is no version")
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 def patch(version: str) -> tuple[int, int, int]:
-    """Return major, minor and patch release. Raise ValueError for no version of three numbers."""
-    found = re.match(r"v(\d+)\.(\d+)\.(\d+)", version)
-    if found is None:
+    """Return major, minor and patch release. Raise ValueError if they are not all there."""
+    match = re.match(r"v(\d+)\.(\d+)\.(\d+)", version)
+    if match is None:
         raise ValueError(f"`{version}` is no version of three numbers")
-    return int(found[1]), int(found[2]), int(found[3])
+    return int(match[1]), int(match[2]), int(match[3])
 
 
 def too_old(distribution: str, version: str) -> bool:
-    """Whether a release does not know what halab writes; of what is no version: no."""
+    """Whether halab cannot work with a release; False for text that is not a version."""
     try:
         return minor(version) < OLDEST[distribution]
     except ValueError:
@@ -61,36 +63,38 @@ def too_old(distribution: str, version: str) -> bool:
 
 
 def oldest(distribution: str) -> str:
-    """Return the oldest minor release as people write it: `v1.32`."""
+    """Return the oldest minor release that halab works with, as people write it: `v1.32`."""
     return "v" + ".".join(map(str, OLDEST[distribution]))
 
 
 def release(distribution: str) -> Callable[[Value], str]:
-    """Take a version of a distribution that halab can work with."""
+    """Return a parser for a key that names a version of this distribution, as `check` allows."""
 
     def parse(value: Value) -> str:
-        word = text(value)
-        check(distribution, word)
-        return word
+        version = text(value)
+        check(distribution, version)
+        return version
 
     return parse
 
 
-def check(distribution: str, word: str) -> None:
-    """Raise WrongError for what is no version of a distribution, or is too old for halab."""
+def check(distribution: str, version: str) -> None:
+    """Raise WrongError if a text is not a version of the distribution, or one that is too old."""
     pattern, example = {"upstream": UPSTREAM, "k3s": K3S}[distribution], EXAMPLES[distribution]
-    if not re.fullmatch(pattern, word):
+    if not re.fullmatch(pattern, version):
         what = "Kubernetes" if distribution == "upstream" else "K3s"
-        raise WrongError(f"is `{shown(word)}`, not a version of {what}", _meant(word, example))
-    if too_old(distribution, word):
-        raise WrongError(f"is {word}, which is too old", f"{oldest(distribution)} is the oldest")
+        raise WrongError(
+            f"is `{shown(version)}`, not a version of {what}", _meant(version, example)
+        )
+    if too_old(distribution, version):
+        raise WrongError(f"is {version}, which is too old", f"{oldest(distribution)} is the oldest")
 
 
-def _meant(word: str, example: str) -> str:
+def _meant(version: str, example: str) -> str:
     """Say what is missing: a `v`, the patch release, `+k3s1`."""
     here = "`halab versions` lists what can be had here"
-    found = re.fullmatch(r"v?(\d{1,3}\.\d{1,3}\.\d{1,3})(\+k3s\d{1,3})?", word)
-    if not found:
+    match = re.fullmatch(r"v?(\d{1,3}\.\d{1,3}\.\d{1,3})(\+k3s\d{1,3})?", version)
+    if not match:
         return f"for example {example}; {here}"
-    suffix = (found[2] or "+k3s1") if "+" in example else ""
-    return f"did you mean v{found[1]}{suffix}? {here}"
+    suffix = (match[2] or "+k3s1") if "+" in example else ""
+    return f"did you mean v{match[1]}{suffix}? {here}"

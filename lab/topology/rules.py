@@ -1,6 +1,6 @@
-"""What the values of a topology file must be to each other.
+"""The rules across keys of a topology file: which values must fit together.
 
-All that is wrong is noted; nothing is raised.
+Everything that is wrong is noted as a problem or a warning. Nothing is raised.
 """
 
 from __future__ import annotations
@@ -9,41 +9,47 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING
 
-from lab.topology.model import BMC, Role, pool_of
+from lab.topology import machine_size, node_extras
+from lab.topology.model import BMC, MachineSize, Role, pool_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lab.base.yaml_files import Problems, Value
+    from lab.topology.model import Args, Mount, Registry
     from lab.topology.values import Found
 
 PRIVATE = tuple(IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 """RFC 1918, section 3."""
 MAX_MASTERS = 9
-"""etcd's FAQ advises at most seven members; nine is one step further for those who want to see
-why."""
+"""etcd's FAQ advises at most seven members. Nine is for those who want to see why."""
 MAX_NODES = 50
-"""Each node is a systemd with a kubelet in it: about half a gigabyte of one host's memory."""
+"""Each node runs systemd and a kubelet: about half a gigabyte of the host's memory."""
 POD_PREFIX = 24
 """kube-controller-manager gives each node a /24 of the pod network (--node-cidr-mask-size)."""
 
 
 @dataclass(slots=True, kw_only=True)
 class DraftNode:
-    """A node as far as it could be read."""
+    """A node as far as it could be read; None: missing, or wrong and already noted."""
 
     name: str
     at: Value
     role: Found[Role] | None
     ip: Found[IPv4Address] | None
+    ports: tuple[tuple[int, int], ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    size: MachineSize = field(default_factory=MachineSize)
+    """What the node itself says."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """The file as far as it could be read: None stands for what is missing or wrong and noted."""
+    """The file as far as it could be read; None: missing, or wrong and already noted."""
 
     name: Found[str] | None
     subnet: Found[IPv4Network] | None
+    subnet_open: bool = False
     vip: Found[IPv4Address] | None
     gateway: Found[IPv4Address] | None
     management: Found[IPv4Network] | None
@@ -56,8 +62,11 @@ class Draft:
     dns: Found[IPv4Address] | None
     forward: Found[tuple[IPv4Address, ...]] | None
     grace: Found[int] | None
+    args: Found[Args]
+    registries: tuple[Registry, ...]
     nodes_at: Value
     nodes: list[DraftNode] = field(default_factory=list)
+    roles: dict[Role, MachineSize] = field(default_factory=dict)
     token: Found[int] | None
     fencing: Found[str] | None
     balancer_name: Found[str] | None
@@ -66,21 +75,22 @@ class Draft:
     addons: Found[tuple[str, ...]] | None
     k3s_binary: Found[str] | None
     k3s_images: Found[str] | None
+    image_source: Found[str] | None
 
     def wish(self, distribution: str) -> str:
-        """Return the version that the file names for a distribution; empty for none."""
-        found = {"upstream": self.version, "k3s": self.k3s}[distribution]
-        return found.value if found else ""
+        """Return the version that the file names for a distribution; empty if it names none."""
+        version = {"upstream": self.version, "k3s": self.k3s}[distribution]
+        return version.value if version else ""
 
     def addresses(self) -> Iterator[tuple[str, Found[IPv4Address]]]:
-        """Return every address of the subnet with the name of its key; those of nodes first, in the file's order."""
+        """Yield (key, address) for every address of the subnet: nodes first, in file order."""
         named = [(f"nodes.{node.name}.ip", node.ip) for node in self.nodes]
         named += [("network.vip", self.vip), ("loadbalancer.ip", self.balancer_ip)]
         yield from ((name, ip) for name, ip in named if ip)
 
 
 def check(draft: Draft, problems: Problems, warnings: Problems) -> None:
-    """Judge the whole."""
+    """Note what does not fit together in a file, as problems or as warnings."""
     _subnet(draft, problems)
     _pool(draft, problems)
     _instrument(draft, warnings)
@@ -88,19 +98,27 @@ def check(draft: Draft, problems: Problems, warnings: Problems) -> None:
     _ranges(draft, problems)
     _pod_range(draft, problems)
     _dns(draft, problems, warnings)
-    _nodes(draft, problems, warnings)
+    _names(draft, problems)
+    _counts(draft, problems, warnings)
     _versions(draft, warnings)
+    rows = ((f"nodes.{node.name}.ports", node.at, node.ports) for node in draft.nodes)
+    node_extras.check(rows, draft.host_port.value if draft.host_port else 0, problems)
+    for node in draft.nodes:
+        machine_size.check(node.role, node.name, node.size, draft.roles, warnings)
 
 
 def _versions(draft: Draft, warnings: Problems) -> None:
-    """A version of a distribution that is not in the list is hardly meant."""
+    """Warn of a version for a distribution that is not in the list: it has no effect."""
     if draft.distributions is None:
         return
-    for key, name, found in (("version", "upstream", draft.version), ("k3s", "k3s", draft.k3s)):
-        if found and found.value and name not in draft.distributions.value:
-            message = f"`kubernetes.{key}` {found.value} is not used"
+    for key, name, version in (("version", "upstream", draft.version), ("k3s", "k3s", draft.k3s)):
+        if version and version.value and name not in draft.distributions.value:
+            message = f"`kubernetes.{key}` {version.value} is not used"
             hint = f"`kubernetes.distributions` does not have {name}"
-            warnings.add(found.at, message, hint)
+            warnings.add(version.at, message, hint)
+    if draft.args.value.k3s and "k3s" not in draft.distributions.value:
+        hint = "`kubernetes.distributions` does not have k3s"
+        warnings.add(draft.args.at, "`kubernetes.args.k3s` is not used", hint)
 
 
 def _subnet(draft: Draft, problems: Problems) -> None:
@@ -118,7 +136,7 @@ def _subnet(draft: Draft, problems: Problems) -> None:
 
 
 def _pool(draft: Draft, problems: Problems) -> None:
-    """The pool for Services must have an address that nobody else has."""
+    """The pool for Services must lie in the subnet and have a free address."""
     if draft.subnet is None or draft.pool is None or draft.pool.value is None:
         return
     subnet, pool = draft.subnet.value, draft.pool.value
@@ -139,7 +157,7 @@ def _pool(draft: Draft, problems: Problems) -> None:
 
 
 def _instrument(draft: Draft, warnings: Problems) -> None:
-    """A run's instrument has an address of its own, outside of the pool, which Docker keeps."""
+    """A run's instrument needs an address of its own, outside the pool: that is reserved."""
     if draft.subnet is None or draft.gateway is None or draft.pool is None:
         return
     subnet = draft.subnet.value
@@ -214,19 +232,19 @@ def _free(draft: Draft) -> str:
 
 
 def _ranges(draft: Draft, problems: Problems) -> None:
-    """Overlapping ranges: a packet would have two ways to go."""
+    """Ranges must not overlap: a packet would have two ways to go."""
     named = (
         ("network.subnet", draft.subnet),
         ("network.management", draft.management),
         ("kubernetes.pod_cidr", draft.pods),
         ("kubernetes.service_cidr", draft.services),
     )
-    ranges = [(name, found) for name, found in named if found]
+    ranges = [(name, entry) for name, entry in named if entry]
     for index, (name, one) in enumerate(ranges):
         for other_name, other in ranges[index + 1 :]:
             if one.value.overlaps(other.value):
-                # Told at the later key, unless that one is a default or only the other one was set
-                # from outside.
+                # Reported at the later key, unless that is a default, or only the earlier one came
+                # from `--set`.
                 here = one if not other.given or (one.at.origin and not other.at.origin) else other
                 message = f"`{other_name}` {other.value} overlaps `{name}` {one.value}"
                 problems.add(here.at, message, "choose ranges that share no address")
@@ -237,16 +255,19 @@ def _pod_range(draft: Draft, problems: Problems) -> None:
         return
     room = 2 ** (POD_PREFIX - draft.pods.value.prefixlen)
     if room < len(draft.nodes):
-        message = f"`kubernetes.pod_cidr` {draft.pods.value} has a /{POD_PREFIX} for {room} of {len(draft.nodes)} nodes"
         problems.add(
             draft.pods.at,
-            message,
+            f"`kubernetes.pod_cidr` {draft.pods.value} has a /{POD_PREFIX} for {room} of "
+            f"{len(draft.nodes)} nodes",
             f"take /{POD_PREFIX - (len(draft.nodes) - 1).bit_length()} or wider",
         )
 
 
 def static_band(services: IPv4Network) -> int:
-    """Return the last offset that Kubernetes does not hand out by itself: its page "Service ClusterIP allocation"."""
+    """Return the last offset in the service network that Kubernetes does not hand out by itself.
+
+    Source: Kubernetes' page "Service ClusterIP allocation".
+    """
     return min(max(16, services.num_addresses // 16), 256)
 
 
@@ -289,32 +310,29 @@ def _dns(draft: Draft, problems: Problems, warnings: Problems) -> None:
         )
 
 
-def _nodes(draft: Draft, problems: Problems, warnings: Problems) -> None:
-    at, masters = (
-        draft.nodes_at,
-        sum(1 for node in draft.nodes if node.role and node.role.value is Role.MASTER),
-    )
-    judged = all(node.role for node in draft.nodes)
+def _names(draft: Draft, problems: Problems) -> None:
+    """Nodes, load balancer and BMC are containers of one lab: their names must differ."""
+    balancer = draft.balancer_name
+    reserved = f"`{BMC}` is the name of the lab's baseboard controllers"
     for node in draft.nodes:
-        if draft.balancer_name and node.name == draft.balancer_name.value:
-            here = draft.balancer_name.at if draft.balancer_name.at.origin else node.at
+        if balancer and node.name == balancer.value:
+            here = balancer.at if balancer.at.origin else node.at
             problems.add(
                 here,
                 f"node `{node.name}` has the load balancer's name",
                 "rename it, or set `loadbalancer.name`",
             )
         if node.name == BMC:
-            problems.add(
-                node.at,
-                f"`{BMC}` is the name of the lab's baseboard controllers",
-                "rename the node",
-            )
-    if draft.balancer_name and draft.balancer_name.value == BMC:
-        problems.add(
-            draft.balancer_name.at,
-            f"`{BMC}` is the name of the lab's baseboard controllers",
-            "rename the load balancer",
-        )
+            problems.add(node.at, reserved, "rename the node")
+    if balancer and balancer.value == BMC:
+        problems.add(balancer.at, reserved, "rename the load balancer")
+
+
+def _counts(draft: Draft, problems: Problems, warnings: Problems) -> None:
+    """How many nodes and masters there may be. No master is wrong only if all roles were read."""
+    at = draft.nodes_at
+    roles = [node.role.value for node in draft.nodes if node.role]
+    masters = roles.count(Role.MASTER)
     if len(draft.nodes) > MAX_NODES:
         problems.add(at, f"`nodes` has {len(draft.nodes)} nodes", f"at most {MAX_NODES}")
     if masters > MAX_MASTERS:
@@ -323,7 +341,7 @@ def _nodes(draft: Draft, problems: Problems, warnings: Problems) -> None:
             f"`nodes` has {masters} masters",
             f"at most {MAX_MASTERS}: every write waits for more than half of them",
         )
-    elif judged and draft.nodes and masters == 0:
+    elif roles and len(roles) == len(draft.nodes) and masters == 0:
         problems.add(at, "`nodes` has no master", "give at least one node `role: master`")
     elif masters and masters % 2 == 0:
         hint = f"{masters - 1} masters bear as many failures, {masters + 1} one more (etcd's FAQ)"

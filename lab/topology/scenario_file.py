@@ -1,9 +1,7 @@
-"""A scenario: what is broken, in which order, and what is expected of the lab meanwhile.
+"""The format of a scenario: what is broken, in which order, and what is expected meanwhile.
 
-Model and loader; lab/scenarios/runner.py carries it out.
-
-It stands in a topology's `scenarios:` or in a file of its own. A step is a mapping with one verb:
-fault, heal, wait, until, exec, power, start, stop, addon, ceph, random.
+Model and loader; lab/scenarios/runner.py runs it. A scenario is an item of a topology's
+`scenarios:`, or a file of its own. A step is a mapping with exactly one of VERBS.
 """
 
 from __future__ import annotations
@@ -11,28 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lab.base import durations
 from lab.base.errors import InputError, Problem, TopologyError, WrongError
-from lab.base.messages import did_you_mean, shown
+from lab.base.messages import shown
+from lab.base.suggest import did_you_mean
 from lab.base.yaml_files import Problems, Value, compose
-from lab.topology import values
+from lab.topology import user_probes, values
 from lab.topology.expectation import Expectation, ExpectationError
 from lab.topology.expectation import parse as parse_expectation
+from lab.topology.schema import KEYS
+from lab.topology.user_probes import UserProbe, UserWrites
 from lab.topology.values import open_section, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-KEYS = {
-    "name": True,
-    "summary": False,
-    "settle": False,
-    "steps": True,
-    "expect": True,
-    "repeats": False,
-    "seed": False,
-    "probes": False,
-}
 VERBS: dict[str, tuple[str, ...]] = {
     "fault": ("target", "set", "hold"),
     "heal": (),
@@ -46,38 +38,42 @@ VERBS: dict[str, tuple[str, ...]] = {
     "ceph": ("timeout",),
     "random": ("for", "hold", "pause"),
 }
-"""Verb → the keys that go with it."""
+"""Verb → the keys that may stand beside it."""
 NEEDS_TARGET = ("fault", "exec", "power")
 UNTIL = ("steady", "ready", "noticed", "vip", "quorum", "no-quorum")
 CEPH = ("absent", "check", "write", "kill", "recover", "reread")
-"""What can be done with Ceph, see lab/scenarios/ceph_steps.py."""
+"""The actions of the verb `ceph`; lab/scenarios/ceph_steps.py implements them."""
 POWER = ("on", "off", "cycle", "soft")
 TIMES_MS = (1, 3_600_000)
-"""Nobody waits for more than an hour in one step."""
+"""Nobody waits longer than an hour in one step."""
 SETTLE_MS = 5_000
 TIMEOUT_MS = 180_000
-"""For a lab to be whole again: a rebooted master takes some 15 s on two quiet cores."""
+"""Enough for a lab to recover: a rebooted master takes some 15 s on two quiet cores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step: its verb, the verb's value, and what goes with it. Times are milliseconds."""
+    """One step: its verb, the verb's value, and its options. Times are milliseconds."""
 
     verb: str
     value: str
+    """Empty for a verb that takes a list: see `words`."""
     line: int = 0
+    """Where it stands in its file, 1-based."""
     target: str = ""
     options: dict[str, str] = field(default_factory=dict)
     words: tuple[str, ...] = ()
     """exec: the command. random: the faults to choose from, each `FAULT TARGET [OPTION=VALUE]…`."""
     hold_ms: int = 0
-    """fault: heal after so long; 0: it stays. random: how long each fault stays."""
+    """fault: heal after this time; 0: never. random: how long each fault lasts."""
     timeout_ms: int = TIMEOUT_MS
     for_ms: int = 0
+    """wait and random: how long the step takes."""
     pause_ms: int = 0
+    """random: the time between two faults."""
 
     def describe(self) -> str:
-        """Say it in a few words."""
+        """Return the step in a few words, for progress lines and reports."""
         options = " ".join(f"{key}={value}" for key, value in self.options.items())
         parts = [
             self.verb,
@@ -85,35 +81,38 @@ class Step:
             f"at {self.target}" if self.target else "",
             options,
         ]
-        long = (
-            0 if self.verb == "wait" else self.for_ms or self.hold_ms
-        )  # a wait's value says how long
-        held = f"for {values.spell(long)}" if long else ""
-        return " ".join(part for part in (*parts, held) if part)
+        lasts_ms = self.for_ms or self.hold_ms
+        if lasts_ms and self.verb != "wait":  # a wait's value says how long
+            parts.append(f"for {durations.spell(lasts_ms)}")
+        return " ".join(part for part in parts if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """A whole scenario. `settle_ms` is how long the steady lab is measured before the first step.
-
-    An empty `probes` means all.
-    """
+    """A whole scenario."""
 
     name: str
     summary: str = ""
     steps: tuple[Step, ...] = ()
     expect: tuple[Expectation, ...] = ()
     settle_ms: int = SETTLE_MS
+    """How long the steady lab is measured before the first step."""
     repeats: int = 1
     seed: int | None = None
+    """Decides every random choice; None: a new one for each run."""
     probes: tuple[str, ...] = ()
+    """What is measured of halab's own probes; empty: everything."""
+    user_probes: tuple[UserProbe, ...] = ()
+    """The user's own services that are measured beside them."""
+    user_writes: tuple[UserWrites, ...] = ()
     path: str = ""
+    """The file that it was read from; empty if none."""
 
 
 def load(path: Path) -> Scenario:
-    """Read a scenario's own file.
+    """Read a scenario from a file of its own.
 
-    Raises InputError where there is none, TopologyError with all its problems.
+    Raise InputError if it cannot be read, TopologyError with all its problems.
     """
     try:
         content = path.read_text(encoding="utf-8")
@@ -130,25 +129,27 @@ def load(path: Path) -> Scenario:
                 Problem(
                     root.line,
                     "a scenario must have keys with values",
-                    f"the keys are {', '.join(KEYS)}",
+                    f"the keys are {', '.join(KEYS['scenarios.*'])}",
                 ),
             ),
         )
-    found = read(root, problems, str(path))
+    scenario = read(root, problems, str(path))
     problems.raise_any(str(path))
-    return found
+    return scenario
 
 
 def read(value: Value, problems: Problems, path: str = "") -> Scenario:
-    """Read a scenario; what is wrong is noted and left out."""
-    section = open_section(value, "", KEYS, value, problems)
+    """Return the scenario in a value. What is wrong is noted in `problems` and left out."""
+    section = open_section(value, "", KEYS["scenarios.*"], value, problems)
     duration = values.duration(*TIMES_MS, "for example 500ms, 20s, 2m")
     name = section.find("name", values.label)
     summary = section.find("summary", text, "")
     settle = section.find("settle", duration, SETTLE_MS)
     repeats = section.find("repeats", values.integer(1, 100), 1)
     seed = section.find("seed", values.integer(0, 999_999_999))
-    probes = section.find_all("probes", text, ())
+    probes = section.find_all("probes", user_probes.probe, ())
+    items = probes.value if probes else ()
+    writes = user_probes.writes(section.items.get("writes"), value, problems)
     expect = section.find_all("expect", _expectation, ())
     steps = _steps(section.items.get("steps"), problems)
     return Scenario(
@@ -159,7 +160,9 @@ def read(value: Value, problems: Problems, path: str = "") -> Scenario:
         settle_ms=settle.value if settle else SETTLE_MS,
         repeats=repeats.value if repeats else 1,
         seed=seed.value if seed else None,
-        probes=probes.value if probes else (),
+        probes=tuple(item for item in items if isinstance(item, str)),
+        user_probes=tuple(item for item in items if isinstance(item, UserProbe)),
+        user_writes=writes,
         path=path,
     )
 
@@ -181,8 +184,8 @@ def _steps(value: Value | None, problems: Problems) -> tuple[Step, ...]:
             "for example - {fault: crash, target: '@vip-holder', hold: 20s}",
         )
         return ()
-    found = [_step(item, problems) for item in value.data]
-    return tuple(step for step in found if step is not None)
+    steps = [_step(item, problems) for item in value.data]
+    return tuple(step for step in steps if step is not None)
 
 
 def _step(item: Value, problems: Problems) -> Step | None:
@@ -222,6 +225,11 @@ def _read_step(verb: str, section: values.Section, item: Value) -> Step:
     def time(key: str, otherwise: int) -> int:
         return duration(items[key]) if key in items else otherwise
 
+    def lasting() -> int:
+        if verb == "random":
+            return time("for", 60_000)
+        return duration(value) if verb == "wait" else 0
+
     words = _words(value) if verb in {"exec", "random"} else ()
     return Step(
         verb=verb,
@@ -232,21 +240,21 @@ def _read_step(verb: str, section: values.Section, item: Value) -> Step:
         words=words,
         hold_ms=time("hold", 20_000 if verb == "random" else 0),
         timeout_ms=time("timeout", TIMEOUT_MS),
-        for_ms=time("for", 60_000)
-        if verb == "random"
-        else duration(value)
-        if verb == "wait"
-        else 0,
+        for_ms=lasting(),
         pause_ms=time("pause", 0),
     )
 
 
 def _value(verb: str, value: Value, duration: Callable[[Value], int]) -> str:
-    word = text(value)
+    if verb == "wait":
+        return durations.spell(duration(value))
+    argument = text(value)
     known = {"until": UNTIL, "power": POWER, "ceph": CEPH}.get(verb)
-    if known and word not in known:
-        raise WrongError(f"has `{shown(word)}`, which is not known", did_you_mean(word, known))
-    return values.spell(duration(value)) if verb == "wait" else word
+    if known and argument not in known:
+        raise WrongError(
+            f"has `{shown(argument)}`, which is not known", did_you_mean(argument, known)
+        )
+    return argument
 
 
 def _words(value: Value) -> tuple[str, ...]:
@@ -255,7 +263,7 @@ def _words(value: Value) -> tuple[str, ...]:
             "must be a list",
             'for example [crm_mon, "-1"], or ["crash role:worker", "hang @vip-holder"]',
         )
-    return tuple(text(word) for word in value.data)
+    return tuple(text(item) for item in value.data)
 
 
 def _options(value: Value | None) -> dict[str, str]:

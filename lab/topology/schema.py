@@ -1,19 +1,23 @@
-"""The topology file's JSON Schema: what an editor shows and completes.
+"""The topology file's JSON Schema, for editors, and the table of keys that the loader reads by.
 
-The loader alone judges, and knows more.
+A key's name, and whether it is required, are written here alone. What a value may be, only the
+loader decides: it knows more than a schema can say.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from lab.base import durations
 from lab.topology.known_names import ADDONS, DISTRIBUTIONS, FENCING
 from lab.topology.releases import K3S, UPSTREAM
 
 _IPV4 = r"^((25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(\.(?!$)|$)){4}$"
 _CIDR = r"^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$"
-_DURATION = r"^[0-9]{1,9}(\.[0-9]{1,3})?(ms|s|m)$"
+_DURATION = f"^{durations.NUMBER}({'|'.join(durations.UNITS)})$"
 _LABEL = r"^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$"
+PLACES = ("outside", "workers")
+"""From where a user's service is asked; the first is the default."""
 
 
 def schema() -> dict[str, Any]:
@@ -24,6 +28,7 @@ def schema() -> dict[str, Any]:
         "network": _network(),
         "kubernetes": _kubernetes(),
         "nodes": _nodes(),
+        "roles": _roles(),
         "ha": _object(
             "Corosync and Pacemaker.",
             {
@@ -62,7 +67,8 @@ def schema() -> dict[str, Any]:
 def _network() -> dict[str, Any]:
     properties = {
         "subnet": _text(
-            "The lab's bridge: a private network from /16 to /28 that the host does not use otherwise.",
+            "The lab's bridge: a private network from /16 to /28 that the host does not use "
+            "otherwise.",
             _CIDR,
         ),
         "vip": _text("The floating API address, held by one master at a time.", _IPV4),
@@ -70,7 +76,8 @@ def _network() -> dict[str, Any]:
             "The host's end of the bridge; by default the subnet's first address.", _IPV4
         ),
         "pool": _text(
-            "Addresses inside subnet for Services of type LoadBalancer; by default the last /28, without those in use.",
+            "Addresses inside subnet for Services of type LoadBalancer; by default the last /28, "
+            "without those in use.",
             _CIDR,
         ),
         "management": _text(
@@ -115,24 +122,103 @@ def _kubernetes() -> dict[str, Any]:
         "node_monitor_grace": _duration(
             "How long a silent node counts as ready: 10s to 5m.", "20s"
         ),
+        "args": _args(),
+        "registries": _registries(),
     }
     return _object("What all nodes agree on.", properties)
+
+
+def _registries() -> dict[str, Any]:
+    urls = {"type": "array", "items": {"type": "string", "pattern": "^https?://"}}
+    properties = {
+        "mirrors": _described("Addresses that are asked first, in this order.", **urls),
+        "username": _described("As whom images are pulled.", type="string", minLength=1),
+        "password": _described("The user's password or token.", type="string", minLength=1),
+        "password_file": _described(
+            "A file with it, relative to this file's folder.", type="string", minLength=1
+        ),
+        "ca": _described(
+            "A file with certificates (PEM) that the registry's is checked against.",
+            type="string",
+            minLength=1,
+        ),
+        "insecure": _described("The registry's certificate is not checked.", type="boolean"),
+    }
+    registry = _object("A registry; its name is host or host:port, or * for all.", properties)
+    return _described(
+        "How nodes reach image registries.", type="object", additionalProperties=registry
+    )
+
+
+def _args() -> dict[str, Any]:
+    value = {"type": ["string", "number", "boolean"]}
+    options = {
+        "type": "object",
+        "additionalProperties": {"anyOf": [value, {"type": "array", "items": value}]},
+    }
+    either = {"anyOf": [options, {"type": "array", "items": options}]}
+    programs = {
+        "apiserver": "Options of kube-apiserver.",
+        "controller-manager": "Options of kube-controller-manager.",
+        "scheduler": "Options of kube-scheduler.",
+        "kubelet": "Options of kubelet, on all nodes.",
+        "k3s": "Keys of K3s's own configuration file.",
+    }
+    return _object(
+        "Options of Kubernetes' programs, without dashes; not those that the lab stands on.",
+        {name: _described(text, **either) for name, text in programs.items()},
+    )
 
 
 def _nodes() -> dict[str, Any]:
     properties = {
         "role": _described("What the node is for.", enum=["master", "worker"]),
         "ip": _text("The node's address inside network.subnet.", _IPV4),
+        "ports": _described(
+            "HOST:NODE, TCP: ports of the host's 127.0.0.1 that lead to the node's; 0 is any.",
+            type="array",
+            items={"type": "string", "pattern": "^[0-9]{1,5}:[0-9]{1,5}$"},
+        ),
+        "mounts": _described(
+            "FOLDER:PATH: folders of the host in the node, read-only without :rw.",
+            type="array",
+            items={"type": "string", "pattern": "^[^:]+:/[^:]+(:r[ow])?$"},
+        ),
+        **_size(),
     }
     node = _object("A machine; its name is its hostname.", properties, "role", "ip")
     return {
-        "description": "The machines by name: one to nine masters, an odd number of them, and any workers; at most fifty.",
+        "description": "The machines by name: one to nine masters, an odd number of them, and any "
+        "workers; at most fifty.",
         "type": "object",
         "patternProperties": {_LABEL: node},
         "additionalProperties": False,
         "minProperties": 1,
         "maxProperties": 50,
     }
+
+
+def _size() -> dict[str, Any]:
+    return {
+        "cpus": _described(
+            "How many processors it may use at most, for example 0.5.",
+            type="number",
+            minimum=0.1,
+            maximum=512,
+        ),
+        "memory": _text(
+            "How much memory it may use at most, for example 1.5GiB; a hard limit.",
+            r"^[0-9]{1,7}(\.[0-9]{1,3})?[MG]i(B)?$",
+        ),
+    }
+
+
+def _roles() -> dict[str, Any]:
+    properties = {
+        "master": _object("What each master may use of the host.", _size()),
+        "worker": _object("What each worker may use of the host.", _size()),
+    }
+    return _object("Limits of all nodes of a role; a node's own win.", properties)
 
 
 def _loadbalancer() -> dict[str, Any]:
@@ -157,6 +243,9 @@ def _images() -> dict[str, Any]:
         "k3s_images": _described(
             "The archive of K3s' images used instead of a download.", type="string", minLength=1
         ),
+        "source": _described(
+            "A list of node images that are pulled instead of built.", type="string", minLength=1
+        ),
     }
     return _object("Files of yours, relative to this file's folder.", properties)
 
@@ -172,7 +261,17 @@ def _scenarios() -> dict[str, Any]:
         "expect": _described("What must hold, for example outage(api.vip) <= 5s.", **texts),
         "repeats": _described("How often it is run.", type="integer", minimum=1, maximum=100),
         "seed": _described("Decides every random choice.", type="integer", minimum=0),
-        "probes": _described("What is measured; everything by default.", **texts),
+        "probes": _described(
+            "Which of halab's own probes are measured, by default all; and the user's own services "
+            "beside them.",
+            type="array",
+            items={"anyOf": [{"type": "string"}, _user_probe()]},
+        ),
+        "writes": _described(
+            "Keys that are written to the user's own services and read back at the end, by name.",
+            type="object",
+            additionalProperties=_user_writes(),
+        ),
     }
     scenario = _object("A scenario.", properties, "name", "steps", "expect")
     return _described(
@@ -180,6 +279,33 @@ def _scenarios() -> dict[str, Any]:
         type="array",
         items=scenario,
     )
+
+
+def _user_probe() -> dict[str, Any]:
+    properties = {
+        "name": _described("Its name in reports and expectations.", type="string"),
+        "url": _described(
+            "http://, https://, tcp://, grpc://HOST:PORT/SERVICE or "
+            "kubectl://NAMESPACE/POD -- COMMAND.",
+            type="string",
+        ),
+        "from": _described(
+            "Outside the cluster, or a pod on every worker.", enum=[*PLACES], default=PLACES[0]
+        ),
+    }
+    return _object("A service of the user's own.", properties, "name", "url")
+
+
+def _user_writes() -> dict[str, Any]:
+    properties = {
+        "write": _described(
+            "How a key is written: [METHOD ]URL or kubectl://NAMESPACE/POD -- COMMAND, with {key} "
+            "in it. By default the method is POST.",
+            type="string",
+        ),
+        "read": _described("How it is read. Without {key} one answer has all keys.", type="string"),
+    }
+    return _object("Writes to a service of the user's own.", properties, "write", "read")
 
 
 def _described(description: str, **rest: Any) -> dict[str, Any]:  # noqa: ANN401 (any keyword of JSON Schema)
@@ -213,3 +339,26 @@ def _words(
     return _described(
         description, type="array", items=items, uniqueItems=True, minItems=least, default=default
     )
+
+
+def _sections(properties: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the schema of each section. `*` stands for any item: `nodes.*`, `scenarios.*`."""
+    sections = {name: part for name, part in properties.items() if "properties" in part}
+    (node,) = properties["nodes"]["patternProperties"].values()
+    return {**sections, "nodes.*": node, "scenarios.*": properties["scenarios"]["items"]}
+
+
+def _keys_of(section: dict[str, Any]) -> dict[str, bool]:
+    return {key: key in section["required"] for key in section["properties"]}
+
+
+def _keys() -> dict[str, dict[str, bool]]:
+    whole = schema()
+    sections = {"": whole, **_sections(whole["properties"])}
+    return {path: _keys_of(section) for path, section in sections.items()}
+
+
+KEYS = _keys()
+"""Section → key → whether it is required. The section "" is the file itself."""
+PROBE_KEYS, WRITES_KEYS = _keys_of(_user_probe()), _keys_of(_user_writes())
+"""The same for an item of a scenario's `probes` that is a mapping, and for one of its `writes`."""

@@ -1,18 +1,22 @@
-"""Single values of the topology file: from text to addresses, durations, names; each refusal says what to do."""
+"""Single values of the topology file: from text to addresses, durations and names.
+
+Each parser takes a Value and returns what it means, or raises WrongError, which says what to do.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 from dataclasses import dataclass
-from decimal import Decimal
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from lab.base import durations
 from lab.base.errors import WrongError
-from lab.base.messages import did_you_mean, shown
+from lab.base.messages import shown
 from lab.base.names import check_label, check_node_name
+from lab.base.suggest import did_you_mean
 from lab.base.yaml_files import BOOLEANS, Problems, Value
 from lab.topology.known_names import FENCING, NO_FENCING
 from lab.topology.model import Role
@@ -23,13 +27,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_ITEMS = 50
-"""No list of ours is longer; a long one is a mistake."""
-_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m)")
-_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000}
+"""No list in the format needs more; a longer one is a mistake."""
 _UNUSABLE = tuple(
     IPv4Network(text) for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")
 )
-"""This host, loopback, link-local, multicast and reserved: RFC 6890."""
+"""This host, loopback, link-local, multicast and reserved (RFC 6890)."""
 _ROLES_ELSEWHERE = {
     "server": "master",
     "control-plane": "master",
@@ -41,16 +43,18 @@ _ROLES_ELSEWHERE = {
 
 @dataclass(frozen=True, slots=True)
 class Found(Generic[T]):
-    """A good value and where it stands; a default stands at its section."""
+    """A valid value and where it stands in the file."""
 
     value: T
     at: Value
+    """For a default, its section."""
     given: bool = True
+    """False for a default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A mapping of the file whose keys are read one by one."""
+    """A mapping of the file; its keys are read one by one, and what is wrong is noted."""
 
     at: Value
     path: str
@@ -58,16 +62,16 @@ class Section:
     problems: Problems
 
     def name(self, key: str) -> str:
-        """Return the key's full path, as `--set` takes it."""
+        """Return a key's full path, as `--set` takes it."""
         return f"{self.path}.{key}" if self.path else key
 
     def find(
         self, key: str, parse: Callable[[Value], T], default: T | None = None
     ) -> Found[T] | None:
-        """Read a key.
+        """Return a key's value, or the default if the key is missing.
 
-        None where it is wrong (noted) or missing without a default (noted when the section was
-        opened).
+        None if it is wrong, which is noted, or missing without a default: a missing key that is
+        required was noted when the section was opened.
         """
         item = self.items.get(key)
         if item is None:
@@ -77,7 +81,10 @@ class Section:
     def find_all(
         self, key: str, parse: Callable[[Value], T], default: tuple[T, ...]
     ) -> Found[tuple[T, ...]] | None:
-        """Read a list, each of its items by itself; the same item twice is refused."""
+        """Return a list's values, each parsed by itself, or the default if the key is missing.
+
+        None if anything is wrong, which is noted. The same value twice is wrong.
+        """
         item = self.items.get(key)
         if item is None:
             return Found(default, self.at, given=False)
@@ -113,9 +120,10 @@ class Section:
 def open_section(
     at: Value | None, path: str, keys: Mapping[str, bool], parent: Value, problems: Problems
 ) -> Section:
-    """Take a mapping: unknown keys, and missing ones whose flag says required, are noted.
+    """Return a mapping as a section; note its unknown keys, and the required ones it lacks.
 
-    A missing section has no keys.
+    `keys` says of each key whether it is required. A section that is missing (`at` is None) has no
+    keys, and stands where its `parent` does.
     """
     where = f" in `{shown(path)}`" if path else ""
     if at is None:
@@ -138,7 +146,7 @@ def _example(item: Value) -> str:
 
 
 def text(value: Value) -> str:
-    """Take any scalar."""
+    """Parse any scalar."""
     if value.data is None or value.data == "":
         raise WrongError("has no value", "give one, or leave the key out if it has a default")
     if not isinstance(value.data, str):
@@ -147,103 +155,104 @@ def text(value: Value) -> str:
 
 
 def label(value: Value) -> str:
-    """Take a name that can be a hostname: RFC 1123, section 2.1."""
-    word = text(value)
-    if not value.quoted and word.lower() in BOOLEANS:
+    """Parse a name that can be a hostname (RFC 1123, section 2.1)."""
+    name = text(value)
+    if not value.quoted and name.lower() in BOOLEANS:
         raise WrongError(
-            f"is `{word}`, which means true or false in YAML 1.1", f'write it in quotes: "{word}"'
+            f"is `{name}`, which means true or false in YAML 1.1", f'write it in quotes: "{name}"'
         )
-    check_label(word)
-    return word
+    check_label(name)
+    return name
 
 
 def node_name(value: Value) -> str:
-    """Take the name of a machine."""
-    word = label(value)
-    check_node_name(word)
-    return word
+    """Parse the name of a machine."""
+    name = label(value)
+    check_node_name(name)
+    return name
 
 
 def integer(low: int, high: int, also: tuple[int, ...] = ()) -> Callable[[Value], int]:
-    """Take a plain decimal number: no 1_000, 0x10, 010 or 1:30, which YAML 1.1 reads in its own way."""
+    """Return a parser for a whole number from `low` to `high`, or one of `also`.
+
+    Only plain decimals: YAML 1.1 reads 1_000, 0x10, 010 and 1:30 in its own way.
+    """
 
     def parse(value: Value) -> int:
-        word = text(value)
+        digits = text(value)
         allowed = (f"a number from {low} to {high}" if low < high else str(low)) + "".join(
             f", or {other}" for other in also
         )
-        if value.quoted or not re.fullmatch(r"0|-?[1-9][0-9]{0,8}", word):
+        if value.quoted or not re.fullmatch(r"0|-?[1-9][0-9]{0,8}", digits):
             raise WrongError(
-                f"is `{shown(word)}`, not a whole number", f"{allowed}, digits only, without quotes"
+                f"is `{shown(digits)}`, not a whole number",
+                f"{allowed}, digits only, without quotes",
             )
-        if not low <= int(word) <= high and int(word) not in also:
-            raise WrongError(f"is {word}", f"it must be {allowed}")
-        return int(word)
+        number = int(digits)
+        if not low <= number <= high and number not in also:
+            raise WrongError(f"is {digits}", f"it must be {allowed}")
+        return number
 
     return parse
 
 
 def boolean(value: Value) -> bool:
-    """Take true or false, and no other of YAML 1.1's words for them."""
-    word = text(value)
-    if value.quoted or word not in {"true", "false"}:
+    """Parse true or false, but none of YAML 1.1's other spellings of them."""
+    truth = text(value)
+    if value.quoted or truth not in {"true", "false"}:
         raise WrongError(
-            f"is `{shown(word)}`, not true or false", "write true or false, without quotes"
+            f"is `{shown(truth)}`, not true or false", "write true or false, without quotes"
         )
-    return word == "true"
+    return truth == "true"
 
 
 def fencing(value: Value) -> str:
-    """Take what becomes of a lost master: one of FENCING, or true or false, the old words."""
-    word = text(value)
-    if word in {"true", "false"} and not value.quoted:
-        return FENCING[0] if word == "true" else NO_FENCING
-    if word in FENCING:
-        return word
-    hint = f"`{NO_FENCING}` is without fencing" if word.lower() in BOOLEANS else ""
-    wrong = f"is `{shown(word)}`, not {', '.join(FENCING[:-1])} or {FENCING[-1]}"
-    raise WrongError(wrong, hint or did_you_mean(word, FENCING))
-
-
-def spell(milliseconds: int) -> str:
-    """Write a duration as a person would: 400ms, 30s, 5m."""
-    if milliseconds % 60_000 == 0:
-        return f"{milliseconds // 60_000}m"
-    return f"{milliseconds // 1000}s" if milliseconds % 1000 == 0 else f"{milliseconds}ms"
+    """Parse what happens to a lost master: one of FENCING, or true or false, their old names."""
+    choice = text(value)
+    if choice in {"true", "false"} and not value.quoted:
+        return FENCING[0] if choice == "true" else NO_FENCING
+    if choice in FENCING:
+        return choice
+    hint = f"`{NO_FENCING}` is without fencing" if choice.lower() in BOOLEANS else ""
+    wrong = f"is `{shown(choice)}`, not {', '.join(FENCING[:-1])} or {FENCING[-1]}"
+    raise WrongError(wrong, hint or did_you_mean(choice, FENCING))
 
 
 def duration(low: int, high: int, why: str) -> Callable[[Value], int]:
-    """Take a duration with a unit, in whole milliseconds between two bounds."""
+    """Return a parser for a duration with a unit: milliseconds from `low` to `high`.
+
+    `why` is the hint for one outside of them.
+    """
 
     def parse(value: Value) -> int:
-        word = text(value)
-        if re.fullmatch(r"[0-9.]+", word):
+        spelled = text(value)
+        if re.fullmatch(r"[0-9.]+", spelled):
             raise WrongError(
-                f"is `{shown(word)}`, a number without a unit",
-                f"write {shown(word)}ms, {shown(word)}s or {shown(word)}m",
+                f"is `{shown(spelled)}`, a number without a unit",
+                f"write {shown(spelled)}ms, {shown(spelled)}s or {shown(spelled)}m",
             )
-        match = _DURATION.fullmatch(word)
-        amount = Decimal(match[1]) * _UNITS_MS[match[2]] if match else Decimal(0)
-        if not match or amount != int(amount):
+        amount = durations.milliseconds(spelled)
+        if amount is None or not amount.is_integer():
             raise WrongError(
-                f"is `{shown(word)}`, not a duration of whole milliseconds",
+                f"is `{shown(spelled)}`, not a duration of whole milliseconds",
                 "for example 400ms, 1s, 2.5s or 1m",
             )
         if not low <= amount <= high:
-            raise WrongError(f"is {word}, outside {spell(low)} to {spell(high)}", why)
+            bounds = f"{durations.spell(low)} to {durations.spell(high)}"
+            raise WrongError(f"is {spelled}, outside {bounds}", why)
         return int(amount)
 
     return parse
 
 
 def address(value: Value) -> IPv4Address:
-    """Take an IPv4 address that a machine can have."""
-    word = text(value)
+    """Parse an IPv4 address that a machine can have."""
+    dotted = text(value)
     try:
-        parsed = IPv4Address(word)
+        parsed = IPv4Address(dotted)
     except ValueError:
         raise WrongError(
-            f"is `{shown(word)}`, not an IPv4 address", "for example 172.30.0.49"
+            f"is `{shown(dotted)}`, not an IPv4 address", "for example 172.30.0.49"
         ) from None
     if any(parsed in unusable for unusable in _UNUSABLE):
         raise WrongError(
@@ -254,28 +263,28 @@ def address(value: Value) -> IPv4Address:
 
 
 def network(low: int, high: int) -> Callable[[Value], IPv4Network]:
-    """Take a network whose prefix length is between two bounds."""
+    """Return a parser for a network with a prefix length from `low` to `high`."""
 
     def parse(value: Value) -> IPv4Network:
-        word = text(value)
+        cidr = text(value)
         try:
-            loose = IPv4Network(word, strict=False)
+            loose = IPv4Network(cidr, strict=False)
         except ValueError:
             loose = None
-        if loose is None or not re.fullmatch(r"[0-9.]+/[0-9]+", word):
+        if loose is None or not re.fullmatch(r"[0-9.]+/[0-9]+", cidr):
             raise WrongError(
-                f"is `{shown(word)}`, not an IPv4 network",
+                f"is `{shown(cidr)}`, not an IPv4 network",
                 "address/prefix length, for example 172.30.0.0/24",
             )
-        if str(loose.network_address) != word.partition("/")[0]:
-            raise WrongError(f"is {word}, which has host bits set", f"did you mean {loose}?")
+        if str(loose.network_address) != cidr.partition("/")[0]:
+            raise WrongError(f"is {cidr}, which has host bits set", f"did you mean {loose}?")
         if not low <= loose.prefixlen <= high:
             raise WrongError(
-                f"is {word}, a prefix of the wrong length", f"it must be /{low} to /{high}"
+                f"is {cidr}, a prefix of the wrong length", f"it must be /{low} to /{high}"
             )
         if any(loose.overlaps(unusable) for unusable in _UNUSABLE):
             raise WrongError(
-                f"is {word}, a range of special use (RFC 6890)", "for example 10.42.0.0/16"
+                f"is {cidr}, a range of special use (RFC 6890)", "for example 10.42.0.0/16"
             )
         return loose
 
@@ -283,43 +292,41 @@ def network(low: int, high: int) -> Callable[[Value], IPv4Network]:
 
 
 def word_of(known: tuple[str, ...]) -> Callable[[Value], str]:
-    """Take one of the known words."""
+    """Return a parser for one of the known names."""
 
     def parse(value: Value) -> str:
-        word = text(value)
-        if word not in known:
-            raise WrongError(f"has `{shown(word)}`, which is not known", did_you_mean(word, known))
-        return word
+        name = text(value)
+        if name not in known:
+            raise WrongError(f"has `{shown(name)}`, which is not known", did_you_mean(name, known))
+        return name
 
     return parse
 
 
 def role(value: Value) -> Role:
-    """Take master or worker."""
-    word = text(value)
-    if word not in {Role.MASTER, Role.WORKER}:
-        hint = did_you_mean(_ROLES_ELSEWHERE.get(word.lower(), word), (Role.MASTER, Role.WORKER))
-        hint = (
-            "a load balancer has its own section `loadbalancer`"
-            if word == Role.LOADBALANCER
-            else hint
-        )
-        raise WrongError(f"is `{shown(word)}`, which is not a role", hint)
-    return Role(word)
+    """Parse a node's role: master or worker."""
+    name = text(value)
+    if name in {Role.MASTER, Role.WORKER}:
+        return Role(name)
+    hint = did_you_mean(_ROLES_ELSEWHERE.get(name.lower(), name), (Role.MASTER, Role.WORKER))
+    if name == Role.LOADBALANCER:
+        hint = "a load balancer has its own section `loadbalancer`"
+    raise WrongError(f"is `{shown(name)}`, which is not a role", hint)
 
 
 def file(base: Path) -> Callable[[Value], str]:
-    """Take the path of a file that is there, from the topology's folder on; given back absolute."""
+    """Return a parser for the path of an existing file, relative to `base`, made absolute.
+
+    Links are not resolved: the user named the link.
+    """
 
     def parse(value: Value) -> str:
-        word = text(value)
-        path = os.path.abspath(base / Path(word))  # noqa: PTH100 (resolve() would follow links, and the user named the link)
+        name = text(value)
+        path = os.path.abspath(base / Path(name))  # noqa: PTH100 (resolve() would follow links)
         try:
-            good = "\0" not in word and Path(path).is_file()
-        except (
-            OSError,
-            ValueError,
-        ):  # a name too long, no permission on its folder, or not encodable
+            good = "\0" not in name and Path(path).is_file()
+        # A name that is too long or not encodable, or no permission on its folder.
+        except (OSError, ValueError):
             good = False
         if not good:
             raise WrongError(

@@ -1,8 +1,9 @@
-"""Makes README's pictures anew: `halab status` as SVG, a run's time-line as PNG.
+"""Makes README's pictures anew: the watch and `halab status` as SVG, a run's time-line as PNG.
 
-    python tests/bench/pictures.py                 the recorded status and the example history
+    python tests/bench/pictures.py                 the recorded ones and the example history
     python tests/bench/pictures.py --lab 3m3w      the status of a lab that runs
     python tests/bench/pictures.py --run last      the time-line of a run that was recorded
+    python tests/bench/pictures.py --watch last    the watch of a run, which is recorded here for it
 
 The recorded status is tests/bench/recorded/status.json, written by hand from a real one. The
 example history is the one that the report's unit tests judge (tests/unit/histories.py): its
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gzip
 import importlib
 import io
 import json
@@ -20,6 +22,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import watch_picture
 from rich.console import Console
 from rich.text import Text
 
@@ -125,21 +128,36 @@ def of_run(word: str) -> Report:
     return run.judge(run_folders.find(word))
 
 
+def record_run(word: str) -> None:
+    """Keep of a run what the watch's picture needs."""
+    from lab.analysis.history import events, run_folders
+
+    run = events.read(run_folders.find(word) / run_folders.HISTORY)
+    # Without a time of its own the archive of the same run is the same file.
+    packed = gzip.compress(watch_picture.cut(run).encode(), 9, mtime=0)
+    watch_picture.RECORDED.write_bytes(packed)
+
+
 def main() -> None:
-    """Write both pictures."""
+    """Write all pictures."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--lab", default="", help="a lab that runs, instead of the recorded status")
     parser.add_argument("--run", default="", help="a run, instead of the example history")
+    parser.add_argument("--watch", default="", help="a run whose watch is recorded and drawn")
     chosen = parser.parse_args()
+    if chosen.watch:
+        record_run(chosen.watch)
     history = example()
     told = of_run(chosen.run) if chosen.run else report.build(history, judge(history, EXPECTATIONS))
     PICTURES.mkdir(parents=True, exist_ok=True)
     status = live(chosen.lab) if chosen.lab else recorded()
     (PICTURES / "status.svg").write_text(status_svg(status), encoding="utf-8")
     (PICTURES / "timeline.png").write_bytes(report.png(told))
-    print(f"made: {PICTURES / 'status.svg'} and {PICTURES / 'timeline.png'}")
+    watch = watch_picture.svg(watch_picture.history())
+    (PICTURES / "watch.svg").write_text(watch, encoding="utf-8")
+    print(f"made: status.svg, timeline.png and watch.svg in {PICTURES}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from testcontainers.core.container import DockerContainer
 
 from lab import engine
 from lab.engine.files import pack
-from lab.engine.privileges import COMMON
+from lab.engine.privileges import MACHINE_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -97,4 +97,4 @@ class Machine(DockerContainer):
         )
 
 
-__all__ = ["COMMON", "LABEL", "Machine", "engine"]
+__all__ = ["LABEL", "MACHINE_OPTIONS", "Machine", "engine"]

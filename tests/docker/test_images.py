@@ -14,7 +14,7 @@ import pytest
 
 from lab.base import paths
 from lab.engine.files import File, unit_links
-from lab.engine.privileges import COMMON, PRIVILEGED, SOCKET_INSIDE
+from lab.engine.privileges import MACHINE_OPTIONS, PRIVILEGED, SOCKET_INSIDE
 from lab.images import versions
 from lab.kube.pki import issue, new_secrets
 from lab.lifecycle import desired_state
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from conftest import Ground
     from machines import Machine
 
-    from lab.kube.pki import Secrets
+    from lab.kube.secrets import Secrets
     from lab.topology.model import Node
 
     Make = Callable[..., Machine]
@@ -85,7 +85,7 @@ def test_nothing_is_mounted_or_laid_down_behind_a_symbolic_link(
     spec = next(spec for spec in wanted.containers if spec.hostname == node)
     described = ground.topology.node(node)
     files = roles.find(described.role).files(ground.topology, described, secrets, upstream)
-    mounts = {*COMMON["tmpfs"], *spec.volumes.values()}
+    mounts = {*MACHINE_OPTIONS["tmpfs"], *spec.volumes.values()}
     if spec.engine_socket:
         mounts.add(SOCKET_INSIDE)
     if spec.machine:
@@ -191,11 +191,15 @@ def test_who_refuses_the_balancers_certificate_gets_no_turn(machine: Make, groun
     asker.eventually("m is back", lambda: "down" not in turns())
 
 
+FLOOD = 30_000
+"""Lines that a unit writes at once, many times what the journal keeps of it in five seconds."""
+
+
 def test_a_flood_of_lines_is_cut_and_told(machine: Make) -> None:
     """An API server without quorum. journald tells once the unit speaks again."""
     flood = (
         "yes 'watch chan error: etcdserver: no leader' | head -n 9000; "
-        "seq -f 'line %%.0f' 9000; "
+        f"seq -f 'line %%.0f' {FLOOD}; "
         "until journalctl -q -o cat -t systemd-journald | grep -q Suppressed; "
         "do sleep 1; echo on; done"
     )
@@ -210,10 +214,11 @@ def test_a_flood_of_lines_is_cut_and_told(machine: Make) -> None:
 
     node.eventually("journald tells", lambda: bool(told()))
     (said,) = told()
-    assert re.fullmatch(r"journal of m: \d{4} lines of flood.service were too many .*", said)
+    # How many depends on how long a busy machine takes to write them: more are kept then.
+    assert re.fullmatch(r"journal of m: \d+ lines of flood.service were too many .*", said)
     kept = node.run("journalctl", "-q", "--no-pager", "-o", "cat", "-u", "flood")[1]
     assert "no leader" not in kept
-    assert 500 <= kept.count("line ") < 9000
+    assert 500 <= kept.count("line ") < FLOOD
 
 
 def holders(machines: dict[str, Machine], vip: str) -> list[str]:

@@ -112,7 +112,7 @@ def test_a_port_one_way_and_a_whole_device(trio: Trio, means: str) -> None:
     assert "packets dropped" in fault.evidence(trio.site, hit)
     assert trio.asks(8080)
     assert trio.reaches("m", trio.ip["m2"])
-    trio.machines["m"].run("sh", "-c", wire.removed("halab_00c0ffee"))
+    wire.remove(trio.site, "halab_00c0ffee")
     assert trio.asks(6443)
     assert trio.traces() == before
 

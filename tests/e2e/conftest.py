@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import k3s_source
 import pytest
-from labs import HALAB, TOPOLOGIES, Cli, Distribution, Inside, command
+from labs import BESIDE_OTHERS, HALAB, TOPOLOGIES, Cli, Distribution, Inside, command
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -74,7 +74,8 @@ def lab3(halab: Cli, distribution: Distribution) -> Iterator[str]:
         return
     name = "e2e"
     halab("destroy", name)
-    halab("start", str(TOPOLOGIES / "3m3w.yaml"), "--name", name, *distribution.words, timeout=1800)
+    words = ("--name", name, *BESIDE_OTHERS, *distribution.words)
+    halab("start", str(TOPOLOGIES / "3m3w.yaml"), *words, timeout=1800)
     yield name
     if "HALAB_KEEP" not in os.environ:
         halab("destroy", name)

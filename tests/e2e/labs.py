@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 HALAB = Path(sys.executable).parent / "halab"
 ETC = "/etc/halab"
 TOPOLOGIES = Path(__file__).parents[2] / "topologies"
+BESIDE_OTHERS = ("--set", "network.subnet=auto")
+"""For `halab start`: the file's subnet, or a free one if a lab of whoever runs the tests has it."""
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from labs import Inside
 
 NAME = "kubernetes.default.svc.cluster.local"
@@ -15,6 +21,9 @@ OWN = ("-n", "kube-system", "get", "daemonset", "node-dns", "-o", "json")
 PODS = ("-n", "kube-system", "get", "pods", "-l", "k8s-app=node-dns")
 NODE = "w2"
 QUESTIONS = 5
+FLOOD = Path(__file__).with_name("dns_flood.py")
+RATE = 500
+"""Questions a second, of one node."""
 
 
 def own(inside: Inside) -> Any:
@@ -64,3 +73,56 @@ def test_a_node_without_its_own_dns_is_answered_by_the_replicas(inside: Inside) 
     finally:
         patch(inside, "null")
     inside.eventually("each node has its own", lambda: own(inside)["numberReady"] == nodes)
+
+
+@contextlib.contextmanager
+def asked_all_the_time(inside: Inside) -> Iterator[dict[str, int]]:
+    """Ask on a node while the body runs; what came of it stands in the dictionary afterwards."""
+    figures: dict[str, int] = {}
+    stop = f"/run/dns-flood-{time.monotonic_ns()}"
+    server = str(inside.topology.kubernetes.cluster_dns)
+    argv = ("python3", "-c", FLOOD.read_text(), server, NAME, str(RATE), stop)
+    with ThreadPoolExecutor(1) as pool:
+        flood = pool.submit(inside.run, NODE, *argv)
+        try:
+            yield figures
+        finally:
+            inside.run(NODE, "touch", stop)
+            figures.update(json.loads(flood.result()))
+            inside.run(NODE, "rm", stop)
+
+
+def is_updated(inside: Inside) -> bool:
+    spec = json.loads(inside.kubectl(*OWN))
+    status, nodes = spec["status"], len(inside.topology.nodes)
+    observed = status["observedGeneration"] == spec["metadata"]["generation"]
+    counts = (status.get("updatedNumberScheduled"), status.get("numberReady"))
+    return bool(observed and counts == (nodes, nodes) and len(own_pods(inside)) == nodes)
+
+
+def own_pods(inside: Inside) -> list[Any]:
+    return list(json.loads(inside.kubectl(*PODS, "-o", "json"))["items"])
+
+
+def test_an_update_of_the_nodes_dns_loses_no_question(inside: Inside) -> None:
+    with asked_all_the_time(inside) as figures:
+        inside.kubectl("-n", "kube-system", "rollout", "restart", "daemonset/node-dns")
+        inside.eventually("all are updated", lambda: is_updated(inside), timeout=300)
+    assert figures["asked"] > 0
+    assert figures["lost"] == 0, figures
+
+
+def test_a_nodes_dns_that_is_out_of_memory_loses_no_question(inside: Inside) -> None:
+    """The kernel ends a process without memory by SIGKILL; its container begins anew."""
+
+    def restarts() -> int:
+        (pod,) = [each for each in own_pods(inside) if each["spec"]["nodeName"] == NODE]
+        return int(pod["status"]["containerStatuses"][0]["restartCount"])
+
+    before = restarts()
+    with asked_all_the_time(inside) as figures:
+        inside.run(NODE, "sh", "-c", 'kill -9 $(pgrep -f "^/?coredns -conf")')
+        inside.eventually("it began anew", lambda: restarts() > before, timeout=120)
+        inside.eventually("it answers the node", lambda: answers_by_itself(inside, NODE))
+    assert figures["asked"] > 0
+    assert figures["lost"] == 0, figures

@@ -32,7 +32,7 @@ tc qdisc show | grep clsact
 ip -o link | grep -e halab- -e peer-
 ip -4 route show dev eth0
 ip -4 route show dev mgmt0 2>/dev/null
-find /var/lib/halab/faults /var/tmp /dev/fuse ! -type d 2>/dev/null
+find /var/lib/halab/faults /var/tmp /dev/fuse ! -type d ! -name "*.healed" 2>/dev/null
 find /var/lib/etcd/data /var/lib/rancher/k3s/server/db -name 'halab*' 2>/dev/null
 grep fuse.halab /proc/mounts
 systemctl list-units --all --no-legend --plain 'halab-*' | grep -v -e halab-init

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from labs import HALAB, TOPOLOGIES, Cli, Distribution, docker
+from labs import BESIDE_OTHERS, HALAB, TOPOLOGIES, Cli, Distribution, docker
 
 if TYPE_CHECKING:
     from labs import Distribution, Inside
@@ -209,7 +209,15 @@ class TestSmallLab:
     NAME = "e2e-small"
 
     def start(self, halab: Cli, distribution: Distribution) -> subprocess.Popen[str]:
-        argv = [str(HALAB), "start", "1m1w", "--name", self.NAME, *distribution.words]
+        argv = [
+            str(HALAB),
+            "start",
+            "1m1w",
+            "--name",
+            self.NAME,
+            *BESIDE_OTHERS,
+            *distribution.words,
+        ]
         # CI's shell may have told its children to ignore ^C; a terminal's would not.
         return subprocess.Popen(
             argv,
@@ -240,7 +248,9 @@ class TestSmallLab:
         self.await_containers(1)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        status = halab.json("start", "1m1w", "--name", self.NAME, *distribution.words)
+        status = halab.json(
+            "start", "1m1w", "--name", self.NAME, *BESIDE_OTHERS, *distribution.words
+        )
         assert [row["kubernetes"] for row in status["nodes"] if row["role"] != "loadbalancer"] == [
             "Ready",
             "Ready",
@@ -271,7 +281,7 @@ class TestSmallLab:
     def test_the_second_of_two_starts_waits(self, halab: Cli, distribution: Distribution) -> None:
         first = self.start(halab, distribution)
         self.await_containers(1)
-        second = halab("start", "1m1w", "--name", self.NAME, *distribution.words)
+        second = halab("start", "1m1w", "--name", self.NAME, *BESIDE_OTHERS, *distribution.words)
         assert "another halab is working on this lab" in second.stderr
         assert first.wait(timeout=60) == 0
 
@@ -285,6 +295,7 @@ class TestSmallLab:
                 "1m1w",
                 "--name",
                 self.NAME,
+                *BESIDE_OTHERS,
                 *distribution.words,
                 "--set",
                 f"loadbalancer.host_port={port}",

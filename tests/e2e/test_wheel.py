@@ -38,6 +38,7 @@ def test_the_wheel_works_in_an_empty_folder(halab: Cli, tmp_path: Path) -> None:
         where, cwd=empty, env=environment, capture_output=True, text=True, check=True
     ).stdout
     assert place.startswith(str(site))
+    assert (site / "lab" / "watch" / "page.html").is_file()
     assert json.loads(run("validate", "3m3w", "-o", "json"))["name"] == "3m3w"
     run("init", "mine.yaml")
     assert (empty / "mine.yaml").exists()

@@ -1,9 +1,11 @@
-"""Unit tests touch neither an engine nor anybody's home."""
+"""Unit tests touch neither an engine, nor the network, nor anybody's home."""
 
 from __future__ import annotations
 
+import itertools
+import socket
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import docker
 import pytest
@@ -14,7 +16,16 @@ from lab.topology import loader
 if TYPE_CHECKING:
     from lab.topology.model import Topology
 
+GETADDRINFO = socket.getaddrinfo
+LOOPBACK = {"127.0.0.1", "::1", "localhost", "", None}
+HOMES = itertools.count()
 SHIPPED = Path(__file__).parents[2] / "topologies"
+
+
+def _loopback_alone(host: Any, *more: Any, **others: Any) -> Any:
+    if host not in LOOPBACK:
+        raise AssertionError(f"a unit test reached for {host}")
+    return GETADDRINFO(host, *more, **others)
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +34,9 @@ def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
         raise AssertionError("a unit test reached for the engine")
 
     monkeypatch.setattr(docker, "from_env", refuse)
-    home = str(tmp_path_factory.mktemp("home"))
+    monkeypatch.setattr(socket, "getaddrinfo", _loopback_alone)
+    # Numbered here: pytest would read the whole folder for each test, to find the next number.
+    home = str(tmp_path_factory.mktemp(f"home-{next(HOMES)}", numbered=False))
     for name in ("HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, home)
     monkeypatch.delenv("KUBECONFIG", raising=False)

@@ -2,75 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lab.base.errors import EngineError
+from fake_engine import FakeEngine
+
 from lab.chaos import faults
 from lab.chaos.fault import FaultSite
-from lab.engine.commands import Result
 from lab.live.active_faults import ActiveFault
 from lab.nodes.handles import handle
 from lab.topology import loader
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lab.engine.commands import Result
+
 TOPOLOGY = loader.load(Path(__file__).parents[2] / "topologies" / "3m3w.yaml").topology
 
 
-@dataclass
-class EngineDouble:
-    """A double of the engine: answers commands by the first word that fits, and keeps what was asked."""
+class FaultEngine(FakeEngine):
+    """An engine that runs the lab `x`. `asked` keeps commands and calls in their order."""
 
-    answers: dict[str, Result] = field(default_factory=dict)
-    state: dict[str, Any] = field(
-        default_factory=lambda: {"Status": "running", "StartedAt": "then"}
-    )
-    asked: list[str] = field(default_factory=list)
-    put_files: list[str] = field(default_factory=list)
-    archive: bytes = b""
+    def __init__(self, answers: dict[str, Result] | None = None, state: str = "running") -> None:
+        super().__init__(answers=answers or {})
+        self.asked: list[str] = []
+        for node in TOPOLOGY.machines:
+            self.add(f"halab-x-{node.name}", state=state)
+            self.containers[f"halab-x-{node.name}"].networks.add("lab")
 
-    def run(
-        self, container: str, argv: list[str], *, stdin: bytes | None = None, timeout_s: float = 30
-    ) -> Result:
-        if self.state["Status"] != "running":
-            raise EngineError(f"{container} does not run")
-        line = " ".join(argv)
-        self.asked.append(line)
-        return next(
-            (answer for word, answer in self.answers.items() if word in line), Result(0, "")
-        )
+    def run(self, container: str, argv: Sequence[str], **more: Any) -> Result:
+        result = super().run(container, argv, **more)
+        self.asked.append(" ".join(argv))
+        return result
 
-    def inspect(self, container: str) -> dict[str, Any]:
-        networks = {"lab": {"MacAddress": f"02:00:00:00:00:{len(container):02x}"}}
-        status = self.state["Status"]
-        state = {
-            **self.state,
-            "Running": status in {"running", "paused"},
-            "Paused": status == "paused",
-        }
-        return {
-            "State": state,
-            "HostConfig": {"Memory": 0, "CpuQuota": 0},
-            "NetworkSettings": {"Networks": networks},
-        }
-
-    def read(self, container: str, path: str) -> bytes:
-        return self.archive
-
-    def start(self, container: str) -> None:
-        self.asked.append(f"start {container}")
-
-    def put(self, container: str, files: list[Any]) -> None:
-        self.put_files += [file.path for file in files]
+    def _call(self, verb: str, what: str) -> None:
+        super()._call(verb, what)
+        self.asked.append(f"{verb} {what}")
 
 
 def site(
     name: str = "m",
-    engine: EngineDouble | None = None,
+    engine: FaultEngine | None = None,
     topology: Any = TOPOLOGY,
     group: tuple[str, ...] = (),
 ) -> FaultSite:
-    nodes = {node.name: handle(engine or EngineDouble(), "x", node) for node in topology.machines}
+    nodes = {node.name: handle(engine or FaultEngine(), "x", node) for node in topology.machines}
     return FaultSite(nodes[name].engine, topology, "upstream", nodes.pop(name), nodes, group)
 
 

@@ -1,4 +1,4 @@
-"""Synthetic histories with known truths: a crash of the VIP holder that went well, and parts to break it with."""
+"""Synthetic histories with known truths: a crash that went well, and parts to break it with."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def sample(probe: str, t: float, ok: bool | None, took: float = 0.003, **values:
 def sampled(
     probe: str, gap: tuple[float, float], times: Iterable[float] = TIMES, timeout: float = 0.5
 ) -> list[Event]:
-    """Samples of a service that is out in the gap: who asks then gets no answer within the time-out."""
+    """Samples of a service that is out in the gap: who asks then gets no answer in time."""
     rows = [instrument(probe, timeout=timeout)]
     for t in times:
         out = gap[0] <= t < gap[1]
@@ -71,7 +71,7 @@ def observed(probe: str, value: Callable[[float], Any], interval: float = 0.1) -
 def member(
     name: str, term: int, leads: Callable[[float], tuple[int, str] | None]
 ) -> Callable[[float], Any]:
-    """What etcd's member says of itself; `leads` gives term and leader, None while this member is dead."""
+    """What etcd's member says of itself; `leads` gives term and leader, None while it is dead."""
 
     def value(t: float) -> Any:
         state = leads(t)
@@ -97,7 +97,7 @@ def _etcd() -> list[Event]:
 
 
 def ops() -> list[Event]:
-    """One client creates a key every 0.1 s and rewrites and reads a register; those in the outage get no answer."""
+    """One client creates keys and rewrites and reads a register; in the outage none answers."""
     rows, last = [], None
     for number in range(250):
         t = round(0.5 + number * 0.1, 6)
@@ -261,7 +261,7 @@ def good() -> History:
                 "node": "m2",
                 "unit": "corosync",
                 "what": "membership",
-                "text": "A new membership was formed. Members left: 1",
+                "text": "[TOTEM ] A new membership (1.2a) was formed. Members left: 1",
             },
         ),
         Event(
@@ -269,9 +269,10 @@ def good() -> History:
             "log",
             {
                 "node": "m2",
-                "unit": "pacemaker",
+                "unit": "pacemaker-controld",
                 "what": "fenced",
-                "text": "m was fenced (off) by m2: OK",
+                "text": "notice: Peer m was terminated (off) by m2 on behalf of"
+                " pacemaker-controld.2@m2: OK | event=1",
             },
         ),
         Event(
@@ -279,9 +280,9 @@ def good() -> History:
             "log",
             {
                 "node": "m2",
-                "unit": "pacemaker",
+                "unit": "pacemaker-controld",
                 "what": "vip-start",
-                "text": "start of FAILOVER-ADDR on m2: ok",
+                "text": "notice: Result of start operation for FAILOVER-ADDR on m2: OK",
             },
         ),
     ]
@@ -318,7 +319,7 @@ def without(found: History, drop: Callable[[Event], bool]) -> History:
 
 
 def changed(found: History, change: Callable[[Event], dict[str, Any] | None]) -> History:
-    """A history in which some events were otherwise: `change` gives values to put over theirs, or None."""
+    """A history in which some events differ: `change` gives values to put over theirs, or None."""
     return history(
         replace(event, data={**event.data, **put}) if (put := change(event)) is not None else event
         for event in found.events

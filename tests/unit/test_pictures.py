@@ -6,16 +6,26 @@ import dataclasses
 import importlib.util
 import json
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from lab.live.status import LabStatus, NodeStatus
+from lab.watch import screen
+from lab.watch.screen import Line
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / ".github" / "pictures"
+
+
+@pytest.fixture(autouse=True)
+def _bench(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "tests" / "bench")
 
 
 def program() -> ModuleType:
@@ -44,11 +54,49 @@ def test_status_picture_is_what_status_prints_today() -> None:
     assert made == pictures.status_svg(pictures.recorded()), "run `make pictures`"
 
 
-def test_status_picture_loads_nothing_from_elsewhere() -> None:
-    made = (PICTURES / "status.svg").read_text(encoding="utf-8")
-    urls = set(re.findall(r"https?://[^\"')\s<&]+", made))
+def test_watch_picture_is_what_the_watch_draws_today() -> None:
+    watch = program().watch_picture
+    made = (PICTURES / "watch.svg").read_text(encoding="utf-8")
+    assert made == watch.svg(watch.history()), "run `make pictures`"
+    assert "fenced: m" in made
+    assert len(made) <= 1_000_000
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata"])
+def test_watch_picture_is_the_same_in_every_time_zone(
+    monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    watch = program().watch_picture
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        shown = next(watch.states(watch.history()))
+        assert screen.clock(shown, shown.now).startswith("17:57:")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_row_of_the_watch_picture_is_drawn_once_while_it_stays_the_same() -> None:
+    watch = program().watch_picture
+    same, other = Line([("VIP", "good")]), Line([("no VIP", "bad")])
+    drawn = list(watch.rows([[same], [same], [other], [same]]))
+    assert [(row.begin, row.end, row.pieces[0][0]) for row in drawn] == [
+        (0, 2, "VIP"),
+        (2, 3, "no VIP"),
+        (3, 4, "VIP"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("picture", "urls"), [("status.svg", {"https://127.0.0.1:6443"}), ("watch.svg", set())]
+)
+def test_a_picture_loads_nothing_from_elsewhere(picture: str, urls: set[str]) -> None:
+    made = (PICTURES / picture).read_text(encoding="utf-8")
     # A name space is a name; the API's address is text.
-    assert urls == {"http://www.w3.org/2000/svg", "https://127.0.0.1:6443"}
+    found = set(re.findall(r"https?://[^\"')\s<&]+", made))
+    assert found == {"http://www.w3.org/2000/svg", *urls}
+    assert "<script" not in made
 
 
 def test_timeline_picture_says_that_it_is_an_example() -> None:

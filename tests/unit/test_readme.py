@@ -13,7 +13,8 @@ from lab.analysis import verdicts
 from lab.base import errors
 from lab.chaos import targets
 from lab.chaos.faults import all_faults
-from lab.cli import COMMANDS, EXIT_BUG, EXIT_INTERRUPTED, verify
+from lab.cli import checks
+from lab.cli.main import COMMANDS, EXIT_BUG, EXIT_INTERRUPTED
 from lab.topology.schema import schema
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +24,7 @@ DOCUMENTS = (
     ".github/CONTRIBUTING.md",
     "lab/README.md",
     "lab/addons/README.md",
+    "lab/testing/README.md",
     "tests/README.md",
     "tests/bench/README.md",
     "topologies/README.md",
@@ -68,7 +70,7 @@ def test_readme_names_every_target(word: str) -> None:
 def test_readme_names_every_exit_code() -> None:
     classes = [value for value in vars(errors).values() if isinstance(value, type)]
     codes = {value.exit_code for value in classes if issubclass(value, errors.LabError)}
-    codes |= {0, EXIT_BUG, EXIT_INTERRUPTED, verify.EXIT_FAIL, *verdicts.EXIT_CODES.values()}
+    codes |= {0, EXIT_BUG, EXIT_INTERRUPTED, checks.EXIT_FAIL, *verdicts.EXIT_CODES.values()}
     (sentence,) = re.findall(r"\*\*Exit codes\*\*:(.*?)\n\n", README, re.DOTALL)
     assert {int(number) for number in re.findall(r"\b\d+\b", sentence)} == codes
 

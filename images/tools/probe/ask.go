@@ -14,6 +14,9 @@ import (
 
 func newAsker(q Question, config *Config) (asker, error) {
 	identity, timeout := config.Identity[q.Identity], seconds(q.Timeout)
+	if q.Unverified {
+		identity.Unverified = true
+	}
 	switch q.Kind {
 	case "https", "http":
 		link, err := newLink(q.Kind, q.Addresses, identity, q.Connection == "kept", timeout)
@@ -24,6 +27,8 @@ func newAsker(q Question, config *Config) (asker, error) {
 		return &get{link, q.Path, codes}, err
 	case "tcp":
 		return tcp(q.Addresses[0]), nil
+	case "grpc":
+		return newHealth(q.Addresses[0], q.Service, timeout), nil
 	case "dns":
 		query, err := dnsQuery(q.Query)
 		return &dns{q.Addresses[0], query}, err

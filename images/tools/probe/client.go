@@ -35,6 +35,14 @@ type metadata struct {
 }
 
 func newClient(client Client, config *Config, out *output, offset time.Duration) (job, error) {
+	if client.Kind == "keep" {
+		k, err := newKeeper(client, out)
+		if err != nil {
+			return job{}, err
+		}
+		plan := &schedule{interval: seconds(client.Interval), offset: offset, outstanding: enough(client.Timeout, client.Interval)}
+		return job{name: client.Name, schedule: plan, run: func(stop <-chan struct{}) { plan.run(stop, k.put, k.skip) }, last: k.readAll}, nil
+	}
 	link, err := newLink("https", client.Addresses, config.Identity[client.Identity], client.Kind != "watch" && client.Connection != "new", seconds(client.Timeout))
 	if err != nil {
 		return job{}, err

@@ -27,26 +27,29 @@ type Identity struct {
 	CA          string `json:"ca"`
 	Certificate string `json:"certificate"`
 	Key         string `json:"key"`
+	Unverified  bool   `json:"unverified"` // any certificate is taken: a user's service, at an address that none names
 }
 
 // Question is asked every Interval seconds; an answer later than Timeout is none.
 type Question struct {
 	Name       string   `json:"name"`
-	Kind       string   `json:"kind"`      // https http tcp dns arp etcd nodes endpoints pods
+	Kind       string   `json:"kind"`      // https http tcp grpc dns arp etcd nodes endpoints pods
 	Addresses  []string `json:"addresses"` // the next one is tried after a failure
 	Path       string   `json:"path"`
 	Identity   string   `json:"identity"`
+	Unverified bool     `json:"unverified"` // https: any certificate is taken
 	Connection string   `json:"connection"` // new, kept
 	Codes      []int    `json:"codes"`
 	Interface  string   `json:"interface"`
 	Query      string   `json:"query"` // dns: the name, arp: the address
 	Namespace  string   `json:"namespace"`
-	Service    string   `json:"service"`
+	Service    string   `json:"service"` // endpoints: the Service; grpc: the name that is asked about
 	Interval   float64  `json:"interval"`
 	Timeout    float64  `json:"timeout"`
 }
 
-// Client works on ConfigMaps of a namespace: create, register, watch or list (once, at the end).
+// Client works on ConfigMaps of a namespace: create, register, watch or list (once, at the end). One of kind keep works on a user's
+// service: it writes by Method, Scheme and Path, and at the end it reads.
 type Client struct {
 	Name       string   `json:"name"`
 	Kind       string   `json:"kind"`
@@ -61,6 +64,17 @@ type Client struct {
 	Interval   float64  `json:"interval"`
 	Timeout    float64  `json:"timeout"`
 	Silence    float64  `json:"silence"` // watch: seconds without a word after which the connection is made anew
+	Scheme     string   `json:"scheme"`  // keep: http, https
+	Method     string   `json:"method"`
+	Path       string   `json:"path"` // keep: {key} stands for the key
+	Read       Source   `json:"read"`
+}
+
+// Source is where a keep client reads back. Without {key} in its path, one answer has all keys.
+type Source struct {
+	Scheme  string `json:"scheme"`
+	Address string `json:"address"`
+	Path    string `json:"path"`
 }
 
 func readConfig(path string) (*Config, error) {

@@ -1,7 +1,7 @@
 // halab-probe samples a lab from inside it, on a fixed schedule, and writes what it saw as lines of JSON.
 //
 //	halab-probe FILE|-          ask the questions of a configuration until its duration is over, or SIGTERM
-//	halab-probe serve ADDRESS   answer HTTP requests with the machine's name: the target behind the test Service
+//	halab-probe serve ADDRESS   answer HTTP requests with the machine's name, and gRPC's health service: the target behind the test Service
 package main
 
 import (
@@ -43,9 +43,23 @@ func serve(address string) error {
 	if err != nil {
 		return err
 	}
-	answer := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, name) })
-	server := &http.Server{Addr: address, Handler: answer, ReadHeaderTimeout: 5 * time.Second}
-	return server.ListenAndServe()
+	return server(address, name).ListenAndServe()
+}
+
+// server answers HTTP with a name, and gRPC's health service with SERVING.
+func server(address, name string) *http.Server {
+	answer := http.NewServeMux()
+	answer.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, name) })
+	answer.HandleFunc("POST "+healthCall, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", grpcKind)
+		w.Header().Set("Trailer", "Grpc-Status")
+		io.WriteString(w, grpcFrame([]byte{1 << 3, serving}))
+		w.Header().Set("Grpc-Status", "0")
+	})
+	both := new(http.Protocols)
+	both.SetHTTP1(true)
+	both.SetUnencryptedHTTP2(true)
+	return &http.Server{Addr: address, Handler: answer, ReadHeaderTimeout: 5 * time.Second, Protocols: both}
 }
 
 // sample asks everything until the end, then reads back what was written, and says how well the schedule was kept.

@@ -86,11 +86,13 @@ func (r *runner) start() {
 func (r *runner) finish() {
 	close(r.stop)
 	r.wait.Wait()
+	var reading sync.WaitGroup
 	for _, job := range r.jobs {
 		if job.last != nil {
-			job.last()
+			reading.Go(job.last) // side by side: each may wait for its service
 		}
 	}
+	reading.Wait()
 }
 
 // statistics is the last line: processor seconds used and the figures of every schedule.

@@ -1,4 +1,4 @@
-"""The add-ons: the folder is the list."""
+"""All add-ons: the folder is the list. A file or folder is named with _ for -."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def find(name: str) -> Addon:
-    """Return the add-on of that name. Raises KeyError where there is none."""
+    """Return an add-on by its name. Raises KeyError if there is none."""
     if name not in names():
         raise KeyError(name)
     return cast("Addon", importlib.import_module(f"{__name__}.{name.replace('-', '_')}").ADDON)
 
 
 def names() -> tuple[str, ...]:
-    """The folder is the list; a module that begins with _ is a part of another."""
-    found = (module.name for module in pkgutil.iter_modules(__path__))
-    return tuple(sorted(name.replace("_", "-") for name in found if not name.startswith("_")))
+    """Return the names of all add-ons; a module that begins with _ is a part of another."""
+    modules = (module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(sorted(name.replace("_", "-") for name in modules if not name.startswith("_")))

@@ -1,15 +1,15 @@
 """dns-ha: CoreDNS, three replicas on three nodes, at the address that kubelets give to pods.
 
-The reference installation's DNS: required anti-affinity, so that one dead node never takes more
-than one replica. And one more CoreDNS on every node: the Service's address is answered on the node
-that asks. Until a dead node is called not ready, its replica would go on getting a third of all
-questions; so nobody asks another node while its own CoreDNS is ready.
+The reference installation's DNS: anti-affinity is required, so that one dead node never takes more
+than one replica. And one more CoreDNS on every node, which answers the pods there at the Service's
+address. Without it, a dead node's replica would get a third of all questions until Kubernetes calls
+the node not ready; so no node asks another one while its own CoreDNS is ready.
 
 Upstream's NodeLocal DNSCache does the same with an address of its own on a dummy interface and
 rules that hide it from kube-proxy; a cache that is killed leaves them behind, and its node without
-DNS. Here kube-proxy does it (`trafficDistribution: PreferSameNode`): where the node's own CoreDNS
-is not ready, the others answer. And each knows the cluster's names from the API by itself: there is
-no upstream that could be lost. It takes 9 MiB of memory (anonymous, measured) on each node.
+DNS. Here kube-proxy does it (`trafficDistribution: PreferSameNode`): if the node's own CoreDNS is
+not ready, the others answer. And each gets the cluster's names from the API by itself: there is no
+upstream server that could be lost. It takes 9 MiB of memory (anonymous, measured) on each node.
 """
 
 from __future__ import annotations
@@ -27,39 +27,39 @@ if TYPE_CHECKING:
     from lab.topology.model import Topology
 
 IMAGE = "coredns/coredns:1.14.6"
-"""images/versions.yaml names it; a unit test holds the two together."""
+"""Named in images/versions.yaml; a unit test compares the two."""
 REPLICAS = 3
 SPACE = "kube-system"
 SELECTOR = {"k8s-app": "kube-dns"}
 NODE_SELECTOR = {"k8s-app": "node-dns"}
 ANSWERS = {"app.kubernetes.io/component": "cluster-dns"}
-"""What the Service selects: the replicas and the nodes' own."""
+"""What the Service selects: the replicas, and the nodes' own."""
 SAME_NODE_SINCE = (1, 34)
 """The first Kubernetes with `PreferSameNode` on by default (KEP 3015); older ones refuse it."""
 LEAVE_AFTER_S = 10
-"""A replica leaves a dead node ten seconds after the node is known to be dead; five minutes by
-default."""
+"""A replica leaves a dead node ten seconds after the node is known to be dead (by default after
+five minutes)."""
 
 
 def replicas(topology: Topology) -> int:
-    """Three, or one on each node where there are fewer."""
+    """Return three, or the number of nodes if there are fewer."""
     return min(REPLICAS, len(topology.nodes))
 
 
 def on_every_node(topology: Topology, *, prefers: bool) -> bool:
-    """Whether each node gets a CoreDNS of its own: where not every node has a replica anyway.
+    """Whether each node gets a CoreDNS of its own: not if every node has a replica anyway.
 
-    `prefers`: kube-proxy can be told to prefer it.
+    `prefers`: kube-proxy can prefer it.
     """
     return prefers and len(topology.nodes) > replicas(topology)
 
 
 def corefile(topology: Topology) -> str:
-    """Render the Corefile.
+    """Return the Corefile.
 
-    Without `dns_forward`, names outside the cluster are answered NXDOMAIN: at once, and never in a
-    loop. Two server blocks, because within one the plugins' order is fixed and `template` would
-    answer before `kubernetes`.
+    Without `dns_forward`, names outside the cluster are answered with NXDOMAIN: at once, and never
+    in a loop. It has two server blocks: within one the plugins' order is fixed, and `template`
+    would answer before `kubernetes`.
     """
     servers = " ".join(map(str, topology.kubernetes.dns_forward))
     outside = (
@@ -130,12 +130,12 @@ def _rights() -> tuple[dict[str, Any], ...]:
 def _tolerations() -> list[dict[str, Any]]:
     quick = [
         {
-            "key": f"node.kubernetes.io/{word}",
+            "key": f"node.kubernetes.io/{condition}",
             "operator": "Exists",
             "effect": "NoExecute",
             "tolerationSeconds": LEAVE_AFTER_S,
         }
-        for word in ("not-ready", "unreachable")
+        for condition in ("not-ready", "unreachable")
     ]
     # On masters too: with a worker down there must still be three nodes to spread over.
     return [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}, *quick]
@@ -161,7 +161,7 @@ def _container() -> dict[str, Any]:
             **probe("/health", 8080, initialDelaySeconds=30, timeoutSeconds=5, failureThreshold=5),
             "periodSeconds": 10,
         },
-        # Every second: it costs nothing, and a start waits for it.
+        # Every second: that costs nothing, and a start waits for it.
         "readinessProbe": probe("/ready", 8181, failureThreshold=3),
         # NET_BIND_SERVICE: port 53 is below 1024. Nothing else is needed.
         "securityContext": {
@@ -177,7 +177,7 @@ def _pod(**more: Any) -> dict[str, Any]:  # noqa: ANN401 (JSON)
     return {
         "serviceAccountName": "coredns",
         "dnsPolicy": "Default",
-        # Lameduck (5 s) fits in, and a stop does not wait for longer than it must.
+        # Longer than lameduck (5 s); and a stop does not wait longer than it must.
         "terminationGracePeriodSeconds": 10,
         "containers": [_container()],
         "volumes": [{"name": "config", "configMap": {"name": "coredns", "items": items}}],
@@ -193,7 +193,7 @@ def _deployment(topology: Topology) -> dict[str, Any]:
         affinity={"podAntiAffinity": required},
         tolerations=_tolerations(),
     )
-    # With required anti-affinity an update needs a node to be given up first.
+    # With required anti-affinity, an old pod must leave its node before a new one can start there.
     return workload(
         "Deployment",
         _meta("coredns"),
@@ -207,9 +207,9 @@ def _deployment(topology: Topology) -> dict[str, Any]:
 
 
 def _daemon_set() -> dict[str, Any]:
-    # node-critical: the kernel ends it last where a node has no memory left.
+    # node-critical: if a node runs out of memory, the kernel kills it last.
     pod = _pod(priorityClassName="system-node-critical", tolerations=[{"operator": "Exists"}])
-    # The new one answers before the old one ends: an update costs a node no question.
+    # The new pod answers before the old one ends: an update costs no question.
     update = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
     return workload(
         "DaemonSet",
@@ -243,7 +243,7 @@ class DnsHa(Addon):
     core = True
 
     def manifests(self, site: AddonContext) -> tuple[dict[str, Any], ...]:
-        """Rights, configuration, Service, Deployment, disruption budget, and each node's own."""
+        """Return rights, configuration, Service, Deployment, disruption budget, DaemonSet."""
         topology, prefers = site.topology, site.at_least(SAME_NODE_SINCE)
         budget = {
             "apiVersion": "policy/v1",
@@ -265,34 +265,34 @@ class DnsHa(Addon):
         return (*_rights(), config, service, _deployment(topology), budget, *own)
 
     def ready(self, site: AddonContext) -> Observation:
-        """All are ready, and the last node of the file resolves a name by the Service's address."""
+        """All are ready, and the file's last node resolves a name by the Service's address."""
         topology = site.topology
         try:
-            seen, wanting = self._count(site)
+            complete, counts = self._count(site)
         except LabError as error:
             return Observation(ok=False, detail=error.message)
-        if wanting:
-            return Observation(ok=False, detail=seen)
+        if not complete:
+            return Observation(ok=False, detail=counts)
         asker, address = topology.nodes[-1].name, str(topology.kubernetes.cluster_dns)
         argv = ["busybox", "nslookup", "kubernetes.default.svc.cluster.local", address]
         lookup = site.node(asker).run(argv, check=False, timeout_s=2)
         if lookup.code != 0:
             return Observation(ok=False, detail=f"{asker} gets no answer from {address} yet")
-        return Observation(ok=True, detail=f"{seen}, {address} answers {asker}")
+        return Observation(ok=True, detail=f"{counts}, {address} answers {asker}")
 
-    def _count(self, site: AddonContext) -> tuple[str, bool]:
-        """Return what is ready in words, and whether some are still wanting. Raises LabError."""
+    def _count(self, site: AddonContext) -> tuple[bool, str]:
+        """Return whether all are ready, and how many are, in words. Raises LabError."""
         apps = f"/apis/apps/v1/namespaces/{SPACE}"
         status = site.cluster.get(f"{apps}/deployments/coredns")["status"]
-        ready, wanted = status.get("readyReplicas", 0), replicas(site.topology)
-        seen = f"{ready} of {wanted} CoreDNS replicas ready"
+        ready, expected = status.get("readyReplicas", 0), replicas(site.topology)
+        counts = f"{ready} of {expected} CoreDNS replicas ready"
         prefers = site.at_least(SAME_NODE_SINCE)
-        if ready < wanted or not on_every_node(site.topology, prefers=prefers):
-            return seen, ready < wanted
+        if ready < expected or not on_every_node(site.topology, prefers=prefers):
+            return ready >= expected, counts
         status = site.cluster.get(f"{apps}/daemonsets/node-dns")["status"]
         nodes = sum(node_ready(node)[0] for node in site.cluster.nodes().values())
         ready = status.get("numberReady", 0)
-        return f"{seen}, on {ready} of {nodes} nodes their own", ready < nodes
+        return ready >= nodes, f"{counts}, on {ready} of {nodes} nodes their own"
 
 
 ADDON = DnsHa()

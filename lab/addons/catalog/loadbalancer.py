@@ -1,10 +1,11 @@
 """loadbalancer: Services of type LoadBalancer get an address of the lab's subnet.
 
-One node at a time answers for it. On upstream Kubernetes this is MetalLB in its L2 mode: it hands
-addresses out and announces them (kube-vip would need a second program for the first half), and its
+One node at a time answers for it. On upstream Kubernetes this is MetalLB in L2 mode: it assigns
+addresses and announces them (kube-vip would need a second program for the first half), and its
 speakers watch each other, so that a dead node's addresses move long before Kubernetes calls it
-NotReady. Webhooks are off: they only judge pools, and there is one, ours. The definitions of its
-kinds are open ones for the same reason. K3s has ServiceLB: every node answers at its own address.
+NotReady. Webhooks are off: they only check pools, and the only one is ours. For the same reason the
+definitions of its kinds allow any content. K3s has ServiceLB: every node answers at its own
+address.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ GROUP = "metallb.io"
 SPACE = "metallb-system"
 POOL = "lab"
 VERSION = "v0.15.2"
-"""images/versions.yaml names it; a unit test holds the two together."""
+"""Named in images/versions.yaml; a unit test compares the two."""
 KINDS = {
     "BFDProfile": ("v1beta1",),
     "BGPAdvertisement": ("v1beta1",),
@@ -35,8 +36,7 @@ KINDS = {
     "ServiceBGPStatus": ("v1beta1",),
     "ServiceL2Status": ("v1beta1",),
 }
-"""MetalLB's kinds with their versions, the stored one first. It watches all of them, used or not.
-"""
+"""MetalLB's kinds with their versions, the stored one first. It watches all, used or not."""
 METRICS_PORT = 7472
 
 
@@ -91,7 +91,7 @@ def _rights() -> tuple[Object, ...]:
         ("-", "events", "create patch"),
     ]
     own = [
-        # The key with which speakers know each other: the controller makes it, and ties it to its
+        # The key by which speakers recognize each other: the controller makes it, owned by its
         # Deployment.
         ("-", "secrets", "create delete get list patch update watch"),
         ("apps", "deployments", "get"),
@@ -195,7 +195,7 @@ def _speaker() -> Object:
         "containers": [container],
         "hostNetwork": True,
         "terminationGracePeriodSeconds": 2,
-        # Only where workloads may run: masters have the floating address, and enough to do.
+        # Not on masters, which are tainted NoExecute: they have the VIP, and enough to do.
         "tolerations": [
             {
                 "key": "node-role.kubernetes.io/control-plane",
@@ -209,7 +209,7 @@ def _speaker() -> Object:
 
 
 def _pool(topology: Topology) -> tuple[Object, ...]:
-    """The addresses, each by itself: the pool may have holes."""
+    """Return the pool: each address by itself, as there may be gaps."""
     addresses = [f"{address}/32" for address in topology.service_addresses]
     version = f"{GROUP}/v1beta1"
     return (
@@ -236,15 +236,15 @@ class LoadBalancer(Addon):
     packaged = ("k3s",)
 
     def images(self, site: AddonContext) -> tuple[PodImage, ...]:
-        """Controller and speakers, on workers."""
+        """Return those of the controller and the speakers, on workers."""
         del site
         return PodImage("metallb-controller"), PodImage("metallb-speaker")
 
     def manifests(self, site: AddonContext) -> tuple[Object, ...]:
-        """Namespace, kinds, rights, programs, the pool."""
+        """Return namespace, kinds, rights, programs, the pool."""
         privileged = {
-            f"pod-security.kubernetes.io/{word}": "privileged"
-            for word in ("enforce", "audit", "warn")
+            f"pod-security.kubernetes.io/{mode}": "privileged"
+            for mode in ("enforce", "audit", "warn")
         }
         space = {"apiVersion": "v1", "kind": "Namespace", "metadata": meta(SPACE, **privileged)}
         definitions = (definition(kind, versions) for kind, versions in KINDS.items())
@@ -276,14 +276,14 @@ class LoadBalancer(Addon):
         )
 
     def _servicelb(self, site: AddonContext) -> Observation:
-        """K3s's own needs nothing to run beforehand; labs of older halabs were made with it off."""
+        """Whether K3s's own is there: labs of older halabs were made without it."""
         config = site.node(site.topology.masters[0].name).run(
             ["cat", "/etc/rancher/k3s/config.yaml.d/10-common.yaml"], check=False
         )
         if "servicelb" in config.output:
             return Observation(
                 ok=False,
-                detail="this lab's K3s was made with ServiceLB disabled; make the lab anew",
+                detail="this lab's K3s was made with ServiceLB disabled; recreate the lab",
             )
         return Observation(ok=True, detail="K3s's ServiceLB: every node answers at its own address")
 

@@ -1,7 +1,7 @@
 """local-storage: a default StorageClass, `local-path`, by the local-path-provisioner.
 
-Names are those of its own manifest. A volume is a directory of one node, and stays there: a pod
-with such a volume waits for its node, and does not move when that dies.
+Names are those of its own manifest. A volume is a directory of one node and stays there: a pod that
+uses it waits for that node, and does not move when the node dies.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ CLASS = "local-path"
 FOLDER = "/opt/local-path-provisioner"
 IMAGE = "rancher/local-path-provisioner:v0.0.30"
 HELPER_IMAGE = "halab/toolbox:1.0.0"
-"""Has a shell, mkdir and rm, and is inside every node. images/versions.yaml names both; a unit test
-holds them together."""
+"""Has a shell, mkdir and rm, and is in every node. images/versions.yaml names both images; a unit
+test compares them."""
 SETUP = '#!/bin/sh\nset -eu\nmkdir -m 0777 -p "$VOL_DIR"\n'
 TEARDOWN = '#!/bin/sh\nset -eu\nrm -rf "$VOL_DIR"\n'
 
@@ -104,12 +104,12 @@ class LocalStorage(Addon):
     packaged = ("k3s",)
 
     def images(self, site: AddonContext) -> tuple[PodImage, ...]:
-        """The provisioner's; it runs on a worker."""
+        """Return the provisioner's; it runs on a worker."""
         del site
         return (PodImage(NAME),)
 
     def manifests(self, site: AddonContext) -> tuple[Object, ...]:
-        """Namespace, rights, configuration, Deployment, the class."""
+        """Return namespace, rights, configuration, Deployment, the class."""
         del site
         default = {"storageclass.kubernetes.io/is-default-class": "true"}
         storage = {

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NAME = "metrics-server"
 SPACE = "kube-system"
 IMAGE = "registry.k8s.io/metrics-server/metrics-server:v0.9.0"
-"""images/versions.yaml names it; a unit test holds the two together."""
+"""Named in images/versions.yaml; a unit test compares the two."""
 PORT = 10250
 SELECTOR = {"k8s-app": NAME}
 API = "/apis/metrics.k8s.io/v1beta1/nodes"
@@ -64,12 +64,11 @@ def _container() -> dict[str, Any]:
             f"--secure-port={PORT}",
             "--kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname",
             "--kubelet-use-node-status-port",
-            # The least that it takes: the first figures come after two rounds.
+            # Its minimum: the first figures come after two rounds.
             "--metric-resolution=10s",
             # Must be less than that; a kubelet answers in milliseconds.
             "--kubelet-request-timeout=5s",
-            # Upstream's manifest checks nothing where kubelets sign their own certificates; the
-            # lab's are signed by the cluster's authority.
+            # The cluster's authority signs the kubelets' certificates, so they are checked.
             "--kubelet-certificate-authority=/var/run/secrets/kubernetes.io/serviceaccount/ca.crt",
         ],
         "ports": [{"containerPort": PORT, "name": "https", "protocol": "TCP"}],
@@ -114,12 +113,12 @@ class MetricsServer(Addon):
     packaged = ("k3s",)
 
     def images(self, site: AddonContext) -> tuple[PodImage, ...]:
-        """Its own; it runs on a worker."""
+        """Return its own; it runs on a worker."""
         del site
         return (PodImage(NAME),)
 
     def manifests(self, site: AddonContext) -> tuple[Object, ...]:
-        """Rights, Service, Deployment, and the API that the API server then passes on."""
+        """Return rights, Service, Deployment, and the API that the API server then forwards."""
         del site
         ports = [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": "https"}]
         service = {
@@ -144,7 +143,7 @@ class MetricsServer(Addon):
         return (*_rights(), service, _deployment(), api)
 
     def ready(self, site: AddonContext) -> Observation:
-        """The API gives figures of every Ready node."""
+        """The API has figures of every Ready node."""
         ready = {name for name, item in site.cluster.nodes().items() if node_ready(item)[0]}
         measured = {item["metadata"]["name"] for item in site.cluster.get(API)["items"]}
         missing = sorted(ready - measured)

@@ -1,9 +1,7 @@
-"""Checkers: what a run's history proves.
+"""Checkers: what a run's history proves, one file for each kind of verdict.
 
-One file for each verdict, each a pure function of the history, so an old run can be judged anew.
-
-A verdict is pass, fail or unknown. Too few samples, or an instrument that stalled, is unknown: what
-was not looked at is never a pass.
+A checker is a pure function of the history, so an old run can be judged again. Too few samples, or
+an instrument that stalled, make a verdict unknown: what was not looked at is never a pass.
 """
 
 from __future__ import annotations
@@ -25,16 +23,16 @@ class Checker(Protocol):
     """What it checks, in a sentence for people."""
 
     def check(self, history: History) -> Verdict:
-        """Judge a run. Pure; raises nothing for any history."""
+        """Return the verdict on a run. Pure; raises nothing, whatever the history."""
 
 
 def names() -> tuple[str, ...]:
-    """The folder is the list."""
+    """Return the names of all checkers, sorted: the modules of this folder."""
     return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 
 def find(name: str) -> Checker:
-    """Return the checker of that name. Raises KeyError where there is none."""
+    """Return the checker of that name. Raise KeyError if there is none."""
     if name not in names():
         raise KeyError(name)
     return cast("Checker", importlib.import_module(f"{__name__}.{name}").CHECKER)

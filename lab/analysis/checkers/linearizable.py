@@ -1,8 +1,12 @@
-"""Reads and writes of each key could have happened one at a time, each at a moment between its question and its answer.
+"""Checker `linearizable`: whether the reads and writes of each key fit one order.
 
-The search is Wing and Gong's, with Lowe's memory of states that led nowhere. A write without an answer took effect at some time after it
-began, or never; a refused one never did; a read without an answer says nothing. A create is a write that found nothing there before.
-Lists are left out: lost_writes looks at them. The search is bounded; a key that needs more is unknown.
+In that order they happen one at a time, each at a moment between its question and its answer. The
+search is Wing and Gong's, with Lowe's memory of states that led nowhere. It is bounded: a key that
+needs more steps is unknown.
+
+A write without an answer took effect at some time after it began, or never; a refused one never
+did. A read without an answer says nothing. A create is a write that requires that nothing was there
+before. Lists are left out: lost_writes looks at them.
 """
 
 from __future__ import annotations
@@ -22,29 +26,33 @@ if TYPE_CHECKING:
 
 STEPS = 300_000
 """The bound for one key: about a second of search. Histories of one writer and a few readers need
-some steps an operation."""
+a few steps for each operation."""
 FEWEST = 10
-"""With fewer answered reads and writes than this in all nothing is said."""
+"""With fewer answered reads and writes than this in all, nothing is said."""
 NOTHING = "null"
 """The state of a key that is not there: a read's value is null."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation on a register: read, write or create; its value as canonical JSON; `end` infinite: it may never have taken effect."""
+    """One operation on a key."""
 
     op: str
+    """read, write or create."""
     value: str
+    """What was read or written, as canonical JSON."""
     begin: float
+    """When it was asked, seconds since the run began."""
     end: float
+    """When it was answered; infinite: never, and it may not have taken effect."""
 
     @property
     def sure(self) -> bool:
-        """It was answered, so it did take effect."""
+        """Whether it was answered, and so took effect."""
         return self.end < math.inf
 
     def step(self, state: str) -> str | None:
-        """Return the state after it; None: it cannot happen in this state."""
+        """Return the key's state after it; None if it cannot happen in this state."""
         if self.op == "read":
             return state if state == self.value else None
         if self.op == "create" and state != NOTHING:
@@ -53,7 +61,11 @@ class Operation:
 
 
 class _Node:
-    """A call or a return in a doubly linked list, from which operations are lifted as they are placed and to which they return."""
+    """A call or a return in a doubly linked list.
+
+    An operation is lifted out of the list when it is placed in the order, and put back when that
+    order leads nowhere.
+    """
 
     __slots__ = ("after", "before", "number", "partner")
 
@@ -65,7 +77,7 @@ class _Node:
         """A call's return; None for a return, and for a call that has none."""
 
     def lift(self) -> None:
-        """Take it out of the list, with its return."""
+        """Take a call out of the list, together with its return."""
         for node in (self, self.partner):
             if node is not None:
                 node.before.after = node.after
@@ -73,7 +85,7 @@ class _Node:
                     node.after.before = node.before
 
     def unlift(self) -> None:
-        """Put it back where it was; in the opposite order of lifting."""
+        """Put a call and its return back where they were, in the reverse order of lifting."""
         for node in (self.partner, self):
             if node is not None:
                 node.before.after = node
@@ -82,7 +94,10 @@ class _Node:
 
 
 def _linked(operations: Sequence[Operation]) -> _Node:
-    """Return the head of the list of calls and returns by time; of equal times calls come first, so that they overlap."""
+    """Return the head of the list of calls and returns, by time.
+
+    Of equal times calls come first, so that the operations overlap.
+    """
     head = _Node(-1)
     times: list[tuple[float, int, int, _Node]] = []
     for number, operation in enumerate(operations):
@@ -99,14 +114,20 @@ def _linked(operations: Sequence[Operation]) -> _Node:
 
 
 def _relevant(operations: Iterable[Operation]) -> list[Operation]:
-    """Leave out unanswered writes whose value nobody read: without them every order that was possible still is."""
+    """Return the operations without unanswered writes whose value nobody read.
+
+    Any order that is possible with these is possible without them.
+    """
     rows = list(operations)
     read = {operation.value for operation in rows if operation.op == "read"}
     return [operation for operation in rows if operation.sure or operation.value in read]
 
 
 def search(operations: Sequence[Operation], steps: int = STEPS) -> bool | None:
-    """Whether one register could have given these answers; None: not found out within so many steps. It begins with nothing in it."""
+    """Whether one key, empty at first, could have given these answers.
+
+    None if that is not known after so many steps.
+    """
     rows = _relevant(operations)
     head = _linked(rows)
     is_return = {id(node.partner) for node in _nodes(head) if node.partner is not None}
@@ -129,7 +150,7 @@ def search(operations: Sequence[Operation], steps: int = STEPS) -> bool | None:
                 node = head.after
             else:
                 node = node.after
-        elif stack:  # an answer came before its operation was placed: the last one placed was wrong
+        elif stack:  # an answer comes before its operation was placed: the last one was misplaced
             node, state = stack.pop()
             placed &= ~(1 << node.number)
             node.unlift()
@@ -140,16 +161,16 @@ def search(operations: Sequence[Operation], steps: int = STEPS) -> bool | None:
 
 
 def _nodes(head: _Node) -> list[_Node]:
-    found = []
+    nodes = []
     node = head.after
     while node is not None:
-        found.append(node)
+        nodes.append(node)
         node = node.after
-    return found
+    return nodes
 
 
 def operation(event: Event) -> Operation | None:
-    """Read an operation of a history; None for one that says nothing about its key."""
+    """Return the operation of an `op` event; None if it says nothing about its key."""
     op, outcome = event.get("op"), event.get("outcome")
     if (
         op not in {"read", "write", "create"}
@@ -168,14 +189,17 @@ def _canonical(value: Any) -> str:  # noqa: ANN401 (any JSON value)
 
 class _Linearizable:
     name = "linearizable"
-    summary = "Every read gave the newest value: reads and writes of each key fit one order that respects real time."
+    summary = (
+        "Every read gave the newest value: reads and writes of each key fit one order that "
+        "respects real time."
+    )
 
     def check(self, history: History) -> Verdict:
         keys: dict[str, list[Operation]] = defaultdict(list)
         for event in history.of("op"):
-            found = operation(event)
-            if found:
-                keys[str(event.get("key"))].append(found)
+            relevant = operation(event)
+            if relevant:
+                keys[str(event.get("key"))].append(relevant)
         answered = sum(each.sure for rows in keys.values() for each in rows)
         reads = sum(each.op == "read" for rows in keys.values() for each in rows)
         bad, unsure = [], []
@@ -183,7 +207,8 @@ class _Linearizable:
             fits = search(rows)
             if fits is False:
                 bad.append(
-                    f"{key}: no order of its {len(rows)} operations explains what was read{_where(rows)}"
+                    f"{key}: no order of its {len(rows)} operations explains what was "
+                    f"read{_where(rows)}"
                 )
             elif fits is None:
                 unsure.append(
@@ -191,7 +216,8 @@ class _Linearizable:
                 )
         if answered < FEWEST or not reads:
             unsure.append(
-                f"{answered} answered operations with {reads} reads are too few (at least {FEWEST}, and a read)"
+                f"{answered} answered operations with {reads} reads are too few "
+                f"(at least {FEWEST}, and a read)"
             )
         figures = [Figure("operations", float(answered)), Figure("keys", float(len(keys)))]
         return verdict(
@@ -204,7 +230,10 @@ class _Linearizable:
 
 
 def _where(rows: Sequence[Operation]) -> str:
-    """Say which answer is the first that cannot be explained: the shortest beginning of the key's history that does not fit."""
+    """Name the first answer that cannot be explained.
+
+    It ends the shortest beginning of the key's history that does not fit.
+    """
     answers = sorted(row.end for row in rows if row.sure)
     low, high = 0, len(answers) - 1
     while low < high:
@@ -214,11 +243,14 @@ def _where(rows: Sequence[Operation]) -> str:
         else:
             low = middle + 1
     first = next(row for row in rows if row.end == answers[low])
-    return f"; the first that does not fit: {first.op} {first.value} at {first.begin:.3f} to {first.end:.3f} s"
+    return (
+        f"; the first that does not fit: {first.op} {first.value} at {first.begin:.3f} to "
+        f"{first.end:.3f} s"
+    )
 
 
 def _until(rows: Sequence[Operation], moment: float) -> list[Operation]:
-    """Return what was known at a moment: what had not been answered by then is open."""
+    """Return what was known at a moment: an operation that was answered later is open."""
     known = (row for row in rows if row.begin <= moment)
     opened = (
         row if row.end <= moment else Operation(row.op, row.value, row.begin, math.inf)

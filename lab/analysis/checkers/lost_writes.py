@@ -1,7 +1,12 @@
-"""No acknowledged write is lost: what the API said it had written is there at the end; what it refused, or nobody asked for, is not.
+"""Checker `lost_writes`: no acknowledged write is lost.
 
-Evidence for a key is the last good list or read that began after the last acknowledged write of that key had ended. A write without an
-answer may or may not be there. A value that was overwritten by an acknowledged write and is there all the same means that the later one is lost.
+What the API acknowledged is there at the end; what it refused, or nobody wrote, is not. A write
+without an answer may or may not be there.
+
+The same is judged of the user's own services that keys were written to: see `of`.
+
+The evidence for a key is the last good list or read that began after its last acknowledged write
+had ended. If a value is there that an acknowledged write had overwritten, that write is lost.
 """
 
 from __future__ import annotations
@@ -10,30 +15,33 @@ import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from lab.analysis.verdicts import Figure, Verdict, verdict
+from lab.analysis.verdicts import Figure, Verdict, verdict, worst
 
 if TYPE_CHECKING:
     from lab.analysis.history.events import Event, History
 
 WRITES = frozenset({"create", "write"})
 SHOWN = 5
-"""So many keys are named in a reason."""
+"""At most so many keys are named in a reason."""
 _ABSENT = object()
 
 
 def _reads(op: Event) -> bool:
-    """Whether an operation told what is there.
+    """Whether an operation says what is there.
 
-    A list without an answer in it is no proof that nothing is there.
+    A list without an answer in it does not prove that nothing is there.
     """
-    told = op.get("op") == "read" or (
+    answers = op.get("op") == "read" or (
         op.get("op") == "list" and isinstance(op.get("value"), dict | list)
     )
-    return told and op.get("outcome") == "ok"
+    return answers and op.get("outcome") == "ok"
 
 
-def _found(read: Event, key: str) -> Any:  # noqa: ANN401 (any JSON value)
-    """Return what a list or read found for a key: its value, True where a list tells no values, or _ABSENT."""
+def _value_of(read: Event, key: str) -> Any:  # noqa: ANN401 (any JSON value)
+    """Return a key's value in a list or read.
+
+    True if it is in a list without values, _ABSENT if it is not there.
+    """
     value = read.get("value")
     if read.get("op") == "read":
         return _ABSENT if value is None else value
@@ -43,7 +51,7 @@ def _found(read: Event, key: str) -> Any:  # noqa: ANN401 (any JSON value)
 
 
 def _evidence(reads: list[Event], key: str, after: float) -> Event | None:
-    """Return the last read of a key that began after then."""
+    """Return the last list, or read of a key, that began after a time (seconds); None if none."""
     mine = (
         read
         for read in reads
@@ -53,9 +61,9 @@ def _evidence(reads: list[Event], key: str, after: float) -> Event | None:
 
 
 def _judge(key: str, writes: list[Event], read: Event) -> str:
-    """Say what is wrong with what was found; empty: nothing."""
+    """Return what is wrong with a key: lost, refused or phantom; empty if nothing is."""
     acked = [op for op in writes if op.get("outcome") == "ok"]
-    value = _found(read, key)
+    value = _value_of(read, key)
     if value is _ABSENT:
         return "lost" if acked else ""
     if all(op.get("outcome") == "fail" for op in writes):
@@ -70,82 +78,119 @@ def _judge(key: str, writes: list[Event], read: Event) -> str:
     if not same:
         return "phantom"
     newest = max((op.t for op in acked), default=0.0)
-    # Written by an answered write that was over before a later acknowledged one began: that one's
-    # value should be there.
+    # The value is from an acknowledged write that was over before a later acknowledged one began:
+    # the later one's value should be there.
     return "lost" if all(op.get("outcome") == "ok" and op.end < newest for op in same) else ""
+
+
+API = ""
+"""Whose writes are judged: the API's own. Others have the names of the user's services."""
+
+
+def services(history: History) -> tuple[str, ...]:
+    """Return the names of the user's services that keys were written to, sorted."""
+    return tuple(sorted({str(event.get("client")) for event in history.of("user_op")}))
+
+
+def of(history: History, service: str) -> Verdict:
+    """Return the verdict on the writes to the API, or to one of the user's services."""
+    if service == API:
+        return _verdict("lost_writes", history.of("op"), "the API")
+    ops = history.of("user_op", client=service)
+    if not ops:
+        known = ", ".join(services(history)) or "none"
+        note = f"nothing was written to `{service}`; this run wrote to {known}"
+        figure = Figure(f"lost_writes({service})", None, note=note)
+        return verdict(f"lost_writes({service})", [], [note], figures=[figure])
+    return _verdict(f"lost_writes({service})", ops, service)
 
 
 class _LostWrites:
     name = "lost_writes"
-    summary = "Every acknowledged write is there at the end, and nothing that was refused or never written."
+    summary = (
+        "Every acknowledged write is there at the end, and nothing that was refused or never "
+        "written."
+    )
 
     def check(self, history: History) -> Verdict:
-        ops = history.of("op")
-        writes: dict[str, list[Event]] = defaultdict(list)
-        for op in ops:
-            if op.get("op") in WRITES:
-                writes[str(op.get("key"))].append(op)
-        reads = [op for op in ops if _reads(op)]
-        lists = [op for op in reads if op.get("op") == "list"]
-        found: dict[str, list[str]] = defaultdict(list)
-        for key, mine in writes.items():
-            acked = [op.end for op in mine if op.get("outcome") == "ok"]
-            # What was not acknowledged may show up in any list; what was, has to be in one that
-            # came after it.
-            read = _evidence(lists if not acked else reads, key, max(acked, default=0.0))
-            found[_judge(key, mine, read) if read else "unread" if acked else ""].append(key)
-        found["phantom"] += sorted({key for read in lists for key in _keys(read)} - set(writes))
-        return self._verdict(
-            found,
-            sum(op.get("outcome") == "ok" for mine in writes.values() for op in mine),
-            bool(lists),
+        users = services(history)
+        whose = (*((API,) if history.of("op") or not users else ()), *users)
+        each = {service: of(history, service) for service in whose}
+        return Verdict(
+            self.name,
+            worst(each.values()),
+            tuple(
+                f"{service}: {reason}" if service else reason
+                for service, one in each.items()
+                for reason in one.reasons
+            ),
+            tuple(figure for one in each.values() for figure in one.figures),
         )
 
-    def _verdict(self, found: dict[str, list[str]], acked: int, listed: bool) -> Verdict:  # noqa: FBT001 (private, one call)
-        sentences = {
-            "lost": "acknowledged and not there at the end",
-            "refused": "refused by the API and there all the same",
-            "phantom": "there although nobody wrote it",
-        }
-        bad = [
-            f"{len(found[what])} {text}: {_shown(found[what])}"
-            for what, text in sentences.items()
-            if found.get(what)
-        ]
-        unsure = []
-        if found.get("unread"):
-            unsure.append(
-                f"{len(found['unread'])} acknowledged and never read after that: {_shown(found['unread'])}"
-            )
-        if not acked:
-            unsure.append("no write was acknowledged")
-        note = "; ".join(unsure)
-        lost = (
-            None
-            if not acked or (unsure and not found.get("lost"))
-            else float(len(found.get("lost", ())))
-        )
-        worst = (
-            float(len(found.get("lost", ())) + len(found.get("unread", ())))
-            if acked and unsure
-            else None
-        )
-        figures = [
-            Figure("lost_writes", lost, "", 0.0, worst, note),
-            Figure("acknowledged_writes", float(acked)),
-        ]
-        good = [
-            f"{acked} acknowledged writes are all there"
-            + ("" if listed else " (each key read on its own; no list)")
-        ]
-        return verdict(self.name, bad, unsure, good, figures)
+
+def _verdict(name: str, ops: tuple[Event, ...], refuser: str) -> Verdict:
+    """Return the verdict on these operations; `refuser` may have refused some."""
+    writes: dict[str, list[Event]] = defaultdict(list)
+    for op in ops:
+        if op.get("op") in WRITES:
+            writes[str(op.get("key"))].append(op)
+    reads = [op for op in ops if _reads(op)]
+    lists = [op for op in reads if op.get("op") == "list"]
+    keys: dict[str, list[str]] = defaultdict(list)
+    for key, mine in writes.items():
+        acked = [op.end for op in mine if op.get("outcome") == "ok"]
+        # An unacknowledged write may show up in any list; an acknowledged one has to be in one that
+        # began after it.
+        read = _evidence(reads if acked else lists, key, max(acked, default=0.0))
+        if read:
+            keys[_judge(key, mine, read)].append(key)
+        elif acked:
+            keys["unread"].append(key)
+    keys["phantom"] += sorted({key for read in lists for key in _keys(read)} - set(writes))
+    acked_count = sum(op.get("outcome") == "ok" for mine in writes.values() for op in mine)
+    return _told(name, keys, acked_count, listed=bool(lists), refuser=refuser)
+
+
+def _told(
+    name: str, keys: dict[str, list[str]], acked: int, *, listed: bool, refuser: str
+) -> Verdict:
+    """Return the verdict from what is wrong with which keys, as `_judge` says, and `unread`."""
+    sentences = {
+        "lost": "acknowledged and not there at the end",
+        "refused": f"refused by {refuser} and there all the same",
+        "phantom": "there although nobody wrote it",
+    }
+    bad = [
+        f"{len(keys[wrong])} {text}: {_listed(keys[wrong])}"
+        for wrong, text in sentences.items()
+        if keys.get(wrong)
+    ]
+    unread = keys.get("unread", [])
+    unsure = []
+    if unread:
+        unsure.append(f"{len(unread)} acknowledged and never read after that: {_listed(unread)}")
+    if not acked:
+        unsure.append("no write was acknowledged")
+    note = "; ".join(unsure)
+    lost = len(keys.get("lost", ()))
+    known = acked and (lost or not unsure)
+    most = float(lost + len(unread)) if acked and unsure else None
+    figures = [
+        Figure(name, float(lost) if known else None, "", 0.0, most, note),
+        Figure(name.replace("lost", "acknowledged", 1), float(acked)),
+    ]
+    good = [
+        f"{acked} acknowledged writes are all there"
+        + ("" if listed else " (each key read on its own; no list)")
+    ]
+    return verdict(name, bad, unsure, good, figures)
 
 
 def _keys(read: Event) -> set[str]:
     return {str(each) for each in read.get("value")}
 
 
-def _shown(keys: list[str]) -> str:
+def _listed(keys: list[str]) -> str:
     more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
     return ", ".join(sorted(keys)[:SHOWN]) + more
 

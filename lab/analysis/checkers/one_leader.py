@@ -1,6 +1,6 @@
-"""etcd has at most one leader in a term.
+"""Checker `one_leader`: etcd has at most one leader in a term.
 
-Two leaders in different terms are legal for a moment: the old one has not heard yet.
+Two leaders in different terms are allowed for a moment: the old one has not heard of the new one.
 """
 
 from __future__ import annotations
@@ -32,21 +32,23 @@ class _OneLeader:
             for term, who in sorted(terms.items())
             if len(who) > 1
         ]
-        unsure = [text for found in members.values() if (text := found.trouble() or found.blind())]
+        unsure = [text for probe in members.values() if (text := probe.trouble() or probe.blind())]
         if not members:
             unsure.append(f"nobody asked etcd's members (no probe {PREFIX}.<master>)")
         elif not led:
             unsure.append("no member ever said that it leads")
         changes = max(0, len(led) - 1)
-        resolution = max((found.interval for found in members.values()), default=0.0)
-        note = "; ".join(unsure)
-        figures = (
-            [Figure("leader_changes", float(changes), "", 0.0, math.inf if unsure else None, note)]
-            if led
-            else []
-        )
+        resolution = max((probe.interval for probe in members.values()), default=0.0)
+        figures = []
+        if led:
+            most = math.inf if unsure else None
+            note = "; ".join(unsure)
+            figures.append(Figure("leader_changes", float(changes), "", 0.0, most, note))
         good = [
-            f"terms seen: {len(terms)}, one leader in each; changes of leader: {changes} (asked every {resolution * 1000:.0f} ms)"
+            (
+                f"terms seen: {len(terms)}, one leader in each; changes of leader: {changes} "
+                f"(asked every {resolution * 1000:.0f} ms)"
+            )
         ]
         return verdict(self.name, bad, unsure, good, figures)
 

@@ -1,6 +1,6 @@
-"""Outages of each probe: how many, how long, when.
+"""Checker `outage`: how many outages each probe had, how long, and when.
 
-By itself it fails only for what never came back; how long is too long, an expectation says.
+It fails only for a probe that never came back. How long is too long, an expectation says.
 """
 
 from __future__ import annotations
@@ -18,17 +18,20 @@ if TYPE_CHECKING:
 
 
 def figures(group: str, measured: Iterable[Outages]) -> tuple[Figure, ...]:
-    """Return the figures of a probe, or of a group of probes that have a prefix in common: the worst of them counts."""
+    """Return the figures of a probe, or of all probes under a prefix: the worst of them counts.
+
+    `group` is the probe's name or the prefix; `measured` are their outages.
+    """
     rows = tuple(measured)
-    seen = [row for row in rows if not row.trouble]
+    usable = [row for row in rows if not row.trouble]
     note = "; ".join(row.trouble or row.blind for row in rows if row.trouble or row.blind)
-    if any(row.open for row in seen):
+    if any(row.open for row in usable):
         note = "; ".join(filter(None, ("still out when the samples ended", note)))
-    resolution = max((row.resolution for row in seen), default=0.0)
+    resolution = max((row.resolution for row in usable), default=0.0)
 
     def figure(name: str, unit: str, values: list[float], worst: list[float]) -> Figure:
         value = max(values, default=None)
-        most = math.inf if len(seen) < len(rows) else max(worst, default=math.inf)
+        most = math.inf if len(usable) < len(rows) else max(worst, default=math.inf)
         return Figure(
             f"{name}({group})",
             value,
@@ -38,39 +41,31 @@ def figures(group: str, measured: Iterable[Outages]) -> tuple[Figure, ...]:
             note,
         )
 
-    times = [span for row in seen for span in row.spans]
-    found = [
-        figure("outage", "s", [row.longest for row in seen], [row.worst[0] for row in seen]),
-        figure(
-            "outages", "", [float(len(row.spans)) for row in seen], [row.worst[1] for row in seen]
-        ),
-        figure("unavailable", "s", [row.total for row in seen], [row.worst[2] for row in seen]),
+    counts = [float(len(row.spans)) for row in usable]
+    worst_longest, worst_counts, worst_totals = (
+        [row.worst[index] for row in usable] for index in range(3)
+    )
+    result = [
+        figure("outage", "s", [row.longest for row in usable], worst_longest),
+        figure("outages", "", counts, worst_counts),
+        figure("unavailable", "s", [row.total for row in usable], worst_totals),
     ]
-    if times:
-        found.append(
-            Figure(
-                f"outage_first({group})",
-                min(span.begin for span in times),
-                "s",
-                resolution,
-                note="when the first began",
-            )
-        )
-        found.append(
-            Figure(
-                f"outage_last({group})",
-                max(span.end for span in times),
-                "s",
-                resolution,
-                note="when the last ended",
-            )
-        )
-    return tuple(found)
+    spans = [span for row in usable for span in row.spans]
+    if spans:
+        first, last = min(span.begin for span in spans), max(span.end for span in spans)
+        result += [
+            Figure(f"outage_first({group})", first, "s", resolution, note="when the first began"),
+            Figure(f"outage_last({group})", last, "s", resolution, note="when the last ended"),
+        ]
+    return tuple(result)
 
 
 class _Outage:
     name = "outage"
-    summary = "How often and how long each question went unanswered; fails if one was still unanswered at the end."
+    summary = (
+        "How often and how long each question went unanswered; fails if one was still unanswered "
+        "at the end."
+    )
 
     def check(self, history: History) -> Verdict:
         measured = measure(history)

@@ -1,6 +1,8 @@
-"""At the end all is as it should be: every probe answers, every node is Ready, one node holds the VIP, etcd has a leader.
+"""Checker `steady`: at the end of a run the lab is as it should be.
 
-Looked at are the last five samples of each probe: one bad one among them is not steady. What nobody asked about is left out, and said.
+Every probe answers, every node is Ready, one node holds the VIP, and etcd has a leader. The last
+five samples of each probe count, and none of them may be bad. The verdict says what nobody asked
+about.
 """
 
 from __future__ import annotations
@@ -16,40 +18,35 @@ if TYPE_CHECKING:
     from lab.analysis.history.series import Series
 
 
-def _last(found: Series) -> tuple[Event, ...]:
-    return found.seen[-LASTING:]
+def _last(probe: Series) -> tuple[Event, ...]:
+    return probe.seen[-LASTING:]
 
 
-def _blind(found: Series) -> str:
-    """Say why the end of a probe was not seen."""
-    trouble = found.trouble()
+def _blind(probe: Series) -> str:
+    """Say why the end of a probe's samples was not seen; empty if it was."""
+    trouble = probe.trouble()
     if trouble:
         return trouble
-    end = found.samples[-1].t
-    tail = [stall for stall in found.stalls if stall[1] >= end]
-    return f"{found.name}: no samples at the end, since {tail[-1][0]:.2f} s" if tail else ""
+    end = probe.samples[-1].t
+    tail = [stall for stall in probe.stalls if stall[1] >= end]
+    return f"{probe.name}: no samples at the end, since {tail[-1][0]:.2f} s" if tail else ""
 
 
 def _answers(probes: dict[str, Series]) -> list[str]:
-    return [
-        f"{name}: {sum(not is_good(sample) for sample in _last(found))} of the last {LASTING} answers were bad"
-        + _detail(found)
-        for name, found in probes.items()
-        if not all(is_good(sample) for sample in _last(found))
-        and not name.startswith(f"{leader_terms.PREFIX}.")
-    ]
+    bad = []
+    for name, probe in probes.items():
+        count = sum(not is_good(sample) for sample in _last(probe))
+        if count and not name.startswith(f"{leader_terms.PREFIX}."):
+            bad.append(
+                f"{name}: {count} of the last {LASTING} answers were bad{_last_detail(probe)}"
+            )
+    return bad
 
 
-def _detail(found: Series) -> str:
-    told = next(
-        (
-            str(sample.get("detail"))
-            for sample in reversed(_last(found))
-            if not is_good(sample) and sample.get("detail")
-        ),
-        "",
-    )
-    return f" ({told[:100]})" if told else ""
+def _last_detail(probe: Series) -> str:
+    details = [str(sample.get("detail") or "") for sample in _last(probe) if not is_good(sample)]
+    detail = next(filter(None, reversed(details)), "")
+    return f" ({detail[:100]})" if detail else ""
 
 
 def _nodes(probes: dict[str, Series]) -> list[str]:
@@ -69,62 +66,61 @@ def _holder(probes: dict[str, Series]) -> list[str]:
     several = [holders for holders in who if len(holders) > 1]
     if several:
         return [f"the VIP has more than one holder: {' and '.join(several[0])}"]
-    return (
-        []
-        if len(who) == 1
-        else [
-            "the VIP has no holder"
-            if not who
-            else f"the VIP still moves: {', '.join(sorted(h[0] for h in who))}"
-        ]
-    )
+    if not who:
+        return ["the VIP has no holder"]
+    if len(who) > 1:
+        return [f"the VIP still moves: {', '.join(sorted(holders[0] for holders in who))}"]
+    return []
 
 
 def _leader(probes: dict[str, Series]) -> list[str]:
-    members = {
-        name: found for name, found in probes.items() if name.startswith(f"{leader_terms.PREFIX}.")
+    last = {
+        name.removeprefix(f"{leader_terms.PREFIX}."): probe.seen[-1]
+        for name, probe in probes.items()
+        if name.startswith(f"{leader_terms.PREFIX}.")
     }
-    leading = {
-        name
-        for name, found in members.items()
-        if (seen := _last(found)) and leader_terms.claim(seen[-1])
-    }
-    mute = [
-        name for name, found in members.items() if _last(found) and not is_good(_last(found)[-1])
+    bad = [
+        f"etcd member {name} does not answer"
+        for name, sample in last.items()
+        if not is_good(sample)
     ]
-    silent = [f"etcd member {name.removeprefix('etcd.')} does not answer" for name in mute]
-    return silent + ([] if leading else ["etcd has no leader"])
+    if not any(leader_terms.claim(sample) for sample in last.values()):
+        bad.append("etcd has no leader")
+    return bad
 
 
 class _Steady:
     name = "steady"
-    summary = "At the end every probe answers, every node is Ready, one node holds the VIP, and etcd has a leader."
+    summary = (
+        "At the end every probe answers, every node is Ready, one node holds the VIP, and etcd "
+        "has a leader."
+    )
 
     def check(self, history: History) -> Verdict:
         probes = series(history)
-        unsure = [text for found in probes.values() if (text := _blind(found))]
+        unsure = [text for probe in probes.values() if (text := _blind(probe))]
         if not probes:
             unsure.append("no probe sampled anything")
-        seen = {name: found for name, found in probes.items() if found.seen}
-        bad = _answers(seen)
-        left = []
-        if "nodes" in seen:
-            bad += _nodes(seen)
+        asked = {name: probe for name, probe in probes.items() if probe.seen}
+        bad = _answers(asked)
+        not_asked = []
+        if "nodes" in asked:
+            bad += _nodes(asked)
         else:
-            left.append("nodes")
-        if vip_holders.PROBE in seen:
-            bad += _holder(seen)
+            not_asked.append("nodes")
+        if vip_holders.PROBE in asked:
+            bad += _holder(asked)
         else:
-            left.append("the VIP's holder")
-        if any(name.startswith(f"{leader_terms.PREFIX}.") for name in seen):
-            bad += _leader(seen)
+            not_asked.append("the VIP's holder")
+        if any(name.startswith(f"{leader_terms.PREFIX}.") for name in asked):
+            bad += _leader(asked)
         else:
-            left.append("etcd's leader")
+            not_asked.append("etcd's leader")
         good = [
-            f"{len(seen)} probes answer"
-            + (f"; nobody asked about {', '.join(left)}" if left else "")
+            f"{len(asked)} probes answer"
+            + (f"; nobody asked about {', '.join(not_asked)}" if not_asked else "")
         ]
-        return verdict(self.name, bad, unsure, good, [Figure("steady_probes", float(len(seen)))])
+        return verdict(self.name, bad, unsure, good, [Figure("steady_probes", float(len(asked)))])
 
 
 CHECKER = _Steady()

@@ -1,4 +1,4 @@
-"""The VIP has one holder: never do two nodes answer ARP for it.
+"""Checker `vip_unique`: two nodes never answer ARP for the VIP at once.
 
 Two holders are what fencing exists to prevent.
 """
@@ -21,38 +21,33 @@ class _VipUnique:
     summary = "At no time did more than one node answer for the VIP."
 
     def check(self, history: History) -> Verdict:
-        found = series(history, PROBE).get(PROBE)
-        if found is None:
+        arp = series(history, PROBE).get(PROBE)
+        if arp is None:
             return verdict(self.name, (), [f"nobody asked who holds the VIP (no probe {PROBE})"])
         spans = overlaps(history)
-        unsure = list(filter(None, [found.trouble(), found.blind()]))
-        if not any(holders(sample) for sample in found.seen):
+        unsure = list(filter(None, [arp.trouble(), arp.blind()]))
+        if not any(holders(sample) for sample in arp.seen):
             unsure.append("no node ever answered for the VIP")
         who = sorted(
-            {" and ".join(holders(sample)) for sample in found.seen if len(holders(sample)) > 1}
+            {" and ".join(holders(sample)) for sample in arp.seen if len(holders(sample)) > 1}
         )
+        interval_ms = arp.interval * 1000
         bad = [
-            f"more than one node answered for the VIP from {span.begin:.2f} s on for {span.seconds * 1000:.0f} ms "
-            f"(±{found.interval * 1000:.0f}): {'; '.join(who)}"
+            f"more than one node answered for the VIP from {span.begin:.2f} s on for "
+            f"{span.seconds * 1000:.0f} ms (±{interval_ms:.0f}): {'; '.join(who)}"
             for span in spans
         ]
         total = sum(span.seconds for span in spans)
-        # An overlap of one sample is at least that: never rounded down to nothing.
-        value = max(total, found.interval) if spans else 0.0
+        # An overlap that one sample saw lasts one interval: it is never rounded down to nothing.
+        value = max(total, arp.interval) if spans else 0.0
         worst = math.inf if unsure else None
         note = "; ".join(unsure)
         figures = [
-            Figure("vip_overlap", value, "s", found.interval, worst, note),
+            Figure("vip_overlap", value, "s", arp.interval, worst, note),
             Figure("vip_overlaps", float(len(spans)), "", 0.0, worst, note),
         ]
-        seen = len(found.seen)
-        return verdict(
-            self.name,
-            bad,
-            unsure,
-            [f"in {seen} samples, {found.interval * 1000:.0f} ms apart, never two holders at once"],
-            figures,
-        )
+        good = f"in {len(arp.seen)} samples, {interval_ms:.0f} ms apart, never two holders at once"
+        return verdict(self.name, bad, unsure, [good], figures)
 
 
 CHECKER = _VipUnique()

@@ -1,8 +1,8 @@
-"""A watch without gap or repetition: every acknowledged create is seen once, and the resource version never goes back.
+"""Checker `watch`: a watch sees every acknowledged create once, and never goes back.
 
-RESUME (the connection was made anew from a version, or for the first time) is fine. LOST (the server no longer had the version: 410 Gone) is
-an honest gap: alone it makes the verdict unknown; where an acknowledged create was missed, it is a failure whoever said so.
-Several watches are told apart by `probe` (default `watch`). `END` says that a watch was closed on purpose.
+Going back means to an older resource version. RESUME (connected for the first time, or again from a
+version) is fine. LOST (the server no longer had the version: 410 Gone) is an admitted gap: alone it
+makes the verdict unknown. An acknowledged create that was missed is a failure even so.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 GRACE_S = 1.0
 """What was created less than this before the end of a watch need not have arrived."""
 FEWEST = 10
-"""With fewer acknowledged creates than this nothing is said."""
+"""With fewer acknowledged creates than this, nothing is said."""
 SHOWN = 5
-MARKS = frozenset({"RESUME", "LOST", "END", "BOOKMARK"})
+"""At most so many keys are named in a reason."""
 
 
 def _version(event: Event) -> int | None:
@@ -31,7 +31,7 @@ def _version(event: Event) -> int | None:
 
 
 def _order(name: str, events: list[Event]) -> list[str]:
-    """Say where a watch went back, or said something twice."""
+    """Say where a watch went back, or repeated itself."""
     bad = []
     newest = -1
     for event in events:
@@ -44,16 +44,17 @@ def _order(name: str, events: list[Event]) -> list[str]:
         if version < newest or (version == newest and kind != "BOOKMARK"):
             what = "repeated" if version == newest else f"went back from {newest} to"
             bad.append(
-                f"{name}: {what} resource version {version} ({kind} {event.get('key', '')}) at {event.t:.2f} s"
+                f"{name}: {what} resource version {version} ({kind} {event.get('key', '')}) at "
+                f"{event.t:.2f} s"
             )
         newest = max(newest, version)
     return bad
 
 
-def _seen(
+def _creates(
     name: str, events: list[Event], creates: list[Event], until: float
 ) -> tuple[list[str], int]:
-    """Say which creates a watch missed or saw twice, and how many it should have seen."""
+    """Say which creates a watch missed or saw twice, and count those it should have seen."""
     begin = events[0].t
     end = next((event.t for event in events if event.get("type") == "END"), until)
     due = {str(op.get("key")) for op in creates if op.t >= begin and op.end <= end - GRACE_S}
@@ -62,19 +63,22 @@ def _seen(
     twice = sorted(key for key in due if added[key] > 1)
     bad = []
     if missed:
-        bad.append(
-            f"{name}: {len(missed)} acknowledged creates never seen: {', '.join(missed[:SHOWN])}{' …' if len(missed) > SHOWN else ''}"
-        )
+        bad.append(f"{name}: {len(missed)} acknowledged creates never seen: {_listed(missed)}")
     if twice:
-        bad.append(
-            f"{name}: {len(twice)} creates seen more than once: {', '.join(twice[:SHOWN])}{' …' if len(twice) > SHOWN else ''}"
-        )
+        bad.append(f"{name}: {len(twice)} creates seen more than once: {_listed(twice)}")
     return bad, len(due)
+
+
+def _listed(keys: list[str]) -> str:
+    return ", ".join(keys[:SHOWN]) + (" …" if len(keys) > SHOWN else "")
 
 
 class _Watch:
     name = "watch"
-    summary = "A watch of the API sees every acknowledged create once, in order, through all reconnections."
+    summary = (
+        "A watch of the API sees every acknowledged create once, in order, through all "
+        "reconnections."
+    )
 
     def check(self, history: History) -> Verdict:
         watches: dict[str, list[Event]] = defaultdict(list)
@@ -85,16 +89,18 @@ class _Watch:
         unsure = [] if watches else ["nobody watched"]
         total = resumed = lost = 0
         for name, events in sorted(watches.items()):
-            missed, due = _seen(name, events, creates, history.span[1])
+            missed, due = _creates(name, events, creates, history.span[1])
             bad += [*_order(name, events), *missed]
             gone = [event for event in events if event.get("type") == "LOST"]
             unsure += [
-                f"{name}: the server no longer had resource version {event.get('rv')} at {event.t:.2f} s: a gap"
+                f"{name}: the server no longer had resource version {event.get('rv')} at "
+                f"{event.t:.2f} s: a gap"
                 for event in gone
             ]
             if due < FEWEST:
                 unsure.append(
-                    f"{name}: {due} acknowledged creates while it watched are too few (at least {FEWEST})"
+                    f"{name}: {due} acknowledged creates while it watched are too few "
+                    f"(at least {FEWEST})"
                 )
             total += due
             resumed += sum(event.get("type") == "RESUME" for event in events[1:])

@@ -1,1 +1,1 @@
-"""A run's history: its events, and what is read from them before anybody judges."""
+"""A run's history: its events, and the facts that are read from them before anything is judged."""

@@ -1,20 +1,35 @@
-"""What happened in a run: one event a line, as JSON, in the order in which it was learnt. Verdicts are computed from this alone.
+"""The history of a run: what happened, one event a line, as JSON, in the order it was learnt.
 
-Times are seconds on the host's monotonic clock since the run began (`t`; events that last also have `end`). The kinds:
+Verdicts are computed from this alone. Times (`t`) are seconds on the host's monotonic clock since
+the run began; events that last also have `end`. The kinds, and what belongs to each:
 
-run         the first line: lab, scenario, distribution, versions, seed, wall (ISO 8601), topology (as the lab's network label has it);
-            optionally command (how to run it again)
-instrument  a probe that will sample: probe, question, interval and timeout (seconds), connection (new, kept, none)
+run         the first line: lab, scenario, distribution, versions, seed, wall (ISO 8601), probes
+            (those of the command line, name → URL), topology (as in the label of the lab's
+            network); optionally command (how to run it again)
+instrument  a probe that will sample: probe, question, interval and timeout (seconds), connection
+            (new, kept, none)
 agent       the instrument itself: state (begin; end: code, its exit code, and told, whether it
             said how well it kept its schedule)
-probe       a sample: probe, end, ok (true, false; null: the instrument itself could not ask), optionally value and detail
-op          an operation on the API: client, op (create, write, read, list), key, value, end, outcome (ok, fail; unknown: no answer came)
-watch       an event of a watch: rv, key, type (ADDED, MODIFIED, DELETED, BOOKMARK), value; type RESUME: the connection was made anew from
-            `rv`, or for the first time; type LOST: the server no longer has `rv` (410), and what lies between was not seen; type END: it
-            was closed on purpose. Several watches are told apart by `probe` (default `watch`)
-fault       action (fire, proof, heal, healed, failed), id, fault, node, word (the target as it was written), detail
-log         a line of a node's journal that matters: node, unit, what (token-lost, membership, fenced, vip-start, leader, …), text;
-            optionally resolution (seconds)
+probe       a sample: probe, end, ok (true, false; null: the instrument itself could not ask),
+            optionally value and detail
+op          an operation on the API: client, op (create, write, read, list), key, value, end,
+            outcome (ok, fail; unknown: no answer came)
+user_op     an operation on a service of the user's own: client (its name), op (create, read,
+            list), key, value, end, outcome, as in op
+watch       an event of a watch: rv, key, type (ADDED, MODIFIED, DELETED, BOOKMARK), value.
+            Type RESUME: connected for the first time, or again from `rv`. Type LOST: the server no
+            longer has `rv` (410), so what came after it was not seen. Type END: closed on purpose.
+            `probe` distinguishes several watches (default `watch`)
+fault       action (fire, proof, heal, healed, failed), id, fault, node, word (the target as it was
+            written), detail
+log         a line of a node's journal that matters: node, unit, what (token-lost, membership,
+            fenced, vip-start, leader, …), text; optionally resolution (seconds)
+trace       how a node traced the connections of the pods that ask: node, state. begin: it traces;
+            pods (each node's range of pods' addresses). answers: within a second, count
+            connections to one endpoint were answered and over at once; `t` and end are those of
+            the first and the last; to (service, dns: what was asked), endpoint (the pod's address)
+connection  one that was not over at once: node, to, endpoint (empty: no pod was chosen); answered
+            (when the first packet came back; absent: none did), optionally end
 step        a step of the scenario: index, text, state (begin, end, failed), detail
 """
 
@@ -30,20 +45,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-KINDS = ("run", "instrument", "agent", "probe", "op", "watch", "fault", "log", "step")
+KINDS = (
+    "run",
+    "instrument",
+    "agent",
+    "probe",
+    "op",
+    "user_op",
+    "watch",
+    "fault",
+    "log",
+    "trace",
+    "connection",
+    "step",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened: when (seconds since the run began), of which kind, and what belongs to it."""
+    """One thing that happened."""
 
     t: float
+    """When, seconds since the run began."""
     kind: str
+    """One of KINDS."""
     data: dict[str, Any] = field(default_factory=dict)
+    """What belongs to its kind: see the module's description."""
 
     @property
     def end(self) -> float:
-        """When it was over; events without duration end when they begin."""
+        """When it was over, seconds since the run began; without a duration, when it began."""
         return float(self.data.get("end", self.t))
 
     def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 (any JSON value)
@@ -51,7 +82,7 @@ class Event:
         return self.data.get(key, default)
 
     def line(self) -> str:
-        """Write it as one line of JSON."""
+        """Return it as a line of JSON, without a line break."""
         return json.dumps(
             {"t": round(self.t, 6), "kind": self.kind, **self.data},
             separators=(",", ":"),
@@ -63,7 +94,7 @@ class Event:
 class History:
     """All events of a run, ordered by time.
 
-    Kinds and probes are sorted out once: ten minutes are half a million samples.
+    They are sorted by kind and by probe once: ten minutes are half a million samples.
     """
 
     events: tuple[Event, ...]
@@ -71,7 +102,7 @@ class History:
     _probes: dict[str, tuple[Event, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Sort out kinds and probes."""
+        """Sort the events by kind and by probe."""
         kinds: dict[str, list[Event]] = {}
         probes: dict[str, list[Event]] = {}
         for event in self.events:
@@ -84,20 +115,18 @@ class History:
         )
 
     def of(self, kind: str, **values: Any) -> tuple[Event, ...]:  # noqa: ANN401
-        """Return the events of a kind whose data have these values."""
+        """Return the events of a kind; with `values`, only those whose data have all of them."""
         events = self._kinds.get(kind, ())
-        return (
-            tuple(
-                event
-                for event in events
-                if all(event.data.get(key) == value for key, value in values.items())
-            )
-            if values
-            else events
+        if not values:
+            return events
+        return tuple(
+            event
+            for event in events
+            if all(event.data.get(key) == value for key, value in values.items())
         )
 
     def samples(self, probe: str) -> tuple[Event, ...]:
-        """Return a probe's samples."""
+        """Return a probe's samples; empty if it has none."""
         return self._probes.get(probe, ())
 
     def sampled(self) -> tuple[str, ...]:
@@ -105,12 +134,12 @@ class History:
         return tuple(sorted(self._probes))
 
     def instruments(self) -> dict[str, Event]:
-        """Return the probes that sampled, by name."""
+        """Return the `instrument` events by probe: those that were meant to sample."""
         return {str(event.data["probe"]): event for event in self.of("instrument")}
 
     @property
     def run(self) -> dict[str, Any]:
-        """What the first line says; empty where there is none."""
+        """The data of the `run` event; empty if there is none."""
         first = self.of("run")
         return first[0].data if first else {}
 
@@ -121,15 +150,15 @@ class History:
 
 
 def history(events: Iterable[Event]) -> History:
-    """Put events in the order of their times."""
+    """Return events as a history, sorted by time."""
     return History(tuple(sorted(events, key=lambda event: event.t)))
 
 
 def parse(lines: Iterable[str], name: str = "history.jsonl") -> Iterator[Event]:
-    """Read lines.
+    """Yield the events in lines of JSON; `name` is the file's, for messages.
 
-    Raises InputError, with the line, for what is no event; a last line that was cut off in the
-    middle is left out.
+    A last line that was cut off in the middle is left out. Raise InputError, with the line's
+    number, for anything else that is not an event.
     """
     rows = list(lines)
     for number, line in enumerate(rows, 1):
@@ -153,7 +182,7 @@ def parse(lines: Iterable[str], name: str = "history.jsonl") -> Iterator[Event]:
 
 
 def read(path: Path) -> History:
-    """Read a run's history. Raises InputError where it is not there or not one."""
+    """Read a run's history. Raise InputError if it is missing or not a history."""
     try:
         return history(parse(path.read_text(encoding="utf-8").splitlines(), str(path)))
     except (OSError, UnicodeDecodeError) as error:
@@ -163,6 +192,6 @@ def read(path: Path) -> History:
 
 
 def write(file: TextIO, events: Iterable[Event]) -> None:
-    """Append events, each as a line, and flush: what was learnt must survive a kill."""
+    """Append events, one a line, and flush: what was learnt must survive a kill."""
     file.writelines(event.line() + "\n" for event in events)
     file.flush()

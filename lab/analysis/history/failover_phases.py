@@ -1,7 +1,8 @@
-"""What followed a fault, in phases counted from the moment it fired; the failover checker and the report tell them.
+"""What followed a fault, in phases counted from the moment it fired.
 
-Faults that fire within half a second of each other are one group. What happened after its healing began is no failover any more,
-but a return; only pods and lasting answers may come later.
+The failover checker and the report use them. Faults that fire within half a second of each other
+are one group. What happens after a group's healing began is no failover, but a return to normal;
+only pods and lasting answers may come later.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
     from lab.analysis.history.series import Series
 
 TOGETHER_S = 0.5
+"""Faults that fire within this time of the first are one group."""
 JOURNAL_S = 0.001
-"""Resolution of a journal's time stamps as halab reads them; a log event that says `resolution`
-knows better."""
+"""Resolution of a journal's time stamps as halab reads them, for log events that do not say."""
 LOGS = {
     "token_lost": "token-lost",
     "membership": "membership",
@@ -51,28 +52,33 @@ PROBES = {"vip": ("api.vip.new", "api.vip"), "write": ("write.vip.new", "write.v
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A phase's end: seconds since the fault fired, and how exactly that is known (seconds)."""
+    """The end of a phase."""
 
     name: str
     seconds: float
+    """Since the fault fired."""
     resolution: float
+    """How far the true value may lie from it, seconds."""
     detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class FaultGroup:
-    """Faults that fired together: when (seconds since the run began), which on which nodes, the phases seen and the ones not seen."""
+    """Faults that fired together. Times are seconds since the run began."""
 
     t: float
+    """When the first one fired."""
     faults: tuple[str, ...]
     nodes: tuple[str, ...]
     ids: tuple[str, ...]
     healed: float = math.inf
     """When its healing began."""
     limit: float = math.inf
-    """When the next group fell."""
+    """When the next group fired."""
     phases: tuple[Phase, ...] = ()
+    """The phases that were seen."""
     missing: tuple[str, ...] = ()
+    """The names of those that were not."""
 
     @property
     def until(self) -> float:
@@ -80,13 +86,13 @@ class FaultGroup:
         return min(self.healed, self.limit)
 
     def within(self, t: float) -> bool:
-        """Whether that was after it and before its healing."""
+        """Whether a time is after the faults, and before the healing or the next group."""
         return self.t <= t < self.until
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A history, sorted once: a run of ten minutes has half a million samples."""
+    """A history, prepared once: a run of ten minutes has half a million samples."""
 
     probes: dict[str, Series]
     answers: dict[str, tuple[Event, ...]]
@@ -97,12 +103,12 @@ class Seen:
     measured: dict[str, Outages]
 
     def interval(self, probe: str) -> float:
-        """Return a probe's interval, seconds; 0 where none is known."""
+        """Return a probe's interval, seconds; 0 if it is not known."""
         return self.probes[probe].interval if probe in self.probes else 0.0
 
 
 def look(history: History) -> Seen:
-    """Sort a history out."""
+    """Return a history prepared for `groups_in`."""
     probes = series(history)
     observers = ("nodes", "endpoints", "pods", vip_holders.PROBE)
     answers = {
@@ -121,66 +127,65 @@ def look(history: History) -> Seen:
 
 
 def fault_groups(history: History) -> tuple[FaultGroup, ...]:
-    """Return the faults of a run with the phases of what followed."""
+    """Return the fault groups of a run, each with the phases that followed it."""
     return groups_in(look(history))
 
 
-def groups_in(seen: Seen) -> tuple[FaultGroup, ...]:
-    """Return the faults of a run that was looked at."""
-    fires = [event for event in seen.faults if event.get("action") == "fire"]
+def groups_in(run: Seen) -> tuple[FaultGroup, ...]:
+    """Return the fault groups of a prepared history, each with the phases that followed it."""
+    fires = [event for event in run.faults if event.get("action") == "fire"]
     together: list[list[Event]] = []
     for fire in fires:
         if together and fire.t - together[-1][0].t <= TOGETHER_S:
             together[-1].append(fire)
         else:
             together.append([fire])
-    found = []
+    groups = []
     for number, fired in enumerate(together):
         ids = tuple(str(fire.get("id")) for fire in fired)
         heals = [
             event.t
-            for event in seen.faults
+            for event in run.faults
             if event.get("action") in {"heal", "healed"} and str(event.get("id")) in ids
         ]
         limit = together[number + 1][0].t if number + 1 < len(together) else math.inf
         faults = tuple(sorted({str(fire.get("fault")) for fire in fired}))
         nodes = tuple(sorted({str(fire.get("node")) for fire in fired}))
         group = FaultGroup(fired[0].t, faults, nodes, ids, min(heals, default=math.inf), limit)
-        phases = tuple(phase for name in PHASES if (phase := _phase(seen, group, name)))
+        phases = tuple(phase for name in PHASES if (phase := _phase(run, group, name)))
         missing = tuple(name for name in PHASES if name not in {phase.name for phase in phases})
-        found.append(FaultGroup(group.t, faults, nodes, ids, group.healed, limit, phases, missing))
-    return tuple(found)
+        groups.append(FaultGroup(group.t, faults, nodes, ids, group.healed, limit, phases, missing))
+    return tuple(groups)
 
 
-def _phase(seen: Seen, group: FaultGroup, name: str) -> Phase | None:
+def _phase(run: Seen, group: FaultGroup, name: str) -> Phase | None:
     if name in LOGS:
-        return _logged(seen, group, name)
+        return _logged(run, group, name)
     if name in PROBES:
-        prefix = next(
-            (
-                prefix
-                for prefix in PROBES[name]
-                if any(under(probe, prefix) for probe in seen.measured)
-            ),
-            "",
-        )
-        answered = answer(seen.measured, group, prefix) if prefix else None
-        return (
-            Phase(name, answered.seconds, answered.resolution, answered.detail)
-            if answered
-            else None
-        )
+        return _answered(run, group, name)
     return {
         "vip_up": _vip_up,
         "leader": _leader,
         "not_ready": _not_ready,
         "endpoint": _endpoint,
         "pods": _pods,
-    }[name](seen, group)
+    }[name](run, group)
+
+
+def _answered(run: Seen, group: FaultGroup, name: str) -> Phase | None:
+    """Return a phase that ends with an answer, by the first of its prefixes that was measured."""
+    for prefix in PROBES[name]:
+        if any(under(probe, prefix) for probe in run.measured):
+            end = answer(run.measured, group, prefix)
+            return Phase(name, end.seconds, end.resolution, end.detail) if end else None
+    return None
 
 
 def answer(measured: dict[str, Outages], group: FaultGroup, prefix: str) -> Phase | None:
-    """Return when all probes under a prefix that the group interrupted had lasting answers again; None: it interrupted none, or for good."""
+    """Return when all probes under a prefix that the group interrupted had lasting answers again.
+
+    None if it interrupted none, or one of them for good.
+    """
     ends = []
     for name, row in measured.items():
         if not under(name, prefix):
@@ -206,8 +211,8 @@ def answer(measured: dict[str, Outages], group: FaultGroup, prefix: str) -> Phas
     return Phase(prefix, seconds, resolution, name)
 
 
-def _logged(seen: Seen, group: FaultGroup, name: str) -> Phase | None:
-    for event in seen.logs:
+def _logged(run: Seen, group: FaultGroup, name: str) -> Phase | None:
+    for event in run.logs:
         if event.get("what") == LOGS[name] and group.within(event.t):
             detail = f"{event.get('node', '')}: {event.get('text', '')}"[:120]
             return Phase(
@@ -217,10 +222,10 @@ def _logged(seen: Seen, group: FaultGroup, name: str) -> Phase | None:
 
 
 def _before_after(
-    seen: Seen, group: FaultGroup, probe: str, until: float
+    run: Seen, group: FaultGroup, probe: str, until: float
 ) -> tuple[Event | None, Iterator[Event]]:
     """Return a probe's last answer before the group, and those after it."""
-    samples = seen.answers.get(probe, ())
+    samples = run.answers.get(probe, ())
     begin = bisect_left(samples, group.t, key=lambda sample: sample.t)
     before = next((sample for sample in reversed(samples[:begin]) if sample.end <= group.t), None)
     after = takewhile(lambda sample: sample.t < until, islice(samples, begin, None))
@@ -228,44 +233,47 @@ def _before_after(
 
 
 def _first(
-    seen: Seen,
+    run: Seen,
     group: FaultGroup,
     probe: str,
     name: str,
     changed: Callable[[Event, Event], str],
     until: float | None = None,
 ) -> Phase | None:
-    """Return the first answer after the group that differs, by `changed`, from the last one before it."""
-    before, after = _before_after(seen, group, probe, group.until if until is None else until)
+    """Return the first answer after the group that differs from the last one before it.
+
+    `changed` says in which way it differs; empty if it does not.
+    """
+    before, after = _before_after(run, group, probe, group.until if until is None else until)
     if before is None:
         return None
     for sample in after:
         detail = changed(before, sample)
         if detail:
-            return Phase(name, sample.end - group.t, seen.interval(probe), detail)
+            return Phase(name, sample.end - group.t, run.interval(probe), detail)
     return None
 
 
-def _vip_up(seen: Seen, group: FaultGroup) -> Phase | None:
+def _vip_up(run: Seen, group: FaultGroup) -> Phase | None:
     def changed(before: Event, sample: Event) -> str:
         return ", ".join(
             sorted(set(vip_holders.holders(sample)) - set(vip_holders.holders(before)))
         )
 
-    return _first(seen, group, vip_holders.PROBE, "vip_up", changed)
+    return _first(run, group, vip_holders.PROBE, "vip_up", changed)
 
 
-def _leader(seen: Seen, group: FaultGroup) -> Phase | None:
-    if not any(led.first <= group.t for led in seen.terms):
+def _leader(run: Seen, group: FaultGroup) -> Phase | None:
+    if not any(led.first <= group.t for led in run.terms):
         return None
-    for led in seen.terms:
+    for led in run.terms:
         if group.within(led.first):
-            resolution = seen.interval(f"{leader_terms.PREFIX}.{led.node}")
+            resolution = run.interval(f"{leader_terms.PREFIX}.{led.node}")
             return Phase("leader", led.first - group.t, resolution, f"{led.node}, term {led.term}")
     return None
 
 
-def _not_ready(seen: Seen, group: FaultGroup) -> Phase | None:
+def _not_ready(run: Seen, group: FaultGroup) -> Phase | None:
     def changed(before: Event, sample: Event) -> str:
         was, now = _mapping(before), _mapping(sample)
         return ", ".join(
@@ -274,20 +282,23 @@ def _not_ready(seen: Seen, group: FaultGroup) -> Phase | None:
             if was.get(node) == "Ready" and now[node] != "Ready"
         )
 
-    return _first(seen, group, "nodes", "not_ready", changed)
+    return _first(run, group, "nodes", "not_ready", changed)
 
 
-def _endpoint(seen: Seen, group: FaultGroup) -> Phase | None:
+def _endpoint(run: Seen, group: FaultGroup) -> Phase | None:
     def changed(before: Event, sample: Event) -> str:
         was, now = before.get("value"), sample.get("value")
         both = isinstance(was, list) and isinstance(now, list)
         return ", ".join(sorted({str(ip) for ip in was} - {str(ip) for ip in now})) if both else ""
 
-    return _first(seen, group, "endpoints", "endpoint", changed)
+    return _first(run, group, "endpoints", "endpoint", changed)
 
 
-def _pods(seen: Seen, group: FaultGroup) -> Phase | None:
-    """As many pods are ready as before, none of them on a node that was hit, after some had been lost there."""
+def _pods(run: Seen, group: FaultGroup) -> Phase | None:
+    """Return when the pods of the nodes that were hit were replaced.
+
+    Then as many pods are ready as before, and none of them is on such a node.
+    """
 
     def ready(sample: Event) -> dict[str, str]:
         pods = _mapping(sample)
@@ -301,13 +312,12 @@ def _pods(seen: Seen, group: FaultGroup) -> Phase | None:
         was, now = ready(before), ready(sample)
         lost = [name for name, node in was.items() if node in group.nodes]
         back = bool(lost) and len(now) >= len(was) and not set(now.values()) & set(group.nodes)
-        return (
-            f"{len(lost)} {'pod' if len(lost) == 1 else 'pods'} replaced: {', '.join(sorted(set(now) - set(was)))}"
-            if back
-            else ""
-        )
+        if not back:
+            return ""
+        pods = "pod" if len(lost) == 1 else "pods"
+        return f"{len(lost)} {pods} replaced: {', '.join(sorted(set(now) - set(was)))}"
 
-    return _first(seen, group, "pods", "pods", changed, group.limit)
+    return _first(run, group, "pods", "pods", changed, group.limit)
 
 
 def _mapping(sample: Event) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""How long each probe's service was away: what was seen, and the most that the samples allow."""
+"""How long each probe's service was out: what was seen, and the most that the samples allow."""
 
 from __future__ import annotations
 
@@ -15,58 +15,59 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outages:
-    """A probe's outages. `resolution`: seconds, the probe's interval."""
+    """A probe's outages."""
 
     probe: str
     spans: tuple[Span, ...]
     resolution: float
+    """The probe's interval, seconds."""
     worst: tuple[float, float, float]
-    """Longest, count and total, if it was out wherever the instrument did not look."""
+    """Longest (seconds), count and total (seconds), if it was out wherever nobody looked."""
     trouble: str = ""
-    """Why nothing can be said."""
+    """Why nothing can be said; empty if something can."""
     blind: str = ""
-    """Where the instrument did not look."""
+    """Where the instrument did not look; empty if it always did."""
 
     @property
     def longest(self) -> float:
-        """Seconds; 0 without an outage."""
+        """The longest outage, seconds; 0 without one."""
         return max((span.seconds for span in self.spans), default=0.0)
 
     @property
     def total(self) -> float:
-        """Unavailable in all, seconds."""
+        """All outages together, seconds."""
         return sum(span.seconds for span in self.spans)
 
     @property
     def open(self) -> bool:
-        """It was still out when the samples ended."""
+        """Whether it was still out when the samples ended."""
         return any(span.open for span in self.spans)
 
 
 def measure(history: History, prefix: str = "") -> dict[str, Outages]:
-    """Return the outages of the probes that ask a yes-or-no question, by probe.
+    """Return the outages by probe, for all probes or those under a prefix.
 
-    Pure observation (no good sample can be bad) is none of them.
+    Observers are left out: any answer of theirs is a good one, whatever it says.
     """
     return {
-        name: _of(found) for name, found in series(history, prefix).items() if not _observes(found)
+        name: _of(probe) for name, probe in series(history, prefix).items() if not _observes(name)
     }
 
 
 OBSERVERS = ("nodes", "endpoints", "pods", "vip.arp", "etcd")
-"""Probes whose `value` is the answer; `ok` says only that there was one."""
+"""Probes whose answer is their `value`; `ok` only says that there was one."""
 
 
-def _observes(found: Series) -> bool:
-    return any(found.name == name or found.name.startswith(f"{name}.") for name in OBSERVERS)
+def _observes(probe: str) -> bool:
+    return any(probe == name or probe.startswith(f"{name}.") for name in OBSERVERS)
 
 
-def _of(found: Series) -> Outages:
-    points = found.points(is_good)
-    spans = outages(points, found.interval, found.patience)
+def _of(probe: Series) -> Outages:
+    points = probe.points(is_good)
+    spans = outages(points, probe.interval, probe.patience)
     worst_case = spans
-    if found.stalls:
-        worst_case = outages(found.worst_case(is_good), found.interval, found.patience)
+    if probe.stalls:
+        worst_case = outages(probe.worst_case(is_good), probe.interval, probe.patience)
     longest = max((math.inf if span.open else span.seconds for span in worst_case), default=0.0)
     total = (
         math.inf
@@ -74,10 +75,10 @@ def _of(found: Series) -> Outages:
         else sum(span.seconds for span in worst_case)
     )
     return Outages(
-        found.name,
+        probe.name,
         spans,
-        found.interval,
+        probe.interval,
         (longest, float(len(worst_case)), total),
-        found.trouble(),
-        found.blind(),
+        probe.trouble(),
+        probe.blind(),
     )

@@ -1,4 +1,4 @@
-"""Run folders: everything that a run of a scenario left, one folder each, in the user's data folder."""
+"""Run folders: what each run of a scenario left, one folder a run, in the user's data folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HISTORY = "history.jsonl"
 
 
 def new(lab: str, scenario: str) -> Path:
-    """Make the folder of a new run, readable for this user only. Its name sorts by time."""
+    """Make and return the folder of a new run, readable only by this user. Names sort by time."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     for number in range(100):
         path = paths.runs() / (f"{stamp}-{lab}-{scenario}" + (f"-{number}" if number else ""))
@@ -30,38 +30,41 @@ def new(lab: str, scenario: str) -> Path:
 
 
 def all_runs() -> list[Path]:
-    """Return all runs, the oldest first."""
+    """Return the folders of all runs, the oldest first."""
     return sorted(path for path in paths.runs().iterdir() if (path / HISTORY).exists())
 
 
-def find(word: str) -> Path:
-    """Return the run that a word means: a folder's path, its name or the beginning of it, or `last`. Raises InputError."""
+def find(name: str) -> Path:
+    """Return the folder of a run, named by its path, its name, the name's beginning, or `last`.
+
+    Raise InputError if there is none, or more than one.
+    """
     from pathlib import Path
 
-    path = Path(word)
+    path = Path(name)
     if (path / HISTORY).exists():
         return path
     known = all_runs()
-    if word == "last" and known:
+    if name == "last" and known:
         return known[-1]
-    hits = (
-        [run for run in known if run.name.startswith(word)]
-        if re.fullmatch(r"[\w.-]+", word)
+    matches = (
+        [run for run in known if run.name.startswith(name)]
+        if re.fullmatch(r"[\w.-]+", name)
         else []
     )
-    if len(hits) == 1:
-        return hits[0]
+    if len(matches) == 1:
+        return matches[0]
     names = (
-        ", ".join(run.name for run in (hits or known)[-5:])
+        ", ".join(run.name for run in (matches or known)[-5:])
         or "none yet: `halab scenario run` makes one"
     )
     raise InputError(
-        f"{'several runs begin with' if hits else 'no run'} `{word}`", f"runs: {names}"
+        f"{'several runs begin with' if matches else 'no run'} `{name}`", f"runs: {names}"
     )
 
 
 def remove(path: Path) -> None:
-    """Remove a run. Raises InputError for a folder that is none."""
+    """Remove a run's folder. Raise InputError if it is not one."""
     if not (path / HISTORY).exists():
         raise InputError(f"{path} is no run", "`halab report` lists them")
     shutil.rmtree(path)

@@ -1,7 +1,8 @@
-"""A probe's samples as a series with a schedule: what was seen, what was not, and from when to when something was bad.
+"""A probe's samples as a series: when the service was bad, and when the instrument did not look.
 
-The instrument asks on a fixed schedule and does not wait for answers. So a hole in the times of *asking* is the instrument's own
-(a stall: nothing is known about it), and a hole in the times of *answers* is what the user of the service felt.
+The instrument asks on a fixed schedule and does not wait for answers. So a gap between *questions*
+is the instrument's own (a stall: nothing is known about that time), and a gap between *answers* is
+what a user of the service felt.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ if TYPE_CHECKING:
     from lab.analysis.history.events import Event, History
 
 PATIENCE_S = 0.25
-"""A silence that long counts although no question failed, and so does the instrument's own. The
-Kubernetes API on two busy cores answers some questions only after 100 to 200 ms; who waits longer
-notices."""
+"""A longer silence counts as an outage although no question failed, and as a stall if nothing was
+asked. On two busy cores the Kubernetes API answers some questions only after 100 to 200 ms; a
+longer wait is noticed."""
 LASTING = 5
 """So many good answers in a row end an outage: one good answer between bad ones is no recovery."""
 FEWEST = 20
-"""With fewer samples than this nothing is said."""
+"""With fewer samples than this, nothing is said."""
 
 
 class Point(NamedTuple):
-    """One sample: asked at `t`, answered (or given up) at `end`, seconds; good or not.
+    """One judged sample: asked at `t`, answered or given up at `end` (seconds), good or not.
 
-    A tuple: there are half a million of them.
+    It is a plain tuple because a run has half a million of them.
     """
 
     t: float
@@ -39,31 +40,35 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From `begin` to `end` it was bad. `seconds` is the best estimate of how long; `open`: it was still bad when the samples ended."""
+    """A stretch of time in which the service was bad, seconds since the run began."""
 
     begin: float
     end: float
     seconds: float
+    """The best estimate of how long it was bad."""
     open: bool = False
+    """It was still bad when the samples ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """All samples of a probe in the order of asking. `interval` and `timeout` are seconds; interval 0: no instrument said what it is."""
+    """All samples of a probe, in the order in which they were asked."""
 
     name: str
     interval: float
+    """Seconds between two questions; 0: no instrument said."""
     timeout: float
+    """Seconds after which the instrument gives up a question."""
     samples: tuple[Event, ...]
     seen: tuple[Event, ...]
     """The samples in which the instrument could ask."""
     stalls: tuple[tuple[float, float], ...]
-    """From when to when the instrument did not ask: sampler stalled, stopped early, or could not
-    ask (ok: null)."""
+    """(begin, end) of each time in which the instrument did not ask: it stalled, stopped early, or
+    could not ask (ok: null)."""
 
     @property
     def patience(self) -> float:
-        """A silence longer than this is an event, seconds."""
+        """A silence longer than this counts, seconds."""
         return max(PATIENCE_S, LASTING * self.interval)
 
     @property
@@ -72,28 +77,37 @@ class Series:
         return sum(end - begin for begin, end in self.stalls)
 
     def trouble(self) -> str:
-        """Say why nothing can be said of this probe; empty where something can."""
+        """Say why nothing can be said of this probe; empty if something can."""
         if not self.interval:
             return f"{self.name}: no instrument says at which interval it sampled"
         if len(self.seen) < FEWEST:
             return f"{self.name}: {len(self.seen)} samples are too few (at least {FEWEST})"
         if self.stalled * 2 > self.samples[-1].t - self.samples[0].t:
-            return f"{self.name}: the instrument did not sample for {self.stalled:.1f} s, most of the time"
+            return (
+                f"{self.name}: the instrument did not sample for {self.stalled:.1f} s, "
+                "most of the time"
+            )
         return ""
 
     def blind(self) -> str:
-        """Say where the instrument did not look; empty where it looked all the time."""
+        """Say where the instrument did not look; empty if it always did."""
         if not self.stalls:
             return ""
         begin, end = max(self.stalls, key=lambda stall: stall[1] - stall[0])
-        return f"{self.name}: the instrument did not sample {len(self.stalls)} times, the longest from {begin:.2f} s for {end - begin:.2f} s"
+        return (
+            f"{self.name}: the instrument did not sample {len(self.stalls)} times, the longest "
+            f"from {begin:.2f} s for {end - begin:.2f} s"
+        )
 
     def points(self, good: Callable[[Event], bool]) -> tuple[Point, ...]:
-        """Judge what was seen."""
+        """Return what was seen, judged by `good`."""
         return tuple([Point(sample.t, sample.end, good(sample)) for sample in self.seen])
 
     def worst_case(self, good: Callable[[Event], bool]) -> tuple[Point, ...]:
-        """Judge what was seen, and take all that was not seen as bad: the worst that the samples allow."""
+        """Return what was seen, judged by `good`, and each stall as a bad point.
+
+        This is the worst that the samples allow.
+        """
         return tuple(
             sorted(
                 (
@@ -111,44 +125,45 @@ def is_good(sample: Event) -> bool:
 
 
 def series(history: History, prefix: str = "") -> dict[str, Series]:
-    """Return the series of all probes, or of those with this name or under this prefix (`api.vip` means `api.vip.new`, too), by name.
+    """Return the series by probe: of all probes, or of those with this name or under this prefix.
 
-    An instrument without a single sample has an empty series: it was meant to sample and did not.
+    `api.vip` means `api.vip.new`, too. A probe that was meant to sample but never did has an empty
+    series.
     """
     instruments = history.instruments()
     sampled = history.sampled()
     last = max((*(history.samples(name)[-1].t for name in sampled), acted(history)), default=0.0)
     names = [name for name in sorted({*instruments, *sampled}) if under(name, prefix)]
-    found = {}
+    by_probe = {}
     for name in names:
         data = instruments[name].data if name in instruments else {}
         interval, timeout = float(data.get("interval") or 0), float(data.get("timeout") or 0)
         events = history.samples(name)
-        seen = tuple([event for event in events if event.data.get("ok") is not None])
-        found[name] = Series(
+        asked = tuple([event for event in events if event.data.get("ok") is not None])
+        by_probe[name] = Series(
             name,
             interval,
             timeout,
             events,
-            seen,
-            tuple(_stalls(events, seen, interval, timeout, last)),
+            asked,
+            tuple(_stalls(events, asked, interval, timeout, last)),
         )
-    return found
+    return by_probe
 
 
 def acted(history: History) -> float:
-    """Return when the run last did something: a step, a fault, a healing.
+    """Return when the run last did something (a step, a fault, a healing), seconds.
 
-    Until then every series should reach. The samples alone do not say so: an instrument that died
+    Every series should reach until then. The samples alone do not say so: an instrument that died
     leaves all its series equally short.
     """
     return max((event.t for kind in ("step", "fault") for event in history.of(kind)), default=0.0)
 
 
 def cut(history: History) -> str:
-    """Say why the instrument did not end in good order; empty where it did.
+    """Say why the instrument did not end in good order; empty if it did.
 
-    Also empty for a history without a word about it: older ones. `acted` is looked at all the same.
+    Also empty for an older history, which says nothing about it: there, `acted` must do.
     """
     agents = history.of("agent")
     if not agents:
@@ -169,17 +184,17 @@ def under(name: str, prefix: str) -> bool:
 
 
 def _stalls(
-    samples: Sequence[Event], seen: Sequence[Event], interval: float, timeout: float, last: float
+    samples: Sequence[Event], asked: Sequence[Event], interval: float, timeout: float, last: float
 ) -> Iterable[tuple[float, float]]:
-    """Return the holes in the schedule.
+    """Yield the gaps in the schedule.
 
-    At the end a question may still be open when the run ends: its time-out is allowed for.
+    At the end of a run a question may still be open, so the last gap is allowed its time-out.
     """
     if not samples or not interval:
         return
     patience = max(PATIENCE_S, LASTING * interval)
     before = samples[0].t
-    for sample in seen:
+    for sample in asked:
         if sample.t - before > patience:
             yield (before, sample.t)
         before = sample.t
@@ -188,19 +203,22 @@ def _stalls(
 
 
 def bad_spans(points: Sequence[Point], interval: float, lasting: int = LASTING) -> list[Span]:
-    """Return from when to when it was bad: from the last good answer before to the first lasting good answer after; when answers *came*.
+    """Return the spans of bad answers.
 
-    `lasting` good answers in a row end it. Good answers normally come one interval apart, so that interval is not counted: the estimate
-    is right within one interval to either side. Bad from the first sample on: it begins when that was asked.
+    Each lasts from the last good answer before it to the first lasting good one after it, by the
+    times at which answers *came*; `lasting` good answers in a row end it. Good answers come one
+    interval apart even without an outage, so one interval is subtracted: the estimate is right
+    within one interval either way. A span that begins with the first sample begins when that was
+    asked.
     """
-    found: list[Span] = []
+    spans: list[Span] = []
     last = None
     index = 0
     while index < len(points):
         point = points[index]
         if point.good:
-            # A question that was asked before and answered in the middle of an outage does not say
-            # when it began.
+            # A question that was asked before an outage and answered in the middle of it does not
+            # say when the outage began.
             if point.end - point.t <= PATIENCE_S or last is None:
                 last = point.end if last is None else max(last, point.end)
             index += 1
@@ -209,16 +227,16 @@ def bad_spans(points: Sequence[Point], interval: float, lasting: int = LASTING) 
         back = _recovery(points, index, lasting)
         if back is None:
             end = max(begin, *(each.end for each in points[index:]))
-            found.append(Span(begin, end, max(0.0, end - begin - interval), open=True))
+            spans.append(Span(begin, end, max(0.0, end - begin - interval), open=True))
             break
         end = max(begin, min(each.end for each in points[back : back + lasting]))
-        found.append(Span(begin, end, max(0.0, end - begin - interval)))
+        spans.append(Span(begin, end, max(0.0, end - begin - interval)))
         last, index = end, back + 1
-    return found
+    return spans
 
 
 def _recovery(points: Sequence[Point], index: int, lasting: int) -> int | None:
-    """Return the first of so many good points in a row, at or after `index`."""
+    """Return the index of the first of `lasting` good points in a row, at or after `index`."""
     row = 0
     for position in range(index, len(points)):
         row = row + 1 if points[position].good else 0
@@ -228,30 +246,33 @@ def _recovery(points: Sequence[Point], index: int, lasting: int) -> int | None:
 
 
 def silences(points: Sequence[Point], interval: float, patience: float) -> list[Span]:
-    """Return from when to when no good answer came although questions were asked: what hung for longer than `patience` and then answered."""
+    """Return the spans without a good answer although questions were asked.
+
+    In them the service hung for longer than `patience` seconds, and then answered.
+    """
     ends = sorted(point.end for point in points if point.good)
     asked = [point.t for point in points]
-    found = []
-    for before, after in pairwise(ends):
-        if after - before > patience and _asked_through(asked, before, after, patience):
-            found.append(Span(before, after, after - before - interval))
-    return found
+    return [
+        Span(before, after, after - before - interval)
+        for before, after in pairwise(ends)
+        if after - before > patience and _asked_through(asked, before, after, patience)
+    ]
 
 
 def _asked_through(asked: Sequence[float], begin: float, end: float, patience: float) -> bool:
-    """Whether the instrument asked all through: its own silence is no outage."""
+    """Whether the instrument kept asking: its own silence is no outage."""
     inside = [begin, *asked[bisect_left(asked, begin) : bisect_right(asked, end)], end]
     return all(after - before <= patience for before, after in pairwise(inside))
 
 
 def merged(spans: Iterable[Span], interval: float) -> tuple[Span, ...]:
-    """Join spans that overlap."""
-    found: list[Span] = []
+    """Return the spans in order, overlapping ones joined into one."""
+    joined: list[Span] = []
     for span in sorted(spans, key=lambda span: span.begin):
-        if found and span.begin < found[-1].end:
-            before = found.pop()
+        if joined and span.begin < joined[-1].end:
+            before = joined.pop()
             end = max(before.end, span.end)
-            found.append(
+            joined.append(
                 Span(
                     before.begin,
                     end,
@@ -260,8 +281,8 @@ def merged(spans: Iterable[Span], interval: float) -> tuple[Span, ...]:
                 )
             )
         else:
-            found.append(span)
-    return tuple(found)
+            joined.append(span)
+    return tuple(joined)
 
 
 def outages(points: Sequence[Point], interval: float, patience: float) -> tuple[Span, ...]:

@@ -1,4 +1,4 @@
-"""Who answered for the floating address, and when more than one did."""
+"""Which node answered for the floating address, and when more than one did."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ PROBE = "vip.arp"
 
 
 def holders(sample: Event) -> tuple[str, ...]:
-    """Return the nodes (or MAC addresses) that answered, each once, in order."""
+    """Return the nodes (or MAC addresses) that answered, each once, sorted."""
     value = sample.get("value")
     return tuple(sorted({str(each) for each in value})) if isinstance(value, list | tuple) else ()
 
 
 def overlaps(history: History) -> tuple[Span, ...]:
-    """Return from when to when more than one node answered.
+    """Return the spans in which more than one node answered.
 
-    One such sample is an overlap already: no other reading of it exists.
+    A single such sample counts: it cannot mean anything else.
     """
-    found = series(history, PROBE).get(PROBE)
-    if found is None:
+    arp = series(history, PROBE).get(PROBE)
+    if arp is None:
         return ()
     return tuple(
-        bad_spans(found.points(lambda sample: len(holders(sample)) <= 1), found.interval, lasting=1)
+        bad_spans(arp.points(lambda sample: len(holders(sample)) <= 1), arp.interval, lasting=1)
     )

@@ -1,6 +1,7 @@
-"""What a run is told as: verdicts, figures, a time-line; as text, JSON, JUnit XML, one HTML page, one picture; and two runs side by side.
+"""Reports of runs: verdicts, figures and a time-line, for one run or for two side by side.
 
-All of it is a function of the history: `judge` gives the verdicts, `build` puts the report together, the rest writes it down.
+A report is a function of the history: `judge` returns the verdicts, `build` puts the report
+together, and the rest renders it as text, JSON, JUnit XML, an HTML page or a picture.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
-"""Put a report together from a history and its verdicts."""
+"""Build a report from a run's history and its verdicts."""
 
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING
 
 from lab.analysis import checkers
 from lab.analysis.format import with_resolution
-from lab.analysis.history import failover_phases, outages
+from lab.analysis.history import failover_phases, outage_causes, outages
 from lab.analysis.report.lanes import lanes
 from lab.analysis.report.model import OutageRow, PhaseRow, Report, VerdictRow
 from lab.analysis.verdicts import worst
@@ -23,14 +24,18 @@ if TYPE_CHECKING:
     from lab.analysis.verdicts import Outcome, Verdict
 
 _NAMED = 3
-"""So many verdicts are named in the sentence at the top."""
+"""At most so many verdicts are named in the sentence at the top."""
 
 
 def build(history: History, verdicts: Iterable[Verdict]) -> Report:
-    """Tell a run. `verdicts` are those that count (`judge` gives them); what all checkers say is told besides. Pure."""
+    """Return the report of a run. Pure.
+
+    `verdicts` are those that count, from `judge`. The report adds what the other checkers say.
+    """
     counted = tuple(verdicts)
     fault_groups = failover_phases.fault_groups(history)
     measured = outages.measure(history)
+    causes = outage_causes.causes(history, measured)
     run = history.run
     outcome = worst(counted)
     return Report(
@@ -45,7 +50,10 @@ def build(history: History, verdicts: Iterable[Verdict]) -> Report:
             for name in checkers.names()
             if name not in {verdict.name for verdict in counted}
         ),
-        outages=tuple(_outage(history, row) for row in measured.values()),
+        outages=tuple(
+            replace(_outage(history, row), causes=causes.get(name, ()))
+            for name, row in measured.items()
+        ),
         fault_groups=fault_groups,
         phases=tuple(_phases(fault_groups)),
         lanes=lanes(history, measured),
@@ -63,14 +71,15 @@ def _sentence(outcome: Outcome, verdicts: tuple[Verdict, ...]) -> str:
             if len(verdicts) > 1
             else "The expectation was met."
         )
-    told = [
+    failed = [
         f"{verdict.name} ({verdict.reasons[0] if verdict.reasons else 'no reason'})"
         for verdict in verdicts
         if verdict.outcome == outcome
     ]
-    more = f"; and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
+    more = f"; and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
     what = "not met" if outcome == "fail" else "not judged: too little was seen"
-    return f"{len(told)} of {len(verdicts)} expectations {what}: {'; '.join(told[:_NAMED])}{more}."
+    named = "; ".join(failed[:_NAMED])
+    return f"{len(failed)} of {len(verdicts)} expectations {what}: {named}{more}."
 
 
 def _row(verdict: Verdict) -> VerdictRow:
@@ -105,19 +114,18 @@ def _done(history: History) -> Iterable[tuple[float, str]]:
 
 
 def _fault(event: Event) -> str:
-    words = {
+    actions = {
         "fire": "fault fires",
         "proof": "the fault acts",
         "heal": "healing begins",
         "healed": "healed",
         "failed": "failed",
     }
-    word, node = str(event.get("word") or ""), str(event.get("node") or "")
-    chosen = (
-        f", chosen by {word}" if word and word != node and event.get("action") == "fire" else ""
-    )
+    action = str(event.get("action"))
+    target, node = str(event.get("word") or ""), str(event.get("node") or "")
+    chosen = f", chosen by {target}" if action == "fire" and target not in {"", node} else ""
     detail = f": {event.get('detail')}" if event.get("detail") else ""
-    return f"{words.get(str(event.get('action')), str(event.get('action')))}: {event.get('fault')} on {node}{chosen}{detail}"
+    return f"{actions.get(action, action)}: {event.get('fault')} on {node}{chosen}{detail}"
 
 
 def _outage(history: History, row: Outages) -> OutageRow:
@@ -145,16 +153,16 @@ def _outage(history: History, row: Outages) -> OutageRow:
 
 def _phases(fault_groups: tuple[FaultGroup, ...]) -> Iterable[PhaseRow]:
     for name, meaning in failover_phases.PHASES.items():
-        found = [phase for group in fault_groups for phase in group.phases if phase.name == name]
-        if found:
-            times = [phase.seconds for phase in found]
+        ends = [phase for group in fault_groups for phase in group.phases if phase.name == name]
+        if ends:
+            times = [phase.seconds for phase in ends]
             yield PhaseRow(
                 name,
                 meaning,
-                len(found),
+                len(ends),
                 median(times),
                 max(times),
-                max(phase.resolution for phase in found),
+                max(phase.resolution for phase in ends),
             )
 
 
@@ -164,12 +172,20 @@ def _again(history: History) -> Iterable[str]:
         yield str(run["command"])
     elif run.get("scenario"):
         seed = f" --seed {run['seed']}" if run.get("seed") is not None else ""
-        yield f"halab scenario run {shlex.quote(str(run.get('lab')))} {shlex.quote(str(run['scenario']))}{seed}"
+        lab, scenario = (shlex.quote(str(run.get(key))) for key in ("lab", "scenario"))
+        probes = [f" --probe {shlex.quote(f'{name}={url}')}" for name, url in _asked(history)]
+        yield f"halab scenario run {lab} {scenario}{seed}{''.join(probes)}"
     yield "halab report RUN        # judges the same history again; RUN is this report's folder"
 
 
+def _asked(history: History) -> Iterable[tuple[str, str]]:
+    """Return the probes that the command line named, with their URLs."""
+    probes = history.run.get("probes")
+    return probes.items() if isinstance(probes, dict) else ()
+
+
 def more(row: VerdictRow) -> tuple[str, ...]:
-    """Return the reasons that say more than the figure beside them."""
+    """Return a verdict's reasons, without the one that only repeats the figure beside it."""
     return tuple(
         reason
         for reason in row.reasons
@@ -178,14 +194,15 @@ def more(row: VerdictRow) -> tuple[str, ...]:
 
 
 def figure_text(row: VerdictRow) -> str:
-    """Return the figure that a verdict rests on, for people; with its name where the verdict's own name does not say what it is."""
+    """Return the figure that a verdict rests on as text; empty if it rests on many or on none.
+
+    The figure's name is part of it unless the verdict's own name says what it is.
+    """
     if not row.figures:
         return ""
     figure = row.figures[0]
-    if "(" in figure.name and not row.name.startswith(figure.name):
+    if row.name.startswith(figure.name):
+        return with_resolution(figure)
+    if "(" in figure.name:
         return ""  # one probe of many: the tables have them all
-    return (
-        with_resolution(figure)
-        if row.name.startswith(figure.name)
-        else f"{figure.name.replace('_', ' ')}: {with_resolution(figure)}"
-    )
+    return f"{figure.name.replace('_', ' ')}: {with_resolution(figure)}"

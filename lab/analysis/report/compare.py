@@ -1,4 +1,4 @@
-"""Two runs side by side: what they say of themselves differently, and how their figures differ."""
+"""Two runs side by side: how their settings differ, and how their figures do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A line of a comparison: both values for people, and what changed from A to B."""
+    """A row of a comparison: both values as text, and what changed from A to B."""
 
     name: str
     a: str
@@ -35,53 +35,55 @@ class Comparison:
 
 
 def compare(a: Report, b: Report) -> Comparison:
-    """Put two runs side by side."""
+    """Return two reports side by side.
+
+    Of what the runs say of themselves, only what differs is listed, and not what always does: when
+    they began, how long they lasted, how much was sampled.
+    """
     left, right = dict(a.about), dict(b.about)
-    told = [
+    differing = [
         key
         for key in {**left, **right}
         if left.get(key) != right.get(key) and key not in {"began", "lasted", "samples"}
     ]
-    about = tuple(Difference(key, left.get(key, "-"), right.get(key, "-")) for key in told)
+    about = tuple(Difference(key, left.get(key, "-"), right.get(key, "-")) for key in differing)
     return Comparison(a, b, about, (*_rows(a, b), *_outages(a, b), *_phases(a, b)))
 
 
 def _rows(a: Report, b: Report) -> Iterable[Difference]:
-    left, right = (
-        {row.name: row for row in (*a.rows, *a.checked)},
-        {row.name: row for row in (*b.rows, *b.checked)},
-    )
+    left = {row.name: row for row in (*a.rows, *a.checked)}
+    right = {row.name: row for row in (*b.rows, *b.checked)}
     for name in {**left, **right}:
-        mine, other = left.get(name), right.get(name)
-        cell, cell_b = (
-            f"{row.outcome} {figure_text(row)}".strip() if row else "-" for row in (mine, other)
+        row_a, row_b = left.get(name), right.get(name)
+        cell_a, cell_b = (
+            f"{row.outcome} {figure_text(row)}".strip() if row else "-" for row in (row_a, row_b)
         )
-        change = (
-            ""
-            if mine is None or other is None or mine.outcome == other.outcome
-            else f"{mine.outcome} → {other.outcome}"
-        )
-        yield Difference(name, cell, cell_b, change)
+        change = ""
+        if row_a and row_b and row_a.outcome != row_b.outcome:
+            change = f"{row_a.outcome} → {row_b.outcome}"
+        yield Difference(name, cell_a, cell_b, change)
 
 
 def _times(
     prefix: str, left: dict[str, tuple[float, float]], right: dict[str, tuple[float, float]]
 ) -> Iterable[Difference]:
-    """Compare times with their resolutions."""
+    """Compare times; each comes with its resolution (both in seconds)."""
     for name in {**left, **right}:
-        mine, other = left.get(name), right.get(name)
-        cell, cell_b = (
-            f"{seconds(each[0])} ± {seconds(each[1])}" if each else "-" for each in (mine, other)
+        time_a, time_b = left.get(name), right.get(name)
+        cell_a, cell_b = (
+            f"{seconds(time[0])} ± {seconds(time[1])}" if time else "-" for time in (time_a, time_b)
         )
-        yield Difference(
-            f"{prefix} {name}", cell, cell_b, _change(mine, other) if mine and other else ""
-        )
+        change = _change(time_a, time_b) if time_a and time_b else ""
+        yield Difference(f"{prefix} {name}", cell_a, cell_b, change)
 
 
-def _change(mine: tuple[float, float], other: tuple[float, float]) -> str:
-    """Say how much longer or shorter; what both resolutions together could explain is no difference."""
-    difference = other[0] - mine[0]
-    if abs(difference) <= mine[1] + other[1]:
+def _change(a: tuple[float, float], b: tuple[float, float]) -> str:
+    """Say how much longer or shorter B took than A.
+
+    What both resolutions together can explain is no difference.
+    """
+    difference = b[0] - a[0]
+    if abs(difference) <= a[1] + b[1]:
         return "the same within resolution"
     return f"{seconds(abs(difference))} {'longer' if difference > 0 else 'shorter'}"
 

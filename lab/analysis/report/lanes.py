@@ -1,4 +1,4 @@
-"""The lanes of the time-line, made of few stretches whatever the number of samples."""
+"""The lanes of the time-line: few stretches, however many samples there are."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     from lab.analysis.report.model import State
 
 DRAWN = 1200
-"""A stretch shorter than this part of the run is not seen on a page."""
+"""A stretch shorter than the run divided by this cannot be seen on a page."""
 MOST = 150
-"""With more stretches than this, a lane's short ones are joined with their neighbours."""
+"""If a lane has more stretches than this, short ones are joined with their neighbours."""
 
 
 def lanes(history: History, measured: dict[str, Outages]) -> tuple[Lane, ...]:
-    """Return all lanes of a run (`measured`: its outages), in the order in which they are shown."""
+    """Return the lanes of a run in display order; `measured` are its outages by probe."""
     probes = series(history)
     span = history.span
     rows = [*_steps(history, span[1]), *_faults(history, span[1])]
     if vip_holders.PROBE in probes:
         rows += _named("VIP holder", probes[vip_holders.PROBE], vip_holders.holders)
     members = {
-        name: found for name, found in probes.items() if name.startswith(f"{leader_terms.PREFIX}.")
+        name: probe for name, probe in probes.items() if name.startswith(f"{leader_terms.PREFIX}.")
     }
     rows += [
         lane
-        for name, found in members.items()
-        for lane in _leading(name.removeprefix(f"{leader_terms.PREFIX}."), found)
+        for name, probe in members.items()
+        for lane in _leading(name.removeprefix(f"{leader_terms.PREFIX}."), probe)
     ]
     rows += [
         Lane("Answers", name, tuple(_answers(probes[name], row)))
@@ -84,54 +84,54 @@ def _faults(history: History, end: float) -> list[Lane]:
             for event in events
             if event.get("id") == fire.get("id") and event.get("action") == "healed"
         ]
-        word = str(fire.get("word") or "")
-        told = f"{fire.get('fault')} on {fire.get('node')}" + (
-            f" ({word})" if word and word != fire.get("node") else ""
-        )
-        rows.setdefault(str(fire.get("fault")), []).append(
-            Stretch(fire.t, min((t for t in ends if t >= fire.t), default=end), "fault", told)
-        )
+        target = str(fire.get("word") or "")
+        text = f"{fire.get('fault')} on {fire.get('node')}"
+        if target and target != fire.get("node"):
+            text += f" ({target})"
+        healed = min((t for t in ends if t >= fire.t), default=end)
+        rows.setdefault(str(fire.get("fault")), []).append(Stretch(fire.t, healed, "fault", text))
     return [Lane("Faults", name, tuple(stretches)) for name, stretches in rows.items()]
 
 
-def runs(found: Series, state: Callable[[Event], tuple[State, str] | None]) -> list[Stretch]:
-    """Join neighbouring samples of the same state.
+def runs(probe: Series, state: Callable[[Event], tuple[State, str] | None]) -> list[Stretch]:
+    """Return the stretches of neighbouring samples with the same state and text.
 
-    A sample stands for the time until the next one, but not for a hole in the schedule.
+    `state` returns None for a sample that is not drawn. A sample stands for the time until the next
+    one, but not for a gap in the schedule.
     """
     stretches: list[Stretch] = []
-    samples = found.samples
+    samples = probe.samples
     for index, sample in enumerate(samples):
-        until = samples[index + 1].t if index + 1 < len(samples) else sample.t + found.interval
-        if until - sample.t > found.patience:
-            until = sample.t + found.interval
+        until = samples[index + 1].t if index + 1 < len(samples) else sample.t + probe.interval
+        if until - sample.t > probe.patience:
+            until = sample.t + probe.interval
         now: tuple[State, str] | None = (
             ("unknown", "") if sample.get("ok") is None else state(sample)
         )
         if now is None:
             continue
         last = stretches[-1] if stretches else None
-        if last and (last.state, last.text) == now and sample.t - last.end <= found.interval * 0.5:
+        if last and (last.state, last.text) == now and sample.t - last.end <= probe.interval * 0.5:
             stretches[-1] = Stretch(last.begin, until, last.state, last.text)
         else:
             stretches.append(Stretch(sample.t, until, *now))
     return stretches
 
 
-def _named(group: str, found: Series, holders: Callable[[Event], tuple[str, ...]]) -> list[Lane]:
+def _named(group: str, probe: Series, holders: Callable[[Event], tuple[str, ...]]) -> list[Lane]:
     def holds(name: str) -> Callable[[Event], tuple[State, str] | None]:
         return lambda sample: ("on", "") if name in holders(sample) else None
 
-    names = sorted({name for sample in found.samples for name in holders(sample)})
-    return [Lane(group, name, tuple(runs(found, holds(name)))) for name in names]
+    names = sorted({name for sample in probe.samples for name in holders(sample)})
+    return [Lane(group, name, tuple(runs(probe, holds(name)))) for name in names]
 
 
-def _leading(node: str, found: Series) -> list[Lane]:
+def _leading(node: str, probe: Series) -> list[Lane]:
     def state(sample: Event) -> tuple[State, str] | None:
         led = leader_terms.claim(sample)
         return ("on", f"term {led[0]}") if led else None
 
-    stretches = runs(found, state)
+    stretches = runs(probe, state)
     return (
         [Lane("etcd leader", node, tuple(stretches))]
         if any(stretch.state == "on" for stretch in stretches)
@@ -139,7 +139,7 @@ def _leading(node: str, found: Series) -> list[Lane]:
     )
 
 
-def _nodes(found: Series) -> list[Lane]:
+def _nodes(probe: Series) -> list[Lane]:
     def mapping(sample: Event) -> dict[str, str]:
         value = sample.get("value")
         return (
@@ -148,29 +148,37 @@ def _nodes(found: Series) -> list[Lane]:
 
     def state(name: str) -> Callable[[Event], tuple[State, str] | None]:
         def of(sample: Event) -> tuple[State, str] | None:
-            told = mapping(sample).get(name)
-            return None if told is None else ("good", "Ready") if told == "Ready" else ("bad", told)
+            condition = mapping(sample).get(name)
+            if condition is None:
+                return None
+            return ("good" if condition == "Ready" else "bad"), condition
 
         return of
 
-    names = sorted({name for sample in found.samples for name in mapping(sample)})
-    return [Lane("Nodes", name, tuple(runs(found, state(name)))) for name in names]
+    names = sorted({name for sample in probe.samples for name in mapping(sample)})
+    return [Lane("Nodes", name, tuple(runs(probe, state(name)))) for name in names]
 
 
-def _answers(found: Series, row: Outages) -> Iterable[Stretch]:
-    """Return the stretches between a probe's outages and stalls, so that the picture and the table say the same."""
-    end = found.samples[-1].t + found.interval
+def _answers(probe: Series, row: Outages) -> Iterable[Stretch]:
+    """Yield a probe's outages and stalls, and the good stretches between them.
+
+    They are made of the same outages as the table, so that picture and table agree.
+    """
+    end = probe.samples[-1].t + probe.interval
     marks: list[Stretch] = [
         Stretch(
-            span.begin, min(span.end, end) if not span.open else end, "bad", _told(span.seconds)
+            span.begin,
+            end if span.open else min(span.end, end),
+            "bad",
+            f"out for {span.seconds:.2f} s",
         )
         for span in row.spans
     ]
     marks += [
         Stretch(begin, until, "unknown", "the instrument did not look")
-        for begin, until in found.stalls
+        for begin, until in probe.stalls
     ]
-    at = found.samples[0].t
+    at = probe.samples[0].t
     for mark in sorted(marks, key=lambda each: each.begin):
         if mark.begin > at:
             yield Stretch(at, mark.begin, "good")
@@ -180,12 +188,11 @@ def _answers(found: Series, row: Outages) -> Iterable[Stretch]:
         yield Stretch(at, end, "good")
 
 
-def _told(seconds: float) -> str:
-    return f"out for {seconds:.2f} s"
-
-
 def thinned(stretches: tuple[Stretch, ...], least: float) -> tuple[Stretch, ...]:
-    """Join what is too short to be seen with what stands beside it, where there is much of it: good and bad together are mixed."""
+    """Return at most MOST stretches: those shorter than `least` seconds joined with neighbours.
+
+    Good and bad joined are mixed. `least` is doubled until there are few enough.
+    """
     while len(stretches) > MOST:
         joined: list[Stretch] = []
         for each in stretches:

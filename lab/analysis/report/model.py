@@ -1,6 +1,6 @@
 """A report as plain values: everything that its text, page or picture shows.
 
-Times are seconds since the run began.
+Times are seconds; points in time count from the beginning of the run.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from lab.analysis.history.failover_phases import FaultGroup
+    from lab.analysis.history.outage_causes import OutageCause
     from lab.analysis.verdicts import Figure, Outcome
 
 State = Literal["good", "bad", "mixed", "unknown", "on", "fault", "step"]
-"""good and bad: answers; mixed: both, too close to be drawn apart; unknown: nobody looked; on: it
-holds, it leads; fault and step: what was done."""
+"""good and bad: answers; mixed: both, too close to be drawn apart; unknown: nobody looked; on: the
+node holds the VIP, or leads etcd; fault and step: what was done."""
 STATES: dict[State, str] = {
     "good": "answers, or Ready",
     "bad": "no answers, or not Ready",
@@ -28,7 +29,7 @@ STATES: dict[State, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """From `begin` to `end` a lane was in a state; `text` says more."""
+    """From `begin` to `end` a lane was in one state; `text` says more."""
 
     begin: float
     end: float
@@ -38,7 +39,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A line of the time-line. Lanes of a group stand together under its name."""
+    """One line of the time-line. The lanes of a group stand together under its name."""
 
     group: str
     name: str
@@ -47,7 +48,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class VerdictRow:
-    """An expectation, or a checker's summary, and what became of it."""
+    """One verdict: an expectation or a checker, what it means, and its outcome."""
 
     name: str
     meaning: str
@@ -58,7 +59,7 @@ class VerdictRow:
 
 @dataclass(frozen=True, slots=True)
 class OutageRow:
-    """The outages of a probe; times None where nothing can be said or there was none."""
+    """The outages of a probe; None where nothing can be said, or there was no outage."""
 
     probe: str
     question: str
@@ -67,13 +68,17 @@ class OutageRow:
     longest: float | None
     total: float | None
     first: float | None
+    """When the first one began."""
     last: float | None
+    """When the last one ended."""
     note: str = ""
+    causes: tuple[OutageCause, ...] = ()
+    """What its outages were; empty if nothing traced them."""
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseRow:
-    """A phase over all faults of a run: how often it was seen, and the times it took."""
+    """A phase over all faults of a run: how often it was seen, and how long it took."""
 
     name: str
     meaning: str
@@ -85,7 +90,7 @@ class PhaseRow:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A run, told."""
+    """A whole report."""
 
     title: str
     outcome: Outcome
@@ -97,11 +102,12 @@ class Report:
     rows: tuple[VerdictRow, ...]
     """The verdicts that count."""
     checked: tuple[VerdictRow, ...]
-    """What else all checkers say; it does not count."""
+    """What the other checkers say; it does not count."""
     outages: tuple[OutageRow, ...]
     fault_groups: tuple[FaultGroup, ...]
     phases: tuple[PhaseRow, ...]
     lanes: tuple[Lane, ...]
     span: tuple[float, float]
+    """When the run began and ended."""
     again: tuple[str, ...]
-    """Commands that run or judge it again."""
+    """Commands that run it or judge it again."""

@@ -1,6 +1,6 @@
-"""The time-line as a PNG: the same lanes and colours as on the page, with a legend.
+"""The time-line as a PNG file: the same lanes and colours as on the page, with a legend.
 
-The only door to matplotlib.
+No other file imports matplotlib.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ COLOURS: dict[State, str] = {
     "fault": "#7a3e9d",
     "step": "#b9c2d0",
 }
-"""Told apart by lightness, too: for who does not tell red from green, and on grey paper."""
+"""They differ in lightness, too: for readers who cannot tell red from green, and in grey print."""
 WIDTH_IN, ROW_IN, FRAME_IN, DPI = 13.0, 0.2, 1.9, 110
 LETTER = 0.0062
-"""About the part of the picture's width that a letter needs."""
+"""About the share of the picture's width that a letter needs."""
 
 
 def draw(report: Report) -> bytes:
@@ -47,7 +47,7 @@ def draw(report: Report) -> bytes:
     free = report.span[0]
     for group in report.fault_groups:
         axes.axvline(group.t, color=COLOURS["fault"], linewidth=1, linestyle="--")
-        if group.t < free:  # two names on each other are none; the fault's bar bears it, too
+        if group.t < free:  # a name over another is unreadable, and the fault's bar has it, too
             continue
         axes.annotate(
             named(group),
@@ -130,7 +130,7 @@ def _lanes(axes: Axes, report: Report) -> None:
 def _legend(axes: Axes, report: Report) -> None:
     from matplotlib.patches import Patch
 
-    seen = {each.state for lane in report.lanes for each in lane.stretches}
+    drawn = {each.state for lane in report.lanes for each in lane.stretches}
     hatched = {"bad", "unknown"}
     patches = [
         Patch(
@@ -140,7 +140,7 @@ def _legend(axes: Axes, report: Report) -> None:
             edgecolor="white",
         )
         for state, text in STATES.items()
-        if state in seen
+        if state in drawn
     ]
     if patches:
         axes.figure.legend(

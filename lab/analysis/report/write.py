@@ -1,6 +1,6 @@
-"""A report written down: text, JSON, JUnit XML, a page, a picture.
+"""Render a report, or two side by side: as text, JSON, JUnit XML, an HTML page or a picture.
 
-Each gives the whole file's content; where it goes is the caller's business.
+Each function returns the whole content of a file. Only `write` writes any.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from lab.analysis.report.model import OutageRow, Report, VerdictRow
 
 SCHEMA = 1
-"""Raised when a key of the JSON report changes its meaning."""
+"""The JSON report's version; it is raised when a key changes its meaning."""
 JSON_KEYS = {"fault_groups": "blows"}
-"""Fields whose key in the JSON report is an older name, which stays: others read it."""
+"""Fields that keep an older name as their key in the JSON report, because others read it."""
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 (any JSON value)
-    """Return plain values; JSON has no infinity, so it becomes the word `infinite`."""
+    """Return a value as JSON can hold it: there is no infinity, so that becomes `infinite`."""
     if isinstance(value, dict):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -41,13 +41,13 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 (any JSON value)
 
 
 def json_text(report: Report) -> str:
-    """Return the report as JSON: all its values, times in seconds; an infinite one is the word `infinite`."""
+    """Return the report as JSON: all its values, times in seconds or the word `infinite`."""
     values = {JSON_KEYS.get(key, key): value for key, value in asdict(report).items()}
     return json.dumps({"schema": SCHEMA, **_plain(values)}, indent=1, default=str) + "\n"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table of text, columns as wide as needed."""
+    """Return a table as text, its columns as wide as needed."""
     lines = [tuple(head), *(tuple(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join(
@@ -58,7 +58,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def time_cell(value: float | None) -> str:
-    """Write a time of a table; a dash where there is none."""
+    """Return a time in seconds as the text of a cell; a dash if there is none."""
     return "-" if value is None else seconds(value)
 
 
@@ -73,7 +73,7 @@ def _verdict_lines(rows: Iterable[VerdictRow]) -> list[str]:
 
 
 def outage_cells(row: OutageRow) -> tuple[str, ...]:
-    """Return the cells of a probe in the table of outages."""
+    """Return a probe's row in the table of outages; OUTAGE_HEAD names the cells."""
     count = "-" if row.count is None else str(row.count)
     times = ("-" if row.count == 0 else time_cell(value) for value in (row.longest, row.total))
     ends = ("-" if value is None else f"{value:.2f} s" for value in (row.first, row.last))
@@ -112,7 +112,8 @@ def text(report: Report) -> str:
     for group in report.fault_groups:
         parts += ["", f"After {svg.named(group)} at {group.t:.2f} s"]
         parts += [
-            f"  {seconds(each.seconds):>9}  ± {seconds(each.resolution):<7} {each.name:11} {each.detail}"
+            f"  {seconds(each.seconds):>9}  ± {seconds(each.resolution):<7} "
+            f"{each.name:11} {each.detail}"
             for each in by_time(group.phases)
         ]
         if group.missing:
@@ -124,12 +125,12 @@ def text(report: Report) -> str:
 
 
 def by_time(phases: Iterable[Any]) -> list[Any]:
-    """Return phases in the order in which they ended."""
+    """Return phases (of a group, or of a whole run) in the order in which they ended."""
     return sorted(phases, key=lambda phase: phase.seconds)
 
 
 def junit(report: Report) -> str:
-    """Return the verdicts that count as JUnit XML: fail is a failure, unknown an error."""
+    """Return the verdicts that count as JUnit XML: fail as a failure, unknown as an error."""
     counts = {kind: sum(row.outcome == kind for row in report.rows) for kind in wording.OUTCOMES}
     title = _printable(report.title)
     head = {
@@ -147,12 +148,13 @@ def junit(report: Report) -> str:
         case = ET.SubElement(
             suite, "testcase", {"classname": title, "name": _printable(row.name), "time": "0"}
         )
-        told = _printable("\n".join(row.reasons))
+        reasons = _printable("\n".join(row.reasons))
         if row.outcome != "pass":
             kind = "failure" if row.outcome == "fail" else "error"
-            ET.SubElement(case, kind, {"message": told.split("\n", maxsplit=1)[0]}).text = told
+            first = reasons.split("\n", maxsplit=1)[0]
+            ET.SubElement(case, kind, {"message": first}).text = reasons
         ET.SubElement(case, "system-out").text = _printable(
-            "\n".join(filter(None, [row.meaning, figure_text(row), told]))
+            "\n".join(filter(None, [row.meaning, figure_text(row), reasons]))
         )
     ET.indent(suites)
     return (
@@ -161,7 +163,7 @@ def junit(report: Report) -> str:
 
 
 def _printable(value: str) -> str:
-    """Leave out what XML cannot hold."""
+    """Return a text without the characters that XML cannot hold."""
     return "".join(
         letter
         for letter in value
@@ -198,24 +200,24 @@ def _page(name: str, **values: Any) -> str:  # noqa: ANN401 (the template's valu
 
 
 def html(report: Report) -> str:
-    """Return the report as one page that needs nothing else: style and pictures are in it, and no script."""
+    """Return the report as an HTML page that needs no other file, and no script."""
     return _page("report.html.j2", report=report)
 
 
 def png(report: Report) -> bytes:
-    """Return the time-line as a picture."""
+    """Return the time-line as a PNG file's content."""
     from lab.analysis.report.picture import draw
 
     return draw(report)
 
 
 def comparison_html(comparison: Comparison) -> str:
-    """Return two runs side by side as one page."""
+    """Return two runs side by side as an HTML page that needs no other file."""
     return _page("compare.html.j2", comparison=comparison)
 
 
 def comparison_json(comparison: Comparison) -> str:
-    """Return two runs side by side as JSON: the rows of the tables, without the reports themselves."""
+    """Return two runs side by side as JSON: the tables' rows, without the reports themselves."""
     rows = {
         key: [asdict(row) for row in value]
         for key, value in (("about", comparison.about), ("figures", comparison.figures))
@@ -228,14 +230,19 @@ def comparison_json(comparison: Comparison) -> str:
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """Return two runs side by side as text."""
-    head = f"A  {wording.OUTCOMES[comparison.a.outcome]}: {comparison.a.title}\nB  {wording.OUTCOMES[comparison.b.outcome]}: {comparison.b.title}"
-    about = table(("", "A", "B"), [(row.name, row.a, row.b) for row in comparison.about])
+    """Return two runs side by side as text for a terminal."""
+    head = [
+        f"{side}  {wording.OUTCOMES[report.outcome]}: {report.title}"
+        for side, report in (("A", comparison.a), ("B", comparison.b))
+    ]
+    about = "  nothing that the runs say of themselves"
+    if comparison.about:
+        about = table(("", "A", "B"), [(row.name, row.a, row.b) for row in comparison.about])
     figures = table(
         ("figure", "A", "B", "B against A"),
         [(row.name, row.a, row.b, row.change) for row in comparison.figures],
     )
-    return f"{head}\n\nWhat differs\n{about if comparison.about else '  nothing that the runs say of themselves'}\n\nFigures\n{figures}\n"
+    return "\n".join([*head, "", "What differs", about, "", "Figures", figures, ""])
 
 
 FORMATS: dict[str, tuple[str, Callable[[Report], str]]] = {
@@ -244,19 +251,20 @@ FORMATS: dict[str, tuple[str, Callable[[Report], str]]] = {
     "junit": ("report.xml", junit),
     "html": ("report.html", html),
 }
-"""Format of `halab report -o` → the file's name in a run's folder, and what renders it."""
+"""Format of `halab report -o` → the file's name in a run's folder, and the function that renders
+it."""
 PICTURE = "timeline.png"
-"""The name of the picture in a run's folder."""
+"""The picture's name in a run's folder."""
 COMPARISONS: dict[str, Callable[[Comparison], str]] = {
     "text": comparison_text,
     "json": comparison_json,
     "html": comparison_html,
 }
-"""Format of `halab report --compare -o` → what renders it."""
+"""Format of `halab report --compare -o` → the function that renders it."""
 
 
 def write(folder: Path, report: Report) -> None:
-    """Write a report into its run's folder, in every format and as a picture."""
+    """Write a report into its run's folder, in each of FORMATS and as a picture."""
     for name, render in FORMATS.values():
         (folder / name).write_text(render(report), encoding="utf-8")
     (folder / PICTURE).write_bytes(png(report))

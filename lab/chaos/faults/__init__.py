@@ -1,8 +1,8 @@
-"""Faults: what halab breaks on purpose. One file for each kind; inject, prove that it acts, heal.
+"""Faults: what halab breaks on purpose. One file for each kind: inject, show the effect, heal.
 
-A fault remembers nothing itself: before it acts, its record is laid down on the node that it hits
-(lab/live/active_faults.py), and healing reads it there. So any later process can heal, after a
-kill -9, too; healing twice is healing once.
+A fault remembers nothing itself: before it acts, its record is written to the node that it hits
+(lab/live/active_faults.py), and healing reads it there. So any later process can heal it, even
+after `kill -9`. Healing twice is the same as healing once.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ def names() -> tuple[str, ...]:
 
 
 def all_faults() -> dict[str, Fault]:
-    """The folder is the list: each module's FAULTS, by name."""
-    found: dict[str, Fault] = {}
+    """Return each module's FAULTS, by name: the folder is the list."""
+    known: dict[str, Fault] = {}
     for module in pkgutil.iter_modules(__path__):
         loaded = importlib.import_module(f"{__name__}.{module.name}")
         for fault in getattr(loaded, "FAULTS", ()):
-            found[fault.name] = cast("Fault", fault)
-    return found
+            known[fault.name] = cast("Fault", fault)
+    return known
 
 
 def find(name: str) -> Fault:
-    """Return a fault. Raises KeyError where there is none of that name."""
+    """Return a fault by its name. Raises KeyError if there is none."""
     return all_faults()[name]

@@ -6,26 +6,64 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.base.errors import FaultError
+from lab.chaos import node_program
 from lab.chaos.fault import Base, same_life
+from lab.chaos.script import Script
 from lab.nodes.ha.cib import VIP_RESOURCE
 
 if TYPE_CHECKING:
     from lab.chaos.fault import FaultSite
     from lab.live.active_faults import ActiveFault, Options
 
+DROP = Script(
+    "drop-address",
+    """
+ip addr del "$1/32" dev eth0 && ip -4 -o addr show dev eth0
+""",
+)
+CLAIM = Script(
+    "claim-address",
+    """
+ip addr add "$1/32" dev eth0
+{
+    arping -q -U -c 1 -I eth0 "$1"
+    arping -q -A -c 1 -I eth0 "$1"
+} >/dev/null
+ip -4 -o addr show dev eth0
+""",
+)
+"""Announces it by an unsolicited request and an unsolicited answer: some neighbours heed only one
+of them."""
+RELEASE = Script(
+    "release-address",
+    """
+address=$1 resource=$2 node=$3
+crm_resource --resource "$resource" --locate 2>/dev/null | grep -qw "$node" ||
+    ip addr del "$address/32" dev eth0
+""",
+)
+"""Removes the address, unless Pacemaker put it there."""
+ANNOUNCE = Script(
+    "announce-address",
+    """
+ip -4 -o addr show dev eth0 | grep -q " $1/" && {
+    arping -q -U -c 1 -I eth0 "$1"
+    arping -q -A -c 1 -I eth0 "$1"
+}
+""",
+)
+"""Announces the address if the machine has it."""
+
 
 def held(site: FaultSite) -> bool:
     """Whether the node has the floating address."""
-    vip = str(site.topology.network.vip)
-    return (
-        f" {vip}/"
-        in site.node.run(["ip", "-4", "-o", "addr", "show", "dev", "eth0"], check=False).output
-    )
+    show = ["ip", "-4", "-o", "addr", "show", "dev", "eth0"]
+    return f" {site.topology.network.vip}/" in site.node.run(show, check=False).output
 
 
 @dataclass(frozen=True)
 class VipLost(Base):
-    """The floating address vanishes from its holder; Pacemaker's monitor sees it and brings it back."""
+    """The floating address vanishes from its holder; Pacemaker's monitor restores it."""
 
     name: str = "vip-lost"
     summary: str = "take the floating address off a machine; Pacemaker brings it back"
@@ -38,15 +76,12 @@ class VipLost(Base):
     def inject(self, site: FaultSite, active: ActiveFault) -> None:
         """Remove it, and see at once that it is gone: Pacemaker may be quick."""
         del active
-        vip = site.topology.network.vip
-        shown = site.node.run(
-            ["sh", "-c", f"ip addr del {vip}/32 dev eth0 && ip -4 -o addr show dev eth0"]
-        ).output
-        if f" {vip}/" in shown:
+        vip = str(site.topology.network.vip)
+        if f" {vip}/" in DROP.run(site.node, vip).output:
             raise FaultError(f"{site.node.name} still holds {vip}")
 
     def evidence(self, site: FaultSite, active: ActiveFault) -> str:
-        """`inject` has seen it gone."""
+        """`inject` has seen that it is gone."""
         del active
         return f"{site.node.name} lost {site.topology.network.vip}"
 
@@ -56,7 +91,7 @@ class VipLost(Base):
 
 @dataclass(frozen=True)
 class VipDoubled(Base):
-    """A second machine has the floating address, too, and says so: what fencing must prevent, made on purpose."""
+    """A second machine has the floating address and announces it: what fencing must prevent."""
 
     name: str = "vip-doubled"
     summary: str = "let a machine claim the floating address that another one holds"
@@ -64,8 +99,7 @@ class VipDoubled(Base):
 
     def missing(self, site: FaultSite) -> str:
         """Neighbours must hear of it."""
-        there = site.node.run(["sh", "-c", "command -v arping"], check=False).code == 0
-        return "" if there else "its image has no arping"
+        return "" if node_program.exists(site, "arping") else "its image has no arping"
 
     def check(self, site: FaultSite, options: Options) -> str:
         """Another one must hold it."""
@@ -73,51 +107,34 @@ class VipDoubled(Base):
         return f"{site.node.name} holds the VIP itself" if held(site) else ""
 
     def inject(self, site: FaultSite, active: ActiveFault) -> str | None:
-        """Take the address, and announce it as a new holder would; proven by what the interface shows."""
+        """Take the address, and announce it as a new holder would; the interface shows it."""
         del active
-        vip = site.topology.network.vip
-        shown = site.node.run(
-            [
-                "sh",
-                "-c",
-                f"ip addr add {vip}/32 dev eth0; {{ {_announce(vip)}; }} >/dev/null; ip -4 -o addr show dev eth0",
-            ]
-        ).output
-        return f"{site.node.name} claims {vip}, too" if f" {vip}/" in shown else None
+        vip = str(site.topology.network.vip)
+        addresses = CLAIM.run(site.node, vip).output
+        return f"{site.node.name} claims {vip}, too" if f" {vip}/" in addresses else None
 
     def evidence(self, site: FaultSite, active: ActiveFault) -> str:
-        """`inject` has seen it; one that Pacemaker took away again was there, but claimed for too short a time."""
+        """Only `inject` can see it: an address that Pacemaker has removed was there too briefly."""
         del site, active
         return ""
 
     def heal(self, site: FaultSite, active: ActiveFault) -> None:
-        """Let go of it, unless Pacemaker has meanwhile put it there: then it is this machine's by right. The holder announces itself.
+        """Remove the address; the holder announces itself.
 
-        Neighbours that believe the false claim would go on so: the machine passes their first packet on to the holder, whose answer confirms
-        the entry, and then drops what belongs to no connection that it knows (measured: a worker stayed NotReady for twenty minutes).
+        If Pacemaker has put it there meanwhile, it stays: then the machine holds it rightfully.
+
+        Neighbours that believe the false claim would go on believing it: the machine forwards their
+        first packet to the holder, whose answer confirms the entry, and then drops what belongs to
+        no connection that it knows (measured: a worker stayed NotReady for twenty minutes).
         """
-        vip = site.topology.network.vip
+        vip = str(site.topology.network.vip)
         if same_life(site, active):
-            right = f"crm_resource --resource {VIP_RESOURCE} --locate 2>/dev/null | grep -qw {site.node.name}"
-            site.node.run(["sh", "-c", f"{right} || ip addr del {vip}/32 dev eth0"], check=False)
+            RELEASE.run(site.node, vip, VIP_RESOURCE, site.node.name, check=False)
         for node in (site.node, *site.others.values()):
-            if (
-                node.role == "master"
-                and site.engine.inspect(node.container)["State"]["Status"] == "running"
-            ):
-                node.run(
-                    [
-                        "sh",
-                        "-c",
-                        f"ip -4 -o addr show dev eth0 | grep -q ' {vip}/' && {{ {_announce(vip)}; }}",
-                    ],
-                    check=False,
-                )
-
-
-def _announce(vip: object) -> str:
-    """Say that the address is here now: a request and an answer that nobody asked for, as neighbours may heed only one of them."""
-    return f"arping -q -U -c 1 -I eth0 {vip}; arping -q -A -c 1 -I eth0 {vip}"
+            if node.role != "master":
+                continue
+            if site.engine.inspect(node.container)["State"]["Status"] == "running":
+                ANNOUNCE.run(node, vip, check=False)
 
 
 FAULTS = (VipLost(), VipDoubled())

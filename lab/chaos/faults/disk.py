@@ -1,17 +1,16 @@
 """Faults of the disk under etcd: full, or slow to store safely.
 
 halab-disk is mounted over etcd's data directory (FUSE) and passes everything through to it: all
-data stay where they are, newer writes too, whether the fault is healed, or the machine dies. A full
-disk refuses what needs new blocks; what has its blocks can be written again, as on a real one. The
-host's disk is never filled, and nothing depends on its kind of file system or on the version of
-cgroups. etcd holds its files open, so it is started anew on a disk that is whole, which then begins
-to ail; and once more when it is healed.
+data stay in place, also those written meanwhile, whether the fault is healed or the machine dies. A
+full disk refuses what needs new blocks; what has its blocks can be rewritten, as on a real
+one. The host's disk is never filled, and nothing depends on its file system or on the version of
+cgroups. etcd holds its files open, so it is restarted on a healthy disk, which then begins to ail;
+and once more when the fault is healed.
 """
 
 from __future__ import annotations
 
 import re
-import shlex
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from lab.base.errors import FaultError
 from lab.chaos import node_program
 from lab.chaos.fault import Base, same_life
 from lab.chaos.faults.traffic import milliseconds
+from lab.chaos.script import Script
 
 if TYPE_CHECKING:
     from lab.chaos.fault import FaultSite
@@ -30,30 +30,101 @@ PLACES = {
     "upstream": ("etcd", "/var/lib/etcd/data"),
     "k3s": ("k3s", "/var/lib/rancher/k3s/server/db/etcd"),
 }
-"""Distribution → the unit that is etcd, and where its data are."""
+"""Distribution → the unit that is etcd, and the folder of its data."""
 FUSE = "/dev/fuse"
-DEVICE = "mknod /dev/fuse c 10 229"
-"""The device's number is the kernel's, the same everywhere (admin-guide/devices.txt)."""
-METRICS = "curl -s --max-time 2 http://127.0.0.1:2381/metrics"
 FSYNC = "etcd_disk_wal_fsync_duration_seconds"
+
+METRICS = Script(
+    "etcd-metrics",
+    """
+curl -s --max-time 2 http://127.0.0.1:2381/metrics | grep "$1"
+""",
+)
+STATE = Script(
+    "etcd-state",
+    """
+etcd=$1 folder=$2
+systemctl is-active "$etcd"
+grep -c "$folder fuse" /proc/mounts
+test -d "$folder" && echo there
+""",
+)
+MOUNT = Script(
+    "mount-ailing-disk",
+    """
+set -e
+etcd=$1 program=$2
+shift 2
+answers() { curl -s --max-time 2 http://127.0.0.1:2381/metrics -o /dev/null; }
+# The device's number is the kernel's, the same everywhere (admin-guide/devices.txt).
+test -e /dev/fuse || mknod /dev/fuse c 10 229
+systemctl stop "$etcd"
+"$@"
+systemctl start --no-block "$etcd"
+for _ in $(seq 200); do
+    answers && break
+    sleep 0.2
+done
+answers
+systemctl kill --signal=SIGUSR1 "$program"
+""",
+)
+"""$1 etcd's unit, $2 halab-disk's unit, $3… the command that starts it.
+
+The signal tells halab-disk to begin.
+"""
+UNMOUNT = Script(
+    "unmount-ailing-disk",
+    """
+etcd=$1 folder=$2 program=$3 device=$4
+mounted() { grep -q "$folder fuse" /proc/mounts; }
+was=$(systemctl is-active "$etcd")
+{
+    systemctl kill --signal=SIGUSR2 "$program"
+    systemctl stop "$etcd"
+    systemctl stop "$program"
+    mounted && umount -l "$folder"
+    test "$device" != made || rm -f /dev/fuse
+    case $was in
+    active | activating) systemctl start --no-block "$etcd" ;;
+    esac
+} >/dev/null 2>&1
+! mounted
+""",
+)
+"""Fails if it is still mounted. $4: `made` if `MOUNT` has made the device.
+
+The signal tells halab-disk that the disk is healthy again. etcd is started if it was running, or
+trying to.
+"""
+WRITE = Script(
+    "write-beside-etcd",
+    """
+dd if=/dev/zero of="$1/halab-probe" bs=4k count=1
+rm -f "$1/halab-probe"
+""",
+)
 
 
 def fsyncs(site: FaultSite) -> tuple[int, float]:
-    """Ask etcd how often it has stored its log safely since it was started, and how many milliseconds that took in all."""
-    text = site.node.run(["sh", "-c", f"{METRICS} | grep {FSYNC}"], check=False).output
-    found = {
-        word: float(number)
-        for word, number in re.findall(rf"^{FSYNC}_(sum|count) (\S+)$", text, re.MULTILINE)
-    }
-    return int(found.get("count", 0)), found.get("sum", 0.0) * 1000
+    """Ask etcd how often it has synced its log since its start, and for how long in all (ms)."""
+    text = METRICS.run(site.node, FSYNC, check=False).output
+    pairs = re.findall(rf"^{FSYNC}_(sum|count) (\S+)$", text, re.MULTILINE)
+    values = {name: float(number) for name, number in pairs}
+    return int(values.get("count", 0)), values.get("sum", 0.0) * 1000
 
 
 def mean_fsync(site: FaultSite, wait_s: float) -> float | None:
-    """Watch etcd for that many seconds; gives how long storing its log safely took on the average (ms), nothing where it did not."""
-    count, total = fsyncs(site)
+    """Watch etcd for so many seconds; return how long a sync of its log took on average (ms).
+
+    None if there was none.
+    """
+    count, total_ms = fsyncs(site)
     time.sleep(wait_s)
-    later, all_of_it = fsyncs(site)
-    return (all_of_it - total) / (later - count) if later > count else None
+    later_count, later_total_ms = fsyncs(site)
+    if later_count <= count:
+        return None
+    return (later_total_ms - total_ms) / (later_count - count)
 
 
 @dataclass(frozen=True)
@@ -62,8 +133,8 @@ class Disk(Base):
 
     name: str
     summary: str
-    words: str
-    """halab-disk's words, with the options filled in."""
+    arguments: str
+    """halab-disk's, with the options to be filled in."""
     options: Options = field(default_factory=dict)
     needs: str = "FUSE in the kernel"
     evidence_timeout_s: float = 60.0
@@ -71,97 +142,77 @@ class Disk(Base):
 
     def missing(self, site: FaultSite) -> str:
         """FUSE must be in the kernel."""
-        there = site.node.run(["grep", "-qw", "fuse", "/proc/filesystems"], check=False).code == 0
-        return (
-            node_program.missing(site, PROGRAM)
-            if there
-            else "this kernel lacks FUSE (`modprobe fuse` on the host)"
-        )
+        grep = ["grep", "-qw", "fuse", "/proc/filesystems"]
+        if site.node.run(grep, check=False).code != 0:
+            return "this kernel lacks FUSE (`modprobe fuse` on the host)"
+        return node_program.missing(site, PROGRAM)
 
     def check(self, site: FaultSite, options: Options) -> str:
-        """A master with etcd, and a time."""
+        """It takes a master with etcd, and a time."""
         if milliseconds(options.get("fsync", "0ms")) is None:
             return f"fsync={options['fsync']}: a time like 50ms or 1s"
-        unit, folder = PLACES[site.distribution]
-        ask = f"systemctl is-active {unit}; grep -c '{folder} fuse' /proc/mounts; test -d {folder} && echo there"
-        words = site.node.run(["sh", "-c", ask], check=False).output.split()
-        if "there" not in words:
+        etcd, folder = PLACES[site.distribution]
+        answers = STATE.run(site.node, etcd, folder, check=False).output.split()
+        if "there" not in answers:
             return "no etcd keeps its data there (target a master)"
-        if "1" in words:
+        if "1" in answers:
             return f"{site.node.name} has such a fault already: heal that first"
-        return (
-            ""
-            if words[0] in {"active", "activating"}
-            else f"{unit} is {words[0]} on {site.node.name}"
-        )
+        if answers[0] in {"active", "activating"}:
+            return ""
+        return f"{etcd} is {answers[0]} on {site.node.name}"
 
     def prepare(self, site: FaultSite, options: Options) -> Options:
-        """Note how quick the disk is while it is whole, and whether the device must be made."""
+        """Note how fast the healthy disk is, and whether the device must be made."""
         del options
         device = "there" if site.node.run(["test", "-e", FUSE], check=False).code == 0 else "made"
-        count, total = fsyncs(site)
-        return {"device": device, "fsync": f"{total / max(count, 1):.1f}"}
+        count, total_ms = fsyncs(site)
+        return {"device": device, "fsync": f"{total_ms / max(count, 1):.1f}"}
 
     def inject(self, site: FaultSite, active: ActiveFault) -> None:
         """Mount it under etcd, and let it ail once etcd is back."""
-        unit, folder = PLACES[site.distribution]
-        start = shlex.join(
-            node_program.start_words(
-                active, PROGRAM, ["--folder", folder, *self.words.format(**active.options).split()]
-            )
-        )
-        make = f"{{ test -e {FUSE} || {DEVICE}; }}"
-        back = f"for _ in $(seq 200); do {METRICS} -o /dev/null && break; sleep 0.2; done; {METRICS} -o /dev/null"
-        turn = f"systemctl kill --signal=SIGUSR1 {node_program.unit(active, PROGRAM)}"
-        script = f"{make} && systemctl stop {unit} && {start} && systemctl start --no-block {unit} && {{ {back}; }} && {turn}"
-        site.node.run(["sh", "-c", script], timeout_s=90)
+        etcd, folder = PLACES[site.distribution]
+        arguments = ["--folder", folder, *self.arguments.format(**active.options).split()]
+        start = node_program.start_command(active, PROGRAM, arguments)
+        unit = node_program.unit(active, PROGRAM)
+        MOUNT.run(site.node, etcd, unit, *start, timeout_s=90)
 
     def evidence(self, site: FaultSite, active: ActiveFault) -> str:
-        """What is stored beside etcd's data is refused; what etcd stores takes long, by its own clock."""
-        folder = PLACES[site.distribution][1]
+        """Writing beside etcd's data is refused; or etcd's syncs take long, by its own clock."""
         if "fsync" in active.options:
-            wanted = milliseconds(active.options["fsync"]) or 0
-            now = mean_fsync(site, 0.5 + wanted / 1000)
-            return (
-                f"fsync of etcd's log takes {now:.0f} ms ({active.before['fsync']} ms before)"
-                if now is not None and now >= wanted
-                else ""
-            )
-        probe = f"dd if=/dev/zero of={folder}/halab-probe bs=4k count=1; rm -f {folder}/halab-probe"
-        refused = (
-            "No space left on device" in site.node.run(["sh", "-c", probe], check=False).output
-        )
-        return (
-            f"writing 4 KiB to {site.node.name}:{folder}: no space left on device"
-            if refused
-            else ""
-        )
+            return self._slow(site, active)
+        folder = PLACES[site.distribution][1]
+        if "No space left on device" not in WRITE.run(site.node, folder, check=False).output:
+            return ""
+        return f"writing 4 KiB to {site.node.name}:{folder}: no space left on device"
+
+    def _slow(self, site: FaultSite, active: ActiveFault) -> str:
+        delay_ms = milliseconds(active.options["fsync"]) or 0
+        mean_ms = mean_fsync(site, 0.5 + delay_ms / 1000)
+        if mean_ms is None or mean_ms < delay_ms:
+            return ""
+        return f"fsync of etcd's log takes {mean_ms:.0f} ms ({active.before['fsync']} ms before)"
 
     def heal(self, site: FaultSite, active: ActiveFault) -> None:
-        """Take it away, and start etcd anew where it was running, or trying to."""
+        """Unmount it, and restart etcd if it was running, or trying to."""
         if not same_life(site, active):
             return
-        unit, folder = PLACES[site.distribution]
-        mounted = f"grep -q '{folder} fuse' /proc/mounts"
-        helping = node_program.unit(active, PROGRAM)
-        away = f"systemctl kill --signal=SIGUSR2 {helping}; systemctl stop {unit}; systemctl stop {helping}; {mounted} && umount -l {folder}"
-        device = f"rm -f {FUSE}" if active.before["device"] == "made" else "true"
-        again = f'case "$was" in active|activating) systemctl start --no-block {unit};; esac'
-        script = f"was=$(systemctl is-active {unit}); {{ {away}; {device}; {again}; }} >/dev/null 2>&1; ! {mounted}"
-        if site.node.run(["sh", "-c", script], check=False, timeout_s=60).code != 0:
+        etcd, folder = PLACES[site.distribution]
+        unit = node_program.unit(active, PROGRAM)
+        arguments = (etcd, folder, unit, active.before["device"])
+        if UNMOUNT.run(site.node, *arguments, check=False, timeout_s=60).code != 0:
             raise FaultError(f"{site.node.name}:{folder} is still mounted over")
 
 
 FAULTS = (
     Disk(
         "disk-slow",
-        "etcd's disk takes longer to store safely (--set fsync=200ms); etcd is started anew",
+        "etcd's disk takes longer to store safely (--set fsync=200ms); restarts etcd",
         "--fsync {fsync}",
         {"fsync": "200ms"},
     ),
     Disk(
         "disk-full",
-        "etcd's disk is full: what needs new room is refused; etcd is started anew",
+        "etcd's disk is full: what needs more space is refused; restarts etcd",
         "--full",
     ),
 )

@@ -1,4 +1,4 @@
-"""Faults of whole machines: their power and their pulse."""
+"""Faults of whole machines: killed, cut off from power, shut down, rebooted, frozen."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ if TYPE_CHECKING:
 
 
 def state(site: FaultSite) -> str:
-    """Return the engine's word for the node's state."""
+    """Return the node's state, as the engine names it."""
     return str(site.engine.inspect(site.node.container)["State"]["Status"])
 
 
-def seconds(word: str) -> float | None:
-    """Read the engine's time (RFC 3339 with nanoseconds, UTC) as seconds since 1970; nothing where it is none."""
-    found = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z", word)
-    return (
-        datetime.fromisoformat(found[1] + "+00:00").timestamp() + float(found[2] or 0)
-        if found
-        else None
-    )
+def seconds(text: str) -> float | None:
+    """Return the engine's time (RFC 3339 with nanoseconds, UTC) as seconds since 1970.
+
+    None if the text is no time.
+    """
+    time = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z", text)
+    if time is None:
+        return None
+    return datetime.fromisoformat(time[1] + "+00:00").timestamp() + float(time[2] or 0)
 
 
 class _Off(Base):
@@ -35,19 +36,20 @@ class _Off(Base):
 
     heals_first = True
     evidence_timeout_s = 20.0
-    """A machine with many processes takes the engine a second or two to bury when the host is
-    busy."""
+    """On a busy host, the engine takes a second or two to bury a machine with many processes."""
 
     def took_effect_at(self, site: FaultSite, active: ActiveFault) -> float | None:
-        """When its last process had ended: the engine notes it, and then needs some 0.3 s more to take the network away and say so."""
+        """When its last process had ended.
+
+        The engine notes that, and then needs some 0.3 s more to remove the network and report it.
+        """
         del active
         return seconds(str(site.engine.inspect(site.node.container)["State"]["FinishedAt"]))
 
     def evidence(self, site: FaultSite, active: ActiveFault) -> str:
         """The engine says that it does not run."""
         del active
-        found = state(site)
-        return f"{site.node.name} is {found}" if found == "exited" else ""
+        return f"{site.node.name} is exited" if state(site) == "exited" else ""
 
     def heal(self, site: FaultSite, active: ActiveFault) -> None:
         """Power it on."""
@@ -57,7 +59,7 @@ class _Off(Base):
 
 @dataclass(frozen=True)
 class Crash(_Off):
-    """Every process ends at once; the kernel closes their connections, so that peers see an end (FIN or RST)."""
+    """Every process ends at once; the kernel closes their connections: peers see a FIN or RST."""
 
     name: str = "crash"
     summary: str = "kill a machine; its kernel still closes its connections"
@@ -70,9 +72,9 @@ class Crash(_Off):
 
 @dataclass(frozen=True)
 class PowerCut(_Off):
-    """The wire goes silent first, then the machine ends: nobody hears a FIN.
+    """The wire goes silent first, then the machine ends: nobody gets a FIN.
 
-    What the loss of a real machine looks like.
+    So it looks when a real machine is lost.
     """
 
     name: str = "power-cut"
@@ -88,7 +90,7 @@ class PowerCut(_Off):
         return wire.missing(site)
 
     def check(self, site: FaultSite, options: Options) -> str:
-        """The means must be there; what a partition drops already is no obstacle."""
+        """The means must be there; that a partition uses it already does not matter."""
         if options["means"] == "tc":
             return wire.tc_missing(site)
         return wire.refused(site, options["means"])
@@ -98,12 +100,12 @@ class PowerCut(_Off):
         return {"means": wire.chosen(site, options["means"])}
 
     def inject(self, site: FaultSite, active: ActiveFault) -> None:
-        """Drop all, then kill. The rules die with the machine's network."""
+        """Drop everything, then kill. The rules vanish with the machine's network."""
         wire.silence(site, active.before.get("means", "nft"))
         site.engine.kill(site.node.container)
 
     def heal(self, site: FaultSite, active: ActiveFault) -> None:
-        """Power it on. One that was silenced and then not killed runs, and is heard again."""
+        """Power it on. If it was silenced but not killed, it runs: let its packets pass again."""
         if same_life(site, active):
             wire.lift(site)
         super().heal(site, active)
@@ -139,21 +141,19 @@ class Reboot(Base):
     def evidence(self, site: FaultSite, active: ActiveFault) -> str:
         """It was started after the fault began."""
         started = str(site.engine.inspect(site.node.container)["State"]["StartedAt"])
-        return (
-            f"{site.node.name} was started anew at {started}"
-            if started != active.before[STARTED]
-            else ""
-        )
+        if started == active.before[STARTED]:
+            return ""
+        return f"{site.node.name} was restarted at {started}"
 
     def heal(self, site: FaultSite, active: ActiveFault) -> None:
-        """See that it runs."""
+        """Power it on if it does not run."""
         del active
         site.engine.start(site.node.container)
 
 
 @dataclass(frozen=True)
 class Hang(Base):
-    """Frozen: its kernel still answers ARP, ping and TCP handshakes, but no process runs."""
+    """Frozen: the kernel still answers ARP, ping and TCP handshakes, but no process runs."""
 
     heals_first = True
     name: str = "hang"
@@ -170,7 +170,7 @@ class Hang(Base):
         return f"{site.node.name} is paused" if state(site) == "paused" else ""
 
     def heal(self, site: FaultSite, active: ActiveFault) -> None:
-        """Let it run again; one that was fenced meanwhile is powered on."""
+        """Let it run again; if it was fenced meanwhile, power it on."""
         del active
         if state(site) == "paused":
             site.engine.unpause(site.node.container)

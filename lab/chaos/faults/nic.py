@@ -4,23 +4,40 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from string import Template
 from typing import TYPE_CHECKING
 
 from lab.chaos.fault import Base, same_life
+from lab.chaos.script import Script
 
 if TYPE_CHECKING:
     from lab.chaos.fault import FaultSite
     from lab.live.active_faults import ActiveFault, Options
 
-STATE = Template("ip -br link show dev $device; ip -4 route show dev $device")
-"""The link's line first, then its routes, one a line."""
-UP = Template("ip link set $device up")
-ROUTE = Template("ip -4 route replace $route dev $device")
+STATE = Script(
+    "nic-state",
+    """
+ip -br link show dev "$1"
+ip -4 route show dev "$1"
+""",
+)
+"""Shows the link's line first, then its routes, one a line."""
+UP = Script(
+    "nic-up",
+    """
+set -e
+device=$1
+shift
+ip link set "$device" up
+for route in "$@"; do
+    ip -4 route replace $route dev "$device"
+done
+""",
+)
+"""$2…: routes, each as `ip` shows it."""
 BY_KERNEL = "proto kernel"
 """Marks routes that the kernel makes itself from an interface's addresses, whenever it comes up."""
 STATE_WORDS = {"linkdown", "dead"}
-"""What `ip route` shows of a route, and does not accept when one is made."""
+"""Words that `ip route` shows, but does not accept when a route is made."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +66,7 @@ class NicDown(Base):
 
     def _observe(self, site: FaultSite, device: str) -> tuple[str, list[str]]:
         """Return the interface's state, as `ip` words it, and the routes that go by it."""
-        script = STATE.substitute(device=device)
-        lines = site.node.run(["sh", "-c", script], check=False).output.splitlines()
+        lines = STATE.run(site.node, device, check=False).output.splitlines()
         words = lines[0].split() if lines else []
         if not words or words[0].split("@")[0] != device:
             return "", []
@@ -78,15 +94,8 @@ class NicDown(Base):
     def heal(self, site: FaultSite, active: ActiveFault) -> None:
         """Bring it up and restore its routes; a machine that was started since has new ones."""
         if same_life(site, active):
-            site.node.run(["sh", "-c", heal_script(active)])
-
-
-def heal_script(active: ActiveFault) -> str:
-    """Return the shell script that heals the fault, as often as it is run."""
-    device = active.options["device"]
-    routes = active.before.get("routes", "").splitlines()
-    restored = [ROUTE.substitute(route=route, device=device) for route in routes]
-    return " && ".join([UP.substitute(device=device), *restored])
+            routes = active.before.get("routes", "").splitlines()
+            UP.run(site.node, active.options["device"], *routes)
 
 
 FAULTS = (NicDown(),)

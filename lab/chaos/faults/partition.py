@@ -1,7 +1,7 @@
 """Faults of the network: partitions and loss. What delays, reorders or corrupts is in traffic.py.
 
-Packets are dropped at the machine's wire (wire.py): kube-proxy's and flannel's rules are not
-touched, ARP is dropped, too, and senders see no error, as they would from an output chain's.
+Packets are dropped at the machine's wire (wire.py): the rules of kube-proxy and flannel are not
+touched, ARP is dropped, too, and senders see no error, as they would from an output chain.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_interface
 from typing import TYPE_CHECKING
 
-from lab.chaos import wire
+from lab.chaos import node_program, wire
 from lab.chaos.nft import Rules, fire, table
 from lab.chaos.qdisc import DEVICE
 from lab.chaos.wire import Drop
@@ -23,17 +23,24 @@ if TYPE_CHECKING:
     from lab.live.active_faults import ActiveFault, Options
 
 PORTS = {"corosync": ("udp", (5405,)), "etcd": ("tcp", (2379, 2380)), "api": ("tcp", (6443,))}
-"""Corosync's knet; etcd's clients and peers; the API. Both ends of a connection are meant: who
-asked is not known."""
+"""Corosync's knet; etcd's clients and peers; the API. Both ends of a connection are dropped: which
+of them opened it is not known."""
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 PERCENT = 100.0
 ANSWERS = 20
-"""So many are asked of each machine at once: of seven, a loss of 5 % takes one with all but
-certainty (1 - 0.95**140)."""
+"""Each machine is pinged so often: with seven machines, a loss of 5 % takes an answer almost
+certainly (1 - 0.95**140)."""
+PING_ONCE = "busybox ping -c 1 -W 1"
+PING_OFTEN = f"ping -q -c {ANSWERS} -i 0.01 -W 1"
+"""Each without the address."""
 
 
 def peers(site: FaultSite, words: str) -> list[NodeHandle]:
-    """Return the machines that `from` names, by commas: all, rest (all that this fault does not hit), minority, majority, roles, names."""
+    """Return the machines that the option `from` names.
+
+    Its words are separated by commas: all, rest (all that this fault does not hit), minority,
+    majority, roles, names.
+    """
     minority, majority = site.topology.halves
     sets = {
         "all": tuple(site.others),
@@ -42,23 +49,21 @@ def peers(site: FaultSite, words: str) -> list[NodeHandle]:
         "majority": majority,
     }
     chosen: set[str] = set()
-    for word in words.split(","):
-        role = word.removesuffix("s")
+    for part in words.split(","):
+        role = part.removesuffix("s")
         chosen |= {
             name
             for name, other in site.others.items()
-            if name in sets.get(word, (word,)) or role == other.role
+            if name in sets.get(part, (part,)) or role == other.role
         }
     return [site.others[name] for name in sorted(chosen)]
 
 
 def unheard(names: list[str], own: str) -> list[str]:
-    """Return whom a master does not hear in a ring: all but the majority around it.
+    """Return the masters that one master does not hear in a ring: all but the majority around it.
 
-    No two masters hear the same majority.
-
-    Of five, each hears itself and its neighbours on both sides; of three, itself and the one before
-    it.
+    No two masters hear the same majority. Of five, each hears itself and its neighbours on both
+    sides; of three, itself and the one before it.
     """
     size = len(names) // 2 + 1
     first = names.index(own) - size // 2
@@ -67,33 +72,38 @@ def unheard(names: list[str], own: str) -> list[str]:
 
 
 def wires(site: FaultSite, others: list[NodeHandle]) -> list[str]:
-    """Return the machines' MAC addresses: the floating address is its holder's, whoever that is.
+    """Return the MAC addresses that the machines have now, and those that they get when they boot.
 
-    The ones that they have now, and the ones that they get when they boot.
+    They identify the holder of the floating address, whichever machine that is.
     """
-    inspected = (site.engine.inspect(other.container) for other in others)
-    networks = [found["NetworkSettings"]["Networks"] for found in inspected]
-    now = {place.get("MacAddress") for network in networks for place in network.values()}
+    states = (site.engine.inspect(other.container) for other in others)
+    networks = [state["NetworkSettings"]["Networks"] for state in states]
+    now = {endpoint.get("MacAddress") for network in networks for endpoint in network.values()}
     return sorted({mac for mac in now if mac} | {mac_of(other.ip) for other in others})
 
 
 @dataclass(frozen=True)
 class Partition(Rules):
-    """Nothing between the node and the others named; ARP neither."""
+    """Nothing passes between the node and the others named, not even ARP."""
 
     name: str = "partition"
     summary: str = (
-        "cut nodes off (--set from=all|rest|masters|workers|minority|majority|NODE,… --set way=both|in|out --set port=all|corosync|etcd|api); "
+        "cut nodes off (--set from=all|rest|masters|workers|minority|majority|NODE,… "
+        "--set way=both|in|out --set port=all|corosync|etcd|api); "
         "--set shape=ring: no two masters hear the same majority; --set means=auto|nft|tc"
     )
     options: Options = field(
         default_factory=lambda: {
-            "from": "all", "way": "both", "port": "all", "shape": "cut", "means": "auto",
+            "from": "all",
+            "way": "both",
+            "port": "all",
+            "shape": "cut",
+            "means": "auto",
         }
-    )  # fmt: skip
+    )
 
     def check(self, site: FaultSite, options: Options) -> str:
-        """The words must mean something."""
+        """The options must be valid."""
         if options["way"] not in {"both", "in", "out"}:
             return f"way={options['way']}: both, in or out"
         if options["port"] not in {"all", *PORTS}:
@@ -118,7 +128,7 @@ class Partition(Rules):
         return ""
 
     def prepare(self, site: FaultSite, options: Options) -> Options:
-        """Settle who is meant, and note their wires; so many engine calls are not made while the fault fires."""
+        """Find the others and their MAC addresses: that takes too many calls while it fires."""
         others = peers(site, options["from"])
         if options["shape"] == "ring":
             others = [
@@ -134,11 +144,11 @@ class Partition(Rules):
         }
 
     def drops(self, site: FaultSite, active: ActiveFault) -> list[Drop]:
-        """Drop what comes from and what goes to the others: by address, and by wire.
+        """Drop what comes from and what goes to the others: by IP address, and by MAC address.
 
-        By wire goes what the others send or take under an address that is not their own: the
-        floating one's, whoever of several holds it. Where nobody but them can hold it, it is
-        dropped by its address, too: a master that boots later may have another wire.
+        By MAC address, what they send or receive under an IP address that is not their own: the
+        floating one, whichever of them holds it. If nobody but them can hold it, it is dropped by
+        its IP address, too: a master that boots later may have another MAC address.
         """
         others = self._others(site, active)
         names = {other.name for other in others} | {site.node.name}
@@ -166,18 +176,17 @@ class Partition(Rules):
         return [site.others[name] for name in active.before["peers"].split(",")]
 
     def inject(self, site: FaultSite, active: ActiveFault) -> str:
-        """Lay the rules down and send something for them to drop: a quiet node would show no effect for seconds."""
-        return fire(
-            site,
-            active,
-            self.rules(site, active),
-            [f"busybox ping -c 1 -W 1 {other.ip}" for other in self._others(site, active)],
-        )
+        """Apply the rules and send something for them to drop."""
+        addresses = [other.ip for other in self._others(site, active)]
+        return fire(site, active, self.rules(site, active), PING_ONCE, addresses)
 
 
 @dataclass(frozen=True)
 class Loss(Rules):
-    """A share of what comes in is lost, at random; so senders are not told, as they would be of their own packets."""
+    """A share of what comes in is lost, at random.
+
+    Not of what goes out: senders would get an error for their own packets.
+    """
 
     name: str = "loss"
     summary: str = "lose a share of all packets that come in (--set percent=5)"
@@ -187,20 +196,14 @@ class Loss(Rules):
     def check(self, site: FaultSite, options: Options) -> str:
         """A share is a number."""
         del site
-        good = (
-            re.fullmatch(r"\d+(\.\d)?", options["percent"])
-            and 0 < float(options["percent"]) <= PERCENT
-        )
-        return (
-            ""
-            if good
-            else f"percent={options['percent']}: a number above 0, at most 100, with one decimal at most"
-        )
+        share = options["percent"]
+        if re.fullmatch(r"\d+(\.\d)?", share) and 0 < float(share) <= PERCENT:
+            return ""
+        return f"percent={share}: a number above 0, at most 100, with one decimal at most"
 
     def missing(self, site: FaultSite) -> str:
-        """It draws with nft, at the way in, for which every kernel has a hook (Linux 4.2)."""
-        there = site.node.run(["sh", "-c", "command -v nft"], check=False).code == 0
-        return "" if there else "its image has no nft"
+        """It needs nft alone: every kernel has its hook at the way in (Linux 4.2)."""
+        return "" if node_program.exists(site, "nft") else "its image has no nft"
 
     def rules(self, site: FaultSite, active: ActiveFault) -> str:
         """Draw a number for each packet."""
@@ -211,23 +214,24 @@ class Loss(Rules):
         return f"table netdev {table(active)} {{\nchain in {{\n{head}\n{rule}\n}}\n}}\n"
 
     def inject(self, site: FaultSite, active: ActiveFault) -> str:
-        """Lay the rules down and ask the others: a quiet node would lose nothing for seconds."""
-        return fire(site, active, self.rules(site, active), self._knocks(site))
+        """Apply the rules and ping the others."""
+        return self._fire(site, active, self.rules(site, active))
 
     def evidence(self, site: FaultSite, active: ActiveFault) -> str:
-        """Ask again: of a small share, the first answers may all have come in."""
-        return fire(site, active, "", self._knocks(site))
+        """Ping again: of a small share, none of the first answers may have been lost."""
+        return self._fire(site, active, "")
 
-    def _knocks(self, site: FaultSite) -> list[str]:
-        return [
-            f"ping -q -c {ANSWERS} -i 0.01 -W 1 {other.ip}"
-            for _, other in sorted(site.others.items())
-        ]
+    def _fire(self, site: FaultSite, active: ActiveFault, rules: str) -> str:
+        addresses = [other.ip for _, other in sorted(site.others.items())]
+        return fire(site, active, rules, PING_OFTEN, addresses)
 
 
 @dataclass(frozen=True)
 class BmcUnreachable(Rules):
-    """Nothing in or out at the management interface: this master can reach no baseboard controller, and so fence nobody."""
+    """Nothing passes the management interface.
+
+    This master can reach no baseboard controller, and so fence nobody.
+    """
 
     name: str = "bmc-unreachable"
     summary: str = (
@@ -238,40 +242,37 @@ class BmcUnreachable(Rules):
     needs: str = f"{Rules.needs}, and a management network (fencing)"
 
     def device(self, options: Options) -> str:
-        """Return the interface that is meant."""
+        """Return the interface that the options name."""
         return options["device"]
 
     def missing(self, site: FaultSite) -> str:
         """A second network must be there."""
         names = site.node.run(["ls", "/sys/class/net"], check=False).output
-        return super().missing(site) or (
-            ""
-            if re.search(r"mgmt\d|eth[1-9]", names)
-            else "the node has no second network (fencing is off?)"
-        )
+        missing = super().missing(site)
+        if missing or re.search(r"mgmt\d|eth[1-9]", names):
+            return missing
+        return "the node has no second network (fencing is off?)"
 
     def check(self, site: FaultSite, options: Options) -> str:
         """The interface must be there."""
-        if (
-            not re.fullmatch(r"[a-z][a-z0-9]{0,14}", options["device"])
-            or options["device"] == DEVICE
-        ):
-            return f"device={options['device']}: an interface's name, but not {DEVICE} (that is `partition`)"
-        if not self._network(site, options["device"]):
-            return f"{site.node.name} has no interface {options['device']}"
-        return wire.refused(site, options["means"], options["device"])
+        device = options["device"]
+        if not re.fullmatch(r"[a-z][a-z0-9]{0,14}", device) or device == DEVICE:
+            return f"device={device}: an interface's name, but not {DEVICE} (that is `partition`)"
+        if not self._network(site, device):
+            return f"{site.node.name} has no interface {device}"
+        return wire.refused(site, options["means"], device)
 
     def _network(self, site: FaultSite, device: str) -> str:
-        """Return the interface's address and network, or nothing."""
-        shown = site.node.run(["ip", "-4", "-o", "addr", "show", "dev", device], check=False).output
-        found = re.search(r"inet (\S+)", shown)
-        return found[1] if found else ""
+        """Return the interface's address and network; empty if it has none."""
+        show = ["ip", "-4", "-o", "addr", "show", "dev", device]
+        address = re.search(r"inet (\S+)", site.node.run(show, check=False).output)
+        return address[1] if address else ""
 
     def prepare(self, site: FaultSite, options: Options) -> Options:
-        """Choose an address to knock at: any neighbour's, as already the question for its wire is dropped."""
-        place = ip_interface(self._network(site, options["device"]))
-        knock = str(next(address for address in place.network.hosts() if address != place.ip))
-        return {"knock": knock, "means": wire.chosen(site, options["means"])}
+        """Choose an address to ping: any neighbour's, as even the ARP request is dropped."""
+        own = ip_interface(self._network(site, options["device"]))
+        neighbour = next(address for address in own.network.hosts() if address != own.ip)
+        return {"knock": str(neighbour), "means": wire.chosen(site, options["means"])}
 
     def drops(self, site: FaultSite, active: ActiveFault) -> list[Drop]:
         """Drop everything."""
@@ -279,9 +280,9 @@ class BmcUnreachable(Rules):
         return [Drop("in"), Drop("out")]
 
     def inject(self, site: FaultSite, active: ActiveFault) -> str:
-        """Lay the rules down and knock."""
-        knock = f"busybox ping -c 1 -W 1 {active.before['knock']}"
-        return fire(site, active, self.rules(site, active), [knock], self.device(active.options))
+        """Apply the rules and ping."""
+        rules, device = self.rules(site, active), self.device(active.options)
+        return fire(site, active, rules, PING_ONCE, [active.before["knock"]], device)
 
 
 FAULTS = (Partition(), Loss(), BmcUnreachable())

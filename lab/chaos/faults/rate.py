@@ -1,4 +1,4 @@
-"""The fault of a narrow way out."""
+"""The fault of a slow network interface."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RATE = "tbf rate {rate} burst 16kb latency 400ms"
 
 @dataclass(frozen=True)
 class Rate(Base):
-    """A narrow way out, by the queueing discipline tbf: what does not fit waits, then is lost."""
+    """A limited rate, by the queueing discipline tbf: what exceeds it waits, and then is lost."""
 
     name: str = "rate"
     summary: str = "limit what a node sends (--set rate=1mbit)"
@@ -30,13 +30,13 @@ class Rate(Base):
         return qdisc.missing(site, "tbf", RATE.format(rate="1mbit"))
 
     def check(self, site: FaultSite, options: Options) -> str:
-        """A rate as tc knows it; one discipline at a time."""
+        """It takes a rate as tc knows it; one discipline at a time."""
         if not re.fullmatch(r"\d+(\.\d+)?[kmg]?bit", options["rate"]):
             return f"rate={options['rate']}: for example 500kbit, 1mbit"
         return qdisc.taken(site)
 
     def inject(self, site: FaultSite, active: ActiveFault) -> None:
-        """Put it in place of the one that was there."""
+        """Put it in place of the discipline that was there."""
         qdisc.put(site, RATE.format(**active.options))
 
     def evidence(self, site: FaultSite, active: ActiveFault) -> str:

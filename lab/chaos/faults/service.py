@@ -23,14 +23,14 @@ UNITS = {
     "flannel": {"upstream": "flannel", "k3s": "k3s"},
     "k3s": {"k3s": "k3s"},
 }
-"""Service → unit, by distribution; K3s is all of them in one. Other words are units' own names
+"""Service → unit, by distribution; K3s is all of them in one. Anything else is a unit's own name
 (corosync, pacemaker, nginx)."""
 
 
 def unit(site: FaultSite, service: str) -> str:
     """Return the unit that runs a service on this node. K3s's workers have k3s-agent."""
-    found = UNITS.get(service, {}).get(site.distribution, service)
-    return "k3s-agent" if found == "k3s" and site.node.role == "worker" else found
+    name = UNITS.get(service, {}).get(site.distribution, service)
+    return "k3s-agent" if name == "k3s" and site.node.role == "worker" else name
 
 
 @dataclass(frozen=True)
@@ -42,46 +42,44 @@ class Service(Base):
     signal: str
     """Empty: stopped by systemd."""
     options: Options = field(default_factory=lambda: {"unit": ""})
-    """`whom`, where it is there: `main`, the unit's own process, or `all` of its cgroup."""
+    """`whom`, if the fault has it: `main`, the unit's own process, or `all` of its cgroup."""
 
     def check(self, site: FaultSite, options: Options) -> str:
         """The unit must be there and running."""
         if not options["unit"]:
-            return "say which: --set unit=etcd (or apiserver, kubelet, containerd, corosync, pacemaker, nginx, flannel, …)"
+            return (
+                "say which: --set unit=etcd "
+                "(or apiserver, kubelet, containerd, corosync, pacemaker, nginx, flannel, …)"
+            )
         if options.get("whom", "main") not in {"main", "all"}:
             return f"whom={options['whom']}: main or all"
         name = unit(site, options["unit"])
-        found = site.node.run(["systemctl", "is-active", name], check=False).output.strip()
-        return (
-            ""
-            if found in {"active", "activating"}
-            else f"{name} is {found or 'unknown'} on {site.node.name}"
-        )
+        state = site.node.run(["systemctl", "is-active", name], check=False).output.strip()
+        if state in {"active", "activating"}:
+            return ""
+        return f"{name} is {state or 'unknown'} on {site.node.name}"
 
     def prepare(self, site: FaultSite, options: Options) -> Options:
-        """Remember the process."""
+        """Note the process."""
         return {"pid": self._pid(site, unit(site, options["unit"]))}
 
     def _pid(self, site: FaultSite, name: str) -> str:
         return site.node.run(["systemctl", "show", "-P", "MainPID", name]).output.strip()
 
     def inject(self, site: FaultSite, active: ActiveFault) -> None:
-        """Stop it, or send the signal to the processes that are meant (systemctl(1))."""
+        """Stop it, or send the signal to the processes that `whom` names (systemctl(1))."""
         name = unit(site, active.options["unit"])
         whom = f"--kill-whom={active.options.get('whom', 'all')}"
         kill = ["kill", f"--signal={self.signal}", whom]
         site.node.run(["systemctl", *(kill if self.signal else ["stop"]), name])
 
     def evidence(self, site: FaultSite, active: ActiveFault) -> str:
-        """The unit does not run, its process is another one, or stands still."""
+        """The process is gone (stopped, or another one runs), or is frozen."""
         name, pid = unit(site, active.options["unit"]), active.before["pid"]
         if self.signal == "SIGSTOP":
-            found = (
-                site.node.run(["cat", f"/proc/{pid}/stat"], check=False)
-                .output.rsplit(")", 1)[-1]
-                .split()
-            )
-            return f"{name} (process {pid}) stands still" if found[:1] == ["T"] else ""
+            stat = site.node.run(["cat", f"/proc/{pid}/stat"], check=False).output
+            fields = stat.rsplit(")", 1)[-1].split()
+            return f"{name} (process {pid}) is frozen" if fields[:1] == ["T"] else ""
         now = self._pid(site, name)
         return f"{name}: process {pid} is gone" if now != pid else ""
 
@@ -90,11 +88,10 @@ class Service(Base):
         if not same_life(site, active):
             return
         name = unit(site, active.options["unit"])
-        action = (
-            ["kill", "--signal=SIGCONT", name]
-            if self.signal == "SIGSTOP"
-            else ["start", "--no-block", name]
-        )
+        if self.signal == "SIGSTOP":
+            action = ["kill", "--signal=SIGCONT", name]
+        else:
+            action = ["start", "--no-block", name]
         result = site.node.run(["systemctl", *action], check=False)
         if result.code != 0:
             raise FaultError(
@@ -104,8 +101,8 @@ class Service(Base):
 
 FAULTS = (
     Service("service-stop", "stop a service; it stays down until healed (--set unit=etcd)", ""),
-    # A daemon that crashes leaves its children: containerd's and K3s's shims, and so the pods, live
-    # on in its cgroup (their units have KillMode=process).
+    # A daemon that crashes leaves its children: the shims of containerd and K3s, and so the pods,
+    # live on in its cgroup (their units have KillMode=process).
     Service(
         "service-kill",
         "kill a service's main process; systemd brings it back "

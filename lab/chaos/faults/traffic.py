@@ -1,22 +1,23 @@
 """Faults of what a machine sends: delayed, reordered, corrupted.
 
-By the kernel's netem, or where it has none by halab-delay.
+By the kernel's netem; if it has none, by halab-delay.
 
-halab-delay serves a packet queue (NFQUEUE) on the machine, into which a chain of this fault's own,
-in iptables' mangle table, sends what leaves by eth0: the machine's packets and its pods'. ARP is
-not delayed. If the program dies, packets pass (--queue-bypass).
+halab-delay serves a packet queue (NFQUEUE) on the machine. A chain of the fault's own, in iptables'
+mangle table, sends into it what leaves by eth0: the machine's packets and its pods'. ARP is not
+delayed. If the program dies, packets pass (--queue-bypass).
 """
 
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lab.base import durations
 from lab.base.errors import FaultError
 from lab.chaos import node_program, qdisc
 from lab.chaos.fault import Base, same_life
+from lab.chaos.script import Script
 
 if TYPE_CHECKING:
     from lab.chaos.fault import FaultSite
@@ -24,58 +25,93 @@ if TYPE_CHECKING:
 
 PROGRAM = "halab-delay"
 MEANS = ("auto", "netem", "delay")
-UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+UNITS = ("us", "ms", "s")
 PINGS = 5
 PERCENT = 100.0
-QUEUE = "NFQUEUE --queue-num {0} --queue-bypass"
+
+TRY_QUEUE = Script(
+    "try-queue",
+    """
+mangle() { iptables -w -t mangle "$@"; }
+command -v iptables >/dev/null || { echo no iptables; exit 1; }
+try=halab-try-$$
+mangle -N $try && mangle -A $try -j NFQUEUE --queue-num 0 --queue-bypass
+code=$?
+mangle -F $try
+mangle -X $try
+exit $code
+""",
+)
+"""Tries the rule in a chain that nothing leads to."""
+QUEUE = Script(
+    "queue-packets",
+    """
+set -e
+mangle() { iptables -w -t mangle "$@"; }
+chain=$1 queue=$2 device=$3
+shift 3
+"$@"
+mangle -N "$chain"
+mangle -A "$chain" -j NFQUEUE --queue-num "$queue" --queue-bypass
+mangle -A POSTROUTING -o "$device" -j "$chain"
+""",
+)
+"""$4…: the command that starts halab-delay."""
+UNQUEUE = Script(
+    "let-packets-pass",
+    """
+mangle() { iptables -w -t mangle "$@"; }
+chain=$1 device=$2 program=$3
+{
+    mangle -D POSTROUTING -o "$device" -j "$chain"
+    mangle -F "$chain"
+    mangle -X "$chain"
+    systemctl stop "$program"
+} >/dev/null 2>&1
+mangle -S | grep "$chain"
+""",
+)
+"""Shows the rules that are left."""
 
 
-def milliseconds(word: str) -> float | None:
-    """Read a time as tc and the program know it: 500us, 100ms, 1.5s. Nothing where it is none."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(us|ms|s)", word)
-    return float(found[1]) * UNITS[found[2]] if found else None
+def milliseconds(text: str) -> float | None:
+    """Return a time as tc and halab-delay read it (500us, 100ms, 1.5s); None if it is none."""
+    return durations.milliseconds(text, UNITS)
 
 
 def round_trip(site: FaultSite, peer: str) -> float | None:
-    """Measure the round trip to a peer in milliseconds: the mean of some pings.
-
-    Nothing where none came back.
-    """
+    """Return the mean round trip of some pings in milliseconds; None if none came back."""
     ping = ["ping", "-n", "-q", "-c", str(PINGS), "-i", "0.02", "-W", "2", peer]
-    found = re.search(r"= [\d.]+/([\d.]+)/", site.node.run(ping, check=False).output)
-    return float(found[1]) if found else None
+    mean = re.search(r"= [\d.]+/([\d.]+)/", site.node.run(ping, check=False).output)
+    return float(mean[1]) if mean else None
 
 
 def netem_missing(site: FaultSite) -> str:
-    """Say why netem cannot be used."""
+    """Return why netem cannot be used."""
     return qdisc.missing(site, "netem", "netem delay 1ms")
 
 
 def queue_missing(site: FaultSite) -> str:
-    """Say why halab-delay cannot be used; the rule is tried in a chain of its own that nothing leads to."""
-    rule = QUEUE.format(0)
-    table = "iptables -w -t mangle"
-    probe = f"try=halab-try-$$; {table} -N $try && {table} -A $try -j {rule}; code=$?; {table} -F $try; {table} -X $try; exit $code"
+    """Return why halab-delay cannot be used."""
     missing = node_program.missing(site, PROGRAM)
-    tried = site.node.run(
-        ["sh", "-c", f"command -v iptables >/dev/null || {{ echo no iptables; exit 1; }}; {probe}"],
-        check=False,
-    )
-    return missing or ("" if tried.code == 0 else f"no packet queue: {tried.output.strip()}")
+    attempt = TRY_QUEUE.run(site.node, check=False)
+    if missing or attempt.code == 0:
+        return missing
+    return f"no packet queue: {attempt.output.strip()}"
 
 
 @dataclass(frozen=True)
 class Traffic(Base):
-    """What a machine sends is held, reordered or damaged."""
+    """What a machine sends is delayed, reordered or damaged."""
 
     name: str
     summary: str
     netem: str
-    """What follows `tc qdisc add dev eth0 root handle 1a1b: netem`, with the options filled in."""
+    """What follows `netem` on tc's command line, with the options to be filled in."""
     program: str
-    """halab-delay's words, with the options filled in."""
+    """halab-delay's arguments, with the options to be filled in."""
     counts: str
-    """The number of halab-delay's that must grow."""
+    """The number of halab-delay's that must grow; `held`: pings must be late."""
     options: Options = field(default_factory=dict)
     needs: str = "netem, or packet queues (NFQUEUE)"
     evidence_timeout_s: float = 10.0
@@ -87,49 +123,43 @@ class Traffic(Base):
         return f"{netem}; {queue}" if netem and queue else ""
 
     def check(self, site: FaultSite, options: Options) -> str:
-        """The options must mean something, and the means asked for be there."""
-        for word in ("delay", "jitter"):
-            if milliseconds(options.get(word, "0ms")) is None:
-                return f"{word}={options[word]}: a time like 500us, 100ms or 1.5s"
+        """The options must be valid, and the means asked for be there."""
+        return self._invalid(options) or self._unusable(site, options["means"])
+
+    def _invalid(self, options: Options) -> str:
+        for name in ("delay", "jitter"):
+            if milliseconds(options.get(name, "0ms")) is None:
+                return f"{name}={options[name]}: a time like 500us, 100ms or 1.5s"
         share = options.get("percent", "1").removesuffix("%")
         if not re.fullmatch(r"\d+(\.\d+)?", share) or not 0 < float(share) <= PERCENT:
             return f"percent={options['percent']}: a number above 0, at most 100"
         if options["means"] not in MEANS:
             return f"means={options['means']}: {', '.join(MEANS)}"
-        lacking = {"netem": netem_missing, "delay": queue_missing}.get(
-            options["means"], lambda _: ""
-        )(site)
+        return ""
+
+    def _unusable(self, site: FaultSite, means: str) -> str:
+        lacking = {"netem": netem_missing, "delay": queue_missing}.get(means, lambda _: "")(site)
         taken = lacking or qdisc.taken(site) or self._taken(site)
-        return taken or (
-            ""
-            if self._peer(site)
-            else "no other machine answers a ping, so a delay could not be shown"
-        )
+        if taken or self._peer(site):
+            return taken
+        return "no other machine answers a ping, so a delay could not be shown"
 
     def _taken(self, site: FaultSite) -> str:
-        chains = site.node.run(
-            ["iptables", "-w", "-t", "mangle", "-S", "POSTROUTING"], check=False
-        ).output
-        return (
-            f"{site.node.name} has such a fault already: heal that first"
-            if "-j halab-" in chains
-            else ""
-        )
+        show = ["iptables", "-w", "-t", "mangle", "-S", "POSTROUTING"]
+        if "-j halab-" not in site.node.run(show, check=False).output:
+            return ""
+        return f"{site.node.name} has such a fault already: heal that first"
 
     def _peer(self, site: FaultSite) -> str:
-        """Return the first machine that answers a ping."""
+        """Return the address of the first machine that answers a ping; workers are asked first."""
         order = sorted(site.others.values(), key=lambda other: (other.role != "worker", other.name))
-        return next(
-            (
-                other.ip
-                for other in order
-                if site.node.run(["ping", "-c", "1", "-W", "1", other.ip], check=False).code == 0
-            ),
-            "",
-        )
+        for other in order:
+            if site.node.run(["ping", "-c", "1", "-W", "1", other.ip], check=False).code == 0:
+                return other.ip
+        return ""
 
     def prepare(self, site: FaultSite, options: Options) -> Options:
-        """Choose the means, and measure a round trip while it is whole."""
+        """Choose the means, and measure a round trip before anything is delayed."""
         means = options["means"]
         if means == "auto":
             means = "delay" if netem_missing(site) else "netem"
@@ -137,73 +167,81 @@ class Traffic(Base):
         return {"means": means, "peer": peer, "round_trip": str(round_trip(site, peer) or 0.0)}
 
     def inject(self, site: FaultSite, active: ActiveFault) -> None:
-        """Begin."""
-        words = {key: value.removesuffix("%") for key, value in active.options.items()}
+        """Put netem in place, or start halab-delay and send packets to it."""
+        options = {name: value.removesuffix("%") for name, value in active.options.items()}
         if active.before["means"] == "netem":
-            qdisc.put(site, "netem " + self.netem.format(**words))
+            qdisc.put(site, "netem " + self.netem.format(**options))
             return
-        number, name = int(active.id, 16) % 0xFFFF, f"halab-{active.id}"
-        start = node_program.start_words(
-            active, PROGRAM, ["--queue", str(number), *self.program.format(**words).split()]
-        )
-        table = "iptables -w -t mangle"
-        rules = f"{table} -N {name} && {table} -A {name} -j {QUEUE.format(number)} && {table} -A POSTROUTING -o {qdisc.DEVICE} -j {name}"
-        site.node.run(["sh", "-c", f"{shlex.join(start)} && {rules}"])
+        queue = str(int(active.id, 16) % 0xFFFF)
+        arguments = ["--queue", queue, *self.program.format(**options).split()]
+        start = node_program.start_command(active, PROGRAM, arguments)
+        QUEUE.run(site.node, _chain(active), queue, qdisc.DEVICE, *start)
 
     def evidence(self, site: FaultSite, active: ActiveFault) -> str:
-        """Pings are late by the delay; or else the counters of what was damaged or overtaken grow."""
-        means = "netem" if active.before["means"] == "netem" else PROGRAM
-        before, now = float(active.before["round_trip"]), round_trip(site, active.before["peer"])
+        """Pings are late by the delay; or the counter of what was damaged or overtaken grows."""
+        # A quiet node sends nothing: the pings are also what is damaged or overtaken.
+        now = round_trip(site, active.before["peer"])
         if self.counts == "held":
-            wanted = (
-                (milliseconds(active.options["delay"]) or 0)
-                - (milliseconds(active.options["jitter"]) or 0)
-            ) / 2
-            late = now is not None and now - before >= max(wanted, 0.1)
-            return (
-                f"{means}: round trip to {active.before['peer']} {before:.1f} ms before, {now:.1f} ms now"
-                if late
-                else ""
-            )
-        if means == "netem":
-            found = qdisc.evidence(site)
-            return f"netem: {found}" if found else ""
-        count = node_program.told(site, active, PROGRAM).get(self.counts, 0)
-        return (
-            f"{means}: {count} packets {'corrupted' if self.counts == 'corrupted' else 'sent before their turn'}"
-            if count
-            else ""
-        )
+            return self._late(active, now)
+        if active.before["means"] == "netem":
+            passed = qdisc.evidence(site)
+            return f"netem: {passed}" if passed else ""
+        count = node_program.counts(site, active, PROGRAM).get(self.counts, 0)
+        done = "corrupted" if self.counts == "corrupted" else "sent before their turn"
+        return f"{PROGRAM}: {count} packets {done}" if count else ""
+
+    def _late(self, active: ActiveFault, now: float | None) -> str:
+        """Return that pings take at least half of the delay longer than before; empty if not."""
+        means = "netem" if active.before["means"] == "netem" else PROGRAM
+        peer, before = active.before["peer"], float(active.before["round_trip"])
+        delay = milliseconds(active.options["delay"]) or 0
+        jitter = milliseconds(active.options["jitter"]) or 0
+        if now is None or now - before < max((delay - jitter) / 2, 0.1):
+            return ""
+        return f"{means}: round trip to {peer} {before:.1f} ms before, {now:.1f} ms now"
 
     def heal(self, site: FaultSite, active: ActiveFault) -> None:
-        """Packets pass first, then the program ends and lets go what it held."""
+        """First let packets pass; then end the program, which releases those that it holds."""
         if not same_life(site, active):
             return
         if active.before["means"] == "netem":
             qdisc.remove(site)
             return
-        name, table = f"halab-{active.id}", "iptables -w -t mangle"
-        rules = f"{table} -D POSTROUTING -o {qdisc.DEVICE} -j {name}; {table} -F {name}; {table} -X {name}"
-        script = f"{{ {rules}; systemctl stop {node_program.unit(active, PROGRAM)}; }} >/dev/null 2>&1; {table} -S | grep {name}"
-        left = site.node.run(["sh", "-c", script], check=False).output
+        unit = node_program.unit(active, PROGRAM)
+        left = UNQUEUE.run(site.node, _chain(active), qdisc.DEVICE, unit, check=False).output
         if left:
             raise FaultError(f"rules are left on {site.node.name}: {left}")
 
 
+def _chain(active: ActiveFault) -> str:
+    return f"halab-{active.id}"
+
+
 FAULTS = (
     Traffic(
-        "latency", "delay what a node sends (--set delay=100ms --set jitter=10ms --set means=auto|netem|delay)",
-        "delay {delay} {jitter}", "--delay {delay} --jitter {jitter}", "held",
-        {"delay": "100ms", "jitter": "10ms", "means": "auto"},
+        "latency",
+        "delay what a node sends "
+        "(--set delay=100ms --set jitter=10ms --set means=auto|netem|delay)",
+        netem="delay {delay} {jitter}",
+        program="--delay {delay} --jitter {jitter}",
+        counts="held",
+        options={"delay": "100ms", "jitter": "10ms", "means": "auto"},
     ),
     Traffic(
-        "corrupt", "flip a bit in a share of what a node sends (--set percent=1 --set means=auto|netem|delay)",
-        "corrupt {percent}%", "--corrupt {percent}", "corrupted",
-        {"percent": "1", "means": "auto"},
+        "corrupt",
+        "flip a bit in a share of what a node sends (--set percent=1 --set means=auto|netem|delay)",
+        netem="corrupt {percent}%",
+        program="--corrupt {percent}",
+        counts="corrupted",
+        options={"percent": "1", "means": "auto"},
     ),
     Traffic(
-        "reorder", "send a share of packets before their turn, delay the others (--set percent=25 --set delay=10ms --set means=auto|netem|delay)",
-        "delay {delay} reorder {percent}%", "--delay {delay} --reorder {percent}", "early",
-        {"percent": "25", "delay": "10ms", "means": "auto"},
+        "reorder",
+        "send a share of packets before their turn, delay the others "
+        "(--set percent=25 --set delay=10ms --set means=auto|netem|delay)",
+        netem="delay {delay} reorder {percent}%",
+        program="--delay {delay} --reorder {percent}",
+        counts="early",
+        options={"percent": "25", "delay": "10ms", "means": "auto"},
     ),
-)  # fmt: skip
+)

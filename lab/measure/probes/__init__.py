@@ -2,8 +2,8 @@
 
 A question turns the topology into entries of the agent's configuration (ProbeSpec). An entry with a
 `question` is a probe and has its `instrument` event. The others, clients that write, read and
-listen, show up in `op` and `watch` events. Probes run in the client container (outside the
-cluster's nodes, on the lab's network) or in a pod of a node.
+listen, appear in `op` and `watch` events. Probes run in the agent's container (on the lab's
+network, outside the cluster's nodes) or in a pod of a node.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Question(Protocol):
 
 
 def questions() -> dict[str, Question]:
-    """The folder is the list: each module's QUESTION, by the module's name."""
+    """Return each module's QUESTION, by the module's name: the folder is the list."""
     modules = {
         module.name: importlib.import_module(f"{__name__}.{module.name}")
         for module in pkgutil.iter_modules(__path__)
@@ -45,8 +45,8 @@ def questions() -> dict[str, Question]:
 def rows(context: ProbeContext, names: Iterable[str] | None = None) -> tuple[ProbeSpec, ...]:
     """Return all probes, or those with these names or prefixes.
 
-    `api.vip` means `api.vip.new`, too. What reads back at the end comes along with what writes.
-    Raises InputError for an unknown name.
+    `api.vip` includes `api.vip.new`. With what writes comes what reads back at the end. Raises
+    InputError for an unknown name.
     """
     every = [row for question in questions().values() for row in question.rows(context)]
     if names is None:
@@ -65,7 +65,7 @@ def _means(name: str, row: ProbeSpec) -> bool:
 
 
 def _with_readers(chosen: list[ProbeSpec], every: list[ProbeSpec]) -> tuple[ProbeSpec, ...]:
-    """Add what reads back at the end, where anything writes."""
+    """Add what reads back at the end, if anything writes."""
     kinds = {row.settings["kind"] for row in chosen if row.client}
     if not kinds & {"create", "register"}:
         return tuple(chosen)

@@ -1,4 +1,4 @@
-"""Does the API answer: through VIP, load balancer, and each master by itself.
+"""Does the API answer: through the VIP, the load balancer, and at each master.
 
 Asked over new connections and kept ones.
 """
@@ -16,20 +16,18 @@ if TYPE_CHECKING:
 
 
 SINGLE_S = 0.1
-"""Single masters, which tell who fails, are asked less often than what users reach: each question
-costs an API server 1.6 ms of a core (measured)."""
+"""Single masters show which one fails. They are asked less often than what users reach: each
+question costs an API server 1.6 ms of a core (measured)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Api:
     """GET /readyz: the API server says itself whether it can serve, its etcd included."""
 
-    summary: str = (
-        "the API server's own word that it can serve, through VIP, load balancer and each master"
-    )
+    summary: str = "whether the API server can serve, through VIP, load balancer and each master"
 
     def rows(self, context: ProbeContext) -> tuple[ProbeSpec, ...]:
-        """New and kept through VIP and load balancer; new to each master."""
+        """New and kept connections through VIP and load balancer; new ones to each master."""
         topology = context.topology
         places = {"vip": str(topology.network.vip), "lb": str(topology.loadbalancer.ip)}
         shared = [
@@ -48,11 +46,10 @@ class Api:
 
 def _row(name: str, ip: str, connection: str, interval: float = INTERVAL_S) -> ProbeSpec:
     address = f"{ip}:{KUBERNETES_PORT}"
-    how = (
-        "on a new connection each time"
-        if connection == "new"
-        else "on a kept connection, made anew after a failure"
-    )
+    how = {
+        "new": "on a new connection each time",
+        "kept": "on a kept connection, reopened after a failure",
+    }[connection]
     settings = {
         "kind": "https",
         "addresses": [address],

@@ -18,7 +18,7 @@ POLL_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Lists from any master that answers: what is asked is the cluster, not the way to it."""
+    """Lists from any master that answers: they show the cluster's state, not the way to it."""
 
     summary: str = "nodes and their readiness, the test Service's endpoints and pods"
 

@@ -1,4 +1,4 @@
-"""What does each member of etcd believe: whether it leads, and in which term."""
+"""What does each member of etcd believe: does it lead, and in which term."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 PORT = 2379
 MEMBER_S = 0.05
-"""An election takes a second or more: twenty looks in it are enough."""
+"""An election takes a second or more: twenty questions in it are enough."""
 
 
 @dataclass(frozen=True, slots=True)
 class Etcd:
-    """Maintenance.Status of each member: answered by the member alone, with or without a quorum."""
+    """Maintenance.Status of each member, which it answers alone, with or without a quorum."""
 
     summary: str = "each etcd member's own state: leader or not, term"
 

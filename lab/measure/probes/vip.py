@@ -1,6 +1,6 @@
 """Who holds the floating address.
 
-Everybody on the network is asked, and everybody who answers is written down.
+Everybody on the network is asked, and all who answer are recorded.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NAME = "vip.arp"
 ARP_S = 0.1
-"""A request and the time in which answers to it are collected, seconds."""
+"""Seconds between two requests, in which answers are collected."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from lab.measure.probe import ProbeContext
 
 SILENCE_S = 2.0
-"""The clients write many times a second: a watch that hears nothing for two seconds has lost its
-server, and connects anew."""
+"""The clients write many times a second: a watch that gets nothing for two seconds has lost its
+server, and reconnects."""
 
 
 @dataclass(frozen=True, slots=True)

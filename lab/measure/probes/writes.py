@@ -1,4 +1,4 @@
-"""Does the API take writes, and keep them.
+"""Does the API accept writes, and keep them.
 
 ConfigMaps with unique values are created, rewritten and read, and all are read back at the end.
 """
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from lab.measure.probe import ProbeContext
 
 CREATE_S = 0.1
-"""Ten creates a second through each way: every one costs each master's disk an fsync, which all
-nodes of a lab share."""
+"""Ten creates a second each way: each of them costs every master an fsync, on a disk that all nodes
+of a lab share."""
 REGISTER_S = 0.4
 """Each client of the registers writes or reads in turn, five operations in two seconds: enough to
 overlap, few enough to be judged."""
 CLIENTS = 2
-"""Clients of the registers through each way."""
+"""Clients of the registers each way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Writes:
     summary: str = "writes through VIP and load balancer, and whether they are all there at the end"
 
     def rows(self, context: ProbeContext) -> tuple[ProbeSpec, ...]:
-        """Creates and registers through VIP and load balancer, and the last list.
+        """Creates and registers through VIP and load balancer, and the list at the end.
 
         The list goes through the load balancer, which knows all masters.
         """

@@ -1,4 +1,7 @@
-"""What makes a master or worker a Kubernetes node. Everything above knows only this Protocol."""
+"""What turns a master or worker into a Kubernetes node: the Protocol, and who implements it.
+
+Everything above this package knows the Protocol only.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,15 @@ if TYPE_CHECKING:
     from lab.base.wait import Observation
     from lab.engine.files import File
     from lab.engine.node import NodeHandle
-    from lab.kube.pki import Pair, Secrets
+    from lab.kube.secrets import Pair, Secrets
     from lab.topology.model import Node, Topology
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthCheck:
-    """How a master's own API server is asked whether it can serve: the arguments of the resource agent `ocf:halab:apiserver`.
+    """The arguments of the resource agent `ocf:halab:apiserver`.
 
-    Paths are paths on the node.
+    It asks a master's own API server whether it can serve. All but `url` are paths on the node.
     """
 
     url: str
@@ -32,9 +35,9 @@ class HealthCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """How a master's own etcd is asked over HTTP: credentials, as paths on the node, and the port.
+    """What it takes to ask a master's own etcd over HTTP.
 
-    `port` is the one on loopback that serves etcd's JSON gateway.
+    The credentials are paths on the node. `port`, on loopback, serves etcd's JSON gateway.
     """
 
     ca: str
@@ -44,7 +47,7 @@ class Client:
 
 
 HEALTH_USER = "halab-health"
-"""Who asks for /readyz only: of no group, it may do no more than anybody with a certificate."""
+"""The user who asks for /readyz only. In no group, it may do what any certificate allows."""
 
 
 class Distribution(Protocol):
@@ -52,64 +55,70 @@ class Distribution(Protocol):
 
     name: str
     image: str
-    """The folder under images/ whose image the masters and workers run."""
+    """The folder under images/ whose image masters and workers run."""
     health: HealthCheck
     etcd_client: Client
-    """What a master's root may use to ask its own etcd member."""
+    """How a master's root may ask its own etcd member."""
     admin_kubeconfig: str
-    """Where a master has the administrator's kubeconfig once it has booted."""
+    """Where a master keeps the administrator's kubeconfig once it has booted."""
     datastore: str
-    """A path that a master has once its etcd has data, and not before."""
+    """A path that exists on a master once its etcd has data, and not before."""
     joins_itself: bool
-    """Whether a master makes itself known to the others' etcd when it joins; else halab does."""
+    """Whether a joining master adds itself to the others' etcd; otherwise halab adds it."""
+
+    master_moves: bool
+    """Whether a lone master finds its data again after its address has changed."""
 
     def volumes(self, node: Node) -> dict[str, str]:
-        """Return the node's volumes, purpose → mount point: what cannot live on the container's overlay, and the node's disk."""
+        """Return the node's volumes: purpose → mount point.
+
+        They hold the node's disk, and what cannot live on the container's overlay.
+        """
 
     def files(self, topology: Topology, node: Node, secrets: Secrets) -> tuple[File, ...]:
-        """Return the files that make the node boot as part of the cluster, units and their links included."""
+        """Return the files with which the node boots into the cluster, enabled units included."""
 
     def rejoining(self, topology: Topology, node: Node, keeper: Node) -> tuple[File, ...]:
-        """Return what differs from `files` for a master that lost its disk and joins by `keeper`."""
+        """Return the files that a master has instead if it lost its disk; it joins by `keeper`."""
 
     def waves(self, topology: Topology) -> tuple[tuple[Node, ...], ...]:
         """Return the order of the first boot.
 
-        The nodes of a wave boot together once `admits` holds for all of the wave before.
+        The nodes of a wave boot together, once `admits` holds for every node of the wave before.
         """
 
     def admits(self, node: NodeHandle) -> Observation:
-        """Whether others may join by this node. Asked on the node itself, read-only."""
+        """Whether others may join through this node. Asks on the node and changes nothing."""
 
     def joined(self, node: NodeHandle) -> Observation:
-        """Whether a master is a full member of its cluster; asked on itself, read-only."""
+        """Whether a master is a full member of its cluster. Asks there and changes nothing."""
 
     def settle(self, topology: Topology, run: Callable[[str], NodeHandle]) -> None:
-        """Do what can be done only after nodes' first boot. Done at every start: idempotent.
+        """Do what is possible only after the nodes' first boot.
 
-        `run` gives a node's handle by name.
+        It is called at every start, so it is idempotent. `run` returns a node's handle by name.
         """
 
     def manifests(self, topology: Topology) -> tuple[dict[str, Any], ...]:
         """Return the objects that the cluster itself needs, applied as soon as the API answers."""
 
     def admin(self, secrets: Secrets) -> Pair:
-        """Return the administrator's client certificate for kubeconfigs."""
+        """Return the administrator's client certificate, for kubeconfigs."""
 
     def client(self, secrets: Secrets, user: str) -> Pair:
-        """Issue a certificate by which the API knows a user of no group."""
+        """Issue a client certificate for a user who is in no group."""
 
     def server_authority(self, secrets: Secrets) -> bytes:
-        """Return the certificate (PEM) that the API's server certificate is checked against."""
+        """Return the certificate (PEM) that signs the API's server certificate."""
 
 
 def find(name: str) -> Distribution:
-    """Return the distribution of that name. Raises KeyError where there is none."""
+    """Return the distribution of that name. Raises KeyError if there is none."""
     if name not in names():
         raise KeyError(name)
     return cast("Distribution", importlib.import_module(f"{__name__}.{name}").DISTRIBUTION)
 
 
 def names() -> tuple[str, ...]:
-    """The folder is the list: one file, one distribution."""
+    """Return the distributions' names. The folder is the list: one module, one distribution."""
     return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))

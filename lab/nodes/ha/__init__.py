@@ -1,1 +1,1 @@
-"""High availability on the nodes: the quorum, the floating address, fencing, the load balancer."""
+"""High availability on the nodes: quorum, floating address, fencing and load balancer."""

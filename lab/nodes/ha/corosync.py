@@ -1,4 +1,4 @@
-"""Corosync's configuration: rings, token, quorum."""
+"""Corosync's configuration: nodes, token, quorum. Pure text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ if TYPE_CHECKING:
 
 
 def corosync_conf(topology: Topology) -> str:
-    """Render corosync.conf(5): knet, encrypted, every node with its name, id and address (no name resolution at boot)."""
+    """Render corosync.conf(5): encrypted knet between nodes that are known by name, id and address.
+
+    Addresses, because at boot no name can be resolved.
+    """
     nodes = "\n".join(
         f"  node {{\n    ring0_addr: {node.ip}\n    name: {node.name}\n    nodeid: {number}\n  }}"
         for number, node in enumerate(topology.masters, 1)
@@ -20,7 +23,8 @@ def corosync_conf(topology: Topology) -> str:
   transport: knet
   crypto_cipher: aes256
   crypto_hash: sha256
-  # How long a silent node is believed in. The coefficient would add 650 ms for each node beyond two.
+  # How long a silent node is believed in. \
+The coefficient would add 650 ms for each node beyond two.
   token: {topology.ha.token_ms}
   token_coefficient: 0
 }}

@@ -1,8 +1,8 @@
-"""Who was fenced, and whether the host was the reason: noted as it happens, read later. Pure text.
+"""Which masters were fenced, and whether the host was the reason. Pure text.
 
 Pacemaker calls an alert agent on every master that hears of a fencing (Pacemaker Explained,
-Alerts). Ours notes the host's load in the machine's journal: it costs nothing until then. What
-/proc/loadavg says is the host's, in containers, too.
+Alerts). Ours notes the host's load in the machine's journal, to be read later; until then it costs
+nothing. /proc/loadavg shows the host's load inside containers, too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ALERT = (
     f'<alerts><alert id="{IDENTIFIER}" path="{AGENT}">'
     "<select><select_fencing/></select></alert></alerts>"
 )
-"""For the CIB: of fencings alone."""
+"""The alert agent's entry in the CIB: it hears of fencings only."""
 PROGRAM = f"""#!/bin/sh
 # Called by Pacemaker: who was fenced, and how busy the host was.
 [ "$CRM_alert_kind" = fencing ] && [ "$CRM_alert_rc" = 0 ] || exit 0
@@ -31,14 +31,15 @@ read -r load rest </proc/loadavg
 logger -t {IDENTIFIER} "fenced $CRM_alert_node at $(date +%s), load $load on $(nproc)"
 """
 RECENT_S = 3600
-"""Older ones are history, told by `halab logs` and by Pacemaker itself."""
+"""Older fencings are history, which `halab logs` and Pacemaker itself tell."""
 ASK = f"journalctl -q --no-pager -t {IDENTIFIER} -o cat -n 20 --since=-{RECENT_S}s"
-"""What a master is asked; without a journal it says nothing."""
+"""The command that a master is asked; without a journal it prints nothing."""
 BUSY = 8.0
-"""Load for each processor from which the host may be the reason.
+"""The load per processor from which the host may be the reason.
 
-Two processors, a lab and eight endless loops have 10 to 20, and no token was late; with a second
-lab's start beside them they had 70, and tokens were lost (both measured, without real time).
+Two processors with a lab and eight endless loops had a load of 10 to 20, and no token was late.
+With a second lab's start beside them the load was 70, and tokens were lost (both measured, without
+real time).
 """
 SAME_S = 30
 """Masters hear of one fencing within a second or two; a machine fenced twice boots in between."""
@@ -49,42 +50,50 @@ _LINE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Fencing:
-    """One: `at` is POSIX time, `load` the host's over the last minute."""
+    """One fencing, as a master noted it."""
 
     node: str
     at: int
+    """POSIX time."""
     load: float
+    """The host's, over the last minute."""
     processors: int
     host_busy: bool
+    """Whether the load was high enough to be the reason."""
+    faults: tuple[str, ...] = ()
+    """What halab itself broke in the lab at that moment: `crash at m2`."""
 
-    def told(self) -> str:
-        """Say it in a sentence."""
+    def sentence(self) -> str:
+        """Return it as a sentence for people, with the local time."""
         clock = time.strftime("%H:%M:%S", time.localtime(self.at))
         load = f"the host's load was {self.load:.0f} on {self.processors} processors"
+        if self.faults:
+            return f"{self.node} was fenced at {clock}, during {', '.join(self.faults)}; {load}"
         why = f"token late; {load}, which may be the reason" if self.host_busy else load
         return f"{self.node} was fenced at {clock}: {why}"
 
 
 def file() -> File:
-    """Return the alert agent."""
+    """Return the alert agent's program, which Pacemaker calls."""
     return File(path=AGENT, content=PROGRAM.encode(), mode=0o755)
 
 
 def alerts(output: str) -> list[Fencing]:
-    """Read what a master noted, other lines left out."""
-    found = []
+    """Read what a master noted; other lines of the output are left out."""
+    fencings = []
     for line in output.splitlines():
         if row := _LINE.fullmatch(line.strip()):
             load, processors = float(row["load"]), int(row["processors"])
             busy = load >= BUSY * processors
-            found.append(Fencing(row["node"], int(row["at"]), load, processors, host_busy=busy))
-    return found
+            fencings.append(Fencing(row["node"], int(row["at"]), load, processors, host_busy=busy))
+    return fencings
 
 
-def merged(found: Iterable[Fencing]) -> tuple[Fencing, ...]:
-    """Return each fencing once, as the first that heard of it noted it; the oldest first."""
+def merged(noted: Iterable[Fencing]) -> tuple[Fencing, ...]:
+    """Return each fencing once, as the first master to hear of it noted it; the oldest first."""
     kept: list[Fencing] = []
-    for one in sorted(found, key=lambda fencing: fencing.at):
-        if not any(one.node == other.node and one.at - other.at < SAME_S for other in kept):
-            kept.append(one)
+    for fencing in sorted(noted, key=lambda fencing: fencing.at):
+        same = (fencing.node == other.node and fencing.at - other.at < SAME_S for other in kept)
+        if not any(same):
+            kept.append(fencing)
     return tuple(kept)

@@ -1,4 +1,4 @@
-"""The baseboard controllers as masters and halab speak to them: IPMI."""
+"""How masters and halab speak to the baseboard controllers: IPMI, its user and its password."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hmac
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lab.kube.pki import Secrets
+    from lab.kube.secrets import Secrets
     from lab.topology.model import Topology
 
 
@@ -14,32 +14,27 @@ IPMI_USER = "halab"
 
 
 def ipmi_password(secrets: Secrets) -> str:
-    """Return the password of the baseboard controllers' one user: random for each lab, sixteen characters (IPMI 2.0 takes twenty at most)."""
+    """Return the password of the controllers' one user, random for each lab.
+
+    It has sixteen characters; IPMI 2.0 takes twenty at most.
+    """
     return hmac.new(secrets.files["corosync.authkey"], b"bmc", "sha256").hexdigest()[:16]
 
 
 PASSWORD_FILE = "/etc/halab/bmc.password"  # noqa: S105 (a place)
 
 
-def command(topology: Topology, node: str, *words: str) -> list[str]:
-    """Return the command that speaks to a node's controller, as it is run in the controllers' container."""
-    place = ["-H", str(topology.bmc.ip), "-p", str(topology.ipmi_port(node))]
-    # Cipher suite 3 is what the controllers have; ipmitool 1.8.19 would try 17 first (its issue
-    # 363). A controller answers when it is done: starting a machine takes a slow host longer than
-    # the five seconds after which ipmitool gives up by default (seen under emulation); four times
-    # five are what a controller waits for the engine.
+def command(topology: Topology, node: str, *arguments: str) -> list[str]:
+    """Return the ipmitool command for a node's controller, to be run in the controllers' container.
+
+    `arguments` are ipmitool's own: `power`, `status`.
+    """
+    # The controllers have cipher suite 3; ipmitool 1.8.19 would try 17 first (its issue 363).
+    protocol = ["-I", "lanplus", "-C", "3"]
+    # A controller answers when it is done. On a slow host, starting a machine takes longer than the
+    # five seconds after which ipmitool gives up by default (seen under emulation). A controller
+    # waits for the engine four times as long.
     patience = ["-N", "5", "-R", "4"]
-    return [
-        "ipmitool",
-        "-I",
-        "lanplus",
-        "-C",
-        "3",
-        *patience,
-        *place,
-        "-U",
-        IPMI_USER,
-        "-f",
-        PASSWORD_FILE,
-        *words,
-    ]
+    target = ["-H", str(topology.bmc.ip), "-p", str(topology.ipmi_port(node))]
+    login = ["-U", IPMI_USER, "-f", PASSWORD_FILE]
+    return ["ipmitool", *protocol, *patience, *target, *login, *arguments]

@@ -1,4 +1,7 @@
-"""The baseboard controllers of all nodes, in one container: IPMI on the management network, the engine's power button behind it."""
+"""The baseboard controllers of all nodes, in one container.
+
+They speak IPMI on the management network and press the engine's power button.
+"""
 
 from __future__ import annotations
 
@@ -12,40 +15,40 @@ from lab.nodes.ha.ipmi import IPMI_USER, PASSWORD_FILE, ipmi_password
 from lab.nodes.roles import Traits
 
 if TYPE_CHECKING:
-    from lab.kube.pki import Secrets
+    from lab.kube.secrets import Secrets
     from lab.nodes.distributions import Distribution
     from lab.topology.model import Node, Topology
 
 
 @dataclass(frozen=True, slots=True)
 class Bmc:
-    """Switches power."""
+    """The role that switches the nodes' power."""
 
     traits: Traits = field(
         default=Traits(cluster=False, machine=False, engine_socket=True), init=False
     )
 
     def image(self, distribution: Distribution) -> str:
-        """Its own."""
+        """Return the controllers' own image."""
         del distribution
         return "bmc"
 
     def volumes(self, node: Node, distribution: Distribution) -> dict[str, str]:
-        """It keeps nothing."""
+        """Return no volumes: the controllers keep nothing."""
         del node, distribution
         return {}
 
     def files(
         self, topology: Topology, node: Node, secrets: Secrets, distribution: Distribution
     ) -> tuple[File, ...]:
-        """Whose power it switches, and who may ask."""
+        """Return the list of machines, each with its port, and the password that they ask for."""
         del distribution
         nodes = {
-            one.name: {
-                "port": topology.ipmi_port(one.name),
-                "container": container_name(topology.name, one.name),
+            machine.name: {
+                "port": topology.ipmi_port(machine.name),
+                "container": container_name(topology.name, machine.name),
             }
-            for one in topology.nodes
+            for machine in topology.nodes
         }
         secret = ipmi_password(secrets)
         content = {
@@ -65,7 +68,7 @@ class Bmc:
         )
 
     def ports(self, topology: Topology) -> dict[int, int]:
-        """None: IPMI stays on the management network."""
+        """Return no ports: IPMI stays on the management network."""
         del topology
         return {}
 

@@ -1,4 +1,4 @@
-"""The load balancer: nginx in front of all masters, the one node with a port on the host."""
+"""The load balancer: nginx in front of all masters, and the one node with a port on the host."""
 
 from __future__ import annotations
 
@@ -12,39 +12,43 @@ from lab.nodes.roles import Traits
 from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:
-    from lab.kube.pki import Secrets
+    from lab.kube.secrets import Secrets
     from lab.nodes.distributions import Distribution
     from lab.topology.model import Node, Topology
 
 CA_FILE = "/etc/halab/ca.crt"
 """The API's authority, so that `curl --cacert` on the load balancer can prove whom it speaks to."""
 HEALTH = "/etc/halab/health"
-"""`.crt` and `.key`: what halab-balance asks /readyz with; K3s refuses anonymous askers.
+"""With `.crt` and `.key`: the certificate with which halab-balance asks for /readyz.
 
-A lab made before there was one keeps the balancer that it was made with, which asks without.
+K3s refuses anonymous requests. A lab that was made before there was a certificate keeps its
+balancer of that time, which asks without one.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Balancer:
-    """Passes connections on."""
+    """The role that passes connections on to the masters."""
 
     traits: Traits = field(default=Traits(sysctls=nginx.SYSCTLS), init=False)
 
     def image(self, distribution: Distribution) -> str:
-        """Its own."""
+        """Return the load balancer's own image."""
         del distribution
         return "loadbalancer"
 
     def volumes(self, node: Node, distribution: Distribution) -> dict[str, str]:
-        """It keeps nothing."""
+        """Return no volumes: the load balancer keeps nothing."""
         del node, distribution
         return {}
 
     def files(
         self, topology: Topology, node: Node, secrets: Secrets, distribution: Distribution
     ) -> tuple[File, ...]:
-        """nginx's configuration, and who is to be asked whether it serves (images/loadbalancer's halab-balance)."""
+        """Return nginx's configuration, and what halab-balance needs to ask masters for /readyz.
+
+        That program is images/loadbalancer's: it takes masters that cannot serve out of the list.
+        """
         del node
         masters = "".join(
             f"{master.name} {master.ip} {KUBERNETES_PORT}\n" for master in topology.masters
@@ -61,7 +65,7 @@ class Balancer:
         )
 
     def ports(self, topology: Topology) -> dict[int, int]:
-        """The API, where kubeconfigs point."""
+        """Return the API's port, where kubeconfigs point."""
         return {KUBERNETES_PORT: topology.loadbalancer.host_port}
 
 

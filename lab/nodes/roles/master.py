@@ -1,4 +1,4 @@
-"""A master: a Kubernetes node that also holds etcd and the API, and a member of the Corosync/Pacemaker cluster."""
+"""A master: a Kubernetes node with etcd and the API, and a member of the Pacemaker cluster."""
 
 from __future__ import annotations
 
@@ -11,29 +11,32 @@ from lab.nodes.roles import Traits
 
 if TYPE_CHECKING:
     from lab.engine.files import File
-    from lab.kube.pki import Secrets
+    from lab.kube.secrets import Secrets
     from lab.nodes.distributions import Distribution
     from lab.topology.model import Node, Topology
 
 
 @dataclass(frozen=True, slots=True)
 class Master:
-    """Runs the control plane and may hold the floating address."""
+    """The role that runs the control plane and may hold the floating address."""
 
     traits: Traits = field(default=Traits(), init=False)
 
     def image(self, distribution: Distribution) -> str:
-        """The distribution's."""
+        """Return the distribution's image."""
         return distribution.image
 
     def volumes(self, node: Node, distribution: Distribution) -> dict[str, str]:
-        """The distribution's."""
+        """Return the distribution's volumes."""
         return distribution.volumes(node)
 
     def files(
         self, topology: Topology, node: Node, secrets: Secrets, distribution: Distribution
     ) -> tuple[File, ...]:
-        """The distribution's, and the cluster stack's; Pacemaker watches the API server but never starts or stops it."""
+        """Return the distribution's files and the cluster stack's.
+
+        Pacemaker watches the API server but never starts or stops it.
+        """
         stack = unit_links(
             "/usr/lib/systemd/system/corosync.service", "/usr/lib/systemd/system/pacemaker.service"
         )
@@ -44,7 +47,7 @@ class Master:
         )
 
     def ports(self, topology: Topology) -> dict[int, int]:
-        """Masters are reached through the load balancer."""
+        """Return no ports: masters are reached through the load balancer."""
         del topology
         return {}
 

@@ -1,4 +1,4 @@
-"""A worker: a Kubernetes node of the distribution's making, nothing else."""
+"""A worker: a Kubernetes node as the distribution makes it, and nothing else."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from lab.nodes.roles import Traits
 
 if TYPE_CHECKING:
     from lab.engine.files import File
-    from lab.kube.pki import Secrets
+    from lab.kube.secrets import Secrets
     from lab.nodes.distributions import Distribution
     from lab.topology.model import Node, Topology
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """Runs workloads."""
+    """The role that runs workloads."""
 
     traits: Traits = field(default=Traits(cpu_shares=CPU_SHARES), init=False)
 
     def image(self, distribution: Distribution) -> str:
-        """The distribution's."""
+        """Return the distribution's image."""
         return distribution.image
 
     def volumes(self, node: Node, distribution: Distribution) -> dict[str, str]:
-        """The distribution's."""
+        """Return the distribution's volumes."""
         return distribution.volumes(node)
 
     def files(
         self, topology: Topology, node: Node, secrets: Secrets, distribution: Distribution
     ) -> tuple[File, ...]:
-        """The distribution's."""
+        """Return the distribution's files."""
         return distribution.files(topology, node, secrets)
 
     def ports(self, topology: Topology) -> dict[int, int]:
-        """Workers are reached through Services."""
+        """Return no ports: workers are reached through Services."""
         del topology
         return {}
 

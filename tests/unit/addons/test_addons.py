@@ -19,13 +19,13 @@ from lab.addons.catalog import loadbalancer, local_storage, metrics_server
 from lab.addons.catalog.prometheus import chart_values
 from lab.addons.catalog.prometheus import rules as _prometheus_rules
 from lab.addons.manager import AddonManager, known
-from lab.addons.pod_images import full_name
 from lab.addons.record import AddonState
 from lab.base import paths
 from lab.base.errors import InputError
 from lab.base.progress import Silent
 from lab.engine.commands import Result
 from lab.images import versions
+from lab.images.archive import full_name
 from lab.kube import pki
 from lab.kube.api import ApiError
 from lab.kube.objects import path
@@ -93,7 +93,7 @@ class FakeCluster:
 
 
 def rendering(topology: Topology, name: str) -> AddonContext:
-    """A site to render an add-on for; Ceph chooses among nodes that are Ready and run: here all are."""
+    """A site to render an add-on for. Ceph chooses nodes that are Ready and run: here all do."""
     if name != "ceph":
         return site(topology, cluster=SimpleNamespace(release=lambda: "v1.36.3"))
     condition = {"type": "Ready", "status": "True"}
@@ -115,7 +115,7 @@ def test_every_image_of_the_manifests_is_in_the_table_and_loaded(
 ) -> None:
     addon = catalog.find(name)
     images = named_images(addon.manifests(rendering(topology, name)))
-    brought = {TABLE.addons[image.word] for image in addon.images(site(topology))}
+    brought = {TABLE.addons[image.name] for image in addon.images(site(topology))}
     assert images
     assert images <= brought | set(TABLE.pods.values())
     assert brought <= images
@@ -124,7 +124,7 @@ def test_every_image_of_the_manifests_is_in_the_table_and_loaded(
 def test_prometheus_values_name_the_tables_images(topology: Topology) -> None:
     named = {f"{name}:{tag}" for name, tag in chart_values.IMAGES.values()}
     assert named == {
-        TABLE.addons[image.word] for image in catalog.find("prometheus").images(site(topology))
+        TABLE.addons[image.name] for image in catalog.find("prometheus").images(site(topology))
     }
 
 
@@ -304,7 +304,7 @@ def test_no_memory_is_refused_beforehand_with_the_figure(topology: Topology) -> 
     here = site(topology, cluster=FakeCluster(), memory="812\n")
     with pytest.raises(
         InputError,
-        match="needs 5000 MiB of memory, 812 MiB are free on the engine's machine; nothing was changed",
+        match="needs 5000 MiB of memory, 812 MiB are free on the engine's machine; nothing was",
     ):
         requirements.check(Hungry(), here, running=False)
 

@@ -1,4 +1,4 @@
-"""Reports: judged right, whole in every format, readable on their own, small however long the run."""
+"""Reports: judged right, whole in every format, readable alone, small however long the run."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def good() -> History:
 
 
 @pytest.fixture(scope="module")
-def told(good: History) -> report.Report:
+def crash(good: History) -> report.Report:
     return report.build(good, report.judge(good, WANTED))
 
 
@@ -123,8 +123,8 @@ def test_not_vip_unique_shows_what_goes_wrong_without_fencing(good: History) -> 
             else None
         ),
     )
-    found = report.judge(two, ["not vip_unique", "vip_overlap > 500ms", "vip_overlap == 0"])
-    assert [verdict.outcome for verdict in found] == ["pass", "pass", "fail"]
+    verdicts = report.judge(two, ["not vip_unique", "vip_overlap > 500ms", "vip_overlap == 0"])
+    assert [verdict.outcome for verdict in verdicts] == ["pass", "pass", "fail"]
     assert (
         report.judge(
             without(two, lambda event: event.get("probe") == "vip.arp"), ["not vip_unique"]
@@ -183,20 +183,20 @@ def test_a_stall_that_is_too_short_to_matter_does_not_matter(good: History) -> N
             event.kind == "probe" and event.get("probe") == "api.lb.new" and 3 < event.t < 4
         ),
     )
-    found = report.judge(stalled, ["outage(api.lb) <= 5s", "outage(api.lb) <= 500ms"])
-    assert [verdict.outcome for verdict in found] == ["pass", "unknown"]
+    verdicts = report.judge(stalled, ["outage(api.lb) <= 5s", "outage(api.lb) <= 500ms"])
+    assert [verdict.outcome for verdict in verdicts] == ["pass", "unknown"]
 
 
-def test_the_page_is_whole_and_needs_nothing_else(told: report.Report) -> None:
-    text = report.html(told)
+def test_the_page_is_whole_and_needs_nothing_else(crash: report.Report) -> None:
+    text = report.html(crash)
     page = parsed(text)
     assert page.addresses == []
     assert "script" not in page.seen
     assert not re.search(r"https?://|url\(|@import", text)
     words = " ".join(page.text)
     for must in (
-        told.title,
-        told.sentence,
+        crash.title,
+        crash.sentence,
         "FAILED",
         "crash on m",
         "v1.36.3",
@@ -231,15 +231,15 @@ def test_what_a_history_says_is_text_and_not_markup(good: History) -> None:
             "detail": nasty,
         },
     )
-    found = report.build(plus(odd, fire), report.judge(odd, ["steady"]))
-    page = parsed(report.html(found))
+    written = report.build(plus(odd, fire), report.judge(odd, ["steady"]))
+    page = parsed(report.html(written))
     assert "img" not in page.seen
     assert page.addresses == []
-    ET.fromstring(report.junit(found).encode())  # noqa: S314 (ours)
+    ET.fromstring(report.junit(written).encode())  # noqa: S314 (ours)
 
 
-def test_junit_is_what_ci_reads(told: report.Report) -> None:
-    suite = ET.fromstring(report.junit(told).encode()).find("testsuite")  # noqa: S314 (ours)
+def test_junit_is_what_ci_reads(crash: report.Report) -> None:
+    suite = ET.fromstring(report.junit(crash).encode()).find("testsuite")  # noqa: S314 (ours)
     assert suite is not None
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == (
         str(len(WANTED)),
@@ -266,8 +266,8 @@ def test_json_has_all_values_and_no_infinity(good: History) -> None:
             {"ok": False} if event.get("probe") == "api.lb.new" and event.t > FIRE else None
         ),
     )
-    found = report.build(gone, report.judge(gone, ["outage(api.lb) <= 5s"]))
-    data = json.loads(report.json_text(found), parse_constant=pytest.fail)
+    written = report.build(gone, report.judge(gone, ["outage(api.lb) <= 5s"]))
+    data = json.loads(report.json_text(written), parse_constant=pytest.fail)
     assert data["schema"] == 1
     assert data["outcome"] == "fail"
     assert data["rows"][0]["figures"][0]["worst"] == "infinite"
@@ -275,38 +275,44 @@ def test_json_has_all_values_and_no_infinity(good: History) -> None:
     assert data["blows"][0]["phases"]
 
 
-def test_text_tells_the_same(told: report.Report) -> None:
-    text = report.text(told)
+def test_text_tells_the_same(crash: report.Report) -> None:
+    text = report.text(crash)
     assert text.startswith("FAILED: crash of the VIP holder on lab 3m3w\n")
-    for row in told.rows:
+    for row in crash.rows:
         assert row.name in text
     assert "not seen: token_lost" in text
     assert "halab scenario run 3m3w 'crash of the VIP holder' --seed 7" in text
 
 
-def test_the_picture_is_a_picture(told: report.Report) -> None:
-    picture = report.png(told)
+def test_the_command_line_is_told_with_the_probes_that_it_named() -> None:
+    about = {"lab": "x", "scenario": "s", "probes": {"shop": "http://vip/?a=b&c"}}
+    found = report.build(History((Event(0.0, "run", about),)), ())
+    assert found.again[0] == "halab scenario run x s --probe 'shop=http://vip/?a=b&c'"
+
+
+def test_the_picture_is_a_picture(crash: report.Report) -> None:
+    picture = report.png(crash)
     assert picture.startswith(b"\x89PNG\r\n")
     assert len(picture) < 1_000_000
 
 
 @pytest.mark.parametrize("form", report.FORMATS)
 def test_an_empty_history_is_told_in_every_format(form: str) -> None:
-    found = report.build(History(()), report.judge(History(()), []))
-    assert found.outcome == "unknown"
-    assert report.FORMATS[form][1](found)
-    assert report.png(found)
+    empty = report.build(History(()), report.judge(History(()), []))
+    assert empty.outcome == "unknown"
+    assert report.FORMATS[form][1](empty)
+    assert report.png(empty)
 
 
 def test_report_writes_every_format_and_the_picture_into_the_runs_folder(
-    told: report.Report, tmp_path: Path
+    crash: report.Report, tmp_path: Path
 ) -> None:
-    report.write(tmp_path, told)
+    report.write(tmp_path, crash)
     names = {name for name, _ in report.FORMATS.values()} | {report.PICTURE}
     assert names == {"report.txt", "report.json", "report.xml", "report.html", "timeline.png"}
     assert {path.name for path in tmp_path.iterdir()} == names
     for name, render in report.FORMATS.values():
-        assert (tmp_path / name).read_text(encoding="utf-8") == render(told)
+        assert (tmp_path / name).read_text(encoding="utf-8") == render(crash)
 
 
 def test_report_command_offers_the_formats_of_the_table() -> None:
@@ -320,25 +326,25 @@ def test_report_command_offers_the_formats_of_the_table() -> None:
 def test_report_says_what_an_outage_of_a_service_is_where_one_is_shown(
     good: History, probe: str
 ) -> None:
-    found = report.build(plus(good, *histories.sampled(probe, (FIRE, 12.0))), ())
+    written = report.build(plus(good, *histories.sampled(probe, (FIRE, 12.0))), ())
     sentence = (
         f"{probe}: A client without a retry sees this until the dead node's endpoints are "
         "removed, that is until the node is NotReady."
     )
-    assert sentence in report.text(found)
-    assert sentence in " ".join(parsed(report.html(found)).text)
+    assert sentence in report.text(written)
+    assert sentence in " ".join(parsed(report.html(written)).text)
 
 
 @pytest.mark.parametrize(("probe", "gap"), [("service.pod.new", (0, 0)), ("dns.podium", (10, 12))])
 def test_report_says_nothing_of_services_that_had_no_outage(
     good: History, probe: str, gap: tuple[float, float]
 ) -> None:
-    found = report.build(plus(good, *histories.sampled(probe, gap)), ())
-    assert "client without a retry" not in report.text(found) + report.html(found)
+    written = report.build(plus(good, *histories.sampled(probe, gap)), ())
+    assert "client without a retry" not in report.text(written) + report.html(written)
 
 
 def test_many_samples_make_a_small_page() -> None:
-    """Ten probes that answer every other question, for a minute: every sample its own stretch, were they not joined."""
+    """Ten probes answer every other question, for a minute: unjoined, each would be a stretch."""
     rows = [Event(0.0, "run", {"lab": "x", "scenario": "y"})]
     for number in range(10):
         rows.append(histories.instrument(f"p{number}"))
@@ -346,37 +352,37 @@ def test_many_samples_make_a_small_page() -> None:
             histories.sample(f"p{number}", step * 0.02, step % 14 < 7, 0.001)
             for step in range(3000)
         ]
-    found = report.build(history(rows), ())
-    assert len(report.html(found)) < 1_000_000
-    assert all(len(lane.stretches) <= lanes.MOST for lane in found.lanes)
-    assert any(stretch.state == "mixed" for lane in found.lanes for stretch in lane.stretches)
+    written = report.build(history(rows), ())
+    assert len(report.html(written)) < 1_000_000
+    assert all(len(lane.stretches) <= lanes.MOST for lane in written.lanes)
+    assert any(stretch.state == "mixed" for lane in written.lanes for stretch in lane.stretches)
 
 
 def test_thinning_loses_no_outage() -> None:
     stretches = tuple(
         Stretch(step, step + 1, "bad" if step % 50 == 0 else "good") for step in range(1000)
     )
-    found = lanes.thinned(stretches, 0.5)
-    assert len(found) <= lanes.MOST
+    few = lanes.thinned(stretches, 0.5)
+    assert len(few) <= lanes.MOST
     assert all(
-        any(each.begin <= bad.begin < each.end and each.state != "good" for each in found)
+        any(each.begin <= bad.begin < each.end and each.state != "good" for each in few)
         for bad in stretches
         if bad.state == "bad"
     )
 
 
-def test_the_lanes_tell_what_happened(told: report.Report) -> None:
-    found = {(lane.group, lane.name): lane.stretches for lane in told.lanes}
-    (fault,) = found["Faults", "crash"]
+def test_the_lanes_tell_what_happened(crash: report.Report) -> None:
+    rows = {(lane.group, lane.name): lane.stretches for lane in crash.lanes}
+    (fault,) = rows["Faults", "crash"]
     assert (fault.begin, fault.end, fault.text) == (10.0, 22.0, "crash on m (@vip-holder)")
-    assert [round(stretch.end) for stretch in found["VIP holder", "m"]] == [10]
-    assert [stretch.text for stretch in found["etcd leader", "m3"]] == ["term 3"]
-    assert [stretch.state for stretch in found["Answers", "api.vip.new"]] == ["good", "bad", "good"]
-    assert [stretch.state for stretch in found["Nodes", "m"]] == ["good", "bad", "good"]
-    assert ("etcd leader", "m2") not in found
+    assert [round(stretch.end) for stretch in rows["VIP holder", "m"]] == [10]
+    assert [stretch.text for stretch in rows["etcd leader", "m3"]] == ["term 3"]
+    assert [stretch.state for stretch in rows["Answers", "api.vip.new"]] == ["good", "bad", "good"]
+    assert [stretch.state for stretch in rows["Nodes", "m"]] == ["good", "bad", "good"]
+    assert ("etcd leader", "m2") not in rows
 
 
-def test_two_runs_side_by_side(good: History, told: report.Report) -> None:
+def test_two_runs_side_by_side(good: History, crash: report.Report) -> None:
     slower = changed(
         good,
         lambda event: (
@@ -384,23 +390,23 @@ def test_two_runs_side_by_side(good: History, told: report.Report) -> None:
         ),
     )
     other = changed(slower, lambda event: {"distribution": "k3s"} if event.kind == "run" else None)
-    found = report.compare(told, report.build(other, report.judge(other, WANTED)))
-    assert [(row.name, row.a, row.b) for row in found.about] == [
+    comparison = report.compare(crash, report.build(other, report.judge(other, WANTED)))
+    assert [(row.name, row.a, row.b) for row in comparison.about] == [
         ("distribution", "upstream", "k3s")
     ]
-    rows = {row.name: row for row in found.figures}
+    rows = {row.name: row for row in comparison.figures}
     assert rows["longest outage of api.vip.new"].change == "2.500 s longer"
     assert rows["longest outage of api.lb.new"].change == "the same within resolution"
     assert rows["failover(vip) <= 3s"].change == "pass → fail"
-    page = parsed(report.comparison_html(found))
+    page = parsed(report.comparison_html(comparison))
     assert page.addresses == []
     assert page.seen.count("svg") == 2
-    assert json.loads(report.comparison_json(found))["b"]["outcome"] == "fail"
-    assert "pass → fail" in report.comparison_text(found)
+    assert json.loads(report.comparison_json(comparison))["b"]["outcome"] == "fail"
+    assert "pass → fail" in report.comparison_text(comparison)
 
 
 def test_times_for_people() -> None:
-    told = {
+    texts = {
         0.0: "0 ms",
         0.0204: "20 ms",
         0.9: "900 ms",
@@ -408,11 +414,11 @@ def test_times_for_people() -> None:
         12.3456: "12.35 s",
         math.inf: "never ended",
     }
-    assert {value: seconds(value) for value in told} == told
+    assert {value: seconds(value) for value in texts} == texts
 
 
 @pytest.mark.parametrize("end", [0.001, 0.5, 7.0, 30.0, 1234.0, 86400.0])
 def test_ticks_are_round_and_few(end: float) -> None:
-    found = svg.ticks(0.0, end)
-    assert 3 <= len(found) <= 12
-    assert all(0 <= tick <= end * 1.001 for tick in found)
+    ticks = svg.ticks(0.0, end)
+    assert 3 <= len(ticks) <= 12
+    assert all(0 <= tick <= end * 1.001 for tick in ticks)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
+from fake_engine import FakeEngine
 
 from lab.base import locks, paths
 from lab.base.errors import InputError, LabError
@@ -18,7 +19,6 @@ from lab.base.locks import Lock, exclusive
 from lab.base.progress import Silent
 from lab.cli import lifecycle
 from lab.engine import client
-from lab.engine.spec import Observed
 from lab.kube import kubeconfig
 from lab.lifecycle import removal
 
@@ -27,24 +27,6 @@ if TYPE_CHECKING:
 
 NOBODY = 65534
 BAD = ["../../x", "/etc/x", "", ".", "a/b", "a.b", "A", "x\n", "x" * 31]
-
-
-class EngineDouble:
-    """A double of the engine that holds nothing but labels."""
-
-    def __init__(self, *names: str) -> None:
-        self.names = names
-
-    def labs(self) -> dict[str, Observed]:
-        return {name: Observed(lab=name) for name in self.names}
-
-    def remove_container(self, name: str) -> None:
-        raise AssertionError(name)
-
-    remove_volume = remove_network = remove_container
-
-    def observe(self, lab: str) -> Observed:
-        return Observed(lab=lab)
 
 
 @pytest.fixture
@@ -149,19 +131,22 @@ def test_a_folder_that_is_not_everybodys_is_not_taken(
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_name_that_is_none_makes_and_removes_nothing(
+def test_destroy_removes_nothing_when_the_name_is_no_labs(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "state"
     monkeypatch.setenv("XDG_STATE_HOME", str(home))
     paths.state()
     (tmp_path / "x.kubeconfig").write_text("mine")
+    engine = FakeEngine()
+    engine.add_volume("secrets", name)
     with pytest.raises(InputError, match="no lab has such a name"):
-        removal.destroy(EngineDouble(), name, Silent())  # type: ignore[arg-type]
+        removal.destroy(engine, name, Silent())  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no lab has such a name"):
         kubeconfig.own_path(name)
     with pytest.raises(InputError), exclusive(name, Silent()):
         pass
+    assert engine.volumes
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
         "state",
         "state/halab",
@@ -169,10 +154,16 @@ def test_a_name_that_is_none_makes_and_removes_nothing(
     ]
 
 
-def test_destroy_all_leaves_what_bears_no_labs_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    double = EngineDouble("../../x", "good")
+def test_destroy_all_leaves_what_is_there_when_it_bears_no_labs_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    double = FakeEngine()
+    for name in ("../../x", "good"):
+        double.add_volume(f"of {name}", name)
     monkeypatch.setattr(client, "connect", lambda: double)
+    monkeypatch.setattr(removal, "SETTLE_S", 0)
     done = CliRunner().invoke(lifecycle.destroy_command, ["--all", "-o", "json"])
     assert isinstance(done.exception, LabError)
     assert "'../../x'" in str(done.exception)
-    assert '"good": 0' in done.stdout
+    assert '"good": 1' in done.stdout
+    assert list(double.volumes) == ["of ../../x"]

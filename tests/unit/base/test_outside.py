@@ -1,4 +1,4 @@
-"""Waiting, downloading, kubeconfigs, ports, subnets, doctor: the edges to the outside, against doubles or loopback only."""
+"""Waiting, downloads, kubeconfigs, ports, subnets, doctor: against doubles or loopback only."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 import yaml
+from fake_engine import FakeEngine
 
 from lab.base import locks, paths
 from lab.base.errors import ImageError, InputError, LabError, WaitTimeout
+from lab.base.sizes import GIB
 from lab.base.wait import Observation, until
 from lab.host import findings, fixes, limits, network
-from lab.host.findings import GIB, Finding
+from lab.host.findings import Finding
 from lab.images.download import fetch
 from lab.images.sources import Sources, tags
 from lab.images.versions import Component
 from lab.kube import kubeconfig
-from lab.kube.pki import Pair
+from lab.kube.secrets import Pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,12 +121,14 @@ def test_waiting_ends_when_it_is_so_and_tells_changes_once() -> None:
             Observation(ok=True, detail="b"),
         ]
     )
-    told: list[str] = []
+    details: list[str] = []
     assert (
-        until("x", lambda: next(answers), timeout_s=5, every_s=0.001, on_change=told.append).detail
+        until(
+            "x", lambda: next(answers), timeout_s=5, every_s=0.001, on_change=details.append
+        ).detail
         == "b"
     )
-    assert told == ["a"]
+    assert details == ["a"]
 
 
 def test_waiting_in_vain_is_an_error_that_says_what_was_seen() -> None:
@@ -196,18 +200,13 @@ def test_a_taken_port_gives_the_next() -> None:
     assert network.free_port(0) > 0
 
 
-class DoubleEngine:
-    """A double of the engine that holds one network."""
-
-    def subnets(self) -> dict[str, str]:
-        return {"172.30.0.0/16": "other"}
-
-
-def test_a_subnet_in_use_is_refused_with_a_free_one(topology: Topology) -> None:
+def test_check_subnets_names_a_free_one_when_the_subnet_is_in_use(topology: Topology) -> None:
+    engine = FakeEngine()
+    engine.add_network("other", subnet="172.30.0.0/16")
     with pytest.raises(
         InputError, match=r"meets 172\.30\.0\.0/16 \(Docker network other\)"
     ) as caught:
-        network.check_subnets(topology, DoubleEngine(), ())  # type: ignore[arg-type]
+        network.check_subnets(topology, engine, ())  # type: ignore[arg-type]
     assert "free is 172." in caught.value.hint
 
 
@@ -260,7 +259,11 @@ def test_tags_follow_what_goes_in(tmp_path: Path) -> None:
     assert tags(replace(sources, arch="arm64"))["upstream"] != before["upstream"]
     (folder / "node" / "files" / "new").write_text("x")
     after = tags(sources)
-    assert {word for word in before if before[word] != after[word]} == {"node", "upstream", "k3s"}
+    assert {image for image in before if before[image] != after[image]} == {
+        "node",
+        "upstream",
+        "k3s",
+    }
 
 
 def test_components_fill_in_version_and_architecture() -> None:
@@ -274,9 +277,9 @@ def test_components_fill_in_version_and_architecture() -> None:
 def test_memory_is_judged_against_the_topology(
     topology: Topology, total: int, free: int, state: str
 ) -> None:
-    found = findings.memory(total * GIB, free * GIB, topology)
-    assert found.state == state
-    assert bool(found.remedy) == (state != "ok")
+    finding = findings.memory(total * GIB, free * GIB, topology)
+    assert finding.state == state
+    assert bool(finding.remedy) == (state != "ok")
 
 
 @pytest.mark.parametrize(("api", "state"), [("1.40", "failed"), ("1.41", "ok"), ("1.50", "ok")])
@@ -285,20 +288,20 @@ def test_old_engines_are_refused(api: str, state: str) -> None:
 
 
 def test_small_inotify_limits_are_told_with_the_command() -> None:
-    found = limits.inotify("max_user_instances", 128, 512)
-    assert found.state == "warning"
-    assert "sysctl -w fs.inotify.max_user_instances=512" in found.remedy
+    finding = limits.inotify("max_user_instances", 128, 512)
+    assert finding.state == "warning"
+    assert "sysctl -w fs.inotify.max_user_instances=512" in finding.remedy
     assert limits.inotify("max_user_instances", 512, 512).state == "ok"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="fixing limits needs root")
 def test_fix_does_what_was_found_and_nothing_else() -> None:
     commands: list[list[str]] = []
-    told: list[str] = []
+    lines: list[str] = []
     findings = [
         Finding("fs.inotify.max_user_instances", "warning", "128", "x", fixable=True),
         Finding("disk", "warning", "x"),
     ]
-    fixes.fix(findings, told.append, commands.append)
+    fixes.fix(findings, lines.append, commands.append)
     assert commands == [["sysctl", "-q", "-w", "fs.inotify.max_user_instances=512"]]
-    assert told == ["setting fs.inotify.max_user_instances to 512"]
+    assert lines == ["setting fs.inotify.max_user_instances to 512"]

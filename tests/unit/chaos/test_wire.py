@@ -1,4 +1,7 @@
-"""What is dropped at a machine's wire: nftables' rules, and programs of the packet filter, run here on frames."""
+"""What is dropped at a machine's wire: nftables' rules, and the packet filter's programs.
+
+The programs run here, on frames.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import re
 from ipaddress import IPv4Address
 
 import pytest
-from faultdoubles import EngineDouble, hit, site
+from faultdoubles import FaultEngine, hit, site
 
 from lab.base.errors import CommandFailed
 from lab.chaos import faults, wire
@@ -21,7 +24,7 @@ NO_NFT = {"hook egress": Result(1, "Error: Could not process rule: Operation not
 
 
 def run(program: str, frame: bytes) -> int:
-    """A double of the kernel's packet filter: what a program says of a frame (bpf(8)'s language)."""
+    """A double of the kernel's packet filter (bpf(8)): what a program returns for a frame."""
     size, *lines = program.split(",")
     code = [tuple(map(int, line.split())) for line in lines]
     assert len(code) == int(size)
@@ -81,7 +84,7 @@ def arp(sender: str, target: str) -> bytes:
 
 
 def falls(drops: list[Drop], way: str, frame: bytes) -> bool:
-    """Whether a frame that goes this way is dropped; every program must say one thing or the other."""
+    """Whether a frame that goes this way is dropped; every program must return a known code."""
     said = [run(each, frame) for drop in drops if drop.way == way for each in drop.programs()]
     assert set(said) <= {SHOT, GO_ON, 0}
     return SHOT in said
@@ -171,8 +174,8 @@ def test_a_jump_is_never_longer_than_the_language_allows() -> None:
 
 
 def test_means_are_chosen_by_what_the_kernel_has() -> None:
-    both, old = site(), site(engine=EngineDouble(NO_NFT))
-    neither = site(engine=EngineDouble({**NO_NFT, "clsact": Result(2, "Error: unknown qdisc")}))
+    both, old = site(), site(engine=FaultEngine(NO_NFT))
+    neither = site(engine=FaultEngine({**NO_NFT, "clsact": Result(2, "Error: unknown qdisc")}))
     assert (wire.missing(both), wire.missing(old)) == ("", "")
     assert "Linux 5.16" in wire.missing(neither)
     assert "unknown qdisc" in wire.missing(neither)
@@ -181,8 +184,8 @@ def test_means_are_chosen_by_what_the_kernel_has() -> None:
     assert "5.16" in wire.refused(old, "nft")
     assert "means=x" in wire.refused(both, "x")
     on = {"tc qdisc show dev eth0": Result(0, "qdisc clsact ffff: parent ffff:fff1")}
-    assert "heal that first" in wire.refused(site(engine=EngineDouble({**NO_NFT, **on})), "auto")
-    assert wire.refused(site(engine=EngineDouble(on)), "auto") == ""
+    assert "heal that first" in wire.refused(site(engine=FaultEngine({**NO_NFT, **on})), "auto")
+    assert wire.refused(site(engine=FaultEngine(on)), "auto") == ""
 
 
 @pytest.mark.parametrize("name", ["partition", "bmc-unreachable", "power-cut"])
@@ -193,9 +196,8 @@ def test_faults_at_the_wire_say_what_is_lacking_and_act_by_tc_where_it_is(name: 
         "addr show dev mgmt0": Result(0, "2: mgmt0 inet 172.31.0.12/24 scope"),
     }
     lacking = {**NO_NFT, "clsact": Result(1, "no"), **answers}
-    assert "5.16" in fault.missing(site(engine=EngineDouble(lacking)))
-    engine = EngineDouble({**NO_NFT, **answers})
-    engine.kill = lambda container: engine.asked.append(f"kill {container}")  # type: ignore[attr-defined]
+    assert "5.16" in fault.missing(site(engine=FaultEngine(lacking)))
+    engine = FaultEngine({**NO_NFT, **answers})
     place = site(engine=engine)
     assert fault.missing(place) == ""
     assert fault.check(place, fault.options) == ""
@@ -214,18 +216,15 @@ def test_what_clsact_dropped_is_read() -> None:
     )
     assert wire.dropped(site(), text.format(2)) == "2 packets dropped at m"
     assert wire.dropped(site(), text.format(0)) == ""
-    for count, found in ((2, True), (0, False)):
-        line = text.format(count).replace("\n", " ")
-        assert bool(re.search(wire.COUNTED["tc"].replace("(dropped", "\\(dropped"), line)) is found
 
 
 def test_a_power_cut_that_never_killed_is_lifted_and_shown_before_its_record_goes() -> None:
-    engine = EngineDouble()
+    engine = FaultEngine()
     place, one = site(engine=engine), hit("power-cut", {"started": "then"})
     machine.PowerCut().heal(place, one)
-    assert any("nft delete table netdev halab_dark" in line for line in engine.asked)
+    assert any(line.endswith("remove-drops halab_dark eth0 1") for line in engine.asked)
     assert engine.asked[-1] == "start halab-x-m"
-    stays = site(engine=EngineDouble({"halab_dark": Result(1, "table netdev halab_dark { }")}))
+    stays = site(engine=FaultEngine({"halab_dark": Result(1, "table netdev halab_dark { }")}))
     with pytest.raises(CommandFailed, match="halab_dark"):
         machine.PowerCut().heal(stays, one)
     # One that was powered on since has a new network: nothing is asked of it.

@@ -180,8 +180,8 @@ def asked_for(server: ServerDouble, version: str) -> str:
 def test_images_are_saved_for_one_platform_where_the_engine_can(server: ServerDouble) -> None:
     platform_ = json.dumps({"os": "linux", "architecture": "arm64"})
     names = ["halab/a:1", "halab/b:1"]
-    wanted = {"names": names, "platform": [platform_]}
-    assert asked_for(server, "1.48") == f"GET images/get {json.dumps(wanted)}"
+    expected = {"names": names, "platform": [platform_]}
+    assert asked_for(server, "1.48") == f"GET images/get {json.dumps(expected)}"
     assert asked_for(server, "1.47") == f"GET images/get {json.dumps({'names': names})}"
 
 
@@ -219,9 +219,9 @@ def test_a_privileged_machine_gets_the_kernels_modules_where_there_are_any(
     server.modules = modules
     connected(server).create_container(spec(machine=True), {}, privileged=True)
     host = server.made[0]["HostConfig"]
-    wanted = {"Target": "/usr/lib/modules", "Source": MODULES, "Type": "bind", "ReadOnly": True}
+    mount = {"Target": "/usr/lib/modules", "Source": MODULES, "Type": "bind", "ReadOnly": True}
     assert host["Privileged"]
-    assert host["Mounts"] == ([wanted] if modules else [])
+    assert host["Mounts"] == ([mount] if modules else [])
     assert MODULES not in str(host.get("Binds")), "the engine would make the folder of a bind"
 
 

@@ -20,7 +20,7 @@ import requests
 from docker.types import EndpointConfig
 
 from lab.base.errors import EngineError
-from lab.engine import commands
+from lab.engine import client, commands
 from lab.engine.client import Engine
 from lab.engine.place import placed
 from lab.engine.spec import ContainerSpec, mac_of
@@ -36,7 +36,10 @@ def frame(stream: int, chunk: bytes) -> bytes:
 
 
 class EngineDouble(socketserver.StreamRequestHandler):
-    """A double of the engine that sends what a command prints in one piece with the answer's head, as a quick command on a busy host does."""
+    """A double of the engine: a command's output comes in one piece with the answer's head.
+
+    That is how a quick command's output comes on a busy host.
+    """
 
     printed = frame(1, b"out\n") + frame(2, b"complaint\n")
 
@@ -179,7 +182,7 @@ def test_a_machine_keeps_its_mac_address() -> None:
 
 @dataclass
 class ClosedDouble:
-    """A double of docker's socket, or of the HTTP answer that it was taken out of: keeps who was closed."""
+    """A double of docker's socket, or of the HTTP answer around it: keeps what was closed."""
 
     name: str
     closed: list[str] = field(default_factory=list)
@@ -311,3 +314,15 @@ def test_a_path_is_looked_for_without_being_fetched() -> None:
     assert not engine.has("halab-x-m", "/elsewhere")
     with pytest.raises(EngineError, match="No such container"):
         engine.has("halab-x-m2", "/there")
+
+
+def test_a_refused_user_is_told_how_to_be_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise docker.errors.DockerException(
+            "('Connection aborted.', PermissionError(13, 'Permission denied'))"
+        )
+
+    monkeypatch.setattr(docker, "from_env", refuse)
+    with pytest.raises(EngineError, match="permission denied") as caught:
+        client.connect()
+    assert "usermod -aG docker" in caught.value.hint

@@ -1,4 +1,7 @@
-"""What tests/engines decides without an engine: whether one can run here, how it is configured, what is swept after it."""
+"""What tests/engines decides without an engine.
+
+Whether one can run here, how it is configured, and what is swept after it.
+"""
 
 from __future__ import annotations
 
@@ -44,9 +47,11 @@ def test_each_engine_has_a_place_of_its_own() -> None:
         == len(made)
     )
     for engine in made:
-        told = engine.configuration()
-        assert told["features"] == {"containerd-snapshotter": "containerd" in engine.kind.name}
-        assert ("storage-driver" in told) == ("overlay2" in engine.kind.name)
+        configuration = engine.configuration()
+        assert configuration["features"] == {
+            "containerd-snapshotter": "containerd" in engine.kind.name
+        }
+        assert ("storage-driver" in configuration) == ("overlay2" in engine.kind.name)
         assert len(str(engine.socket)) < 108
 
 
@@ -55,13 +60,13 @@ def test_who_uses_an_engine_writes_into_no_home_but_the_runs(
 ) -> None:
     monkeypatch.setenv("HALAB_LAB", "mine")
     monkeypatch.setenv("DOCKER_CONTEXT", "other")
-    given = foreign.Foreign(foreign.KINDS[foreign.SMALLEST]).environment(tmp_path)
-    assert not {"HALAB_LAB", "DOCKER_CONTEXT"} & set(given)
+    environment = foreign.Foreign(foreign.KINDS[foreign.SMALLEST]).environment(tmp_path)
+    assert not {"HALAB_LAB", "DOCKER_CONTEXT"} & set(environment)
     assert {
-        given[name].startswith(str(tmp_path))
+        environment[name].startswith(str(tmp_path))
         for name in ("HOME", "XDG_STATE_HOME", "XDG_DATA_HOME")
     } == {True}
-    assert given["DOCKER_HOST"] == "unix:///run/halab-engine-28-containerd/docker.sock"
+    assert environment["DOCKER_HOST"] == "unix:///run/halab-engine-28-containerd/docker.sock"
 
 
 def test_cgroups_are_removed_from_their_leaves_up(tmp_path: Path) -> None:
@@ -85,14 +90,14 @@ def test_loop_devices_are_known_by_their_files_on_the_same_disk(
     (tmp_path / "volume").mkdir()
     image = tmp_path / "volume" / "disk.img"
     image.touch()
-    found = image.stat()
-    disk = f"{foreign.os.major(found.st_dev)}:{foreign.os.minor(found.st_dev)}"
+    status = image.stat()
+    disk = f"{foreign.os.major(status.st_dev)}:{foreign.os.minor(status.st_dev)}"
     rows = [
-        {"name": "/dev/loop0", "back-ino": found.st_ino, "back-maj:min": f"     {disk}  "},
-        {"name": "/dev/loop1", "back-ino": found.st_ino, "back-maj:min": "255:255"},
+        {"name": "/dev/loop0", "back-ino": status.st_ino, "back-maj:min": f"     {disk}  "},
+        {"name": "/dev/loop1", "back-ino": status.st_ino, "back-maj:min": "255:255"},
         {
             "name": "/dev/loop2",
-            "back-ino": found.st_ino + 1_000_000,
+            "back-ino": status.st_ino + 1_000_000,
             "back-maj:min": f"     {disk}  ",
         },
     ]

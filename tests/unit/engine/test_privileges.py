@@ -12,7 +12,7 @@ import pytest
 from lab.engine.client import Engine
 from lab.engine.labels import LABEL
 from lab.engine.privileges import MODULES, SOCKET_INSIDE
-from lab.engine.spec import ContainerSpec
+from lab.engine.spec import Bind, ContainerSpec
 
 
 class FakeApi(docker.APIClient):
@@ -49,7 +49,9 @@ def made(monkeypatch: pytest.MonkeyPatch, api: FakeApi, **more: Any) -> dict[str
     return cast("dict[str, Any]", api.made[-1]["host_config"])
 
 
-def test_a_machine_is_privileged_where_the_engine_can(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_create_container_makes_a_machine_privileged_when_the_engine_can(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     host = made(monkeypatch, FakeApi(), privileged=True)
     assert host["Privileged"] is True
     assert [(mount["Source"], mount["ReadOnly"]) for mount in host["Mounts"]] == [(MODULES, True)]
@@ -57,7 +59,9 @@ def test_a_machine_is_privileged_where_the_engine_can(monkeypatch: pytest.Monkey
     assert host["RestartPolicy"]["Name"] == "no"
 
 
-def test_a_machine_has_all_capabilities_but_one_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_create_container_gives_a_machine_all_capabilities_but_one_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     host = made(monkeypatch, FakeApi(), privileged=False)
     assert not host.get("Privileged")
     assert (host["CapAdd"], host["CapDrop"]) == (["ALL"], ["SYS_RESOURCE"])
@@ -67,7 +71,22 @@ def test_a_machine_has_all_capabilities_but_one_elsewhere(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("privileged", [True, False])
-def test_what_is_no_machine_has_nothing(
+def test_create_container_mounts_folders_of_the_host_beside_the_modules(
+    monkeypatch: pytest.MonkeyPatch,
+    privileged: bool,  # noqa: FBT001
+) -> None:
+    mounts = (
+        Bind(folder="/srv/a", path="/mnt/a"),
+        Bind(folder="/srv/b", path="/mnt/b", writable=True),
+    )
+    host = made(monkeypatch, FakeApi(), privileged=privileged, mounts=mounts)
+    rows = [(mount["Source"], mount["Target"], mount["ReadOnly"]) for mount in host["Mounts"]]
+    assert rows[-2:] == [("/srv/a", "/mnt/a", True), ("/srv/b", "/mnt/b", False)]
+    assert (rows[0][0] == MODULES) is privileged
+
+
+@pytest.mark.parametrize("privileged", [True, False])
+def test_create_container_gives_nothing_to_what_is_no_machine(
     monkeypatch: pytest.MonkeyPatch,
     privileged: bool,  # noqa: FBT001
 ) -> None:
@@ -80,14 +99,16 @@ def test_what_is_no_machine_has_nothing(
     assert "MaskedPaths" not in host
 
 
-def test_only_who_is_named_gets_the_engines_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_create_container_mounts_the_engines_socket_when_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     host = made(monkeypatch, FakeApi(), machine=False, engine_socket=True)
     assert host["Binds"] == [f"/run/engine.sock:{SOCKET_INSIDE}:rw"]
     assert host["SecurityOpt"] == ["no-new-privileges", "label=disable"]
     assert host["CapDrop"] == ["ALL"]
 
 
-def test_modules_are_left_out_where_the_engines_machine_has_none(
+def test_create_container_leaves_modules_out_when_the_engines_machine_has_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     api = FakeApi()
@@ -96,12 +117,16 @@ def test_modules_are_left_out_where_the_engines_machine_has_none(
     assert len(api.made) == 2
 
 
-def test_ports_are_this_machines_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_create_container_publishes_ports_on_loopback_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     host = made(monkeypatch, FakeApi(), machine=False, ports={6443: 16443})
     assert host["PortBindings"] == {"6443/tcp": [{"HostIp": "127.0.0.1", "HostPort": "16443"}]}
 
 
-def test_a_foreign_container_of_that_name_is_never_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_create_container_says_what_to_do_when_a_foreign_one_has_the_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     api = FakeApi()
     api.there["n"] = {}
     api.refusal = "Conflict. The container name is already in use"

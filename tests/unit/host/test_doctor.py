@@ -18,10 +18,11 @@ import pytest
 from lab.base import kernel
 from lab.base.errors import ApplyError, EngineError, InputError, LabError
 from lab.base.kernel import FEATURES
+from lab.base.sizes import GIB
 from lab.engine import about, client, fitness
 from lab.engine.spec import Observed, ObservedContainer
 from lab.host import doctor, findings, fixes, limits, network, wire
-from lab.host.findings import GIB, Finding
+from lab.host.findings import Finding
 from lab.images import components
 from lab.images.sources import sources_for, tags
 
@@ -32,9 +33,14 @@ if TYPE_CHECKING:
     from lab.topology.model import Topology
 
 INFO = {
-    "ServerVersion": "28.0", "ApiVersion": "1.48", "CgroupVersion": "2", "CgroupDriver": "systemd", "MemTotal": 16 * GIB,
-    "OperatingSystem": "Debian", "DockerRootDir": "/",
-}  # fmt: skip
+    "ServerVersion": "28.0",
+    "ApiVersion": "1.48",
+    "CgroupVersion": "2",
+    "CgroupDriver": "systemd",
+    "MemTotal": 16 * GIB,
+    "OperatingSystem": "Debian",
+    "DockerRootDir": "/",
+}
 DESKTOP = {**INFO, "OperatingSystem": "Docker Desktop"}
 NOT_THERE = EngineError("no Docker engine answers", "start Docker")
 REFUSED = EngineError("Docker refuses this user (permission denied on its socket)", "usermod")
@@ -93,7 +99,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     made = Machine()
     monkeypatch.setattr(client, "connect", lambda: made)
     monkeypatch.setattr(network, "routes", dict)
-    monkeypatch.setattr(network, "free_port", lambda wanted: wanted)
+    monkeypatch.setattr(network, "free_port", lambda first: first)
     monkeypatch.setattr(components, "reachable", lambda _: True)
     monkeypatch.setattr(about, "startable", lambda: True)
     monkeypatch.setattr(doctor, "_available", lambda: 12 * GIB)
@@ -275,12 +281,12 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_facts_are_judged(topology: Topology, case: str) -> None:
-    judge, state, seen, remedy = CASES[case]
-    found = judge(topology)
-    assert found.state == state
-    assert seen in found.seen
-    assert remedy in found.remedy
-    assert bool(found.remedy) == (state != "ok"), (
+    judge, state, detail, remedy = CASES[case]
+    finding = judge(topology)
+    assert finding.state == state
+    assert detail in finding.seen
+    assert remedy in finding.remedy
+    assert bool(finding.remedy) == (state != "ok"), (
         "whatever is not well has a remedy, and nothing else has"
     )
 
@@ -296,21 +302,21 @@ def test_an_engine_that_refuses_the_user_is_not_started_again(
 
 
 def test_a_subnet_in_use_is_told_with_a_free_one() -> None:
-    wanted = IPv4Network("172.30.0.0/24")
+    subnet = IPv4Network("172.30.0.0/24")
     assert (
         findings.subnet(
-            "subnet", wanted, {IPv4Network("172.17.0.0/16"): "Docker network bridge"}
+            "subnet", subnet, {IPv4Network("172.17.0.0/16"): "Docker network bridge"}
         ).state
         == "ok"
     )
-    found = findings.subnet(
-        "subnet", wanted, {IPv4Network("172.30.0.0/16"): "the host's route by tun0"}
+    finding = findings.subnet(
+        "subnet", subnet, {IPv4Network("172.30.0.0/16"): "the host's route by tun0"}
     )
-    assert (found.state, found.seen) == (
+    assert (finding.state, finding.seen) == (
         "failed",
         "172.30.0.0/24 meets 172.30.0.0/16 (the host's route by tun0)",
     )
-    assert "free is 172.28.0.0/24: --set network.subnet=172.28.0.0/24" in found.remedy
+    assert "free is 172.28.0.0/24: --set network.subnet=172.28.0.0/24" in finding.remedy
 
 
 def write(root: Path, files: dict[str, str]) -> None:
@@ -321,7 +327,7 @@ def write(root: Path, files: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "files", "found"),
+    ("name", "files", "expected"),
     [
         ("vxlan", {"sys/module/vxlan/refcnt": "1"}, "there"),
         ("overlay", {"proc/filesystems": "nodev\ttmpfs\nnodev\toverlay\n"}, "there"),
@@ -355,21 +361,21 @@ def write(root: Path, files: dict[str, str]) -> None:
     ],
 )
 def test_kernel_features_are_found_without_loading(
-    tmp_path: Path, name: str, files: dict[str, str], found: str
+    tmp_path: Path, name: str, files: dict[str, str], expected: str
 ) -> None:
     write(tmp_path, files)
-    assert kernel.feature(name, tmp_path, "6.1") == found
+    assert kernel.feature(name, tmp_path, "6.1") == expected
 
 
 def test_a_healthy_machine_is_examined(machine: Machine) -> None:
-    found = by_name(doctor.examine())
+    results = by_name(doctor.examine())
     names = "engine cgroups privilege memory disk subnet port left-overs kernel downloads".split()
-    assert {*names, "open files", "K3s release", "build tools"} <= set(found)
+    assert {*names, "open files", "K3s release", "build tools"} <= set(results)
     assert {
-        found[name].state
+        results[name].state
         for name in ("engine", "cgroups", "memory", "subnet", "port", "left-overs", "downloads")
     } == {"ok"}
-    assert found["privilege"].state == "warning"
+    assert results["privilege"].state == "warning"
 
 
 def test_a_machine_without_an_engine_is_a_finding(
@@ -379,10 +385,10 @@ def test_a_machine_without_an_engine_is_a_finding(
     monkeypatch.setattr(
         network, "free_port", refuse(InputError("no free port on 127.0.0.1", "set another"))
     )
-    found = by_name(doctor.examine())
-    assert found["engine"].state == "failed"
-    assert "no free port" in found["port"].seen
-    assert {"kernel", "open files", "build tools"} <= set(found)
+    results = by_name(doctor.examine())
+    assert results["engine"].state == "failed"
+    assert "no free port" in results["port"].seen
+    assert {"kernel", "open files", "build tools"} <= set(results)
 
 
 def test_what_cannot_be_looked_at_hides_nothing_else(
@@ -391,11 +397,11 @@ def test_what_cannot_be_looked_at_hides_nothing_else(
     machine.sick = True
     machine.told = {**INFO, "ApiVersion": "new"}
     monkeypatch.setattr(components, "reachable", refuse(LabError("no resolver")))
-    found = by_name(doctor.examine())
-    assert (found["left-overs"].state, found["left-overs"].remedy) == ("warning", "restart it")
-    assert "could not be looked at: ValueError" in found["engine"].seen
-    assert "no resolver" in found["sources"].seen
-    assert found["subnet"].state == "ok"
+    results = by_name(doctor.examine())
+    assert (results["left-overs"].state, results["left-overs"].remedy) == ("warning", "restart it")
+    assert "could not be looked at: ValueError" in results["engine"].seen
+    assert "no resolver" in results["sources"].seen
+    assert results["subnet"].state == "ok"
 
 
 @pytest.mark.parametrize("sign", ["desktop", "remote"])
@@ -405,19 +411,19 @@ def test_an_engine_elsewhere_is_not_judged_by_this_machine(
     machine.local = False
     if sign == "desktop":
         machine.told = DESKTOP
-    found = by_name(doctor.examine())
-    assert not {"disk", "kernel", "open files", "inotify"} & set(found)
-    assert "16.0 GiB free" in found["memory"].seen
-    assert ("addresses" in found) == (sign == "desktop")
+    results = by_name(doctor.examine())
+    assert not {"disk", "kernel", "open files", "inotify"} & set(results)
+    assert "16.0 GiB free" in results["memory"].seen
+    assert ("addresses" in results) == (sign == "desktop")
 
 
 def test_an_engine_that_cannot_give_what_nodes_need_fails(machine: Machine) -> None:
     assert "rights" not in by_name(doctor.examine())
     machine.told = {**INFO, "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"]}
-    found = by_name(doctor.examine())["rights"]
-    assert (found.state, found.fixable) == ("failed", False)
-    assert "rootless" in found.seen
-    assert found.remedy
+    rights = by_name(doctor.examine())["rights"]
+    assert (rights.state, rights.fixable) == ("failed", False)
+    assert "rootless" in rights.seen
+    assert rights.remedy
 
 
 def test_a_lab_does_not_collide_with_itself(
@@ -426,17 +432,17 @@ def test_a_lab_does_not_collide_with_itself(
     own, port = str(topology.network.subnet), topology.loadbalancer.host_port
     machine.networks, machine.port = {own: f"halab-{topology.name}"}, port
     monkeypatch.setattr(network, "routes", lambda: {topology.network.subnet: "br-1"})
-    monkeypatch.setattr(network, "free_port", lambda wanted: wanted + 1)
-    found = by_name(doctor.examine(topology))
-    assert (found["subnet"].state, found["port"].state) == ("ok", "ok")
+    monkeypatch.setattr(network, "free_port", lambda first: first + 1)
+    results = by_name(doctor.examine(topology))
+    assert (results["subnet"].state, results["port"].state) == ("ok", "ok")
     machine.networks[str(IPv4Network((IPv4Address("172.30.0.128"), 25)))] = "another"
     machine.networks["172.29.0.0/16"] = "a third"
     chosen = by_name(doctor.examine(topology))["management"]
     assert (chosen.state, chosen.seen) == ("ok", "172.28.0.0/24 meets no other network")
     named = replace(topology.network, management=IPv4Network("172.29.3.0/24"))
     named = replace(named, management_open=False)
-    found = by_name(doctor.examine(replace(topology, network=named)))["management"]
-    assert found.state == "failed"
+    finding = by_name(doctor.examine(replace(topology, network=named)))["management"]
+    assert finding.state == "failed"
     assert by_name(doctor.examine(topology))["subnet"].state == "failed"
 
 
@@ -588,14 +594,16 @@ def test_no_build_tool_is_wanted_where_nothing_is_to_be_built(
     reached: bool,
 ) -> None:
     known = tags(sources_for(machine))  # type: ignore[arg-type]
-    here = {known[word]: {} for word in ("loadbalancer", "bmc", "upstream")} if images_here else {}
+    here = (
+        {known[image]: {} for image in ("loadbalancer", "bmc", "upstream")} if images_here else {}
+    )
     monkeypatch.setattr(machine, "images", lambda: here)
     monkeypatch.setattr(fitness, "privileged", lambda *_: True)
     monkeypatch.setattr(components, "reachable", lambda _: reached)
     monkeypatch.setattr(doctor, "there", lambda program, _="": program == "apt-get")
-    found = by_name(doctor.examine(topology))["build tools"]
-    assert found.fixable == (not images_here and not reached)
-    assert found.state == ("warning" if found.fixable else "ok")
+    finding = by_name(doctor.examine(topology))["build tools"]
+    assert finding.fixable == (not images_here and not reached)
+    assert finding.state == ("warning" if finding.fixable else "ok")
 
 
 @pytest.mark.parametrize(
@@ -692,7 +700,7 @@ EGRESS, CLSACT = "CONFIG_NETFILTER_EGRESS=y\n", "CONFIG_NET_SCH_INGRESS=m\nCONFI
 
 
 @pytest.mark.parametrize(
-    ("text", "release", "state", "seen"),
+    ("text", "release", "state", "detail"),
     [
         (EGRESS, "6.1.0", "ok", "by nft"),
         ("", "5.16.0", "ok", "by nft"),
@@ -702,11 +710,11 @@ EGRESS, CLSACT = "CONFIG_NETFILTER_EGRESS=y\n", "CONFIG_NET_SCH_INGRESS=m\nCONFI
         ("CONFIG_NET_SCH_INGRESS=m\n", "5.10.0", "warning", "no wires"),
     ],
 )
-def test_how_wires_are_cut_is_told(text: str, release: str, state: str, seen: str) -> None:
-    found = wire.judged(text, release)
-    assert found[0] == state
-    assert seen in found[1]
-    assert bool(found[2]) == (state == "warning" or "if" in seen)
+def test_how_wires_are_cut_is_told(text: str, release: str, state: str, detail: str) -> None:
+    judged = wire.judged(text, release)
+    assert judged[0] == state
+    assert detail in judged[1]
+    assert bool(judged[2]) == (state == "warning" or "if" in detail)
 
 
 def test_the_kernels_configuration_is_read_where_it_is(tmp_path: Path) -> None:

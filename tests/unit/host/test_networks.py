@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import threading
+import time
 from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from fake_engine import FakeEngine, FakeNetwork
+from filelock import FileLock
 
 from lab.base.errors import InputError, SubnetTaken, TopologyError
 from lab.base.progress import Silent
-from lab.engine.spec import Observed, ObservedContainer
+from lab.engine.spec import NetworkSpec, Observed, ObservedContainer
 from lab.host import network
 from lab.lifecycle import desired_state, networks, plan
 from lab.lifecycle.apply import Applier
 from lab.lifecycle.plan import Action
 from lab.nodes import distributions
-from lab.topology.loader import load
+from lab.topology.loader import load, parse
 from lab.topology.model import Topology, from_json, management_of, to_json
-
-if TYPE_CHECKING:
-    from lab.engine.spec import NetworkSpec
 
 SHIPPED = Path(__file__).parents[3] / "topologies"
 TAGS = {
@@ -33,43 +34,12 @@ TAGS = {
 }
 
 
-class EngineDouble:
-    """A double of the engine that makes networks as Docker does: none that overlaps another."""
-
-    def __init__(self, **others: str) -> None:
-        self.made: dict[str, IPv4Network] = {
-            name: IPv4Network(text) for name, text in others.items()
-        }
-        self.specs: dict[str, NetworkSpec] = {}
-        self.hidden: list[IPv4Network] = []
-        self.lock = threading.Lock()
-
-    def subnets(self) -> dict[str, str]:
-        return {str(subnet): name for name, subnet in self.made.items()}
-
-    def observe(self, lab: str) -> Observed:
-        mine = {name: spec for name, spec in self.specs.items() if spec.labels["halab.lab"] == lab}
-        topology = next((spec.labels.get("halab.topology", "") for spec in mine.values()), "")
-        return Observed(lab=lab, networks=tuple(sorted(mine)), topology=topology)
-
-    def create_network(self, spec: NetworkSpec, _: dict[str, str]) -> None:
-        subnet = IPv4Network(spec.subnet)
-        with self.lock:
-            if any(subnet.overlaps(other) for other in (*self.made.values(), *self.hidden)):
-                raise SubnetTaken(f"making network {spec.name}: Pool overlaps with other one")
-            self.made[spec.name], self.specs[spec.name] = subnet, spec
-
-    def labelled(self, _: str) -> tuple[list[str], list[str], list[str]]:
-        return [], [], list(self.specs)
-
-    def remove_network(self, name: str) -> None:
-        del self.made[name]
-        self.specs.pop(name, None)
-
-    def remove_container(self, name: str) -> None:
-        raise AssertionError(name)
-
-    remove_volume = remove_container
+def engine_with(**subnets: str) -> FakeEngine:
+    """Return an engine that holds these networks, which are no lab's."""
+    engine = FakeEngine()
+    for name, subnet in subnets.items():
+        engine.add_network(name, subnet=subnet)
+    return engine
 
 
 @pytest.fixture(autouse=True)
@@ -96,30 +66,36 @@ def management(topology: Topology) -> str:
     return str(topology.network.management)
 
 
-def test_two_labs_whose_management_networks_would_meet_run_side_by_side(topology: Topology) -> None:
-    engine = EngineDouble()
+def test_begin_gives_another_management_network_when_two_labs_would_meet(
+    topology: Topology,
+) -> None:
+    engine = engine_with()
     assert management(begin(engine, topology)) == "172.29.0.0/24"
     beside = begin(engine, other("10.9.0.0/24"))
     assert management(beside) not in {"172.29.0.0/24", ""}
-    assert set(engine.made) == {
+    assert set(engine.networks) == {
         f"halab-{lab}{end}" for lab in ("3m3w", "other") for end in ("", "-management")
     }
 
 
-def test_a_second_start_is_an_empty_plan_with_the_same_fingerprints(topology: Topology) -> None:
-    engine = EngineDouble(taken="172.29.0.0/24")
+def test_plan_is_empty_with_the_same_fingerprints_when_a_lab_starts_again(
+    topology: Topology,
+) -> None:
+    engine = engine_with(taken="172.29.0.0/24")
     first = begin(engine, topology)
     made = desired_state.desired(first, distributions.find("upstream"), TAGS, 0)
     engine.remove_network("taken")  # what was in the way is gone: the lab keeps what it has
     again = network.settled(topology, engine, engine.observe("3m3w"))  # type: ignore[arg-type]
     assert desired_state.desired(again, distributions.find("upstream"), TAGS, 0) == made
     assert plan.start(made, engine.observe("3m3w")).of(Action.CREATE_NETWORK) == ()
-    kept = from_json(engine.specs["halab-3m3w"].labels["halab.topology"])
+    kept = from_json(engine.networks["halab-3m3w"].labels["halab.topology"])
     assert kept.network.management == first.network.management
     assert kept == first
 
 
-def test_an_older_halabs_lab_keeps_network_and_fingerprints(topology: Topology) -> None:
+def test_settled_keeps_network_and_fingerprints_when_an_older_halab_made_the_lab(
+    topology: Topology,
+) -> None:
     old = replace(
         topology, network=replace(topology.network, management=IPv4Network("172.31.0.0/24"))
     )
@@ -128,25 +104,25 @@ def test_an_older_halabs_lab_keeps_network_and_fingerprints(topology: Topology) 
     seen = Observed(
         lab="3m3w", networks=("halab-3m3w", "halab-3m3w-management"), topology=json.dumps(label)
     )
-    now = network.settled(topology, EngineDouble(), seen)  # type: ignore[arg-type]
+    now = network.settled(topology, engine_with(), seen)  # type: ignore[arg-type]
     assert desired_state.configuration(now) == desired_state.configuration(
         from_json(json.dumps(label))
     )
     assert management(now) == "172.31.0.0/24"
 
 
-def test_a_lab_that_was_only_begun_keeps_the_network_that_it_got(topology: Topology) -> None:
-    engine = EngineDouble(taken="172.29.0.0/24")
+def test_begin_keeps_the_management_network_when_the_lab_was_only_begun(topology: Topology) -> None:
+    engine = engine_with(taken="172.29.0.0/24")
     begin(engine, topology)
     engine.remove_network("halab-3m3w")
     engine.remove_network("taken")
-    got = str(engine.made["halab-3m3w-management"])
+    got = engine.networks["halab-3m3w-management"].subnet
     assert management(begin(engine, topology)) == got
-    assert got in engine.specs["halab-3m3w"].labels["halab.topology"]
+    assert got in engine.networks["halab-3m3w"].labels["halab.topology"]
 
 
-def test_a_stopped_labs_pruned_networks_are_made_again_as_they_were(topology: Topology) -> None:
-    class Pruned(EngineDouble):
+def test_settled_finds_the_old_network_when_a_stopped_labs_were_pruned(topology: Topology) -> None:
+    class Pruned(FakeEngine):
         def inspect(self, name: str) -> dict[str, Any]:
             there = {"halab-3m3w-management": {"IPAMConfig": {"IPv4Address": "172.31.0.10"}}}
             return {"NetworkSettings": {"Networks": there if name.endswith("bmc") else {}}}
@@ -160,27 +136,26 @@ def test_a_stopped_labs_pruned_networks_are_made_again_as_they_were(topology: To
     assert management(network.settled(topology, engine, none)) == "172.29.0.0/24"
 
 
-def test_what_the_engine_refused_is_not_tried_again(topology: Topology) -> None:
-    engine = EngineDouble()
-    engine.hidden = [IPv4Network("172.29.0.0/23")]
+def test_begin_takes_the_next_network_when_the_engine_refused_one(topology: Topology) -> None:
+    class Hiding(FakeEngine):
+        def subnets(self) -> dict[str, str]:
+            return {}
+
+    engine = Hiding()
+    engine.add_network("hidden", subnet="172.29.0.0/23")
     assert management(begin(engine, topology)) == "172.29.2.0/24"
 
 
-def test_labs_begun_at_once_get_one_each(topology: Topology) -> None:
-    engine, looked = EngineDouble(), threading.Barrier(3)
+def test_begin_gives_one_network_each_when_labs_begin_at_once(topology: Topology) -> None:
+    engine, looked = FakeEngine(), threading.Barrier(3)
     seen = engine.subnets()
 
-    class Late(EngineDouble):
+    class Late(FakeEngine):
         """All three look before one of them has made anything."""
 
         def __init__(self) -> None:
-            super().__init__()
-            self.made, self.specs, self.lock, self.first = (
-                engine.made,
-                engine.specs,
-                engine.lock,
-                True,
-            )
+            super().__init__(networks=engine.networks, _lock=engine._lock)
+            self.first = True
 
         def subnets(self) -> dict[str, str]:
             if self.first:
@@ -199,15 +174,109 @@ def test_labs_begun_at_once_get_one_each(topology: Topology) -> None:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert len([name for name in engine.made if name.endswith("-management")]) == 3
-    assert len(engine.made) == 6
+    assert len([name for name in engine.networks if name.endswith("-management")]) == 3
+    assert len(engine.networks) == 6
 
 
-def test_a_subnet_lost_to_another_lab_at_the_last_moment_leaves_nothing(topology: Topology) -> None:
-    engine = EngineDouble()
+class SharedEngine(FakeEngine):
+    """An engine of several processes: its networks are files, made in one move.
+
+    Between a look and an answer it takes its time, as an engine does.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder, self.refusals = folder, 0
+
+    def _read(self) -> None:
+        for path in self.folder.glob("*.json"):
+            row = json.loads(path.read_text())
+            self.networks[path.stem] = FakeNetwork(row["labels"], row["subnet"])
+
+    def subnets(self) -> dict[str, str]:
+        self._read()
+        found = super().subnets()
+        time.sleep(0.05)
+        return found
+
+    def create_network(self, spec: NetworkSpec, labels: dict[str, str]) -> None:
+        with FileLock(self.folder / "engine.lock"):
+            self._read()
+            try:
+                super().create_network(spec, labels)
+            except SubnetTaken:
+                self.refusals += 1
+                raise
+            row = {"labels": {**spec.labels, **labels}, "subnet": spec.subnet}
+            part = self.folder / f"{spec.name}.part"
+            part.write_text(json.dumps(row))
+            part.rename(self.folder / f"{spec.name}.json")
+
+
+def begin_at_once(folder: Path, number: int, ready: Any, answers: Any) -> None:
+    """Be one of several processes: look together, then choose."""
+    topology = load(SHIPPED / "1m1w.yaml", ("network.subnet=auto",), f"lab{number}").topology
+    engine = SharedEngine(folder)
+    ready.wait(60)
+    answers.put((str(begin(engine, topology).network.subnet), engine.refusals))
+
+
+def test_ten_processes_that_start_at_once_get_networks_of_their_own(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("fork")
+    ready, answers = fork.Barrier(10), fork.Queue()
+    processes = [
+        fork.Process(target=begin_at_once, args=(tmp_path, number, ready, answers))
+        for number in range(10)
+    ]
+    for process in processes:
+        process.start()
+    found = [answers.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join(60)
+    assert len({subnet for subnet, _ in found}) == 10
+    made = [json.loads(path.read_text())["subnet"] for path in tmp_path.glob("*.json")]
+    assert len(made) == len(set(made)) == 20
+    # The engine would have refused, but they took turns.
+    assert [refusals for _, refusals in found] == [0] * 10
+
+
+def test_a_subnet_that_is_left_open_is_the_files_or_another_of_its_size() -> None:
+    engine = engine_with()
+    opened = load(SHIPPED / "1m1w.yaml", ("network.subnet=auto",), "one").topology
+    assert str(begin(engine, opened).network.subnet) == "172.30.1.0/24"
+    other_lab = load(SHIPPED / "1m1w.yaml", ("network.subnet=auto",), "two").topology
+    second = begin(engine, other_lab)
+    assert str(second.network.subnet) == "172.30.0.0/24"
+    assert [str(node.ip) for node in second.machines] == [f"172.30.0.{end}" for end in (49, 41, 40)]
+    assert (str(second.network.vip), str(second.network.gateway)) == ("172.30.0.50", "172.30.0.1")
+    # It keeps what it has, though the file's is free now.
+    engine.remove_network("halab-one")
+    again = load(SHIPPED / "1m1w.yaml", ("network.subnet=auto",), "two").topology
+    assert begin(engine, again) == second
+
+
+def test_a_subnet_that_is_left_open_is_chosen_again_when_the_engine_refuses() -> None:
+    class Hiding(FakeEngine):
+        def subnets(self) -> dict[str, str]:
+            return {net: name for net, name in super().subnets().items() if name != "hidden"}
+
+    engine = Hiding()
+    engine.add_network("hidden", subnet="172.30.0.0/23")
+    opened = load(SHIPPED / "1m1w.yaml", ("network.subnet=auto",), "one").topology
+    assert str(begin(engine, opened).network.subnet) == "172.30.2.0/24"
+
+
+def test_a_file_whose_subnet_is_auto_has_no_place_for_its_addresses() -> None:
+    text = (SHIPPED / "1m1w.yaml").read_text().replace("172.30.1.0/24", "auto")
+    with pytest.raises(TopologyError, match=r"`network\.subnet` is `auto`, but the other"):
+        parse(text, "f.yaml")
+
+
+def test_make_leaves_nothing_when_the_subnet_is_lost_at_the_last_moment(topology: Topology) -> None:
+    engine = engine_with()
     settled = network.settled(topology, engine, engine.observe("3m3w"))  # type: ignore[arg-type]
     wanted = desired_state.desired(settled, distributions.find("upstream"), TAGS, 0)
-    engine.made["halab-quick"] = IPv4Network("172.30.0.0/24")
+    engine.add_network("halab-quick", subnet="172.30.0.0/24")
     with pytest.raises(InputError, match="Docker network halab-quick") as caught:
         networks.make(
             settled,
@@ -216,20 +285,20 @@ def test_a_subnet_lost_to_another_lab_at_the_last_moment_leaves_nothing(topology
             Applier(engine, Silent(), "run"),
         )  # type: ignore[arg-type]
     assert "--set network.subnet=172.30.1.0/24" in caught.value.hint
-    assert set(engine.made) == {"halab-quick"}
+    assert set(engine.networks) == {"halab-quick"}
 
 
-def test_a_named_management_network_is_never_another_one() -> None:
+def test_begin_refuses_when_the_named_management_network_is_taken() -> None:
     named = load(SHIPPED / "3m3w.yaml", ("network.management=172.29.7.0/24",)).topology
-    engine = EngineDouble(vpn="172.29.0.0/16")
+    engine = engine_with(vpn="172.29.0.0/16")
     with pytest.raises(InputError, match=r"network\.management 172\.29\.7\.0/24 meets") as caught:
         begin(engine, named)
     assert "--set network.management=" in caught.value.hint
-    assert set(engine.made) == {"vpn"}
+    assert set(engine.networks) == {"vpn"}
 
 
 def test_the_flag_that_a_refusal_names_makes_the_lab_start(topology: Topology) -> None:
-    engine = EngineDouble()
+    engine = engine_with()
     begin(engine, topology)
     with pytest.raises(InputError, match="Docker network halab-3m3w") as caught:
         begin(engine, load(SHIPPED / "3m3w.yaml", (), "other").topology)
@@ -254,8 +323,8 @@ def test_only_the_files_own_addresses_go_along() -> None:
         load(SHIPPED / "3m3w.yaml", ("network.subnet=10.7.0.0/28",))
 
 
-def test_a_network_of_that_name_that_is_another_labs_is_refused(topology: Topology) -> None:
-    engine = EngineDouble()
+def test_begin_refuses_when_another_lab_has_a_network_of_that_name(topology: Topology) -> None:
+    engine = engine_with()
     begin(engine, replace(other("10.9.0.0/24"), name="3m3w-management"))
     with pytest.raises(InputError, match="halab-3m3w-management exists that is not lab 3m3w's"):
         begin(engine, topology)
@@ -267,11 +336,11 @@ def test_the_hosts_name_servers_and_awss_network_are_left_alone(
     file = tmp_path / "resolv.conf"
     file.write_text("# comment\nsearch x\nnameserver 172.29.0.2\nnameserver fe80::1\nnameserver\n")
     monkeypatch.setattr(network, "RESOLVERS", (tmp_path / "none", file))
-    chosen = begin(EngineDouble(), topology).network.management
+    chosen = begin(engine_with(), topology).network.management
     assert str(chosen) == "172.29.1.0/24"
     file.write_text("nameserver 172.30.0.2")
     with pytest.raises(InputError, match=r"meets 172\.30\.0\.2/32 \(the host's name server\)"):
-        begin(EngineDouble(), topology)
+        begin(engine_with(), topology)
     assert not IPv4Network("172.31.0.0/16").overlaps(chosen)
 
 

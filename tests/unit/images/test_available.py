@@ -1,4 +1,4 @@
-"""Which versions can be had: publishers that answer, that do not, what lies here. No network."""
+"""Which versions are available: from publishers that answer or do not, and here. No network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from lab.base import paths
 from lab.base.errors import EngineError
-from lab.cli import cli
+from lab.cli.main import cli
 from lab.engine import client
 from lab.images import available, components, versions
 from lab.images.available import Offer, Shelf
@@ -59,11 +59,11 @@ class World:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    found = World()
-    monkeypatch.setattr(available, "_get", lambda url: found.texts.get(url, ""))
-    monkeypatch.setattr(available, "_answers", lambda _: found.files)
-    monkeypatch.setattr(available, "_module", lambda _: found.module)
-    return found
+    outside = World()
+    monkeypatch.setattr(available, "_get", lambda url: outside.texts.get(url, ""))
+    monkeypatch.setattr(available, "_answers", lambda _: outside.files)
+    monkeypatch.setattr(available, "_module", lambda _: outside.module)
+    return outside
 
 
 @pytest.fixture
@@ -82,21 +82,23 @@ def listed(shelf: Shelf) -> dict[str, str]:
 
 def test_with_the_internet_everything_is_a_download(world: World, sources: Sources) -> None:
     world.texts, world.files = TEXTS, True
-    found = look(world, sources)
+    shelves = look(world, sources)
     k3s = ["v1.37.4+k3s1", "v1.36.9+k3s1", K3S, "v1.34.12+k3s1"]
-    assert listed(found["k3s"]) == dict.fromkeys(k3s, "download")
-    assert list(listed(found["k3s"])) == k3s
-    assert listed(found["upstream"]) == dict.fromkeys(["v1.37.2", UPSTREAM, "v1.34.9"], "download")
-    assert found["k3s"].versions[1].channels == ("stable", "v1.36")
-    assert [offer.version for offer in found["k3s"].versions if offer.default] == [K3S]
-    assert found["upstream"].asked
+    assert listed(shelves["k3s"]) == dict.fromkeys(k3s, "download")
+    assert list(listed(shelves["k3s"])) == k3s
+    assert listed(shelves["upstream"]) == dict.fromkeys(
+        ["v1.37.2", UPSTREAM, "v1.34.9"], "download"
+    )
+    assert shelves["k3s"].versions[1].channels == ("stable", "v1.36")
+    assert [offer.version for offer in shelves["k3s"].versions if offer.default] == [K3S]
+    assert shelves["upstream"].asked
 
 
 def test_without_any_network_nothing_is_promised(world: World, sources: Sources) -> None:
-    found = look(world, sources)
-    assert listed(found["k3s"]) == {K3S: ""}
-    assert listed(found["upstream"]) == {UPSTREAM: ""}
-    assert not found["k3s"].asked
+    shelves = look(world, sources)
+    assert listed(shelves["k3s"]) == {K3S: ""}
+    assert listed(shelves["upstream"]) == {UPSTREAM: ""}
+    assert not shelves["k3s"].asked
 
 
 def test_where_only_go_modules_are_reached_upstream_is_built(
@@ -124,9 +126,9 @@ def test_what_lies_here_is_listed(world: World, sources: Sources) -> None:
     empty = sources.cache / "download" / "k3s-v1.35.3+k3s1"
     empty.mkdir()
     (empty / "k3s.lock").write_text("")
-    found = look(world, sources)
-    assert listed(found["upstream"]) == {UPSTREAM: "build", "v1.35.4": "cache"}
-    assert listed(found["k3s"]) == {K3S: "", "v1.34.6+k3s1": "cache"}
+    shelves = look(world, sources)
+    assert listed(shelves["upstream"]) == {UPSTREAM: "build", "v1.35.4": "cache"}
+    assert listed(shelves["k3s"]) == {K3S: "", "v1.34.6+k3s1": "cache"}
     world.images.add(tags(sources)["upstream"])
     assert listed(look(world, sources)["upstream"])[UPSTREAM] == "image"
 

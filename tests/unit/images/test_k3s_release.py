@@ -1,4 +1,7 @@
-"""K3s's downloads, from a server on loopback that serves a release's layout: whole and proven, or one clear error and nothing left."""
+"""K3s's downloads, from a server on loopback that serves a release's layout.
+
+They are complete and checked, or there is one clear error and nothing is left.
+"""
 
 from __future__ import annotations
 
@@ -108,10 +111,10 @@ def left(tmp_path: Path) -> list[str]:
 def test_binary_and_images_come_by_their_checksums(
     release: Path, tmp_path: Path, arch: str
 ) -> None:
-    found = builder(tmp_path, arch)
-    assert k3s.binary(found).read_bytes() == BINARY
+    bench = builder(tmp_path, arch)
+    assert k3s.binary(bench).read_bytes() == BINARY
     (tmp_path / "images").mkdir()
-    k3s._packaged(found, tmp_path / "images", VERSION)
+    k3s._packaged(bench, tmp_path / "images", VERSION)
     assert (tmp_path / "images" / f"k3s-airgap-images-{arch}.tar.zst").read_bytes() == IMAGES
 
 
@@ -157,7 +160,7 @@ def test_images_that_are_not_published_are_left_to_the_nodes(release: Path, tmp_
 def test_images_that_are_not_reached_are_an_error(
     release: Path, tmp_path: Path, status: int
 ) -> None:
-    """The image would be without them under the tag of the one with them, for good."""
+    """Else an image without them would have the tag of the image with them, for good."""
     Release.faults = {"k3s-airgap-images-amd64.tar.zst": status}
     (tmp_path / "images").mkdir()
     with pytest.raises(ImageError, match=f"answers {status}") as caught:
@@ -187,7 +190,7 @@ def test_who_never_answers_is_asked_several_times_once(monkeypatch: pytest.Monke
 
 
 def chooser(error: LabError | None) -> Builder:
-    """A double of the builder in whose place K3s's image fails so."""
+    """Return a double of the builder whose K3s image fails with this error."""
 
     def build(name: str) -> None:
         if name == "k3s" and error:
@@ -200,11 +203,11 @@ def chooser(error: LabError | None) -> Builder:
 def test_another_distribution_is_taken_only_where_the_first_cannot_be_had() -> None:
     both = ("k3s", "upstream")
     assert distribution_choice.choose(both, chooser(None)).distribution.name == "k3s"
-    found = distribution_choice.choose(
+    choice = distribution_choice.choose(
         both, chooser(Unreached("K3s cannot be downloaded here", "x"))
     )
-    assert found.distribution.name == "upstream"
-    assert found.why_not == ("k3s: K3s cannot be downloaded here",)
+    assert choice.distribution.name == "upstream"
+    assert choice.why_not == ("k3s: K3s cannot be downloaded here",)
     with pytest.raises(ImageError, match="cut off") as caught:
         distribution_choice.choose(both, chooser(ImageError("it is cut off", "try again")))
     assert caught.value.hint == "try again; or take `--distribution upstream`"
@@ -252,40 +255,40 @@ def test_an_older_k3s_is_refused_only_where_containers_are_not_privileged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, full: bool
 ) -> None:
     monkeypatch.setattr(k3s, "privileged", lambda *_: full)
-    found = cast("Builder", builder(tmp_path))
+    bench = cast("Builder", builder(tmp_path))
     if full:
-        k3s.check(found, "v1.34.5+k3s1")
+        k3s.check(bench, "v1.34.5+k3s1")
         return
     with pytest.raises(ImageError, match=r"K3s v1\.34\.5\+k3s1 cannot run") as caught:
-        k3s.check(found, "v1.34.5+k3s1")
+        k3s.check(bench, "v1.34.5+k3s1")
     assert "v1.34.6" in caught.value.hint
-    k3s.check(found, "v1.34.6+k3s1")
+    k3s.check(bench, "v1.34.6+k3s1")
 
 
-@pytest.mark.parametrize("given", ["", "/home/me/k3s"])
+@pytest.mark.parametrize("binary", ["", "/home/me/k3s"])
 def test_a_binary_of_another_version_than_the_wished_one_is_refused(
-    tmp_path: Path, given: str
+    tmp_path: Path, binary: str
 ) -> None:
     double = builder(tmp_path)
-    double.sources.k3s_binary = given
+    double.sources.k3s_binary = binary
     double.sources.wished = (("k3s", "v1.34.6+k3s1"),)
-    found = cast("Builder", double)
-    k3s.check(found, "v1.34.6+k3s1")
-    name = given or r"the release v1\.34\.6\+k3s1"
+    bench = cast("Builder", double)
+    k3s.check(bench, "v1.34.6+k3s1")
+    name = binary or r"the release v1\.34\.6\+k3s1"
     said = rf"^{name} is K3s v1\.36\.5\+k3s1, not v1\.34\.6"
     with pytest.raises(ImageError, match=said) as caught:
-        k3s.check(found, VERSION)
-    assert caught.value.hint.endswith(f"`kubernetes: {{k3s: {VERSION}}}`")
+        k3s.check(bench, VERSION)
+    assert f"`kubernetes: {{k3s: {VERSION}}}`" in caught.value.hint
 
 
 def test_a_wished_release_that_does_not_exist_is_an_error(release: Path, tmp_path: Path) -> None:
-    """Another distribution would not be what was wished."""
+    """Another distribution would not be what the user wished."""
     Release.faults = {"k3s": 404}
-    found = builder(tmp_path)
-    found.sources.wished = (("k3s", VERSION),)
+    bench = builder(tmp_path)
+    bench.sources.wished = (("k3s", VERSION),)
     said = r"^K3s v1\.36\.5\+k3s1 cannot be downloaded: there"
     with pytest.raises(ImageError, match=said) as caught:
-        k3s.binary(cast("Builder", found))
+        k3s.binary(cast("Builder", bench))
     assert not isinstance(caught.value, Unreached)
     assert "`halab versions`" in caught.value.hint
 
@@ -295,11 +298,11 @@ def test_a_binary_that_is_too_old_is_refused(
 ) -> None:
     (tmp_path / "k3s").mkdir()
     (tmp_path / "old").write_bytes(BINARY)
-    found = builder(tmp_path)
-    found.sources.folder, found.sources.k3s_binary = tmp_path, str(tmp_path / "old")
+    bench = builder(tmp_path)
+    bench.sources.folder, bench.sources.k3s_binary = tmp_path, str(tmp_path / "old")
     monkeypatch.setattr(k3s, "version", lambda *_: "k3s version v1.30.2+k3s1 (abc)")
     with pytest.raises(ImageError, match=r"old: K3s v1\.30\.2\+k3s1 is too old") as caught:
-        k3s.build(found)
+        k3s.build(bench)
     assert caught.value.hint == "take v1.32 or newer"
 
 

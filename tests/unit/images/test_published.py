@@ -117,14 +117,14 @@ def test_binaries_are_downloaded_each_by_its_checksum(
     site: tuple[str, Path], tmp_path: Path, no_go: None
 ) -> None:
     publish(site[1])
-    found = obtain(table(site[0], tmp_path), tmp_path)
-    assert sorted(found) == sorted(upstream.KUBERNETES)
-    for name, path in found.items():
+    binaries = obtain(table(site[0], tmp_path), tmp_path)
+    assert sorted(binaries) == sorted(upstream.KUBERNETES)
+    for name, path in binaries.items():
         assert path.read_text() == ("etcd" if name == "etcd" else f"{name} v1.36.3")
         assert path.stat().st_mode & 0o777 == 0o755
-    assert (found["etcd"].parent / "way").read_text() == components.DOWNLOADED
+    assert (binaries["etcd"].parent / "way").read_text() == components.DOWNLOADED
     Server.asked.clear()
-    assert obtain(table(site[0], tmp_path / "again"), tmp_path) == found
+    assert obtain(table(site[0], tmp_path / "again"), tmp_path) == binaries
     assert Server.asked == []
 
 
@@ -152,8 +152,8 @@ def test_a_pin_is_of_the_tables_version(
     site: tuple[str, Path], tmp_path: Path, no_go: None
 ) -> None:
     publish(site[1], "v1.35.4")
-    found = obtain(table(site[0], tmp_path, {"kubelet": "0" * 64}), tmp_path, "v1.35.4")
-    assert found["kubelet"].read_text() == "kubelet v1.35.4"
+    binaries = obtain(table(site[0], tmp_path, {"kubelet": "0" * 64}), tmp_path, "v1.35.4")
+    assert binaries["kubelet"].read_text() == "kubelet v1.35.4"
 
 
 def test_what_came_stays_for_a_retry(site: tuple[str, Path], tmp_path: Path, no_go: None) -> None:
@@ -182,9 +182,9 @@ def test_without_one_publisher_all_is_built(
         (home / "kube").write_text("built")
 
     monkeypatch.setattr(go_build, "build", build)
-    found = obtain(table(site[0], tmp_path), tmp_path)
-    assert list(found) == ["kube"]
-    assert components.way(found["kube"].parent) == "built from images/"
+    binaries = obtain(table(site[0], tmp_path), tmp_path)
+    assert list(binaries) == ["kube"]
+    assert components.origin(binaries["kube"].parent) == "built from images/"
 
 
 def test_a_wished_version_that_is_not_published_is_an_error(
@@ -193,7 +193,7 @@ def test_a_wished_version_that_is_not_published_is_an_error(
     publish(site[1])
     with pytest.raises(ImageError, match=r"kubernetes v1\.35\.99 is not published") as caught:
         obtain(table(site[0], tmp_path), tmp_path, "v1.35.99")
-    assert caught.value.hint == "`halab versions` lists what can be had"
+    assert caught.value.hint == "`halab versions` lists those that are"
 
 
 def test_the_image_gets_files_or_links(tmp_path: Path) -> None:
@@ -205,8 +205,8 @@ def test_the_image_gets_files_or_links(tmp_path: Path) -> None:
         for name in names:
             (place / "bin" / name).write_text(name)
         paths = {name: place / "bin" / name for name in names}
-        found = {"kubernetes": paths}
-        builder = SimpleNamespace(obtain=lambda word, found=found: found.get(word, {}))
+        binaries = {"kubernetes": paths}
+        builder = SimpleNamespace(obtain=lambda name, binaries=binaries: binaries.get(name, {}))
         upstream._binaries(builder, place / "context")  # type: ignore[arg-type]
         for name in upstream.KUBERNETES:
             path = place / "context" / "bin" / name
@@ -249,7 +249,7 @@ def test_a_wish_changes_its_image_and_no_other(tmp_path: Path) -> None:
     plain = sources_for(engine, topology)  # type: ignore[arg-type]
     wished = sources_for(engine, chosen)  # type: ignore[arg-type]
     before, after = tags(plain), tags(wished)
-    assert {word for word in before if before[word] != after[word]} == {"upstream"}
+    assert {name for name in before if before[name] != after[name]} == {"upstream"}
     named = loader.load(file, (f"kubernetes.version={TABLE.version}",)).topology
     same = sources_for(engine, named)  # type: ignore[arg-type]
     assert tags(same) == before

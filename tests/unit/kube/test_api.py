@@ -1,4 +1,4 @@
-"""The API's door without an API: what is asked again, and what is not."""
+"""The API's client without an API: what is asked again, and what is not."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import urllib3.exceptions
 
-from lab.base.errors import LabError
+from lab.base.errors import ApplyError, LabError
 from lab.kube.api import Cluster
-from lab.kube.objects import cause, node_ready
+from lab.kube.objects import cause, node_ready, waves
 
 
 def cluster(failures: int) -> tuple[Cluster, list[str]]:
-    """A client whose first so many connections are closed without an answer, and what was sent."""
+    """Return a client whose first connections are closed without an answer, and what is sent."""
     sent: list[str] = []
 
     def request(method: str, *_: Any, **__: Any) -> Any:
@@ -23,18 +23,16 @@ def cluster(failures: int) -> tuple[Cluster, list[str]]:
             raise urllib3.exceptions.ProtocolError("Connection aborted.")
         return SimpleNamespace(status=200, data=b'{"kind": "Status"}')
 
-    found: Any = object.__new__(Cluster)
-    found.server = "https://127.0.0.1:1"
-    found._client = SimpleNamespace(
-        rest_client=SimpleNamespace(pool_manager=SimpleNamespace(request=request))
-    )
-    return found, sent
+    client: Any = object.__new__(Cluster)
+    client.server = "https://127.0.0.1:1"
+    client._pool = SimpleNamespace(request=request)
+    return client, sent
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PATCH"])
 def test_a_kept_connection_that_was_closed_is_no_answer_yet(method: str) -> None:
-    found, sent = cluster(1)
-    assert found.request(method, "/api") == {"kind": "Status"}
+    client, sent = cluster(1)
+    assert client.request(method, "/api") == {"kind": "Status"}
     assert sent == [method, method]
 
 
@@ -42,9 +40,9 @@ def test_a_kept_connection_that_was_closed_is_no_answer_yet(method: str) -> None
 def test_what_may_not_be_done_twice_is_sent_once_and_nothing_for_ever(
     method: str, failures: int, times: int
 ) -> None:
-    found, sent = cluster(failures)
+    client, sent = cluster(failures)
     with pytest.raises(LabError, match="does not answer"):
-        found.request(method, "/api")
+        client.request(method, "/api")
     assert sent == [method] * times
 
 
@@ -66,14 +64,34 @@ def test_why_a_node_is_not_ready_is_told_in_short(message: str, short: str) -> N
 
 
 def test_an_unknown_cause_is_not_cut_within_a_word() -> None:
-    told = cause("unknown " * 40)
-    assert len(told) <= 120
-    assert set(told.split()) == {"unknown", "…"}
+    short = cause("unknown " * 40)
+    assert len(short) <= 120
+    assert set(short.split()) == {"unknown", "…"}
 
 
 def test_requests_are_logged_without_their_bodies(caplog: pytest.LogCaptureFixture) -> None:
-    found, _ = cluster(0)
+    client, _ = cluster(0)
     with caplog.at_level("DEBUG", "halab.kube"):
-        found.request("PATCH", "/api/v1/secrets", {"data": "hidden"})
+        client.request("PATCH", "/api/v1/secrets", {"data": "hidden"})
     assert "PATCH /api/v1/secrets: 200" in caplog.text
     assert "hidden" not in caplog.text
+
+
+def item(kind: str, name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}
+
+
+def test_objects_are_applied_in_the_order_in_which_they_need_each_other() -> None:
+    kinds = ("Deployment", "ConfigMap", "Namespace", "ServiceAccount")
+    rows = [[row["kind"] for row in wave] for wave in waves(item(kind, "x") for kind in kinds)]
+    assert rows == [["Namespace"], ["ConfigMap", "ServiceAccount"], ["Deployment"]]
+    client, sent = cluster(0)
+    client.apply([item(kind, "x") for kind in kinds])
+    assert sent == ["PATCH"] * len(kinds)
+
+
+def test_errors_of_objects_that_were_applied_side_by_side_are_all_told() -> None:
+    client, sent = cluster(99)
+    with pytest.raises(ApplyError, match="does not answer"):
+        client.apply([item("ConfigMap", "x"), item("Secret", "x"), item("Deployment", "x")])
+    assert len(sent) == 4  # each of two twice: what needs them is not applied

@@ -39,13 +39,13 @@ def choose(builder: FakeBuilder, forced: str = "") -> distribution_choice.Choice
     return distribution_choice.choose(PREFERRED, cast("Builder", builder), forced)
 
 
-def test_the_first_is_taken_when_both_are_built() -> None:
+def test_choose_takes_the_first_when_both_are_built() -> None:
     builder = FakeBuilder(built={"k3s", "upstream"})
     choice = choose(builder)
     assert (choice.distribution.name, choice.why_not, builder.tried) == ("k3s", (), [])
 
 
-def test_built_beats_preferred_and_says_why_not() -> None:
+def test_choose_takes_a_built_one_and_says_why_not_the_preferred() -> None:
     builder = FakeBuilder(built={"upstream"})
     choice = choose(builder)
     assert choice.distribution.name == "upstream"
@@ -55,26 +55,26 @@ def test_built_beats_preferred_and_says_why_not() -> None:
     assert builder.tried == []
 
 
-def test_the_first_is_built_when_none_is() -> None:
+def test_choose_builds_the_first_when_none_is_built() -> None:
     builder = FakeBuilder()
     assert choose(builder).distribution.name == "k3s"
     assert builder.tried == ["k3s"]
 
 
-def test_the_next_is_built_when_the_first_is_not_reached() -> None:
+def test_choose_builds_the_next_and_says_why_not_when_the_first_is_not_reached() -> None:
     builder = FakeBuilder(errors={"k3s": Unreached("no way to github.com\nmore")})
     choice = choose(builder)
     assert choice.distribution.name == "upstream"
     assert choice.why_not == ("k3s: no way to github.com",)
 
 
-def test_the_last_error_is_raised_when_none_is_reached() -> None:
+def test_choose_raises_the_last_error_when_none_is_reached() -> None:
     builder = FakeBuilder(errors={name: Unreached(f"no {name}") for name in PREFERRED})
     with pytest.raises(Unreached, match="no upstream"):
         choose(builder)
 
 
-def test_a_failed_build_is_raised_and_names_the_other() -> None:
+def test_choose_raises_and_names_the_other_when_a_build_fails() -> None:
     builder = FakeBuilder(errors={"k3s": ImageError("wrong checksum", "try again")})
     with pytest.raises(ImageError, match="wrong checksum") as caught:
         choose(builder)
@@ -82,12 +82,46 @@ def test_a_failed_build_is_raised_and_names_the_other() -> None:
     assert builder.tried == ["k3s"]
 
 
-def test_a_forced_one_is_taken_whatever_is_built() -> None:
+def test_choose_takes_the_forced_one_whatever_is_built() -> None:
     builder = FakeBuilder(built={"upstream"})
     assert choose(builder, "k3s").distribution.name == "k3s"
     assert builder.tried == ["k3s"]
 
 
-def test_an_unknown_one_is_refused() -> None:
+def test_choose_refuses_when_the_forced_one_is_unknown() -> None:
     with pytest.raises(InputError, match="no distribution `k4s`"):
         choose(FakeBuilder(), "k4s")
+
+
+def test_choose_names_no_other_when_the_last_fails() -> None:
+    builder = FakeBuilder(errors={"upstream": ImageError("the disk is full")})
+    with pytest.raises(ImageError) as caught:
+        choose(builder, "upstream")
+    assert caught.value.hint == ""
+
+
+def test_choose_raises_when_nothing_is_preferred() -> None:
+    with pytest.raises(ImageError, match="no distribution is available"):
+        distribution_choice.choose((), cast("Builder", FakeBuilder()))
+
+
+@pytest.mark.parametrize(
+    ("built", "forced", "name"),
+    [
+        ({"upstream"}, "", "upstream"),
+        (set(), "", "k3s"),
+        ({"k3s"}, "upstream", "upstream"),
+        ({"k3s", "upstream"}, "", "k3s"),
+    ],
+)
+def test_likely_names_what_choose_would_begin_with_and_builds_nothing(
+    built: set[str], forced: str, name: str
+) -> None:
+    builder = FakeBuilder(built=built)
+    found = distribution_choice.likely(PREFERRED, cast("Builder", builder), forced)
+    assert (found.name, builder.tried) == (name, [])
+
+
+def test_settled_keeps_the_labs_distribution_and_asks_nobody() -> None:
+    assert distribution_choice.settled("upstream").distribution.name == "upstream"
+    assert distribution_choice.settled("upstream").why_not == ()

@@ -11,6 +11,8 @@ from fake_engine import FakeEngine
 from lab.base.errors import EngineError, InUse, WaitTimeout
 from lab.base.progress import Silent
 from lab.engine.labels import LABEL_NODE
+from lab.lessons import record
+from lab.lessons.record import LessonProgress
 from lab.lifecycle import removal
 
 if TYPE_CHECKING:
@@ -25,7 +27,10 @@ class LateEngine(FakeEngine):
     """An engine that lists a container only after some looks, and holds its volume."""
 
     def __init__(self, *, looks: int, error: type[EngineError] = InUse, volumes: int = 1) -> None:
-        super().__init__(networks={NETWORK: "x"}, volumes=dict.fromkeys([VOLUME][:volumes], "x"))
+        super().__init__()
+        self.add_network(NETWORK, "x")
+        for name in [VOLUME][:volumes]:
+            self.add_volume(name)
         self.add(CONTAINER, "x", "created", **{LABEL_NODE: "m"})
         self.looks = looks
         self.error = error
@@ -47,7 +52,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(removal, "SETTLE_S", 0.3)
 
 
-def test_a_container_that_the_engine_still_makes_is_waited_for() -> None:
+def test_destroy_waits_for_a_container_when_the_engine_still_makes_it() -> None:
     double = LateEngine(looks=3)
     removal.destroy(double, "x", Silent())  # type: ignore[arg-type]
     assert double.containers == {}
@@ -55,13 +60,22 @@ def test_a_container_that_the_engine_still_makes_is_waited_for() -> None:
     assert double.networks == {}
 
 
-def test_a_container_without_volumes_is_waited_for_too() -> None:
+def test_destroy_forgets_the_lessons_of_the_lab_and_no_others() -> None:
+    for lab in ("x", "xy"):
+        for lesson in ("vip-moves", "token"):
+            record.write(LessonProgress(lesson=lesson, lab=lab))
+    removal.destroy(FakeEngine(), "x", Silent())  # type: ignore[arg-type]
+    assert record.all_of("x") == []
+    assert len(record.all_of("xy")) == 2
+
+
+def test_destroy_waits_for_a_container_when_it_has_no_volumes() -> None:
     double = LateEngine(looks=3, volumes=0)
     removal.destroy(double, "x", Silent())  # type: ignore[arg-type]
     assert double.containers == {}
 
 
-def test_a_volume_that_stays_in_use_is_told_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_destroy_names_a_volume_when_it_stays_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(removal, "LATE_S", 0)
     monkeypatch.setattr(removal, "SETTLE_S", 0)
     double = LateEngine(looks=1_000_000)
@@ -69,7 +83,7 @@ def test_a_volume_that_stays_in_use_is_told_in_the_end(monkeypatch: pytest.Monke
         removal.destroy(double, "x", Silent())  # type: ignore[arg-type]
 
 
-def test_another_refusal_is_told_at_once() -> None:
+def test_destroy_fails_at_once_when_the_engine_refuses_for_another_reason() -> None:
     double = LateEngine(looks=1_000_000, error=EngineError)
     with pytest.raises(EngineError):
         removal.destroy(double, "x", Silent())  # type: ignore[arg-type]

@@ -1,61 +1,95 @@
-"""An export has what a bug report needs, no secret, and goes on whatever does not answer."""
+"""An export has what a bug report needs, has no secret, and goes on whatever does not answer."""
 
 from __future__ import annotations
 
 import json
-import stat
-import tarfile
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from fake_engine import FakeEngine
 
-from lab.base.errors import EngineError, InputError
-from lab.cli import export as command
-from lab.engine.spec import Observed, ObservedContainer
+from lab.base.errors import EngineError, LabError
+from lab.engine.labels import LABEL_NODE
+from lab.kube.api import ApiError
 from lab.live import export
 from lab.live.lab import Lab
 from lab.topology import loader
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lab.engine.commands import Result
+
 TOPOLOGY = loader.load(Path(__file__).parents[3] / "topologies" / "1m1w.yaml").topology
 
 
-class EngineDouble:
-    """A double of the engine: the master runs, the worker is off, the cluster is not reached."""
+class DeafEngine(FakeEngine):
+    """An engine whose nodes do not answer: the master runs, the worker is off."""
 
-    about = {  # noqa: RUF012 (a double)
-        "ServerVersion": "28.5.2",
-        "SecretThing": "x",
-    }
+    def run(self, container: str, argv: Sequence[str], **_: object) -> Result:
+        raise EngineError(f"no answer of {container} to {argv[0]}")
 
-    def observe(self, lab: str) -> Observed:
-        states = {"m": "running", "w1": "exited"}
-        made = (
-            ObservedContainer(
-                id=name, name=f"halab-{lab}-{name}", state=state, labels={"halab.node": name}
-            )
-            for name, state in states.items()
-        )
-        return Observed(lab=lab, containers=tuple(made))
 
-    def __getattr__(self, name: str) -> object:
-        def refuse(*_: object, **__: object) -> None:
-            raise EngineError(f"no answer to {name}")
-
-        return refuse
+def deaf_lab() -> Lab:
+    engine = DeafEngine(about={"ServerVersion": "28.5.2", "SecretThing": "x"})
+    for name, state in {"m": "running", "w1": "exited"}.items():
+        engine.add(f"halab-1m1w-{name}", "1m1w", state, **{LABEL_NODE: name})
+    return Lab(engine, TOPOLOGY)  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def files() -> dict[str, bytes]:
-    return export.collect(Lab(EngineDouble(), TOPOLOGY))  # type: ignore[arg-type]
+    return export.collect(deaf_lab())
 
 
 def test_export_goes_on_when_nothing_answers(files: dict[str, bytes]) -> None:
     problems = files[export.PROBLEMS].decode()
-    assert "kubernetes/pods.json: " in problems
+    assert "kubernetes/nodes.json: " in problems
     assert "nodes/m/journal.txt: " in problems
     assert json.loads(files["topology.json"])["name"] == TOPOLOGY.name
     assert json.loads(files["versions.json"])["engine"]["ServerVersion"] == "28.5.2"
     assert b"SecretThing" not in files["versions.json"]
+
+
+class ApiDouble:
+    """A double of the API that keeps what it was asked, and answers nodes alone with an error."""
+
+    def __init__(self, error: LabError) -> None:
+        self.asked: list[str] = []
+        self.error = error
+
+    def get(self, path: str) -> dict[str, Any]:
+        self.asked.append(path)
+        if path.endswith("/nodes"):
+            raise self.error
+        return {"items": [{"metadata": {"name": "x"}}]}
+
+
+def exported(monkeypatch: pytest.MonkeyPatch, api: ApiDouble) -> dict[str, bytes]:
+    monkeypatch.setattr(Lab, "cluster", lambda _: nullcontext(api))
+    return export.collect(deaf_lab())
+
+
+def test_export_asks_an_api_that_does_not_answer_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = ApiDouble(LabError("the API does not answer: timed out"))
+    files = exported(monkeypatch, api)
+    assert api.asked == ["/api/v1/nodes"]
+    problems = files[export.PROBLEMS].decode().splitlines()
+    assert "kubernetes/nodes.json: the API does not answer: timed out" in problems
+    (line,) = (line for line in problems if "not asked for" in line)
+    assert all(name in line for name in export.OBJECTS if name != "nodes")
+
+
+def test_export_goes_on_when_the_api_refuses_one_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    api = ApiDouble(ApiError(403, "nodes is forbidden"))
+    files = exported(monkeypatch, api)
+    assert len(api.asked) == len(export.OBJECTS)
+    assert json.loads(files["kubernetes/pods.json"]) == [{"metadata": {"name": "x"}}]
+    assert "not asked for" not in files[export.PROBLEMS].decode()
 
 
 def test_export_says_what_does_not_run(files: dict[str, bytes]) -> None:
@@ -74,26 +108,3 @@ def test_export_asks_for_no_secrets_and_no_values() -> None:
     plain = export._plain(pod)
     assert plain["metadata"] == {"name": "x"}
     assert plain["spec"]["containers"][0] == {"name": "c", "env": [{"name": "P"}]}
-
-
-def test_export_writes_a_folder_for_its_user_only(tmp_path: Path) -> None:
-    command._write(tmp_path / "out", {"nodes/m/journal.txt": b"x"})
-    path = tmp_path / "out/nodes/m/journal.txt"
-    assert path.read_bytes() == b"x"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-
-
-def test_export_writes_an_archive(tmp_path: Path) -> None:
-    command._write(tmp_path / "bug.tar.gz", {"a/b.txt": b"x"})
-    with tarfile.open(tmp_path / "bug.tar.gz") as archive:
-        assert archive.getnames() == ["bug/a/b.txt"]
-
-
-def test_export_overwrites_nothing(tmp_path: Path) -> None:
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full/x").touch()
-    (tmp_path / "a.tgz").touch()
-    for place in ("full", "a.tgz", "full/x", "no/such/folder"):
-        with pytest.raises(InputError):
-            command._check(tmp_path / place)
-    command._check(tmp_path / "new")

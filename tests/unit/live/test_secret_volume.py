@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from fake_engine import FakeEngine
@@ -13,46 +13,34 @@ from lab.kube.pki import new_secrets
 from lab.live import secret_volume
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from lab.engine.client import Engine
 
 SECRETS = new_secrets("x")
+VOLUME = "halab-x-secrets"
 
 
-class VolumeEngine(FakeEngine):
-    """An engine whose helpers all see one volume."""
-
-    def __init__(self, *names: str) -> None:
-        super().__init__()
-        paths = [f"{secret_volume.FOLDER}/{name}" for name in names]
-        self.volume = {
-            path: File(path=path, content=SECRETS.files[name])
-            for path, name in zip(paths, names, strict=True)
-        }
-
-    def create_helper(
-        self,
-        image: str,
-        command: Sequence[str],
-        labels: dict[str, str],
-        host: dict[str, Any] | None = None,
-    ) -> str:
-        name = super().create_helper(image, command, labels, host)
-        self.containers[name].files = self.volume
-        return name
+def engine_with(*names: str) -> FakeEngine:
+    """Return an engine whose volume of secrets holds these files."""
+    engine = FakeEngine()
+    engine.add_volume(VOLUME)
+    for name in names:
+        path = f"{secret_volume.FOLDER}/{name}"
+        engine.volumes[VOLUME].files[path] = File(path=path, content=SECRETS.files[name])
+    return engine
 
 
-def test_secrets_are_read_when_whole() -> None:
-    engine = VolumeEngine(*SECRETS.files)
+def test_read_and_ensure_return_the_secrets_when_they_are_whole() -> None:
+    engine = engine_with(*SECRETS.files)
     assert secret_volume.read(cast("Engine", engine), "x", "halab/x:1") == SECRETS
     assert secret_volume.ensure(cast("Engine", engine), "x", "halab/x:1") == SECRETS
     assert engine.containers == {}
 
 
 @pytest.mark.parametrize("kept", [(), ("ca.crt", "ca.key"), tuple(SECRETS.files)[:-1]])
-def test_secrets_are_refused_and_made_anew_when_half_written(kept: tuple[str, ...]) -> None:
-    engine = VolumeEngine(*kept)
+def test_read_refuses_and_ensure_makes_anew_when_secrets_are_half_written(
+    kept: tuple[str, ...],
+) -> None:
+    engine = engine_with(*kept)
     with pytest.raises(LabError, match="secrets of lab x are incomplete") as caught:
         secret_volume.read(cast("Engine", engine), "x", "halab/x:1")
     assert "halab start x" in caught.value.hint
@@ -60,12 +48,12 @@ def test_secrets_are_refused_and_made_anew_when_half_written(kept: tuple[str, ..
     assert made.complete
     assert made.files.keys() == SECRETS.files.keys()
     assert secret_volume.read(cast("Engine", engine), "x", "halab/x:1") == made
-    assert {file.mode for file in engine.volume.values()} == {0o600}
+    assert {file.mode for file in engine.volumes[VOLUME].files.values()} == {0o600}
     assert engine.containers == {}
 
 
-def test_the_helper_is_removed_when_the_engine_fails() -> None:
-    class Broken(VolumeEngine):
+def test_ensure_removes_its_helper_when_the_engine_fails() -> None:
+    class Broken(FakeEngine):
         def read(self, container: str, path: str) -> bytes:
             raise LabError("the engine broke off")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,9 +14,10 @@ import pytest
 from lab.analysis.history import events as history
 from lab.analysis.history.events import Event
 from lab.base.errors import EngineError, InputError, LabError, WaitTimeout
+from lab.base.wait import Observation
 from lab.images import versions
 from lab.kube.pki import new_secrets
-from lab.measure import agent_config, manifests, probe, probes
+from lab.measure import agent_config, manifests, probe, probes, url_probe
 from lab.measure import instruments as probing
 from lab.measure.instruments import Instruments
 from lab.measure.journal_events import Entry, entries, events, milestone, timeline
@@ -42,10 +44,13 @@ def named(ground: ProbeContext = GROUND) -> dict[str, probe.ProbeSpec]:
 
 def test_names_are_the_ones_that_checkers_know() -> None:
     asked = {row.instrument()["probe"] for row in probes.rows(GROUND) if row.question}
-    wanted = "api.vip.new api.vip.kept api.lb.new api.lb.kept api.m.new api.m2.new api.m3.new write.vip.new write.lb.new service.outside vip.arp"
+    outside = (
+        "api.vip.new api.vip.kept api.lb.new api.lb.kept api.m.new api.m2.new api.m3.new "
+        "write.vip.new write.lb.new service.outside vip.arp"
+    )
     pods = {f"{what}.pod.{node}" for what in ("service", "dns") for node in ("w1", "w2", "w3")}
     assert asked == {
-        *wanted.split(),
+        *outside.split(),
         *pods,
         "etcd.m",
         "etcd.m2",
@@ -54,6 +59,28 @@ def test_names_are_the_ones_that_checkers_know() -> None:
         "endpoints",
         "pods",
     }
+
+
+def test_instruments_ask_the_users_services_at_the_labs_pace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied: list[Any] = []
+    lab = SimpleNamespace(
+        name="x", cluster=lambda: nullcontext(SimpleNamespace(apply=applied.extend))
+    )
+    shop = url_probe.spec("shop", "http://vip:30080/", TOPOLOGY)
+    made = Instruments(cast("Any", lab), tmp_path, pace=2.0, more=(shop,))
+    monkeypatch.setattr(Instruments, "_target", lambda *_: GROUND)
+    monkeypatch.setattr(Instruments, "_listen", lambda _: None)
+    monkeypatch.setattr(Instruments, "_sampled", lambda _: Observation(ok=True, detail=""))
+    made._start(["api.vip"])
+    assert {row.name for row in made._rows} == {"api.vip.new", "api.vip.kept", "shop"}
+    (asked,) = (row for row in made._rows if row.name == "shop")
+    assert asked.interval == 2 * shop.interval
+    assert not applied  # no pod has anything to ask
+    made._file.close()
+    told = history.read(tmp_path / "history.jsonl").instruments()
+    assert told["shop"].data["interval"] == asked.interval
 
 
 def test_no_two_rows_have_one_name_and_all_time_outs_are_below_a_second() -> None:
@@ -362,7 +389,10 @@ def test_an_agent_that_talks_nonsense_is_an_error() -> None:
 SPOKEN = {
     (
         "corosync",
-        "[TOTEM ] A processor failed, forming new configuration: token timed out (1000ms), waiting 1200ms for consensus.",
+        (
+            "[TOTEM ] A processor failed, forming new configuration: "
+            "token timed out (1000ms), waiting 1200ms for consensus."
+        ),
     ): "token-lost",
     ("corosync", "[TOTEM ] A new membership (1.31) was formed. Members left: 1"): "membership",
     (
@@ -371,15 +401,24 @@ SPOKEN = {
     ): "fenced",
     (
         "pacemaker-controld",
-        "notice: Peer m was terminated (off) by m2 on behalf of pacemaker-controld.7@m2: OK | event=1",
+        (
+            "notice: Peer m was terminated (off) by m2 on behalf of pacemaker-controld.7@m2: "
+            "OK | event=1"
+        ),
     ): "fenced",
     (
         "pacemaker-controld",
-        "notice: Peer m was terminated (off) by m2 on behalf of pacemaker-controld.7@m2: No route to host",
+        (
+            "notice: Peer m was terminated (off) by m2 on behalf of pacemaker-controld.7@m2: "
+            "No route to host"
+        ),
     ): "",
     (
         "IPaddr2(FAILOVER-ADDR)",
-        "INFO: Adding inet address 172.30.20.50/32 with broadcast address 172.30.20.255 to device eth0",
+        (
+            "INFO: Adding inet address 172.30.20.50/32 "
+            "with broadcast address 172.30.20.255 to device eth0"
+        ),
     ): "vip-start",
     (
         "pacemaker-controld",

@@ -1,4 +1,7 @@
-"""Who gets a turn at the load balancer: the program itself, run with doubles of curl, nginx, ss and sleep that play what masters answer."""
+"""Who gets a turn at the load balancer.
+
+The program itself is run, with doubles of curl, nginx, ss and sleep that play what masters answer.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def answer(index: int, code: str) -> str:
 
 
 def play(folder: Path, *rounds: str) -> tuple[list[str], dict[int, list[str]]]:
-    """Play rounds of answers; gives what was printed, and who was down after each reload, by round."""
+    """Play rounds of answers; return what was printed, and by round who was down after a reload."""
     answers, etc, programs = (folder / name for name in ("answers", "etc", "bin"))
     for made in (answers, etc, programs):
         made.mkdir()

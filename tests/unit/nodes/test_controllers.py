@@ -1,4 +1,4 @@
-"""The baseboard controllers' program without IPMI and engine: what an "off" that fails leaves behind."""
+"""The baseboard controllers' program without IPMI and engine: what a failed "off" leaves behind."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def controller(program: Any, *, kill: int, paused: bool = False) -> tuple[Any, list[str]]:
-    """A controller at a double of the engine that answers a kill so; and what is asked of it."""
+    """Return a controller, and what it asks of an engine that answers a kill like this."""
     asked: list[str] = []
     labels = {"halab.lab": "x", "halab.node": "m"}
     state = {"Running": True, "Paused": paused}
-    found = {"Id": "1", "Config": {"Labels": labels}, "State": state}
+    container = {"Id": "1", "Config": {"Labels": labels}, "State": state}
 
     class EngineDouble(program.Engine):
         def ask(self, method: str, path: str, body: Any = None, timeout: float = 0) -> Any:
@@ -50,7 +50,7 @@ def controller(program: Any, *, kill: int, paused: bool = False) -> tuple[Any, l
             if path.endswith("/start") and "/exec/" not in path:
                 asked.append("start")
                 return 304, b""
-            return 200, b"" if method == "POST" else found
+            return 200, b"" if method == "POST" else container
 
     made = object.__new__(program.Controller)
     made.engine, made.container, made.name = EngineDouble("x"), "halab-x-m", "m"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.base.errors import LabError
+from lab.host import engine_cgroup
 from lab.host import realtime as doctor_realtime
 from lab.nodes.ha import corosync, realtime
 
@@ -48,7 +49,7 @@ def test_corosync_starts_where_there_are_no_budgets(tmp_path: Path) -> None:
 
 @pytest.fixture
 def cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(doctor_realtime, "CPU", tmp_path)
+    monkeypatch.setattr(engine_cgroup, "CPU", tmp_path)
     (tmp_path / "cpu.rt_runtime_us").write_text("950000\n")
     return tmp_path
 
@@ -62,12 +63,12 @@ def test_kernels_without_budgets_have_no_finding(cpu: Path) -> None:
 def test_an_engine_without_a_budget_is_given_one(
     cpu: Path, info: dict[str, str], place: str
 ) -> None:
-    (found,) = doctor_realtime.look(info)
-    assert (found.name, found.state, found.fixable) == ("real time", "warning", True)
-    told: list[str] = []
-    assert doctor_realtime.fix(info, told.append).state == "ok"
+    (finding,) = doctor_realtime.look(info)
+    assert (finding.name, finding.state, finding.fixable) == ("real time", "warning", True)
+    messages: list[str] = []
+    assert doctor_realtime.fix(info, messages.append).state == "ok"
     assert (cpu / place / "cpu.rt_runtime_us").read_text() == "900000"
-    assert len(told) == 1
+    assert len(messages) == 1
     assert doctor_realtime.look(info)[0].state == "ok"
 
 

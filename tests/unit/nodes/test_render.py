@@ -21,8 +21,9 @@ from lab.engine.files import File, pack, unpack
 from lab.images import versions
 from lab.kube import pki
 from lab.kube.objects import node_ready, path
+from lab.kube.secrets import Secrets
 from lab.lifecycle.desired_state import desired
-from lab.live.status import etcd_part, holds_vip
+from lab.live.master_status import etcd_part, holds_vip
 from lab.nodes import distributions, roles
 from lab.nodes import files as nodefiles
 from lab.nodes.distributions import upstream
@@ -45,7 +46,7 @@ def files(topology: Topology, name: str) -> dict[str, File]:
 
 
 def names_of(certificate: bytes) -> set[str]:
-    found = (
+    names = (
         x509.load_pem_x509_certificate(certificate)
         .extensions.get_extension_for_class(x509.SubjectAlternativeName)
         .value
@@ -53,8 +54,8 @@ def names_of(certificate: bytes) -> set[str]:
     return {
         str(value)
         for value in (
-            *found.get_values_for_type(x509.DNSName),
-            *found.get_values_for_type(x509.IPAddress),
+            *names.get_values_for_type(x509.DNSName),
+            *names.get_values_for_type(x509.IPAddress),
         )
     }
 
@@ -94,7 +95,7 @@ def test_secrets_are_never_the_same_and_known_to_be_complete() -> None:
     other = pki.new_secrets("test")
     assert all(other.files[name] != SECRETS.files[name] for name in SECRETS.files)
     assert SECRETS.complete
-    assert not pki.Secrets(
+    assert not Secrets(
         {name: content for name, content in SECRETS.files.items() if name != "admin.crt"}
     ).complete
 
@@ -114,11 +115,11 @@ def test_every_unit_has_its_file_and_its_link(topology: Topology) -> None:
         ("m", (*upstream.NODE_UNITS, *upstream.MASTER_UNITS)),
         ("w1", upstream.NODE_UNITS),
     ):
-        found = files(topology, name)
+        by_path = files(topology, name)
         for unit in units:
-            assert b"ExecStart=" in found[f"/etc/systemd/system/{unit}.service"].content
+            assert b"ExecStart=" in by_path[f"/etc/systemd/system/{unit}.service"].content
             assert (
-                found[f"/etc/systemd/system/multi-user.target.wants/{unit}.service"].link
+                by_path[f"/etc/systemd/system/multi-user.target.wants/{unit}.service"].link
                 == f"/etc/systemd/system/{unit}.service"
             )
 
@@ -164,7 +165,10 @@ def test_versions_agree_with_what_is_written() -> None:
 def test_corosync_lists_all_masters(topology: Topology) -> None:
     text = corosync.corosync_conf(topology)
     assert re.findall(r"ring0_addr: (\S+)\n    name: (\S+)\n    nodeid: (\d)", text) == [
-        ("172.30.0.49", "m", "1"), ("172.30.0.48", "m2", "2"), ("172.30.0.47", "m3", "3")]  # fmt: skip
+        ("172.30.0.49", "m", "1"),
+        ("172.30.0.48", "m2", "2"),
+        ("172.30.0.47", "m3", "3"),
+    ]
     assert "token: 1000\n" in text
     assert "crypto_cipher: aes256" in text
 
@@ -201,8 +205,8 @@ def test_one_slow_answer_of_a_resource_moves_nothing(topology: Topology) -> None
 
 def test_only_workers_wait_on_a_busy_host(topology: Topology) -> None:
     tags = dict.fromkeys(("upstream", "loadbalancer", "bmc"), "tag")
-    found = desired(topology, UPSTREAM, tags, 0).containers
-    assert {spec.hostname for spec in found if spec.cpu_shares > 1024} == {
+    containers = desired(topology, UPSTREAM, tags, 0).containers
+    assert {spec.hostname for spec in containers if spec.cpu_shares > 1024} == {
         "m",
         "m2",
         "m3",
@@ -226,15 +230,15 @@ def test_the_balancer_asks_as_a_user_that_the_api_knows_and_that_may_nothing(
     topology: Topology, name: str, authority: str
 ) -> None:
     balancer, distribution = topology.balancer, distributions.find(name)
-    found = {
+    by_path = {
         file.path: file
         for file in roles.find(balancer.role).files(topology, balancer, SECRETS, distribution)
     }
-    certificate = x509.load_pem_x509_certificate(found["/etc/halab/health.crt"].content)
+    certificate = x509.load_pem_x509_certificate(by_path["/etc/halab/health.crt"].content)
     issuer = x509.load_pem_x509_certificate(SECRETS.files[f"{authority}.crt"])
     certificate.verify_directly_issued_by(issuer)
     assert certificate.subject.rfc4514_string() == "CN=halab-health"
-    assert found["/etc/halab/health.key"].mode == 0o600
+    assert by_path["/etc/halab/health.key"].mode == 0o600
 
 
 @dataclass(frozen=True)
@@ -307,11 +311,11 @@ def test_an_older_kubernetes_is_not_told_what_it_refuses(topology: Topology) -> 
 def test_dns_forwards_nowhere_or_where_it_is_told(topology: Topology) -> None:
     assert "rcode NXDOMAIN" in dns_ha.corefile(topology)
     assert "forward" not in dns_ha.corefile(topology)
-    told = replace(
+    forwarding = replace(
         topology,
         kubernetes=replace(topology.kubernetes, dns_forward=(ipaddress.IPv4Address("192.0.2.53"),)),
     )
-    assert "forward . 192.0.2.53 {" in dns_ha.corefile(told)
+    assert "forward . 192.0.2.53 {" in dns_ha.corefile(forwarding)
 
 
 @pytest.mark.parametrize("name", ["upstream", "k3s"])
@@ -323,9 +327,9 @@ def test_a_coredns_of_others_never_forwards_to_itself(topology: Topology, name: 
         addresses = tuple(map(ipaddress.IPv4Address, forward))
         kubernetes = replace(topology.kubernetes, dns_forward=addresses)
         lab = replace(topology, addons=addons, kubernetes=kubernetes)
-        found = {file.path: file for file in distribution.files(lab, lab.node("w1"), SECRETS)}
+        by_path = {file.path: file for file in distribution.files(lab, lab.node("w1"), SECRETS)}
         folder = {"upstream": "/etc/kubernetes", "k3s": "/etc/rancher/k3s"}[name]
-        return found[f"{folder}/resolv.conf"].content.decode().split()[1::2]
+        return by_path[f"{folder}/resolv.conf"].content.decode().split()[1::2]
 
     assert servers(("dns-ha",)) == ["10.43.0.99"]  # forwards nowhere
     assert servers(()) == [str(topology.node("w1").ip)]  # nobody listens there: refused at once

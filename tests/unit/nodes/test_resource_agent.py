@@ -20,21 +20,21 @@ GOOD, REFUSED, WRONG, LATE = "200 0", "000 7", "500 0", "000 28"
 
 
 def watch(folder: Path, *answers: str) -> str:
-    """Play answers; gives the values of the attribute."""
+    """Play answers; return the values of the attribute."""
     for name, text in {"curl": CURL, "sleep": SLEEP, "attrd_updater": TOLD}.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     (folder / "ocf-shellfuncs").touch()
     (folder / "answers").write_text("".join(f"{answer}\n" for answer in answers))
-    given = {"PATH": f"{folder}:{os.environ['PATH']}"}
-    given |= {"OCF_FUNCTIONS_DIR": str(folder), "HA_RSCTMP": str(folder)}
-    given |= {f"OCF_RESKEY_{name}": name for name in ("url", "cacert", "cert", "key")}
-    subprocess.run(["sh", str(AGENT), "watch"], env=given, check=True, timeout=60)
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}"}
+    environment |= {"OCF_FUNCTIONS_DIR": str(folder), "HA_RSCTMP": str(folder)}
+    environment |= {f"OCF_RESKEY_{name}": name for name in ("url", "cacert", "cert", "key")}
+    subprocess.run(["sh", str(AGENT), "watch"], env=environment, check=True, timeout=60)
     return (folder / "attribute").read_text().replace("\n", "")
 
 
 @pytest.mark.parametrize(
-    ("answers", "told"),
+    ("answers", "values"),
     [
         ((GOOD, GOOD), "1"),
         ((REFUSED,), "0"),  # a machine that boots must not hold the address
@@ -50,9 +50,9 @@ def watch(folder: Path, *answers: str) -> str:
     ],
 )
 def test_refusals_and_bad_answers_count_more_than_late_ones(
-    tmp_path: Path, answers: tuple[str, ...], told: str
+    tmp_path: Path, answers: tuple[str, ...], values: str
 ) -> None:
-    assert watch(tmp_path, *answers) == told
+    assert watch(tmp_path, *answers) == values
 
 
 def test_the_server_is_given_the_time_to_say_that_its_etcd_does_not_answer(tmp_path: Path) -> None:

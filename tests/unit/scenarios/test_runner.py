@@ -1,4 +1,4 @@
-"""Scenarios: what comes with halab is good, nonsense is told with its line, a run heals whatever happens."""
+"""Scenarios: halab's own are valid, errors have a line, a run heals whatever happens."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from lab.analysis.history.events import Event, history
 from lab.base import paths
 from lab.base.errors import FaultError, HealFailed, InputError, TopologyError
 from lab.base.wait import Observation
+from lab.measure.url_probe import ServiceNames
+from lab.measure.user_probes import UserServices
 from lab.scenarios import catalog, precheck, steps
 from lab.scenarios.context import RunContext, StepFailed
 from lab.scenarios.run import steps_verdict
 from lab.scenarios.runner import ScenarioRunner
-from lab.topology import loader, scenario_file
+from lab.topology import expectation, loader, scenario_file
 from lab.topology.scenario_file import Scenario, Step
+from lab.topology.user_probes import UserProbe, UserWrites
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,6 +92,64 @@ def test_a_scenario_is_read_as_it_is_written(tmp_path: Path) -> None:
     assert fault.line == 7
 
 
+OWN = """probes:
+  - api.vip
+  - {name: shop, url: "http://vip:30080/", from: workers}
+writes:
+  orders: {write: "PUT http://vip:30080/{key}", read: "http://vip:30080/"}
+"""
+
+
+def test_services_of_ones_own_are_read_as_they_are_written(tmp_path: Path) -> None:
+    found = scenario_file.load(write(tmp_path, GOOD + OWN))
+    assert found.probes == ("api.vip",)
+    shop = UserProbe(name="shop", url="http://vip:30080/", place="workers")
+    assert found.user_probes == (shop,)
+    assert found.user_probes[0].line == 17
+    (orders,) = found.user_writes
+    assert (orders.name, orders.write, orders.read) == (
+        "orders",
+        "PUT http://vip:30080/{key}",
+        "http://vip:30080/",
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "hint"),
+    [
+        ("from: workers", "from: worker", 17, "workers"),
+        ("url: ", "ulr: ", 17, "did you mean `url`"),
+        ("name: shop, ", "", 17, "an item without `name`"),
+        (', read: "http://vip:30080/"', "", 19, "`read` is missing"),
+    ],
+)
+def test_nonsense_about_ones_own_is_told_with_its_line(
+    tmp_path: Path, old: str, new: str, line: int, hint: str
+) -> None:
+    assert old in OWN
+    path = write(tmp_path, GOOD + OWN.replace(old, new))
+    with pytest.raises(TopologyError) as caught:
+        scenario_file.load(path)
+    told = [(each.line, f"{each.message} {each.hint}") for each in caught.value.problems]
+    assert any(hint in text for at, text in told if at >= line), told
+
+
+def test_the_example_of_ones_own_services_is_good(topology: Topology) -> None:
+    found = scenario_file.load(paths.shipped("topologies") / "services" / "shop-crash-worker.yaml")
+    precheck.check(found, lab_of(topology))
+    service = {"spec": {"clusterIP": "10.43.7.7"}}
+    known = UserServices(topology, ServiceNames(lambda *_: service))
+    rows = known.rows(found.user_probes, found.user_writes)
+    assert {row.name for row in rows} == {
+        "shop",
+        "shop-inside.w1",
+        "shop-inside.w2",
+        "shop-inside.w3",
+        "orders-file",
+        "orders",
+    }
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "hint"),
     [
@@ -121,9 +182,14 @@ def test_nonsense_is_told_with_its_line(
 
 @pytest.mark.parametrize(
     ("old", "new", "hint"),
-    [("fault: loss", "fault: los", "loss"), ("percent: 5", "percnt: 5", "percent"), ("role:master", "role:masters", "role:master"),
-     ("crash @random-worker", "crsh @random-worker", "crash"), ("target: m}", "target: m9}", "no node")],
-)  # fmt: skip
+    [
+        ("fault: loss", "fault: los", "loss"),
+        ("percent: 5", "percnt: 5", "percent"),
+        ("role:master", "role:masters", "role:master"),
+        ("crash @random-worker", "crsh @random-worker", "crash"),
+        ("target: m}", "target: m9}", "no node"),
+    ],
+)
 def test_what_the_loader_cannot_know_is_told_before_anything_is_broken(
     tmp_path: Path, topology: Topology, old: str, new: str, hint: str
 ) -> None:
@@ -353,3 +419,16 @@ def test_a_step_says_once_how_long_it_is() -> None:
         Step(verb="fault", value="crash", target="w1", hold_ms=8_000).describe()
         == "fault crash at w1 for 8s"
     )
+
+
+def test_lost_writes_of_nobody_are_refused_before_anything_is_broken(topology: Topology) -> None:
+    made = Scenario(
+        name="x",
+        summary="",
+        path="mine.yaml",
+        expect=(expectation.parse("lost_writes(ordres) == 0"),),
+        user_writes=(UserWrites(name="orders", write="", read=""),),
+    )
+    with pytest.raises(InputError, match=r"mine\.yaml: .* no writes are named `ordres`") as caught:
+        precheck.check(made, lab_of(topology))
+    assert caught.value.hint == "did you mean `orders`?"

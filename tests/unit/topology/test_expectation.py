@@ -20,22 +20,23 @@ from lab.topology.expectation import ExpectationError, parse
         ("unavailable(dns.pod.w1) <= 2m", "unavailable(dns.pod.w1)", "<=", 120.0),
         ("failover(vip)   <= 3s", "failover(vip)", "<=", 3.0),
         ("lost_writes == 0", "lost_writes", "==", 0.0),
+        ("lost_writes(orders) == 0", "lost_writes(orders)", "==", 0.0),
         ("leader_changes <= 3", "leader_changes", "<=", 3.0),
         ("vip_overlap == 0", "vip_overlap", "==", 0.0),
         ("vip_overlap > 0.2s", "vip_overlap", ">", 0.2),
     ],
 )
 def test_measures(text: str, figure: str, sign: str, limit: float) -> None:
-    found = parse(text)
-    assert (found.figure, found.sign, found.limit) == (figure, sign, pytest.approx(limit))
-    assert found.meaning()
+    expected = parse(text)
+    assert (expected.figure, expected.sign, expected.limit) == (figure, sign, pytest.approx(limit))
+    assert expected.meaning()
 
 
-@pytest.mark.parametrize("word", expectation.TRUTHS)
-def test_truths(word: str) -> None:
-    assert (parse(word).word, parse(word).negated, parse(word).figure) == (word, False, "")
-    assert parse(f" not  {word} ").negated
-    assert parse(word).meaning() != parse(f"not {word}").meaning()
+@pytest.mark.parametrize("truth", expectation.TRUTHS)
+def test_truths(truth: str) -> None:
+    assert (parse(truth).word, parse(truth).negated, parse(truth).figure) == (truth, False, "")
+    assert parse(f" not  {truth} ").negated
+    assert parse(truth).meaning() != parse(f"not {truth}").meaning()
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,8 @@ def test_truths(word: str) -> None:
         ("outage() <= 5s", "`outage` of what?", "api.vip"),
         ("outage(api vip) <= 5s", "is no name of a probe", "api.vip"),
         ("outage(api.vip)", "is compared with something", "outage(api.vip) <= 5s"),
-        ("lost_writes(x) == 0", "has no brackets", "lost_writes == 0"),
+        ("lost_writes() == 0", "`lost_writes` of what?", "one of the scenario's writes"),
+        ("leader_changes(x) == 0", "has no brackets", "leader_changes"),
         ("lost_writes == 0s", "is a whole number", "lost_writes == 0"),
         ("leader_changes <= 1.5", "is a whole number", "leader_changes <= 3"),
         ("vip_unique == 0", "is true or not", "vip_overlap == 0"),

@@ -533,12 +533,12 @@ ONE = [
 
 @pytest.mark.parametrize(("old", "new", "line", "message", "hint"), ONE)
 def test_one_problem(old: str, new: str, line: int, message: str, hint: str) -> None:
-    found = [row for row in problems(changed(old, new)) if row[:2] != (1, "`name` is missing")]
-    assert len(found) == 1, found
-    assert found[0][0] == line
-    assert found[0][1].startswith(message)
-    assert hint in found[0][2]
-    assert found[0][2]
+    rows = [row for row in problems(changed(old, new)) if row[:2] != (1, "`name` is missing")]
+    assert len(rows) == 1, rows
+    assert rows[0][0] == line
+    assert rows[0][1].startswith(message)
+    assert hint in rows[0][2]
+    assert rows[0][2]
 
 
 def test_all_problems_at_once_in_the_order_of_lines() -> None:
@@ -584,8 +584,8 @@ def test_empty(text: str, message: str) -> None:
 
 @pytest.mark.parametrize("text", ["- a", "word", "~", "42", "---\n"])
 def test_no_mapping(text: str) -> None:
-    found = problems(text, "ha.token=1s", name="x")
-    assert [message for _, message, _ in found] == ["the file must have keys with values"]
+    rows = problems(text, "ha.token=1s", name="x")
+    assert [message for _, message, _ in rows] == ["the file must have keys with values"]
 
 
 def test_required_sections() -> None:
@@ -669,7 +669,10 @@ def test_the_static_band(cidr: str, safe: str, unsafe: str) -> None:
     text = changed("10.43.0.0/16", cidr)
     assert warnings(text.replace("10.43.0.99", safe)) == []
     first = cidr.partition("/")[0].removesuffix(".0")
-    message = f"`kubernetes.cluster_dns` {unsafe} is one that Kubernetes may give to another service first"
+    message = (
+        f"`kubernetes.cluster_dns` {unsafe} is one that Kubernetes may give to another service "
+        "first"
+    )
     assert warnings(text.replace("10.43.0.99", unsafe)) == [
         (10, message, f"{first}.2 to {safe} are safe")
     ]
@@ -679,9 +682,37 @@ def test_a_default_out_of_place_is_told_at_the_key_that_moved() -> None:
     text = changed("  cluster_dns: 10.43.0.99\n", "").replace("10.43.0.0/16", "10.96.0.0/16")
     assert problems(text)[0][:2] == (
         9,
-        "`kubernetes.cluster_dns` 10.43.0.99 (the default) is outside `kubernetes.service_cidr` 10.96.0.0/16",
+        (
+            "`kubernetes.cluster_dns` 10.43.0.99 (the default) is outside "
+            "`kubernetes.service_cidr` 10.96.0.0/16"
+        ),
     )
     moved = TEXT.replace("172.30.0.", "10.43.7.").replace("  service_cidr: 10.43.0.0/16\n", "")
     assert (4, "`kubernetes.service_cidr` 10.43.0.0/16 overlaps `network.subnet` 10.43.7.0/24") in [
         row[:2] for row in problems(moved)
     ]
+
+
+def test_a_management_network_must_be_named_if_none_can_be_chosen() -> None:
+    text = (
+        TEXT.replace("172.30.0.0/24", "192.168.0.0/16")
+        .replace("172.30.0.", "192.168.0.")
+        .replace("10.42.0.0/16", "172.0.0.0/8")
+        .replace("10.43.0.0/16", "10.16.0.0/12")
+        .replace("10.43.0.99", "10.16.0.99")
+    )
+    assert problems(text) == [
+        (
+            3,
+            (
+                "no network is free for the baseboard controllers beside 192.168.0.0/16, "
+                "172.0.0.0/8, 10.16.0.0/12"
+            ),
+            (
+                "set `network.management` to a private network, /16 to /26, that meets none of "
+                "these, or make them smaller"
+            ),
+        )
+    ]
+    named = parse(text, "f.yaml", ("network.management=10.0.0.0/24",)).topology
+    assert str(named.network.management) == "10.0.0.0/24"

@@ -9,12 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lab.base.errors import LabError, TopologyError
-from lab.topology.loader import KEYS, Loaded, parse
+from lab.topology.loader import Loaded, parse
 from lab.topology.model import from_json, to_json
+from lab.topology.schema import KEYS
 
 REFERENCE = (Path(__file__).parents[3] / "topologies" / "3m3w.yaml").read_text()
 MANY = settings(
-    max_examples=400, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 
 WORDS = sorted({key for keys in KEYS.values() for key in keys} | {"m", "lb", "no", "<<", "="})

@@ -162,9 +162,9 @@ def test_images_are_files_beside_the_topology(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("word", ['"a\\0b"', "x" * 5000, '"\\ud800"', "~nobody/x", "/"])
-def test_absurd_paths_are_problems(word: str) -> None:
-    assert problems(f"{TEXT}images: {{k3s_binary: {word}}}\n")[0][0] == 23
+@pytest.mark.parametrize("path", ['"a\\0b"', "x" * 5000, '"\\ud800"', "~nobody/x", "/"])
+def test_absurd_paths_are_problems(path: str) -> None:
+    assert problems(f"{TEXT}images: {{k3s_binary: {path}}}\n")[0][0] == 23
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

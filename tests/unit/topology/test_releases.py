@@ -36,9 +36,9 @@ def wrong(rows: str) -> tuple[int, str, str]:
 
 
 def test_versions_are_read() -> None:
-    found = parse(kubernetes("version: v1.35.4, k3s: v1.34.3+k3s1"), "f.yaml").topology.kubernetes
-    assert (found.version, found.k3s) == ("v1.35.4", "v1.34.3+k3s1")
-    assert found.distributions == ("k3s", "upstream")
+    cluster = parse(kubernetes("version: v1.35.4, k3s: v1.34.3+k3s1"), "f.yaml").topology.kubernetes
+    assert (cluster.version, cluster.k3s) == ("v1.35.4", "v1.34.3+k3s1")
+    assert cluster.distributions == ("k3s", "upstream")
 
 
 @pytest.mark.parametrize(
@@ -60,11 +60,11 @@ def test_versions_are_read() -> None:
     ],
 )
 def test_what_is_no_version_is_refused_in_its_line(row: str, message: str, hint: str) -> None:
-    line, said, told = wrong(row)
+    line, said, advice = wrong(row)
     key = row.partition(":")[0]
     assert line == TEXT.count("\n") + 1
     assert said.startswith(f"`kubernetes.{key}` {message}")
-    assert hint in told
+    assert hint in advice
 
 
 @pytest.mark.parametrize("version", ["v1.31.0", "v1.35.4", "v1.37.0-rc.1", "v2.0.0"])
@@ -80,8 +80,8 @@ def test_an_editor_underlines_bad_ones(row: str) -> None:
 
 
 def test_a_version_can_be_set_on_the_command_line() -> None:
-    found = load(FILE, ("kubernetes.version=v1.35.4",)).topology.kubernetes
-    assert (found.version, found.distributions) == ("v1.35.4", ("upstream",))
+    asked = load(FILE, ("kubernetes.version=v1.35.4",)).topology.kubernetes
+    assert (asked.version, asked.distributions) == ("v1.35.4", ("upstream",))
     with pytest.raises(TopologyError, match=r"--set kubernetes\.version: `kubernetes\.version` is"):
         load(FILE, ("kubernetes.version=newest",))
 

@@ -9,17 +9,26 @@ import jsonschema
 import pytest
 import yaml
 
-from lab.base.errors import InputError
-from lab.topology.loader import KEYS, load, parse
-from lab.topology.schema import schema
+from lab.base.errors import InputError, TopologyError
+from lab.topology.loader import load, parse
+from lab.topology.schema import KEYS, schema
 
 SHIPPED = sorted((Path(__file__).parents[3] / "topologies").glob("*.yaml"))
 REFERENCE = next(path for path in SHIPPED if path.stem == "3m3w").read_text()
 VALIDATOR = jsonschema.Draft202012Validator(schema())
 
 
+SCENARIO = {"name": "s", "steps": "[{wait: 1s}]", "expect": "[vip_unique]"}
+KEYS_OF_VALUES = [
+    (section, key)
+    for section, keys in KEYS.items()
+    for key in keys
+    if section or (key not in KEYS and key != "nodes")
+]
+
+
 def sections() -> dict[str, dict[str, Any]]:
-    """Find the schema of each section of the loader's table."""
+    """Find the schema of each section but the scenarios'."""
     top = schema()
     (node,) = top["properties"]["nodes"]["patternProperties"].values()
     named = {name: part for name, part in top["properties"].items() if "properties" in part}
@@ -30,12 +39,32 @@ def test_is_a_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(schema())
 
 
-def test_has_the_loaders_keys() -> None:
-    found = {
-        path: {key: key in part["required"] for key in part["properties"]}
-        for path, part in sections().items()
-    }
-    assert found == KEYS
+def setting(section: str, key: str, value: str) -> str:
+    """Return what `--set` takes to give a key of the schema a value."""
+    if section == "scenarios.*":
+        items = {**SCENARIO, key: value}
+        return f"scenarios=[{{{', '.join(f'{name}: {each}' for name, each in items.items())}}}]"
+    return f"{section.replace('*', 'm')}.{key}={value}".removeprefix(".")
+
+
+@pytest.mark.parametrize(("section", "key"), KEYS_OF_VALUES)
+def test_every_key_of_the_schema_is_read_by_the_loader(section: str, key: str) -> None:
+    with pytest.raises(TopologyError, match=rf"`([a-z.]*\.)?{key}(\.wrong)?` "):
+        parse(REFERENCE, "f.yaml", (setting(section, key, "{wrong: value}"),))
+
+
+def test_the_loader_requires_the_keys_that_the_schema_requires() -> None:
+    bare = {section: [key for key, must in keys.items() if must] for section, keys in KEYS.items()}
+    with pytest.raises(TopologyError) as caught:
+        parse("network: {}\nloadbalancer: {}\nnodes: {m: {}}\nscenarios: [{}]\n", "f.yaml")
+    missing = [problem.message for problem in caught.value.problems]
+    assert sorted(message for message in missing if "is missing" in message) == sorted(
+        [f"`{key}` is missing" for key in ("version", "name", *bare["scenarios.*"])]
+        + [f"`{key}` is missing in `network`" for key in bare["network"]]
+        + [f"`{key}` is missing in `loadbalancer`" for key in bare["loadbalancer"]]
+        + [f"`{key}` is missing in `nodes.m`" for key in bare["nodes.*"]]
+    )
+    assert bare[""] == ["version", "name", "network", "nodes", "loadbalancer"]
 
 
 def test_every_key_is_described_and_no_other_taken() -> None:
@@ -46,6 +75,12 @@ def test_every_key_is_described_and_no_other_taken() -> None:
     assert schema()["properties"]["nodes"]["additionalProperties"] is False
 
 
+def spelled(default: object) -> str:
+    if isinstance(default, list):
+        return f"[{', '.join(default)}]"
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
 def test_defaults_are_the_loaders() -> None:
     """Written out, the defaults change nothing."""
     sets = []
@@ -53,14 +88,7 @@ def test_defaults_are_the_loaders() -> None:
         for key, value in part["properties"].items():
             if "default" in value:
                 default = value["default"]
-                shown = (
-                    f"[{', '.join(default)}]"
-                    if isinstance(default, list)
-                    else str(default).lower()
-                    if isinstance(default, bool)
-                    else default
-                )
-                sets.append(f"{f'{path}.' if path else ''}{key}={shown}")
+                sets.append(f"{f'{path}.' if path else ''}{key}={spelled(default)}")
     assert len(sets) == 11
     bare = parse(REFERENCE.split("ha:")[0] + "loadbalancer: {ip: 172.30.0.40}\n", "f.yaml")
     bare_too = parse(

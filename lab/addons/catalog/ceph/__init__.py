@@ -24,33 +24,32 @@ if TYPE_CHECKING:
     from lab.engine.node import NodeHandle
 
 ALLOWED = {
-    "POOL_APP_NOT_ENABLED": "the manager's own pool is new and has not been told its use yet",
-    "RECENT_CRASH": "a daemon ended by force is kept as a crash for two weeks",
+    "POOL_APP_NOT_ENABLED": "the manager's own pool is new and has no application set yet",
+    "RECENT_CRASH": "a killed daemon is kept as a crash for two weeks",
     "SLOW_OPS": "a request waited more than 30 s: two cores carry the whole lab",
     "BLUESTORE_SLOW_OP_ALERT": "the same, of the disk",
 }
-"""Reasons for HEALTH_WARN that do not speak against a lab's Ceph. Anything else, and HEALTH_ERR,
-does."""
+"""Reasons for HEALTH_WARN with which a lab's Ceph still counts as working. With any other, and with
+HEALTH_ERR, it does not."""
 MEMORY_MIB = 2048
-"""Measured: the cgroups of a 3m3w lab's machines, usage without inactive caches, every 3 s. With
-Ceph at most 1.4 GiB more on four nodes (1.2 to 2.6 GiB), 1.8 GiB more on six (1.8 to 3.6 GiB); some
-0.8 GiB of it is page cache. OSDs grow to 896 MiB each when they are filled."""
+"""Measured in the cgroups of a 3m3w lab's machines, as usage without inactive caches, every 3 s.
+With Ceph at most 1.4 GiB more on four nodes (1.2 to 2.6 GiB), 1.8 GiB more on six (1.8 to 3.6 GiB);
+some 0.8 GiB of it is page cache. OSDs grow to 896 MiB each as they are filled."""
 TEARDOWN_TIMEOUT_S = 20
 
 
 def storage_nodes(site: AddonContext) -> tuple[str, ...]:
     """Return the nodes with OSDs.
 
-    Those of the CephCluster that is there, else three Ready ones, workers before masters.
+    Those of the CephCluster if there is one, otherwise three Ready ones, workers before masters.
     """
-    found = site.cluster.find(CLUSTER_PATH)
-    if found is not None:
-        return tuple(row["name"] for row in found["spec"]["storage"]["nodes"])
+    cluster = site.cluster.find(CLUSTER_PATH)
+    if cluster is not None:
+        return tuple(row["name"] for row in cluster["spec"]["storage"]["nodes"])
     ready = [name for name, item in site.cluster.nodes().items() if node_ready(item)[0]]
     order = [node.name for node in (*site.topology.workers, *site.topology.masters)]
-    return tuple(name for name in order if name in ready and site.node(name).running)[
-        : rook.REPLICAS
-    ]
+    usable = [name for name in order if name in ready and site.node(name).running]
+    return tuple(usable[: rook.REPLICAS])
 
 
 class CephAddon(Addon):
@@ -62,31 +61,31 @@ class CephAddon(Addon):
     bundles = ("rook-manifests",)
 
     def needs(self, site: AddonContext) -> Needs:
-        """Three nodes and the memory that it was measured to take."""
+        """Return three nodes, and the memory that it was measured to take."""
         del site
         return Needs(memory_mib=MEMORY_MIB, nodes=rook.REPLICAS)
 
     def images(self, site: AddonContext) -> tuple[PodImage, ...]:
-        """On masters, too: with two nodes down there are not enough workers for three monitors.
+        """Return both on masters, too: with two nodes down, three monitors need more than workers.
 
-        Most of the two is the same layers.
+        The two images share most of their layers.
         """
         del site
         return (PodImage("ceph", masters=True), PodImage("rook", masters=True))
 
     def bundled(self, item: Object) -> Object | None:
-        """Rook's published definitions and rights, without those for CSI."""
+        """Return Rook's published definitions and rights, without those for CSI."""
         return rook.kept(item)
 
     def manifests(self, site: AddonContext) -> tuple[Object, ...]:
-        """Settings, operator, tools, and what the operator is asked for."""
+        """Return settings, operator, tools, and the cluster and pool for the operator to make."""
         cluster = rook.cluster(site.topology, storage_nodes(site))
         return (*rook.settings(), rook.operator(), rook.tools(), cluster, rook.pool())
 
     def prepare(self, site: AddonContext) -> None:
         """Make the disks.
 
-        Where no cluster is there, what an earlier one left on nodes goes first.
+        If there is no cluster, what an earlier one left on nodes is removed first.
         """
         fresh, chosen = site.cluster.find(CLUSTER_PATH) is None, storage_nodes(site)
         for node in (site.node(node.name) for node in site.topology.nodes):
@@ -112,12 +111,12 @@ class CephAddon(Addon):
             )
         if not working(health.status, health.codes):
             return Observation(ok=False, detail=health.text() + _lost(site))
-        whole = (
+        complete = (
             len(health.quorum) == rook.REPLICAS
             and health.mgr
             and health.osds_up == health.osds_in == rook.REPLICAS
         )
-        if not whole or not health.pgs or health.pgs_clean < health.pgs:
+        if not complete or not health.pgs or health.pgs_clean < health.pgs:
             return Observation(ok=False, detail=health.text() + _lost(site))
         hosts = ceph.hosts(rook.TOOLS)
         if len(set(hosts)) < 2 or not _has_pool(ceph):  # noqa: PLR2004 (one writes, another reads)
@@ -128,7 +127,7 @@ class CephAddon(Addon):
         return _round_trip(ceph, hosts[0], hosts[-1], health.text())
 
     def retire(self, site: AddonContext) -> None:
-        """Let the operator take the cluster down while it is there to do it.
+        """Let the operator remove the cluster, while it is there to do so.
 
         What it leaves behind is released by hand.
         """
@@ -140,7 +139,7 @@ class CephAddon(Addon):
             left = [place for place in (pool, CLUSTER_PATH) if site.cluster.find(place) is not None]
             return Observation(ok=not left, detail=f"Rook still holds {', '.join(left)}")
 
-        # The operator waits for daemons on dead nodes, and may itself be gone; the data are to go
+        # The operator waits for daemons on dead nodes, and may be gone itself; but the data must go
         # in any case.
         with contextlib.suppress(LabError):
             until("Rook takes Ceph down", gone, timeout_s=TEARDOWN_TIMEOUT_S)
@@ -168,16 +167,14 @@ def working(status: str, codes: tuple[str, ...]) -> bool:
 
 
 def _progress(ceph: Ceph) -> str:
-    counts = {
-        word: len(ceph.pods(f"rook-ceph-{word}")) for word in ("operator", "mon", "mgr", "osd")
-    }
-    return ", ".join(f"{count} {word}" for word, count in counts.items())
+    apps = ("operator", "mon", "mgr", "osd")
+    return ", ".join(f"{len(ceph.pods(f'rook-ceph-{app}'))} {app}" for app in apps)
 
 
 def _lost(site: AddonContext) -> str:
-    """Say which of the chosen nodes were lost since: their OSDs come when they return.
+    """Return which of the chosen nodes are not Ready, in words; empty if none.
 
-    Others are chosen after a `disable` only.
+    Their OSDs come when they return; others are chosen only after a `disable`.
     """
     nodes = site.cluster.nodes()
     lost = [
@@ -190,7 +187,7 @@ def _has_pool(ceph: Ceph) -> bool:
     return rook.POOL in ceph.run(["ceph", "osd", "pool", "ls"]).split()
 
 
-def _round_trip(ceph: Ceph, writer: str, reader: str, seen: str) -> Observation:
+def _round_trip(ceph: Ceph, writer: str, reader: str, health: str) -> Observation:
     name = f"halab-{secrets.token_hex(6)}"
     wrote = ceph.put(writer, name, secrets.token_bytes(64 * 1024))
     read = ceph.checksum(reader, name)
@@ -199,14 +196,11 @@ def _round_trip(ceph: Ceph, writer: str, reader: str, seen: str) -> Observation:
         return Observation(
             ok=False, detail=f"written through {writer}: {wrote}, read through {reader}: {read}"
         )
-    return Observation(ok=True, detail=f"{seen}; written through {writer}, read through {reader}")
+    return Observation(ok=True, detail=f"{health}; written through {writer}, read through {reader}")
 
 
 def _wipe(site: AddonContext, node: NodeHandle) -> None:
-    """Remove a node's disk and Rook's folder.
-
-    Only paths of halab's own and Rook's, inside the node.
-    """
+    """Remove a node's disk and Rook's folder: only halab's and Rook's own paths in the node."""
     unit, script = f"/etc/systemd/system/{disk.UNIT}.service", disk.SCRIPT
     link = f"/etc/systemd/system/multi-user.target.wants/{disk.UNIT}.service"
     paths = f"{unit} {link} {script} {disk.image(site.topology, node.name)}"
@@ -216,7 +210,7 @@ def _wipe(site: AddonContext, node: NodeHandle) -> None:
 
 
 def _release(site: AddonContext, place: str) -> None:
-    """Take the finalizers off an object that its owner no longer looks after."""
+    """Remove the finalizers from an object that its owner no longer handles."""
     if site.cluster.find(place) is not None:
         site.cluster.request(
             "PATCH", place, {"metadata": {"finalizers": None}}, kind="application/merge-patch+json"

@@ -1,8 +1,7 @@
-"""A Ceph client of the lab: Ceph's own tools, run in the tools pod of a chosen node.
+"""A client of a lab's Ceph: Ceph's own tools, run in the tools pod of a chosen node.
 
-The address of the monitors and the administrator's key are read from the cluster for each call and
-handed over on standard input: no file of a pod, no process list and no record of ours holds the
-key.
+The addresses of the monitors and the administrator's key are read from the cluster for each call,
+and passed on standard input: the key stays in no file of a pod, no process list, no record of ours.
 """
 
 from __future__ import annotations
@@ -35,15 +34,15 @@ printf '[client.admin]\nkey = %s\n' "$key" > keyring
 export CEPH_CONF="$folder/ceph.conf"; cat > data; "$@" < /dev/null
 """
 )
-"""Two lines of standard input are the monitors and the key; what follows is in the file `data` of
-the folder that the command runs in."""
+"""The first two lines of standard input are the monitors and the key. The rest becomes the file
+`data` in the folder in which the command runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What Ceph says of itself.
+    """Ceph's own account of its health.
 
-    `codes` are its reasons for not being HEALTH_OK; the rest are counts.
+    `codes` are its reasons for not being HEALTH_OK; most others are counts.
     """
 
     status: str
@@ -57,7 +56,7 @@ class Health:
     pgs_clean: int
 
     def text(self) -> str:
-        """Say it in a line."""
+        """Return it as one line."""
         why = f" ({', '.join(self.codes)})" if self.codes else ""
         return (
             f"{self.status}{why}, monitors {','.join(self.quorum) or 'none'}, "
@@ -75,9 +74,9 @@ class Ceph:
     # --- pods ---
 
     def pods(self, app: str) -> list[Object]:
-        """Return the living pods of an app label (rook-ceph-mon, -mgr, -osd, -tools).
+        """Return the running pods of an app label (rook-ceph-mon, -mgr, -osd, -tools).
 
-        Those on nodes that are not Ready do not live.
+        Those on nodes that are not Ready do not count.
         """
         ready = {name for name, item in self.site.cluster.nodes().items() if node_ready(item)[0]}
         items = self.site.cluster.get(f"{API}/pods?labelSelector=app%3D{app}")["items"]
@@ -90,37 +89,34 @@ class Ceph:
         return [item for item in running if item["spec"].get("nodeName") in ready]
 
     def hosts(self, app: str) -> tuple[str, ...]:
-        """Return the nodes on which an app's pods live, each as often as it has one."""
+        """Return the nodes on which an app's pods run: a node with two of them twice."""
         return tuple(sorted(item["spec"]["nodeName"] for item in self.pods(app)))
 
     def kill(self, app: str) -> tuple[str, str]:
-        """End one pod of an app without grace; returns its name and node.
+        """Kill one pod of an app, without grace; return its name and node.
 
-        Raises LabError where there is none.
+        Raises LabError if there is none.
         """
-        found = sorted(self.pods(app), key=lambda item: str(item["metadata"]["name"]))
-        if not found:
+        pods = sorted(self.pods(app), key=lambda item: str(item["metadata"]["name"]))
+        if not pods:
             raise LabError(f"no pod of {app} runs")
-        name = str(found[0]["metadata"]["name"])
+        name = str(pods[0]["metadata"]["name"])
         self.site.cluster.request("DELETE", f"{API}/pods/{name}", {"gracePeriodSeconds": 0})
-        return name, str(found[0]["spec"]["nodeName"])
+        return name, str(pods[0]["spec"]["nodeName"])
 
     # --- Ceph's tools ---
 
     def _access(self) -> tuple[str, str]:
         cluster = self.site.cluster
-        secret, endpoints = (
-            cluster.find(f"{API}/secrets/rook-ceph-mon"),
-            cluster.find(f"{API}/configmaps/rook-ceph-mon-endpoints"),
-        )
+        secret = cluster.find(f"{API}/secrets/rook-ceph-mon")
+        endpoints = cluster.find(f"{API}/configmaps/rook-ceph-mon-endpoints")
         monitors = (endpoints or {}).get("data", {}).get("data", "")
         if secret is None or not monitors:
             raise LabError("no monitors yet")
         # `a=10.43.1.2:6789,b=…`
         hosts = ",".join(part.partition("=")[2] for part in monitors.split(","))
-        return hosts, base64.b64decode(
-            secret["data"].get("ceph-secret") or secret["data"]["admin-secret"]
-        ).decode()
+        key = secret["data"].get("ceph-secret") or secret["data"]["admin-secret"]
+        return hosts, base64.b64decode(key).decode()
 
     def _master(self) -> NodeHandle:
         return helm.on_a_master(self.site).master
@@ -128,41 +124,28 @@ class Ceph:
     def run(
         self, argv: list[str], *, node: str = "", data: bytes = b"", timeout_s: float = TIMEOUT_S
     ) -> str:
-        """Run a command in the tools pod of a node, or of any; returns what it prints.
+        """Run a command in the tools pod of a node, or of any; return what it prints.
 
-        Raises LabError, CommandFailed.
+        Raises LabError if there is no such pod or no monitor, CommandFailed.
         """
         pods = [item for item in self.pods(TOOLS) if node in {"", item["spec"]["nodeName"]}]
         if not pods:
             raise LabError(f"no {TOOLS} pod runs{' on ' + node if node else ''} yet")
         hosts, key = self._access()
         name = pods[0]["metadata"]["name"]
-        words = [
-            "kubectl",
-            "-n",
-            SPACE,
-            "exec",
-            "-i",
-            name,
-            "--",
-            "bash",
-            "-ec",
-            WRAPPER,
-            "-",
-            *argv,
-        ]
+        kubectl = ["kubectl", "-n", SPACE, "exec", "-i", name, "--"]
         result = self._master().run(
-            words, stdin=f"{hosts}\n{key}\n".encode() + data, timeout_s=timeout_s, check=False
+            [*kubectl, "bash", "-ec", WRAPPER, "-", *argv],
+            stdin=f"{hosts}\n{key}\n".encode() + data,
+            timeout_s=timeout_s,
+            check=False,
         )
         if result.code != 0:
             raise CommandFailed(name, tuple(argv), result.code, result.output)
         return result.output
 
     def ask(self, *words: str) -> Any:  # noqa: ANN401 (JSON)
-        """Ask the cluster (`ceph … -f json`); returns the decoded answer.
-
-        Raises LabError for none.
-        """
+        """Run `ceph … -f json`; return the decoded answer. Raises LabError if there is none."""
         output = self.run(["ceph", "--connect-timeout", "10", *words, "-f", "json"])
         begin = output.find("{")
         try:
@@ -171,15 +154,15 @@ class Ceph:
             raise LabError(f"`ceph {' '.join(words)}` printed no JSON: {output[:200]}") from error
 
     def health(self) -> Health:
-        """Look at the whole cluster."""
-        found = self.ask("status")
-        osds, pgs = found["osdmap"], found["pgmap"]
+        """Ask for the health of the whole cluster."""
+        status = self.ask("status")
+        osds, pgs = status["osdmap"], status["pgmap"]
         states = {row["state_name"]: row["count"] for row in pgs.get("pgs_by_state", ())}
         return Health(
-            status=found["health"]["status"],
-            codes=tuple(sorted(found["health"]["checks"])),
-            quorum=tuple(found["quorum_names"]),
-            mgr=bool(found["mgrmap"]["available"]),
+            status=status["health"]["status"],
+            codes=tuple(sorted(status["health"]["checks"])),
+            quorum=tuple(status["quorum_names"]),
+            mgr=bool(status["mgrmap"]["available"]),
             osds_up=osds["num_up_osds"],
             osds_in=osds["num_in_osds"],
             osds=osds["num_osds"],
@@ -188,24 +171,18 @@ class Ceph:
         )
 
     def put(self, node: str, name: str, data: bytes) -> str:
-        """Write an object through a node; returns its SHA-256.
-
-        Text that says whether Ceph took it is in the error.
-        """
+        """Write an object through a node; return its SHA-256. Raises LabError if that fails."""
         self.run(["rados", "-p", POOL, "put", name, "data"], node=node, data=data)
         return hashlib.sha256(data).hexdigest()
 
     def checksum(self, node: str, name: str) -> str:
-        """Read an object through a node.
-
-        Returns the SHA-256 that the node computed of what it read.
-        """
+        """Read an object through a node; return the SHA-256 that was computed there."""
         command = f"rados -p {POOL} get {name} out >/dev/null && sha256sum out"
         output = self.run(["bash", "-ec", command], node=node)
-        found = re.search(r"^([0-9a-f]{64})  out$", output, re.MULTILINE)
-        if found is None:
+        checksum = re.search(r"^([0-9a-f]{64})  out$", output, re.MULTILINE)
+        if checksum is None:
             raise LabError(f"reading {name} through {node} gave no checksum: {output[:200]}")
-        return found[1]
+        return checksum[1]
 
     def remove(self, node: str, name: str) -> None:
         """Remove an object."""

@@ -1,11 +1,11 @@
 """A node's disk for Ceph: a loop device over a sparse file of halab's own, and nothing else.
 
-Pure text. Loop devices are the machine's, not the node's. Three things make sure that nothing of
-the machine is touched and nothing is left: the node's /dev loses every block device before the loop
-device is made, so that no pod finds a disk of the host; the device's number is computed from lab
-and node, so that nobody has to search for a free one; and the device is marked to detach itself
-when its last user ends (LO_FLAGS_AUTOCLEAR): a node that is killed or destroyed takes its loop
-device along, whoever did it and however.
+Pure text. Loop devices belong to the machine, not to the node. Three things make sure that nothing
+of the machine is touched, and nothing is left behind. The node's /dev loses every block device
+before the loop device is made, so no pod finds a disk of the host. The device's number is computed
+from lab and node, so nothing has to search for a free one. And the device is marked to detach
+itself when its last user ends (LO_FLAGS_AUTOCLEAR): however a node is killed or destroyed, its loop
+device goes with it.
 """
 
 from __future__ import annotations
@@ -23,28 +23,27 @@ if TYPE_CHECKING:
 SIZE_GIB = 6
 """Sparse. ceph-volume refuses less than 5 GB; a fresh OSD writes some 30 MB."""
 FOLDER = "/var/lib/kubelet/halab"
-"""On a volume with both distributions, so that the disk outlives a power cut and needs no overlay.
-"""
+"""On a volume with both distributions: the disk survives a power cut and needs no overlay."""
 UNIT = "halab-osd-disk"
 SCRIPT = f"/usr/local/sbin/{UNIT}"
 FIRST, LAST = 1_000, 1_000_000
-"""Numbers of loop devices: above those that a machine hands out by itself, below the kernel's 2^20
+"""Numbers of loop devices: above those that a machine assigns by itself, below the kernel's 2^20
 minors."""
 NAME = re.compile(r"loop\d{4,7}")
 
 
 def numbers(topology: Topology) -> dict[str, int]:
-    """Return each node's loop device number.
+    """Return the number of each node's loop device.
 
-    The same for the same lab and node, different within a lab.
+    It is always the same for a lab and node, and unique within a lab.
     """
-    found: dict[str, int] = {}
+    by_node: dict[str, int] = {}
     for node in topology.nodes:
         number = int(digest(f"{topology.name}/{node.name}"), 16) % (LAST - FIRST) + FIRST
-        while number in found.values():
+        while number in by_node.values():
             number += 1
-        found[node.name] = number
-    return found
+        by_node[node.name] = number
+    return by_node
 
 
 def device(topology: Topology, node: str) -> str:
@@ -53,10 +52,9 @@ def device(topology: Topology, node: str) -> str:
 
 
 def checked(name: str) -> str:
-    """Return the name back.
+    """Return the name as it is.
 
-    Raises InputError for anything but a loop device of halab's own: Ceph overwrites what it is
-    given.
+    Raises InputError for anything but a loop device of halab's own: Ceph overwrites what it gets.
     """
     number = int(name.removeprefix("loop")) if NAME.fullmatch(name) else -1
     if not FIRST <= number <= LAST + 100:
@@ -70,13 +68,13 @@ def checked(name: str) -> str:
 def image(topology: Topology, node: str) -> str:
     """Return the path of a node's sparse file.
 
-    It names lab and node: the kernel shows this path to every node of the machine.
+    It contains lab and node: the kernel shows this path to every node on the machine.
     """
     return f"{FOLDER}/osd-{topology.name}-{node}.img"
 
 
 def script(topology: Topology, node: str) -> str:
-    """Render the program that makes the device and holds it."""
+    """Return the program that makes the device and holds it."""
     number = numbers(topology)[node]
     return f"""#!/bin/bash
 # halab: this node's disk for Ceph, /dev/loop{number} over a sparse file. \
@@ -107,7 +105,7 @@ exec sleep infinity
 
 
 def unit(topology: Topology, node: str) -> str:
-    """Render the unit: before the kubelet at every boot, because a node's /dev is new each time."""
+    """Return the unit. It runs before the kubelet at every boot: a node's /dev is new each time."""
     number = numbers(topology)[node]
     forget = f'open(F, "+<", "/dev/loop-control") and ioctl(F, 0x4C81, {number})'
     return f"""[Unit]
@@ -128,7 +126,7 @@ WantedBy=multi-user.target
 
 
 def files(topology: Topology, node: str) -> tuple[File, ...]:
-    """Return script, unit, and the link that enables it."""
+    """Return the script, its unit, and the link that enables it."""
     return (
         File(path=SCRIPT, content=script(topology, node).encode(), mode=0o755),
         File(path=f"/etc/systemd/system/{UNIT}.service", content=unit(topology, node).encode()),

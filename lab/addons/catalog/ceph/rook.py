@@ -1,8 +1,8 @@
 """Rook's objects. Pure.
 
-What of its published manifests is used, the operator, and the Ceph cluster that it is asked for.
-Names are upstream's (namespace, operator, `rook-ceph-tools`, `replicapool`): its documentation's
-commands work here.
+The used part of its published manifests, the operator, and the Ceph cluster that it is to make.
+Names are upstream's (namespace, operator, `rook-ceph-tools`, `replicapool`): the commands of its
+documentation work here.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 SPACE = "rook-ceph"
 IMAGE = "rook/ceph:v1.12.11"
 CEPH_IMAGE = "quay.io/ceph/ceph:v18.2.7"
-"""images/versions.yaml names both; a unit test holds them together."""
+"""Both are named in images/versions.yaml; a unit test compares them."""
 POOL = "replicapool"
 TOOLS = "rook-ceph-tools"
 DATA = "/var/lib/rook"
 REPLICAS = 3
 OSD_MIB = 896
-"""The least that Ceph takes as osd_memory_target; its default of 4 GiB is for real disks."""
+"""Ceph's minimum for osd_memory_target; its default of 4 GiB is for real disks."""
 LEAVE_AFTER_S = 10
 LEAVE_DEAD_NODES = [
     {
-        "key": f"node.kubernetes.io/{word}",
+        "key": f"node.kubernetes.io/{condition}",
         "operator": "Exists",
         "effect": "NoExecute",
         "tolerationSeconds": LEAVE_AFTER_S,
     }
-    for word in ("not-ready", "unreachable")
+    for condition in ("not-ready", "unreachable")
 ]
 UNUSED = ("csi", "cephfs-", "rbd-", "objectstorage", "cosi")
-"""Parts of names of rights for what does not run here: CSI drivers need the kernel's rbd or ceph
+"""Parts of the names of rights that are not used here: CSI drivers need the kernel's rbd or ceph
 modules, which few machines have."""
 CONFIG = f"""[global]
 osd_pool_default_size = {REPLICAS}
@@ -63,14 +63,14 @@ bdev_flock_retry = 20
 
 
 def kept(item: Object) -> Object | None:
-    """Return an object of Rook's published manifests as it is used, None for one that is not.
+    """Return an object of Rook's published manifests as it is used; None if it is not.
 
-    Descriptions in schemas are left out: three quarters of their size, which every API server would
-    read and keep.
+    Descriptions in schemas are left out: they are three quarters of their size, which every API
+    server would read and keep.
     """
     name = item["metadata"]["name"]
     definition = item["kind"] == "CustomResourceDefinition"
-    if not definition and any(word in name for word in UNUSED):
+    if not definition and any(part in name for part in UNUSED):
         return None
     return _without_descriptions(item) if definition else item
 
@@ -165,9 +165,9 @@ def operator() -> Object:
 
 
 def tools() -> Object:
-    """Return a pod on each node with Ceph's tools, which does nothing by itself.
+    """Return a DaemonSet of pods with Ceph's tools, which do nothing by themselves.
 
-    It is a client's place: data go in here and come out there.
+    They are where clients run: data are written through one and read through another.
     """
     container = {
         "name": TOOLS,
@@ -187,7 +187,7 @@ def tools() -> Object:
 def cluster(topology: Topology, nodes: Sequence[str]) -> Object:
     """Return the CephCluster: three monitors, one manager, an OSD on each of the given nodes.
 
-    OSDs use halab's own loop device and nothing else.
+    An OSD gets halab's own loop device, and nothing else.
     """
     devices = [
         {
@@ -229,7 +229,7 @@ def cluster(topology: Topology, nodes: Sequence[str]) -> Object:
 def refuse_foreign_disks(item: Object) -> None:
     """Raise InputError for a CephCluster that could reach any device but halab's own.
 
-    Rook's quick start once erased a host's disk that way, from a node in a container (rook/rook
+    That way Rook's quick start once erased a host's disk from a node in a container (rook/rook
     issue 9166).
     """
     storage = item["spec"]["storage"]
@@ -257,7 +257,7 @@ def refuse_foreign_disks(item: Object) -> None:
 def pool() -> Object:
     """Return the pool for the round trip and for users.
 
-    Three copies on three hosts, writable with two.
+    It has three copies on three hosts, and can be written with two.
     """
     spec = {
         "failureDomain": "host",

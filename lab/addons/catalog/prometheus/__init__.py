@@ -1,8 +1,8 @@
 """prometheus: the lab's figures and alerts, installed by Helm.
 
-The chart is halab's own (images/charts/prometheus), which has the keys and names of
+The chart is halab's own (images/charts/prometheus), with the keys and names of
 prometheus-community's; `--chart` takes that one, or any other with these keys. Data live as long as
-the server's pod: one that moves to another node begins anew.
+the server's pod: one that moves to another node starts empty.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ MEMORY_MIB = 700
 """Server 250 MiB, six node exporters 90, the rest 150 (measured), and room for two days of data."""
 UNIT = "ha_cluster_exporter"
 ARGUMENTS = "/etc/sysconfig/prometheus-ha_cluster_exporter"
-"""Debian's unit reads it."""
+"""Read by Debian's unit."""
 
 
 def query(site: AddonContext, expression: str) -> list[Object]:
     """Ask Prometheus. Raises LabError.
 
-    Through the API server's way to Services: so it is reached wherever the API is.
+    Through the API server's proxy: so it is reached wherever the API is.
     """
     server = f"/api/v1/namespaces/{SPACE}/services/{SERVER}:80/proxy"
     answer = site.cluster.get(f"{server}/api/v1/query?query={quote(expression)}")
@@ -52,7 +52,7 @@ def query(site: AddonContext, expression: str) -> list[Object]:
 
 
 def _exporter(site: AddonContext) -> tuple[Object, ...]:
-    """nginx's exporter, which no chart has: it asks the load balancer."""
+    """Return nginx's exporter, which no chart has: it asks the load balancer."""
     image, tag = IMAGES["nginx"]
     labels = {"app": NGINX_EXPORTER}
     uri = f"http://{site.topology.loadbalancer.ip}:{nginx.STATUS_PORT}{nginx.STATUS_PATH}"
@@ -94,31 +94,31 @@ class Prometheus(Addon):
     options = ("chart",)
 
     def needs(self, site: AddonContext) -> Needs:
-        """Memory."""
+        """Return the memory that it needs."""
         del site
         return Needs(memory_mib=MEMORY_MIB)
 
     def images(self, site: AddonContext) -> tuple[PodImage, ...]:
-        """The server and its helpers on workers, a node exporter everywhere."""
+        """Return those of the server and its helpers on workers, and of the node exporters."""
         del site
-        words = ("prometheus", "alertmanager", "kube-state-metrics", "nginx-exporter")
-        return (*(PodImage(word) for word in words), PodImage("node-exporter", masters=True))
+        names = ("prometheus", "alertmanager", "kube-state-metrics", "nginx-exporter")
+        return (*map(PodImage, names), PodImage("node-exporter", masters=True))
 
     def chart(self, site: AddonContext) -> Chart:
-        """The user's, else halab's own."""
+        """Return the user's, or halab's own."""
         source = site.options.get("chart") or str(paths.shipped("images") / "charts" / "prometheus")
         return Chart(
             release=RELEASE, namespace=SPACE, source=source, values=values_of(site.topology)
         )
 
     def manifests(self, site: AddonContext) -> tuple[Object, ...]:
-        """What no chart has."""
+        """Return what no chart has."""
         return _exporter(site)
 
     def prepare(self, site: AddonContext) -> None:
         """Start the exporter of Pacemaker and Corosync on the masters that run.
 
-        It asks their own tools, and so it is a service there.
+        It runs these programs' own tools, so it is a service there.
         """
         for master in self._running(site):
             content = f"ARGS=--web.listen-address={master.ip}:{CLUSTER_PORT}\n".encode()
@@ -127,7 +127,7 @@ class Prometheus(Addon):
             master.run(["systemctl", "enable", "--now", UNIT])
 
     def clean(self, site: AddonContext) -> None:
-        """Stop it."""
+        """Stop the exporters."""
         for master in self._running(site):
             master.run(["systemctl", "disable", "--now", UNIT], check=False)
 
@@ -137,7 +137,7 @@ class Prometheus(Addon):
         ]
 
     def ready(self, site: AddonContext) -> Observation:
-        """It has figures of every Ready node and of every part, and the alerting rules are loaded.
+        """It has figures of every Ready node and of every part.
 
         Parts are those of every master, DNS and the load balancer.
         """

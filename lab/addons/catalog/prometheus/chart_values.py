@@ -1,7 +1,7 @@
 """The values for Prometheus's chart: what is scraped in a lab, and the alerts.
 
 Pure; the same for halab's chart and prometheus-community's. Alerts have the names of the etcd and
-Kubernetes mixins where these have one; their times are a lab's: a crash is over before the mixins'
+Kubernetes mixins if these have them. Their times fit a lab: a crash is over before the mixins'
 minutes have passed.
 """
 
@@ -39,34 +39,34 @@ IMAGES = {
     "prometheus-node-exporter": ("quay.io/prometheus/node-exporter", "v1.9.0"),
     "nginx": ("nginx/nginx-prometheus-exporter", "1.4.1"),
 }
-"""images/versions.yaml names them; a unit test holds the two together."""
+"""Named in images/versions.yaml; a unit test compares them."""
 ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 QUICK = [
     {
-        "key": f"node.kubernetes.io/{word}",
+        "key": f"node.kubernetes.io/{condition}",
         "operator": "Exists",
         "effect": "NoExecute",
         "tolerationSeconds": 10,
     }
-    for word in ("not-ready", "unreachable")
+    for condition in ("not-ready", "unreachable")
 ]
-"""A pod leaves a dead node ten seconds after it is known to be dead: alerts about a crash must not
-wait for the alerter."""
+"""A pod leaves a dead node ten seconds after the node is known to be dead: alerts about a crash
+must not wait for what sends them."""
 HISTOGRAMS = {
     "source_labels": ["__name__"],
     "regex": "(apiserver|etcd|workqueue|rest_client|scheduler).*_bucket",
     "action": "drop",
 }
-"""Two thirds of an API server's series; no alert and no page of a lab needs them."""
+"""Two thirds of an API server's series: no alert and no page of a lab needs them."""
 
 
 def _by_name(nodes: tuple[Node, ...], port: int) -> list[dict[str, Any]]:
-    """Fixed targets: a machine that dies stays one, and is seen to be down."""
+    """Return fixed targets: a machine that dies stays one, and is seen to be down."""
     return [{"targets": [f"{node.ip}:{port}"], "labels": {"node": node.name}} for node in nodes]
 
 
 def _secure() -> dict[str, Any]:
-    """HTTPS proven by the cluster's authority, as the server's own account."""
+    """Return HTTPS with the cluster's authority, as the server's own account."""
     return {
         "scheme": "https",
         "tls_config": {"ca_file": f"{ACCOUNT}/ca.crt"},
@@ -75,7 +75,7 @@ def _secure() -> dict[str, Any]:
 
 
 def _nodes(port: int) -> dict[str, Any]:
-    """A target at each node of the cluster, named after it."""
+    """Return a target at each node of the cluster, named after it."""
     address = {
         "source_labels": ["__meta_kubernetes_node_address_InternalIP"],
         "target_label": "__address__",
@@ -86,7 +86,7 @@ def _nodes(port: int) -> dict[str, Any]:
 
 
 def _pods(space: str, label: str, value: str, port: int) -> dict[str, Any]:
-    """A target at each pod with a label."""
+    """Return a target at each pod with a label."""
     keep = {
         "source_labels": [f"__meta_kubernetes_pod_label_{label}"],
         "regex": value,
@@ -98,15 +98,15 @@ def _pods(space: str, label: str, value: str, port: int) -> dict[str, Any]:
         "action": "keep",
     }
     names = [
-        {"source_labels": [f"__meta_kubernetes_pod_{word}"], "target_label": to}
-        for word, to in (("node_name", "node"), ("name", "pod"))
+        {"source_labels": [f"__meta_kubernetes_pod_{source}"], "target_label": to}
+        for source, to in (("node_name", "node"), ("name", "pod"))
     ]
     where = [{"role": "pod", "namespaces": {"names": [space]}}]
     return {"kubernetes_sd_configs": where, "relabel_configs": [keep, one, *names]}
 
 
 def jobs(topology: Topology) -> list[dict[str, Any]]:
-    """Return the scrape configurations; none has the name of one of prometheus-community's chart."""
+    """Return the scrape configurations; none is named like one of prometheus-community's chart."""
     masters = topology.masters
     server = {
         "job_name": "apiserver",
@@ -129,7 +129,7 @@ def jobs(topology: Topology) -> list[dict[str, Any]]:
         {"job_name": "coredns", **_pods("kube-system", "k8s_app", "kube-dns", DNS_PORT)},
         {
             "job_name": "kube-state-metrics",
-            # Its own labels say what they are about: `node` is the node that a series describes.
+            # Its own labels count: `node` is the node that a series describes.
             "honor_labels": True,
             **_pods(SPACE, "app_kubernetes_io_name", "kube-state-metrics", STATE_PORT),
         },
@@ -148,7 +148,7 @@ def jobs(topology: Topology) -> list[dict[str, Any]]:
 
 
 def values_of(topology: Topology) -> dict[str, Any]:
-    """Return the file of values."""
+    """Return the chart's values."""
     scrape = "".join(f"- {json.dumps(job)}\n" for job in jobs(topology))
     rules = {"groups": GROUPS}
     server_image, alert_image = IMAGES["server"], IMAGES["alertmanager"]
@@ -189,6 +189,6 @@ def values_of(topology: Topology) -> dict[str, Any]:
     }
 
 
-def _split(word: str) -> dict[str, str]:
-    registry, _, repository = IMAGES[word][0].partition("/")
-    return {"registry": registry, "repository": repository, "tag": IMAGES[word][1]}
+def _split(image: str) -> dict[str, str]:
+    registry, _, repository = IMAGES[image][0].partition("/")
+    return {"registry": registry, "repository": repository, "tag": IMAGES[image][1]}

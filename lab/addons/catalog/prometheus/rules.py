@@ -1,6 +1,6 @@
 """The alerts of a lab.
 
-Names and meanings are those of the etcd and Kubernetes mixins where these have them; times are
+Names and meanings are those of the etcd and Kubernetes mixins if these have them; times are
 shorter.
 """
 

@@ -1,10 +1,11 @@
-"""The configuration files of kubelet and containerd."""
+"""The configuration files of kubelet and containerd under upstream Kubernetes. Pure text."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
 
+from lab.nodes import registries
 from lab.nodes.distributions.upstream import units as kubeunits
 from lab.nodes.distributions.upstream.units import K8S
 from lab.nodes.files import PAUSE_IMAGE
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def kubelet_config(topology: Topology, node: Node) -> bytes:
-    """Render kubelet's configuration; a master's node registers with the taint that keeps workloads away."""
+    """Render kubelet's configuration as JSON.
+
+    A master registers with the taint that keeps workloads away, unless the lab has no workers.
+    """
     taint = {"key": kubeunits.CONTROL_PLANE_TAINT, "value": "true", "effect": "NoExecute"}
     # Without workers the masters must take the workloads.
     taints = [taint] if node.role is Role.MASTER and topology.workers else []
@@ -38,23 +42,22 @@ def kubelet_config(topology: Topology, node: Node) -> bytes:
         "clusterDomain": "cluster.local",
         "clusterDNS": [str(topology.kubernetes.cluster_dns)],
         "cgroupDriver": "cgroupfs",
-        # Hosts with cgroup v1 are refused by default since 1.35; a lab must run on them.
+        # Since 1.35 kubelet refuses hosts with cgroup v1 by default; a lab must run on them.
         "failCgroupV1": False,
         "failSwapOn": False,
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
         "tlsCertFile": f"{K8S}/kubelet.crt",
         "tlsPrivateKeyFile": f"{K8S}/kubelet.key",
-        # Not the container's own: that names Docker's resolver on 127.0.0.11, which a pod cannot
-        # reach.
+        # The container's own names Docker's resolver on 127.0.0.11, which no pod can reach.
         "resolvConf": f"{K8S}/resolv.conf",
         # All nodes share the host's disk: one full disk would evict everything everywhere, and
         # deleted images cannot come back.
         **reserved,
         "imageGCHighThresholdPercent": 100,
-        # No score below one's own without CAP_SYS_RESOURCE.
+        # Without CAP_SYS_RESOURCE no process may have a score below its parent's.
         "oomScoreAdj": 0,
-        # Half of the shortest grace period that a topology may set (10 s), so that one lost update
-        # does not make NotReady.
+        # Less than half of the shortest grace period that a topology may set (10 s): one lost
+        # update does not make a node NotReady.
         "nodeStatusUpdateFrequency": "4s",
         "nodeLeaseDurationSeconds": 20,
         "registerWithTaints": taints,
@@ -62,8 +65,9 @@ def kubelet_config(topology: Topology, node: Node) -> bytes:
     return json.dumps(config, indent=1).encode()
 
 
-def containerd_config() -> bytes:
-    """Render containerd's configuration."""
+def containerd_config(topology: Topology) -> bytes:
+    """Render containerd's config.toml."""
+    own = registries.containerd(topology.kubernetes.registries)
     return f"""version = 3
 [plugins."io.containerd.cri.v1.images"]
   snapshotter = "overlayfs"
@@ -75,4 +79,4 @@ def containerd_config() -> bytes:
   [plugins."io.containerd.cri.v1.runtime".cni]
     bin_dirs = ["/opt/cni/bin"]
     conf_dir = "/etc/cni/net.d"
-""".encode()
+{own}""".encode()

@@ -1,30 +1,36 @@
-"""Upstream Kubernetes as systemd units: one for each component, the command lines with their reasons. Pure text."""
+"""Upstream Kubernetes as systemd units: each component's command line, and why. Pure text."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lab.nodes.arguments import options, replaced
 from lab.nodes.files import LOG_LIMIT, NO_LEADER, OPEN_FILES
-from lab.topology.model import KUBERNETES_PORT
+from lab.topology.model import KUBERNETES_PORT, MachineSize
 
 if TYPE_CHECKING:
     from lab.topology.model import Node, Topology
 
 K8S = "/etc/kubernetes"
 ETCD = "/etc/etcd"
+KUBELET_FOLDER = f"{K8S}/kubelet.conf.d"
+"""Further settings of kubelet, which it reads from v1.30 on."""
 GARBAGE = "Environment=GOGC=50"
-"""Every component is written in Go. Collecting at half the growth takes a tenth off an idle lab's
-memory; starting takes no longer (measured)."""
+"""Every component is written in Go. Collecting garbage at half the usual growth takes a tenth off
+an idle lab's memory, and a start takes no longer (measured)."""
 LEADER_ELECTION = ("--leader-elect-lease-duration=10s", "--leader-elect-renew-deadline=7s")
-"""A dead leader is replaced after ten seconds instead of 15; seven are enough for an etcd election
-and a slow answer."""
+"""A dead leader is replaced after 10 s instead of 15 s. A deadline of 7 s leaves time for an etcd
+election and a slow answer."""
 CONTROL_PLANE_TAINT = "node-role.kubernetes.io/control-plane"
 
 
 def unit(
     description: str, argv: list[str], *, after: str = "", service: tuple[str, ...] = ()
 ) -> bytes:
-    """Render a unit that is restarted for ever: at boot, peers are missing, and five early failures must not end it for good."""
+    """Render a unit that systemd restarts without limit.
+
+    At boot its peers are missing, and five early failures must not end it for good.
+    """
     lines = [
         "[Unit]",
         f"Description={description}",
@@ -38,15 +44,19 @@ def unit(
 
 
 def await_api(node: Node) -> tuple[str, ...]:
-    """Service lines that wait for this master's API server: a component started before it would exit and start again, three times over."""
-    ask = f"curl -sf -o /dev/null --max-time 2 --cacert {K8S}/ca.crt https://{node.ip}:{KUBERNETES_PORT}/readyz"
+    """Return service lines that wait for this master's API server.
+
+    A component that starts before it would exit and restart, three times over.
+    """
+    url = f"https://{node.ip}:{KUBERNETES_PORT}/readyz"
+    ask = f"curl -sf -o /dev/null --max-time 2 --cacert {K8S}/ca.crt {url}"
     return f"ExecStartPre=/bin/sh -c 'until {ask}; do sleep 0.3; done'", "TimeoutStartSec=infinity"
 
 
 def etcd(topology: Topology, node: Node, *, state: str = "new") -> bytes:
-    """etcd with a static member list: all members start at once, none is special.
+    """Render etcd's unit, with a static list of members: all start at once, none is special.
 
-    `state` is `existing` for a member that lost its data and that the others were told of again.
+    `state` is `existing` for a member that lost its data and was added to the others again.
     """
     peers = ",".join(f"{master.name}=https://{master.ip}:2380" for master in topology.masters)
     argv = [
@@ -65,21 +75,24 @@ def etcd(topology: Topology, node: Node, *, state: str = "new") -> bytes:
         *(f"--{prefix}trusted-ca-file={ETCD}/ca.crt" for prefix in ("", "peer-")),
         "--client-cert-auth",
         "--peer-client-cert-auth",
-        # Health and metrics without a certificate: for halab on loopback, for Prometheus on the
-        # lab's own network (as K3s's etcd-expose-metrics). A client certificate for it would open
-        # all of etcd to whoever reads a Secret.
+        # Health and metrics need no certificate: on loopback for halab, on the lab's own network
+        # for Prometheus (as K3s's etcd-expose-metrics). With a client certificate in a Secret,
+        # whoever reads that could read all of etcd.
         f"--listen-metrics-urls=http://127.0.0.1:2381,http://{node.ip}:2381",
         "--logger=zap",
         "--log-level=warn",
     ]
-    # The disk is shared with all other nodes: a slow fsync must not cost the leadership of a
-    # healthy member, and a heartbeat (100 ms) must not wait for the processor; niceness counts
-    # where there is no controller for it.
+    # All nodes share one disk and its processors: a slow fsync must not cost a healthy member its
+    # leadership, and a heartbeat (100 ms) must not wait for a processor. Niceness counts where the
+    # machine has no controller for processors.
     return unit("etcd", argv, service=("Nice=-5", "CPUWeight=500"))
 
 
 def apiserver(topology: Topology, node: Node) -> bytes:
-    """The API server; it talks to its own etcd member only, so that a master without quorum says so."""
+    """Render the API server's unit.
+
+    It uses its own etcd member only, so that a master without quorum says so.
+    """
     argv = [
         "/usr/local/bin/kube-apiserver",
         f"--advertise-address={node.ip}",
@@ -109,24 +122,24 @@ def apiserver(topology: Topology, node: Node) -> bytes:
         "--requestheader-extra-headers-prefix=X-Remote-Extra-",
         f"--proxy-client-cert-file={K8S}/front-proxy-client.crt",
         f"--proxy-client-key-file={K8S}/front-proxy-client.key",
-        # A dead master's endpoint leaves the `kubernetes` Service after 15 s instead of never.
+        # A dead master's endpoint leaves the Service `kubernetes` after 15 s instead of never.
         "--endpoint-reconciler-type=lease",
-        # Pods leave a dead node after 30 s instead of five minutes: a lab's patience, not a data
-        # centre's.
+        # Pods leave a dead node after 30 s instead of five minutes: nobody waits that long in a
+        # lab.
         "--default-not-ready-toleration-seconds=30",
         "--default-unreachable-toleration-seconds=30",
-        # Profiles of memory and CPU are nobody's need in a lab; the handler costs nothing but
-        # surface.
+        # Nobody profiles memory or CPU in a lab.
         "--profiling=false",
     ]
-    # All masters stop at once: without the others' etcd members it would wait for answers, and it
-    # has nothing of its own to save.
+    # All masters stop together: without the others' etcd members it would wait for answers, though
+    # it has nothing of its own to save.
     service = (NO_LEADER, "TimeoutStopSec=1")
+    argv = replaced(argv, options(topology.kubernetes.args.apiserver))
     return unit("Kubernetes API server", argv, after="etcd.service", service=service)
 
 
 def controller_manager(topology: Topology, node: Node) -> bytes:
-    """The controller manager; one of all masters leads."""
+    """Render the controller manager's unit; that of one master leads."""
     config = f"{K8S}/controller-manager.conf"
     grace = topology.kubernetes.node_monitor_grace_ms
     argv = [
@@ -145,12 +158,13 @@ def controller_manager(topology: Topology, node: Node) -> bytes:
         "--bind-address=127.0.0.1",
         f"--node-monitor-grace-period={grace}ms",
         "--node-monitor-period=2s",
-        # Forty controllers begin with a service account each; at the default of 20 requests per
-        # second that takes four seconds.
+        # Forty controllers each begin with a service account. At the default of 20 requests per
+        # second that takes 4 s.
         "--kube-api-qps=200",
         "--kube-api-burst=400",
         *LEADER_ELECTION,
     ]
+    argv = replaced(argv, options(topology.kubernetes.args.controller_manager))
     return unit(
         "Kubernetes controller manager",
         argv,
@@ -159,11 +173,13 @@ def controller_manager(topology: Topology, node: Node) -> bytes:
     )
 
 
-def scheduler(node: Node) -> bytes:
-    """The scheduler; one of all masters leads."""
+def scheduler(topology: Topology, node: Node) -> bytes:
+    """Render the scheduler's unit; that of one master leads."""
     config = f"{K8S}/scheduler.conf"
-    flags = [f"--{word}kubeconfig={config}" for word in ("", "authentication-", "authorization-")]
+    purposes = ("", "authentication-", "authorization-")
+    flags = [f"--{purpose}kubeconfig={config}" for purpose in purposes]
     argv = ["/usr/local/bin/kube-scheduler", *flags, "--bind-address=127.0.0.1", *LEADER_ELECTION]
+    argv = replaced(argv, options(topology.kubernetes.args.scheduler))
     return unit(
         "Kubernetes scheduler", argv, after="kube-apiserver.service", service=await_api(node)
     )
@@ -171,36 +187,38 @@ def scheduler(node: Node) -> bytes:
 
 PODS_END = (
     "ExecStopPost=-/bin/sh -c 'systemctl is-system-running | grep -q stopping && "
-    "find /sys/fs/cgroup -path *kubepods* -name cgroup.procs -exec cat {} + | sort -u | xargs -r kill -9'"
+    "find /sys/fs/cgroup -path *kubepods* -name cgroup.procs -exec cat {} + "
+    "| sort -u | xargs -r kill -9'"
 )
-"""Only when the machine shuts down: nobody is left to end the pods, and systemd would wait its
-whole time-out for them."""
+"""Kills the pods, but only when the machine shuts down: nobody else would end them then, and
+systemd would wait its whole time-out for them."""
 
 
 def containerd() -> bytes:
-    """The container runtime. KillMode=process: pods outlive a restart of it."""
-    # Type=notify: kubelet exits when it finds no runtime, so it starts once containerd says that it
-    # is there.
+    """Render the container runtime's unit. KillMode=process: pods outlive its restart."""
+    # Type=notify: kubelet exits if it finds no runtime, so it starts once containerd is there.
     limits = (OPEN_FILES, "OOMScoreAdjust=0", "TasksMax=infinity")
     service = ("Type=notify", "Delegate=yes", "KillMode=process", *limits, PODS_END)
     return unit("containerd", ["/usr/local/bin/containerd"], service=service)
 
 
-def kubelet(node: Node) -> bytes:
-    """The node agent; its settings are in kubelet.yaml."""
+def kubelet(topology: Topology, node: Node) -> bytes:
+    """Render kubelet's unit. Its settings are in kubelet.yaml; options win over them."""
     argv = [
         "/usr/local/bin/kubelet",
         f"--config={K8S}/kubelet.yaml",
         f"--kubeconfig={K8S}/kubelet.conf",
         f"--hostname-override={node.name}",
         f"--node-ip={node.ip}",
+        *([f"--config-dir={KUBELET_FOLDER}"] if node.size != MachineSize() else []),
+        *options(topology.kubernetes.args.kubelet),
     ]
     service = ("Delegate=yes", "KillMode=process")
     return unit("kubelet", argv, after="containerd.service", service=service)
 
 
 def kube_proxy(topology: Topology, node: Node) -> bytes:
-    """Services' addresses on this node, by iptables."""
+    """Render kube-proxy's unit: it makes Services' addresses work on this node, by iptables."""
     argv = [
         "/usr/local/bin/kube-proxy",
         f"--kubeconfig={K8S}/kube-proxy.conf",
@@ -212,24 +230,30 @@ def kube_proxy(topology: Topology, node: Node) -> bytes:
         "--conntrack-tcp-timeout-close-wait=0",
         "--metrics-bind-address=127.0.0.1:10249",
     ]
-    # Until its rules are there, packets to a Service would leave by the default route, and who sent
-    # them would wait for half a minute. Behind the translation of addresses: only what was not
-    # translated is refused.
-    services = f"-d {topology.kubernetes.service_cidr} -j REJECT"
-    rules = [f"{{}} {chain} {services}" for chain in ("OUTPUT", "FORWARD")]
-    refuse = [
-        f"ExecStartPre=/bin/sh -c 'iptables -w {rule.format('-C')} 2>/dev/null || iptables -w {rule.format('-A')}'"
-        for rule in rules
-    ]
-    return unit("kube-proxy", argv, service=tuple(refuse))
+    refuse = tuple(
+        _refuse(chain, str(topology.kubernetes.service_cidr)) for chain in ("OUTPUT", "FORWARD")
+    )
+    return unit("kube-proxy", argv, service=refuse)
+
+
+def _refuse(chain: str, services: str) -> str:
+    """Return a service line that refuses packets to Services, unless the rule is there already.
+
+    Before kube-proxy's own rules exist, such packets would leave by the default route, and their
+    senders would wait for half a minute. The rule stands behind the translation of addresses: it
+    meets only what was not translated.
+    """
+    rule = f"{chain} -d {services} -j REJECT"
+    return f"ExecStartPre=/bin/sh -c 'iptables -w -C {rule} 2>/dev/null || iptables -w -A {rule}'"
 
 
 def flannel(node: Node, server: str) -> bytes:
-    """The pod network (vxlan).
+    """Render the unit of the pod network (vxlan).
 
-    Started once the node has its pod range: before that flannel stalls for 30 s and exits.
+    It waits until the node has its pod range: earlier, flannel stalls for 30 s and exits.
     """
-    ask = f"curl -sf --max-time 2 --cacert {K8S}/ca.crt --cert {K8S}/flannel.crt --key {K8S}/flannel.key {server}/api/v1/nodes/{node.name}"
+    tls = f"--cacert {K8S}/ca.crt --cert {K8S}/flannel.crt --key {K8S}/flannel.key"
+    ask = f"curl -sf --max-time 2 {tls} {server}/api/v1/nodes/{node.name}"
     wait = f"ExecStartPre=/bin/sh -c 'until {ask} | grep -q podCIDR; do sleep 0.4; done'"
     argv = [
         "/usr/local/bin/flannel",
@@ -237,8 +261,8 @@ def flannel(node: Node, server: str) -> bytes:
         f"--kubeconfig-file={K8S}/flannel.conf",
         "--iface=eth0",
         "--ip-masq",
-        # Rules are looked at this often; every 5 s by default, for a lab in which nobody else
-        # writes them.
+        # How often it checks its rules, in seconds; 5 by default. In a lab nobody else writes
+        # rules.
         "--iptables-resync=60",
     ]
     service = (

@@ -1,4 +1,4 @@
-"""Ceph's manifests and disks: nothing of the host's can ever be reached, and what is rendered is what upstream's names mean."""
+"""Ceph's manifests and disks: no disk of the host can ever be reached, and names are upstream's."""
 
 from __future__ import annotations
 
@@ -85,11 +85,19 @@ def test_the_cluster_names_nodes_and_devices_and_nothing_that_finds_more(
 
 @pytest.mark.parametrize(
     "change",
-    [{"useAllDevices": True}, {"useAllNodes": True}, {"deviceFilter": "^sd"}, {"devicePathFilter": "/dev/disk"}, {"storageClassDeviceSets": [{}]},
-     {"nodes": [{"name": "w1", "deviceFilter": "."}]}, {"nodes": [{"name": "w1", "useAllDevices": True}]},
-     {"nodes": [{"name": "w1", "devices": [{"name": "sda"}]}]}, {"devices": [{"name": "vda"}]},
-     {"nodes": [{"name": "w1", "devices": [{"name": "loop4321", "fullpath": "/dev/sda"}]}]}],
-)  # fmt: skip
+    [
+        {"useAllDevices": True},
+        {"useAllNodes": True},
+        {"deviceFilter": "^sd"},
+        {"devicePathFilter": "/dev/disk"},
+        {"storageClassDeviceSets": [{}]},
+        {"nodes": [{"name": "w1", "deviceFilter": "."}]},
+        {"nodes": [{"name": "w1", "useAllDevices": True}]},
+        {"nodes": [{"name": "w1", "devices": [{"name": "sda"}]}]},
+        {"devices": [{"name": "vda"}]},
+        {"nodes": [{"name": "w1", "devices": [{"name": "loop4321", "fullpath": "/dev/sda"}]}]},
+    ],
+)
 def test_a_cluster_that_could_reach_a_disk_of_the_host_is_refused(
     topology: Topology, change: dict[str, Any]
 ) -> None:
@@ -175,9 +183,15 @@ def test_published_manifests_are_read_as_yaml_means_them() -> None:
 
 @pytest.mark.parametrize(
     ("status", "codes", "good"),
-    [("HEALTH_OK", (), True), ("HEALTH_WARN", tuple(ALLOWED), True), ("HEALTH_WARN", ("OSD_DOWN",), False),
-     ("HEALTH_WARN", ("SLOW_OPS", "PG_DEGRADED"), False), ("HEALTH_ERR", (), False), ("HEALTH_ERR", ("SLOW_OPS",), False)],
-)  # fmt: skip
+    [
+        ("HEALTH_OK", (), True),
+        ("HEALTH_WARN", tuple(ALLOWED), True),
+        ("HEALTH_WARN", ("OSD_DOWN",), False),
+        ("HEALTH_WARN", ("SLOW_OPS", "PG_DEGRADED"), False),
+        ("HEALTH_ERR", (), False),
+        ("HEALTH_ERR", ("SLOW_OPS",), False),
+    ],
+)
 def test_health_is_good_enough_for_allowed_reasons_only(
     status: str, codes: tuple[str, ...], *, good: bool
 ) -> None:

@@ -1,4 +1,7 @@
-"""The search against a reference that tries every order, on small histories; and histories that are known to be wrong or right."""
+"""The search against a reference that tries every order, on small histories.
+
+And against histories that are known to be wrong or right.
+"""
 
 from __future__ import annotations
 

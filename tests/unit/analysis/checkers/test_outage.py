@@ -1,4 +1,7 @@
-"""The ruler itself: outages of known length are measured within one sampling interval, and what was not seen is never made up."""
+"""The ruler itself: outages of known length are measured within one sampling interval.
+
+What was not seen is never made up.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +37,8 @@ def run(
     return history(rows)
 
 
-def only(found: History) -> outages.Outages:
-    return outages.measure(found)["p"]
+def only(whole: History) -> outages.Outages:
+    return outages.measure(whole)["p"]
 
 
 @settings(max_examples=200, deadline=None)
@@ -92,9 +95,9 @@ def test_a_service_that_hangs_and_then_answers_all_was_out(begin: float, length:
 @settings(max_examples=100, deadline=None)
 @given(begin=st.floats(2.0, 3.0), length=st.floats(0.3, 4.0))
 def test_a_stalled_sampler_is_no_outage_but_may_hide_one(begin: float, length: float) -> None:
-    found = run([], 0.02, 9.0)
+    whole = run([], 0.02, 9.0)
     row = only(
-        History(tuple(event for event in found.events if not begin <= event.t < begin + length))
+        History(tuple(event for event in whole.events if not begin <= event.t < begin + length))
     )
     assert row.spans == ()
     assert row.worst[0] >= length - 0.02 - 1e-6
@@ -126,37 +129,37 @@ def test_never_an_answer_is_an_outage_from_the_first_question_on() -> None:
 
 
 def test_a_late_answer_to_an_early_question_does_not_move_the_beginning() -> None:
-    found = run([(2.0, 4.0)], 0.02, 8.0)
+    whole = run([(2.0, 4.0)], 0.02, 8.0)
 
     def late(event: Event) -> Event:
         mine = event.kind == "probe" and 1.9 < event.t < 1.95
         return Event(event.t, event.kind, {**event.data, "end": event.t + 1.0}) if mine else event
 
-    (span,) = only(History(tuple(late(event) for event in found.events))).spans
+    (span,) = only(History(tuple(late(event) for event in whole.events))).spans
     assert span.seconds == pytest.approx(2.0, abs=0.02)
 
 
-def figures(found: History, prefix: str) -> dict[str, Any]:
+def figures(whole: History, prefix: str) -> dict[str, Any]:
     return {
         figure.name: figure
-        for figure in outage.figures(prefix, outages.measure(found, prefix).values())
+        for figure in outage.figures(prefix, outages.measure(whole, prefix).values())
     }
 
 
 def test_a_prefix_means_the_worst_of_its_probes() -> None:
-    found = figures(histories.good(), "api.vip")
-    assert found["outage(api.vip)"].value == pytest.approx(2.0, abs=0.02)
-    assert found["outage(api.vip)"].resolution == 0.02
-    assert found["outages(api.vip)"].value == 1
-    assert found["outage_last(api.vip)"].value == pytest.approx(12.003)
+    by_name = figures(histories.good(), "api.vip")
+    assert by_name["outage(api.vip)"].value == pytest.approx(2.0, abs=0.02)
+    assert by_name["outage(api.vip)"].resolution == 0.02
+    assert by_name["outages(api.vip)"].value == 1
+    assert by_name["outage_last(api.vip)"].value == pytest.approx(12.003)
     assert figures(histories.good(), "api.vip.new")["outage(api.vip.new)"].value == pytest.approx(
         1.5, abs=0.02
     )
 
 
 def test_a_group_with_a_probe_that_saw_too_little_has_no_upper_bound() -> None:
-    found = histories.plus(histories.good(), histories.instrument("api.vip.third"))
-    assert figures(found, "api.vip")["outage(api.vip)"].highest == math.inf
+    extended = histories.plus(histories.good(), histories.instrument("api.vip.third"))
+    assert figures(extended, "api.vip")["outage(api.vip)"].highest == math.inf
 
 
 def test_observers_are_no_services() -> None:

@@ -1,4 +1,7 @@
-"""K3s's files held against its documentation: no key that the role does not know, tokens private, order of joining."""
+"""K3s's files held against its documentation.
+
+No key that the role does not know, private tokens, the order of joining.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +86,7 @@ def test_what_must_be_equal_on_all_servers_is() -> None:
 
 def test_the_certificate_names_every_way_to_the_api() -> None:
     names = keys(files("m")["/etc/rancher/k3s/config.yaml.d/10-common.yaml"])["tls-san"]
-    for word in (
+    for key in (
         "172.30.0.50",
         "172.30.0.40",
         "172.30.0.47",
@@ -94,14 +97,14 @@ def test_the_certificate_names_every_way_to_the_api() -> None:
         '"m2"',
         '"lb"',
     ):
-        assert word in names
+        assert key in names
 
 
 def test_files_with_tokens_and_keys_are_private() -> None:
     for name in ("m", "m2", "w1"):
         for file in files(name).values():
             secret = (
-                any(SECRETS.files[word] in file.content for word in ("token", "agent-token"))
+                any(SECRETS.files[token] in file.content for token in ("token", "agent-token"))
                 or b"PRIVATE KEY" in file.content
             )
             assert not secret or file.mode == 0o600, file.path
@@ -140,7 +143,7 @@ def test_the_unit_is_the_installers() -> None:
 
 
 def test_helm_runs_where_the_api_server_is_healthy() -> None:
-    """A master that boots refuses who has no certificate: that is no sign of health."""
+    """A booting master refuses requests without a certificate: that is no sign of health."""
     nodes = {
         "m": DoubleNode(name="m", code=22),
         "m2": DoubleNode(name="m2"),
@@ -183,8 +186,8 @@ def test_pods_may_not_open_a_thousand_million_files() -> None:
 
 
 def test_the_journal_of_a_control_plane_without_quorum_is_bounded() -> None:
-    found = find("upstream").files(TOPOLOGY, TOPOLOGY.node("m"), SECRETS)
-    upstream = {file.path: file for file in found}
+    laid_down = find("upstream").files(TOPOLOGY, TOPOLOGY.node("m"), SECRETS)
+    upstream = {file.path: file for file in laid_down}
     for unit in (
         files("m")["/etc/systemd/system/k3s.service.d/10-halab.conf"],
         files("w1")["/etc/systemd/system/k3s-agent.service.d/10-halab.conf"],
@@ -195,7 +198,7 @@ def test_the_journal_of_a_control_plane_without_quorum_is_bounded() -> None:
 
 
 class DoubleNode:
-    """A double of a node: remembers what is put, answers what it was told to."""
+    """A double of a node: keeps what is put, gives prepared answers."""
 
     def __init__(
         self, name: str = "m", role: str = "master", output: str = "", code: int = 0

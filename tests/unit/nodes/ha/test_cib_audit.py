@@ -1,4 +1,7 @@
-"""The look at Pacemaker after a fault: the same CIB everywhere and as before, every resource running. Masters are doubles."""
+"""The look at Pacemaker after a fault, with doubles of masters.
+
+The CIB must be the same everywhere and as before, and every resource must run.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,15 @@ from lab.topology import loader
 
 TOPOLOGY = loader.load(Path(__file__).parents[4] / "topologies" / "3m3w.yaml").topology
 
-CIB = """<configuration><crm_config><cluster_property_set id="options"><nvpair id="opt-stonith-enabled" name="stonith-enabled" value="{}"/>
-</cluster_property_set></crm_config><nodes><node id="1" uname="m"/></nodes><resources><primitive id="fence-m" class="stonith"/></resources>
+CIB = """<configuration><crm_config><cluster_property_set id="options">
+<nvpair id="opt-stonith-enabled" name="stonith-enabled" value="{}"/>
+</cluster_property_set></crm_config><nodes><node id="1" uname="m"/></nodes>
+<resources><primitive id="fence-m" class="stonith"/></resources>
 </configuration>"""
-RUNS = """<pacemaker-result><resources><clone id="c"><resource id="apiserver-health" active="true" blocked="false"/></clone>
-<resource id="FAILOVER-ADDR" active="true" blocked="{}"/><resource id="fence-m" active="{}" blocked="false"/></resources></pacemaker-result>"""
+RUNS = """<pacemaker-result><resources>
+<clone id="c"><resource id="apiserver-health" active="true" blocked="false"/></clone>
+<resource id="FAILOVER-ADDR" active="true" blocked="{}"/>
+<resource id="fence-m" active="{}" blocked="false"/></resources></pacemaker-result>"""
 
 
 @dataclass
@@ -73,8 +80,8 @@ def test_all_is_well_and_stays_so() -> None:
     ],
 )
 def test_what_is_wrong_is_said(master: DoubleMaster, said: str) -> None:
-    seen = audit(DoubleMaster("m"), master).observe()
-    assert (seen.ok, seen.detail) == (False, said)
+    observation = audit(DoubleMaster("m"), master).observe()
+    assert (observation.ok, observation.detail) == (False, said)
 
 
 def test_a_change_that_all_masters_agree_on_is_found() -> None:
@@ -101,6 +108,6 @@ def test_the_names_are_those_of_the_cib_that_is_written() -> None:
     root = ET.fromstring(pacemaker.cib(TOPOLOGY, distributions.find("upstream").health, "secret"))  # noqa: S314 (our own text)
     configuration = root.find("configuration")
     assert configuration is not None
-    found = crm_mon.settings(ET.tostring(configuration, encoding="unicode"))
-    assert "value=true" in found[pacemaker.FENCING_OPTION]
-    assert {f"{pacemaker.FENCE_PREFIX}{node.name}" for node in TOPOLOGY.masters} <= found.keys()
+    settings = crm_mon.settings(ET.tostring(configuration, encoding="unicode"))
+    assert "value=true" in settings[pacemaker.FENCING_OPTION]
+    assert {f"{pacemaker.FENCE_PREFIX}{node.name}" for node in TOPOLOGY.masters} <= settings.keys()

@@ -27,7 +27,7 @@ WORDS = {"off-stays", "reboot", "none"}
 
 
 class Case(NamedTuple):
-    word: str
+    fenced: str
     enabled: str
     action: str
     label: dict[str, object]
@@ -60,12 +60,12 @@ def test_each_word_is_written_for_pacemaker_and_kept(line: str, case: Case) -> N
     text = written(line)
     jsonschema.Draft202012Validator(schema()).validate(yaml.safe_load(text))
     topology = parse(text, "f.yaml").topology
-    assert topology.ha.fenced == case.word
+    assert topology.ha.fenced == case.fenced
     label = to_json(topology)
     assert json.loads(label)["ha"] == {"token_ms": 1000, **case.label}
     assert from_json(label) == topology
-    found = files(topology)
-    root = ET.fromstring(found["/var/lib/pacemaker/cib/cib.xml"])  # noqa: S314 (our own text)
+    laid_down = files(topology)
+    root = ET.fromstring(laid_down["/var/lib/pacemaker/cib/cib.xml"])  # noqa: S314 (our own text)
     values = {item.attrib["name"]: item.attrib["value"] for item in root.iter("nvpair")}
     assert (values["stonith-enabled"], values["stonith-action"]) == (case.enabled, case.action)
 
@@ -74,7 +74,7 @@ def test_only_who_is_powered_on_again_returns_to_the_cluster_unasked() -> None:
     unit = "/etc/systemd/system/pacemaker.service.d/halab.conf"
     for line, case in CASES.items():
         text = files(parse(written(line), "f.yaml").topology)[unit]
-        assert ("RestartForceExitStatus=100\n" in text) == (case.word == "reboot"), line
+        assert ("RestartForceExitStatus=100\n" in text) == (case.fenced == "reboot"), line
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Who was fenced, and how busy the host was: noted by Pacemaker's alert agent, told by status."""
+"""Who was fenced, and how busy the host was: noted by the alert agent, shown by status."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ NOTED = "fenced m2 at 1780000000, load 45.20 on 2"
 SHELL = "51: eth0    inet 172.30.0.49/24\netcd_server_is_leader 1\napi 200"
 
 
-def note(folder: Path, **given: str) -> str:
-    """Run the agent as Pacemaker does; gives what it noted."""
+def note(folder: Path, **environment: str) -> str:
+    """Run the agent as Pacemaker does; return what it noted."""
     double = folder / "logger"
     double.write_text(f'#!/bin/sh\necho "$@" >>{folder}/noted\n')
     double.chmod(0o755)
     program = folder / "agent"
     program.write_text(fencings.PROGRAM)
-    given = {"PATH": f"{folder}:/usr/bin:/bin", **given}
-    subprocess.run(["sh", str(program)], env=given, check=True, timeout=60)
+    environment = {"PATH": f"{folder}:/usr/bin:/bin", **environment}
+    subprocess.run(["sh", str(program)], env=environment, check=True, timeout=60)
     noted = folder / "noted"
     return noted.read_text().strip() if noted.exists() else ""
 
@@ -38,9 +38,9 @@ def note(folder: Path, **given: str) -> str:
 def test_a_fencing_is_noted_with_the_hosts_load(tmp_path: Path) -> None:
     noted = note(tmp_path, CRM_alert_kind="fencing", CRM_alert_rc="0", CRM_alert_node="m2")
     assert noted.startswith("-t halab-fenced ")
-    (found,) = alerts(noted.removeprefix("-t halab-fenced "))
-    assert found.node == "m2"
-    assert found.processors > 0
+    (fencing,) = alerts(noted.removeprefix("-t halab-fenced "))
+    assert fencing.node == "m2"
+    assert fencing.processors > 0
 
 
 @pytest.mark.parametrize(("kind", "code"), [("fencing", "1"), ("node", "0"), ("resource", "0")])
@@ -74,8 +74,14 @@ def test_notes_are_found_among_other_answers() -> None:
     ],
 )
 def test_a_busy_host_is_told_as_the_reason(load: float, said: str) -> None:
-    (found,) = alerts(f"fenced m2 at 1780000000, load {load} on 2")
-    assert re.fullmatch(said, found.told())
+    (fencing,) = alerts(f"fenced m2 at 1780000000, load {load} on 2")
+    assert re.fullmatch(said, fencing.sentence())
+
+
+def test_fencing_names_halabs_own_fault_as_the_reason_on_a_busy_host() -> None:
+    fencing = Fencing("m2", 1780000000, 45.2, 2, host_busy=True, faults=("crash at m2",))
+    said = r"m2 was fenced at \d\d:\d\d:\d\d, during crash at m2; the host's load was 45 .*"
+    assert re.fullmatch(said, fencing.sentence())
 
 
 def test_a_fencing_that_two_masters_noted_is_one() -> None:

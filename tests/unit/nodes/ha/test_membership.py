@@ -1,6 +1,6 @@
-"""Masters that are one cluster again, or are about to be shot.
+"""Masters that are one cluster again, or are about to be fenced.
 
-Read from Pacemaker's words, and waited for.
+Pacemaker's output is read, and the masters are waited for.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ EVENT = (
 
 
 @pytest.mark.parametrize(
-    ("values", "wanted"),
+    ("values", "expected"),
     [
         (
             {"quorum": "true", "online": "true", "unclean": "false", "history": ""},
@@ -62,8 +62,8 @@ EVENT = (
         ),
     ],
 )
-def test_a_view_is_read(values: dict[str, str], wanted: View) -> None:
-    assert crm_mon.view(XML.format(**values)) == wanted
+def test_a_view_is_read(values: dict[str, str], expected: View) -> None:
+    assert crm_mon.view(XML.format(**values)) == expected
 
 
 def test_who_does_not_answer_sees_nobody() -> None:
@@ -165,7 +165,7 @@ def test_a_shot_on_its_way_is_awaited_and_its_victim_powered_on(
 ) -> None:
     wait = settling(masters, since=100.0)
     say(masters, "m", "m2", "m3", fencing=("m2",))
-    assert wait.advance().detail == "m2 about to be shot"
+    assert wait.advance().detail == "the fencing of m2 is under way"
     masters[1].fake.kill(masters[1].container)
     say(masters, "m", "m3", fenced=(("m2", 101.0),))
     assert "powered on again" in wait.advance().detail

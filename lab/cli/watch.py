@@ -1,0 +1,271 @@
+"""watch: a lab while it fails, or a run again, on one screen."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import threading
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lab.base.durations import milliseconds
+from lab.base.errors import InputError
+from lab.cli.options import complete_lab, find_lab, option_output
+from lab.cli.report import complete_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lab.analysis.history.events import History
+    from lab.measure.probe import ProbeSpec
+    from lab.topology.model import Topology
+    from lab.watch.watching import Watching
+
+SPEEDS = (0.1, 100.0)
+
+
+def _seconds(_: click.Context, __: click.Parameter, given: str | None) -> float | None:
+    """Return a duration in seconds."""
+    if given is None:
+        return None
+    ms = milliseconds(given)
+    if not ms or ms / 1000 > threading.TIMEOUT_MAX:
+        raise InputError(f"--for {given}: no duration", "for example 500ms, 20s or 2m")
+    return ms / 1000
+
+
+def _speed(_: click.Context, __: click.Parameter, given: float | None) -> float | None:
+    """Return a speed; `nan` is in every range."""
+    if given is not None and isnan(given):
+        raise InputError("--speed nan: no number", f"from {SPEEDS[0]} to {SPEEDS[1]:.0f}")
+    return given
+
+
+@click.command(
+    "watch",
+    epilog="Examples: halab watch 3m3w · halab watch 3m3w --url shop=http://vip:30080/"
+    " · halab watch --replay last --speed 5 · halab watch 3m3w --web"
+    " · halab watch --replay last --export run.html",
+)
+@click.argument("lab", required=False, shell_complete=complete_lab)
+@click.option("--replay", metavar="RUN", shell_complete=complete_run, help="Play a run again.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(*SPEEDS),
+    callback=_speed,
+    help="Of a replay: 2 is twice as fast as it happened.  [default: 1]",
+)
+@click.option(
+    "--for",
+    "for_s",
+    metavar="DURATION",
+    callback=_seconds,
+    help="End after so long, for example 30s.",
+)
+@click.option(
+    "--url",
+    "urls",
+    multiple=True,
+    metavar="NAME=URL",
+    help="Ask a service of your own, too: http(s)://, grpc:// or tcp://, at vip, a machine or an"
+    " address of the lab.",
+)
+@click.option("--web", is_flag=True, help="Show it on a page for browsers on this machine.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    help="Of the page, on 127.0.0.1.  [default: any that is free]",
+)
+@click.option(
+    "--control", is_flag=True, help="Let whoever has the page's address inject faults and heal."
+)
+@click.option(
+    "--export",
+    "file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a page that plays the run by itself, and end.",
+)
+@option_output
+def watch_command(
+    lab: str | None,
+    replay: str | None,
+    speed: float | None,
+    for_s: float | None,
+    urls: tuple[str, ...],
+    web: bool,
+    port: int | None,
+    control: bool,
+    file: Path | None,
+    output: str,
+) -> None:
+    """Show what happens in LAB now: who answers, who leads, who is fenced, what users feel.
+
+    It goes on whatever fails. On a terminal: q quits, p pauses, the arrow keys step through the
+    events; f injects a fault that two digits choose, h heals all. Without these keys it only asks.
+    Elsewhere it prints a line for each event; with `-o json` an object for each
+    change. ^C ends it with exit code 0.
+
+    With --web it prints the address of a page, for which one must know the token in it. The page
+    has the same rows and a picture of the lab. It changes nothing, unless --control lets it.
+    """
+    if replay and (lab or urls):
+        raise InputError("--replay plays a run by itself", "leave out the lab and --url")
+    if control and (replay or not web):
+        raise InputError("--control is for the page of a lab", "add --web, without --replay")
+    if port and not web:
+        raise InputError("--port is the page's", "add --web")
+    if file and (not replay or web or for_s is not None):
+        raise InputError(
+            "--export writes a run that is over", "add --replay RUN, without --web and --for"
+        )
+    if speed and not replay:
+        raise InputError("--speed is a replay's: a lab has its own", "add --replay RUN")
+    speed = speed or 1.0
+    if replay and file:
+        _export(replay, speed, file, output)
+        return
+    if replay and web:
+        with contextlib.suppress(KeyboardInterrupt):
+            _serve_run(replay, speed, port or 0, for_s, output)
+        return
+    opened = _replay(replay, speed, for_s) if replay else _live(lab, urls, for_s)
+    with contextlib.suppress(KeyboardInterrupt), opened as watching:
+        if web:
+            _serve(watching, port or 0, output, control=control)
+        else:
+            _show(watching, output)
+
+
+def _show(watching: Watching, output: str) -> None:
+    from lab.watch import screen
+    from lab.watch import watching as watch
+
+    if output == "text" and sys.stdout.isatty():
+        from lab.watch import terminal
+
+        terminal.show(watching)
+        return
+    states = watching.states(screen.ScreenSize, watch.FRAME_S)
+    render = watch.json_lines if output == "json" else watch.plain_lines
+    for line in render(states):
+        click.echo(line)
+
+
+def _tell_address(address: str, output: str) -> None:
+    if output == "json":
+        click.echo(json.dumps({"address": address}))
+    else:
+        click.echo(f"the watch is at {address} (^C ends it)")
+
+
+def _serve(watching: Watching, port: int, output: str, *, control: bool) -> None:
+    from lab.watch import terminal, web
+    from lab.watch.broadcast import Broadcast
+
+    broadcast = Broadcast()
+    page_control = watching.control if control else None
+    with web.serving(broadcast, port, page_control) as server:
+        _tell_address(server.address, output)
+        try:
+            web.tell(watching, broadcast)
+        finally:
+            if page_control:
+                terminal.leave(terminal.console(sys.stderr), page_control)
+
+
+def _serve_run(run: str, speed: float, port: int, for_s: float | None, output: str) -> None:
+    from lab.watch import recording, web
+
+    told = web.told(recording.record(_history(run), speed))
+    with web.serving(told, port) as server:
+        _tell_address(server.address, output)
+        threading.Event().wait(for_s)
+
+
+def _export(run: str, speed: float, file: Path, output: str) -> None:
+    from lab.watch import page, recording
+
+    if file.exists():
+        raise _exists(file)
+    content = page.with_run(recording.record(_history(run), speed)).encode()
+    try:
+        _write_new(file, content)
+    except FileExistsError:
+        raise _exists(file) from None
+    except OSError as error:
+        raise InputError(f"{file} cannot be written: {error.strerror}", "name another") from None
+    if output == "json":
+        click.echo(json.dumps({"file": str(file), "bytes": len(content)}))
+    else:
+        click.echo(f"{file} plays the run in any browser ({len(content) // 1000} kB)")
+
+
+def _exists(file: Path) -> InputError:
+    return InputError(f"{file} exists already; it was not changed", "use another name")
+
+
+def _write_new(file: Path, content: bytes) -> None:
+    """Write a file that is whole or not there. Raises OSError, FileExistsError if there is one."""
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(content)
+        file.touch(exist_ok=False)  # takes the name: a rename alone would overwrite a file
+        try:
+            draft.replace(file)
+        except BaseException:
+            file.unlink()
+            raise
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _history(run: str) -> History:
+    from lab.analysis.history import events, run_folders
+
+    return events.read(run_folders.find(run) / run_folders.HISTORY)
+
+
+@contextlib.contextmanager
+def _live(lab: str | None, urls: tuple[str, ...], for_s: float | None) -> Iterator[Watching]:
+    from lab.chaos.lab_faults import LabFaults
+    from lab.watch.fault_control import FaultControl
+    from lab.watch.feed import LiveFeed
+    from lab.watch.lab_shape import shape_of
+    from lab.watch.reducer import Reducer
+    from lab.watch.watching import Watching
+
+    handle = find_lab(lab)
+    more = _probes(urls, handle.topology)
+    with LiveFeed(handle, more) as feed:
+        reducer = Reducer(shape_of(handle.topology), "live", feed.wall)
+        control = FaultControl(LabFaults(handle))
+        yield Watching(feed, reducer, for_s, threading.Event(), control)
+
+
+@contextlib.contextmanager
+def _replay(run: str, speed: float, for_s: float | None) -> Iterator[Watching]:
+    from lab.watch.lab_shape import LabShape
+    from lab.watch.reducer import Reducer
+    from lab.watch.source import Replay, heard, wall_of
+    from lab.watch.watching import Watching
+
+    history = _history(run)
+    reducer = Reducer(LabShape(""), "replay", wall_of(history))
+    yield Watching(Replay(heard(history), speed), reducer, for_s, threading.Event())
+
+
+def _probes(urls: tuple[str, ...], topology: Topology) -> tuple[ProbeSpec, ...]:
+    from lab.measure import url_probe, user_probes
+
+    named = [text.partition("=") for text in urls]
+    for text, (_, equals, _) in zip(urls, named, strict=True):
+        if not equals:
+            raise InputError(f"--url {text}: no name", "for example --url shop=http://vip:30080/")
+    user_probes.check_names([name for name, _, _ in named], topology)
+    return tuple(url_probe.spec(name, url, topology) for name, _, url in named)

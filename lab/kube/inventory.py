@@ -1,0 +1,200 @@
+"""Everything that the API holds: its resource types by discovery, and lists of all objects.
+
+Lists bring metadata alone (PartialObjectMetadata) unless whole objects are asked for: see
+https://kubernetes.io/docs/reference/using-api/api-concepts/.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lab.base.errors import LabError
+from lab.kube.api import NOT_FOUND, ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from lab.kube.api import Cluster
+
+DISCOVERY = ",".join(
+    f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
+    for version in ("v2", "v2beta1")
+)
+"""One question for all types of all groups: KEP-3352, on by default since Kubernetes 1.27."""
+METADATA = "application/json;g=meta.k8s.io;v=v1;as=PartialObjectMetadataList,application/json"
+WORKERS = 8
+"""Side by side: a fourth of the connections that the client keeps (`api.CONNECTIONS`)."""
+LIST_TIMEOUT_S = 15.0
+"""For one list. A conversion webhook that does not answer takes the API server ten seconds."""
+NOT_ALLOWED = 405
+NEEDED = {"list", "delete"}
+"""Verbs of a type whose objects can be found and removed: metrics, for example, are none."""
+
+
+class ObjectKey(NamedTuple):
+    """What names an object, whatever version of the API it is asked for in."""
+
+    resource: str
+    """`configmaps`, `deployments.apps`."""
+    namespace: str
+    """Empty for objects of the whole cluster."""
+    name: str
+
+    def __str__(self) -> str:
+        """Return it for people: `deployments.apps shop/web`."""
+        return f"{self.resource} {self.namespace and f'{self.namespace}/'}{self.name}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ResourceType:
+    """A type of objects, in the version that the API prefers."""
+
+    group: str
+    """Empty for the core group."""
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool
+
+    @property
+    def name(self) -> str:
+        """Return the name without a version: `deployments.apps`."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def api_version(self) -> str:
+        """Return what objects have as `apiVersion`."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str = "", name: str = "") -> str:
+        """Return the path of an object, or of a list without a name."""
+        root = f"/apis/{self.api_version}" if self.group else f"/api/{self.version}"
+        scope = f"/namespaces/{namespace}" if namespace else ""
+        return f"{root}{scope}/{self.plural}{name and f'/{name}'}"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object of the API: at least its metadata."""
+
+    type: ResourceType
+    item: dict[str, Any] = field(repr=False)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Return its metadata."""
+        return dict(self.item["metadata"])
+
+    @property
+    def key(self) -> ObjectKey:
+        """Return its name."""
+        metadata = self.item["metadata"]
+        return ObjectKey(self.type.name, metadata.get("namespace", ""), metadata["name"])
+
+    @property
+    def path(self) -> str:
+        """Return where the API has it."""
+        return self.type.path(self.key.namespace, self.key.name)
+
+    @property
+    def uid(self) -> str:
+        """Return its identity: another one if it was deleted and made again."""
+        return str(self.item["metadata"]["uid"])
+
+    @property
+    def version(self) -> str:
+        """Return what changes whenever it is written."""
+        return str(self.item["metadata"]["resourceVersion"])
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Return its labels."""
+        return dict(self.item["metadata"].get("labels") or {})
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """Return its annotations."""
+        return dict(self.item["metadata"].get("annotations") or {})
+
+    @property
+    def finalizers(self) -> tuple[str, ...]:
+        """Return what must be done by others before it goes."""
+        return tuple(self.item["metadata"].get("finalizers") or ())
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Return the uids of the objects with which it goes."""
+        return tuple(row["uid"] for row in self.item["metadata"].get("ownerReferences") or ())
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it was deleted, and something is still awaited before it goes."""
+        return "deletionTimestamp" in self.item["metadata"]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All objects of some types. `unlisted`: type → why it could not be listed."""
+
+    objects: dict[ObjectKey, StoredObject] = field(default_factory=dict)
+    unlisted: dict[ResourceType, str] = field(default_factory=dict)
+
+
+def resource_types(cluster: Cluster) -> tuple[ResourceType, ...]:
+    """Return all types whose objects can be listed and deleted. Raises LabError."""
+    found: list[ResourceType] = []
+    for path in ("/api", "/apis"):
+        answer = cluster.request("GET", path, accept=DISCOVERY)
+        if answer.get("kind") != "APIGroupDiscoveryList":
+            raise LabError(
+                "the API does not list its types in one answer (aggregated discovery)",
+                "Kubernetes does since 1.27, unless a feature gate turns it off",
+            )
+        for group in answer.get("items", []):
+            found += _of_group(group)
+    return tuple(found)
+
+
+def _of_group(group: dict[str, Any]) -> list[ResourceType]:
+    """Return each type of a group once, in the version that is preferred among those that have it.
+
+    The API lists versions in its order of preference.
+    """
+    name = group["metadata"].get("name", "")
+    types: dict[str, ResourceType] = {}
+    for version in group.get("versions", []):
+        for row in version.get("resources", []):
+            if set(row.get("verbs", [])) >= NEEDED:
+                plural, kind = row["resource"], row["responseKind"]["kind"]
+                namespaced = row["scope"] == "Namespaced"
+                made = ResourceType(name, version["version"], plural, kind, namespaced)
+                types.setdefault(plural, made)
+    return list(types.values())
+
+
+def listing(
+    cluster: Cluster, types: Iterable[ResourceType], whole: Callable[[ResourceType], bool]
+) -> Listing:
+    """List all objects of these types, side by side; `whole`: whether more than metadata.
+
+    Raises LabError if the API does not answer. A type that only it refuses is `unlisted`.
+    """
+
+    def ask(each: ResourceType) -> list[StoredObject] | str:
+        accept = "application/json" if whole(each) else METADATA
+        try:
+            answer = cluster.request("GET", each.path(), accept=accept, timeout_s=LIST_TIMEOUT_S)
+        except ApiError as error:
+            gone = error.status in {NOT_FOUND, NOT_ALLOWED}  # its definition went meanwhile
+            return [] if gone else error.message
+        about = {"apiVersion": each.api_version, "kind": each.kind}
+        return [StoredObject(each, {**item, **about}) for item in answer["items"] or ()]
+
+    asked = tuple(types)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        answers = dict(zip(asked, pool.map(ask, asked), strict=True))
+    found = [row for rows in answers.values() if not isinstance(rows, str) for row in rows]
+    silent = {each: rows for each, rows in answers.items() if isinstance(rows, str)}
+    return Listing({row.key: row for row in found}, silent)

@@ -1,0 +1,125 @@
+"""A lab as checks see it: each part is asked for when a check wants it, and once."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from lab.base.errors import LabError
+from lab.chaos import targets
+from lab.lessons import check_words
+from lab.lessons.record import Former
+from lab.live import active_faults, status
+from lab.nodes import etcd
+
+if TYPE_CHECKING:
+    from lab.engine.commands import Result
+    from lab.lessons.record import LessonProgress
+    from lab.live.active_faults import ActiveFault
+    from lab.live.lab import Lab
+    from lab.live.status import LabStatus, NodeStatus
+
+COMMAND_S = 15.0
+"""For one command of a check."""
+
+
+@dataclass
+class LabView:
+    """A lab at one moment. Its answers do not change; look again by making another one."""
+
+    lab: Lab
+    progress: LessonProgress
+    _lists: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def status(self) -> LabStatus:
+        """The lab's status."""
+        return status.look(self.lab)
+
+    @cached_property
+    def rows(self) -> dict[str, NodeStatus]:
+        """The status' rows, by the names of machines."""
+        return {row.name: row for row in self.status.nodes}
+
+    @cached_property
+    def faults(self) -> tuple[ActiveFault, ...]:
+        """The faults that are on."""
+        machines = [self.lab.node(node.name) for node in self.lab.topology.machines]
+        return active_faults.read(self.lab.engine, machines)
+
+    @cached_property
+    def running_masters(self) -> tuple[str, ...]:
+        """The masters that run and are not frozen."""
+        names = [node.name for node in self.lab.topology.masters]
+        return tuple(name for name in names if self.rows[name].state == "running")
+
+    @cached_property
+    def term(self) -> int:
+        """etcd's term, the highest that a master knows; 0 if none answers."""
+
+        def ask(name: str) -> int:
+            client = self.lab.distribution().etcd_client
+            try:
+                answer = etcd.ask(self.lab.node(name), client, "maintenance/status")
+                return int(answer.get("raftTerm", 0))
+            except (LabError, ValueError):
+                return 0
+
+        with ThreadPoolExecutor(8) as pool:
+            return max(pool.map(ask, self.running_masters), default=0)
+
+    def targets(self, words: str) -> tuple[str, ...]:
+        """Return the nodes that targets mean now. Raises LabError if one means none."""
+        found: list[str] = []
+        for word in words.split(","):
+            if word in check_words.OWN:
+                found.append(self._own(word))
+            else:
+                found += targets.resolve_one(word, self.lab.topology, lambda: self.status, 0)
+        return tuple(dict.fromkeys(found))
+
+    def _own(self, word: str) -> str:
+        former = self.progress.former
+        names = {
+            check_words.FORMER_HOLDER: former.holder,
+            check_words.FORMER_LEADER: former.leader,
+            check_words.RUNNING_MASTER: next(iter(self.running_masters), ""),
+        }
+        if not names[word]:
+            raise LabError(f"`{word}` means no node now")
+        return names[word]
+
+    def run(self, node: str, command: str) -> Result:
+        """Run a shell's command on a node. Raises LabError if the node does not run."""
+        argv = ["sh", "-c", command]
+        return self.lab.node(node).run(argv, check=False, timeout_s=COMMAND_S)
+
+    def objects(self, path: str) -> Any:  # noqa: ANN401 (JSON)
+        """Return what the API has at a path, through a master's own kubectl.
+
+        Raises LabError if no master answers.
+        """
+        if path not in self._lists:
+            self._lists[path] = self._ask_masters(f"kubectl get --raw '{path}'")
+        return self._lists[path]
+
+    def _ask_masters(self, command: str) -> Any:  # noqa: ANN401 (JSON)
+        said = "no master runs"
+        for name in self.running_masters:
+            result = self.run(name, command)
+            if result.code == 0:
+                return json.loads(result.output)
+            said = result.output.strip().splitlines()[-1] if result.output.strip() else "nothing"
+        raise LabError(f"the API cannot be asked: {said}")
+
+
+def former(view: LabView) -> Former:
+    """Return who does what in a lab, if it is whole; else who did before."""
+    now = view.status
+    whole = len(now.vip_holders) == 1 and bool(now.etcd_leader) and not now.faults
+    if not whole or any(row.state != "running" for row in now.nodes):
+        return view.progress.former
+    return Former(holder=now.vip_holders[0], leader=now.etcd_leader, term=view.term)

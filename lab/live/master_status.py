@@ -1,0 +1,76 @@
+"""What only a master itself can say, asked in one command: etcd, VIP, its API, fencings, records.
+
+To begin a command on a node takes longer than all of these questions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab.live import active_faults
+from lab.nodes.ha import fencings
+
+if TYPE_CHECKING:
+    from lab.engine.node import NodeHandle
+    from lab.live.active_faults import FaultRecords
+    from lab.nodes.distributions import HealthCheck
+    from lab.nodes.ha.fencings import Fencing
+
+UNKNOWN = "-"
+ASK_TIMEOUT_S = 8
+"""For all questions to a master, which take at most 2 s each."""
+
+
+@dataclass(frozen=True, slots=True)
+class MasterStatus:
+    """What a master says of itself; the fields are those of NodeStatus and LabStatus."""
+
+    etcd: str = UNKNOWN
+    vip: bool = False
+    api: str = UNKNOWN
+    fencings: tuple[Fencing, ...] = ()
+    records: FaultRecords | None = None
+    """Of its faults; None if it could not say."""
+
+
+def holds_vip(output: str, vip: str) -> bool:
+    """Whether the output of `ip -4 -o addr` shows the address."""
+    return any(word.split("/")[0] == vip for word in output.split())
+
+
+def etcd_part(metrics: str) -> str:
+    """Return a member's part by etcd's metrics: leader, follower, `no leader`; UNKNOWN for none."""
+    values = dict(
+        line.rsplit(" ", 1) for line in metrics.splitlines() if line.startswith("etcd_server_")
+    )
+    if values.get("etcd_server_has_leader") != "1":
+        return "no leader" if values else UNKNOWN
+    return "leader" if values.get("etcd_server_is_leader") == "1" else "follower"
+
+
+def ask(node: NodeHandle, vip: str, health: HealthCheck) -> MasterStatus:
+    """Ask a master that runs. Raises EngineError if it cannot be asked."""
+    argv = ["sh", "-c", _script(health)]
+    answers = node.run(argv, check=False, timeout_s=ASK_TIMEOUT_S).output
+    return MasterStatus(
+        etcd_part(answers),
+        vip=holds_vip(answers, vip),
+        api="ready" if "api 200" in answers else "not ready",
+        fencings=tuple(fencings.alerts(answers)),
+        records=active_faults.printed(answers, node.name),
+    )
+
+
+def _script(health: HealthCheck) -> str:
+    tls = f"--cacert {health.ca} --cert {health.certificate} --key {health.key}"
+    metrics = "curl -s --max-time 2 http://127.0.0.1:2381/metrics"
+    api = f"-s -o /dev/null -w '\\napi %{{http_code}}\\n' --max-time 2 {tls} {health.url}"
+    questions = (
+        active_faults.PRINT,
+        fencings.ASK,
+        "ip -4 -o addr show dev eth0",
+        # One program asks both; the second is asked even if the first does not answer.
+        f"{metrics} --next {api} | grep -E '^(etcd_server_(is|has)_leader|api )'",
+    )
+    return "; ".join(questions)

@@ -1,0 +1,139 @@
+"""Which lab a test asks for: read from a marker's or an option's words, and loaded."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.base import paths
+from lab.base.errors import InputError
+from lab.base.suggest import did_you_mean
+from lab.topology import loader
+from lab.topology.known_names import DISTRIBUTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from lab.topology.model import Topology
+
+DEFAULT_TOPOLOGY = "3m3w"
+"""The smallest shipped lab in which everything can fail over, workloads included."""
+KEYS = ("topology", "distribution", "set", "keep")
+"""What a marker may say."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabSpec:
+    """A lab that is wanted. Two tests whose specs are equal share a session's lab."""
+
+    topology: str = ""
+    """A shipped topology's name, or a file's path; empty: whoever reads it says which."""
+    distribution: str = ""
+    overrides: tuple[str, ...] = ()
+    """`KEY=VALUE`, as `halab start --set` takes it."""
+    keep: bool = field(default=False, compare=False)
+
+    def load(self, name: str = "", more: Iterable[str] = ()) -> Topology:
+        """Return the topology, with `more` overrides where the spec itself says nothing.
+
+        Raises InputError or TopologyError.
+        """
+        own = {setting.partition("=")[0] for setting in self.overrides}
+        added = (setting for setting in more if setting.partition("=")[0] not in own)
+        path = topology_file(self.topology or DEFAULT_TOPOLOGY)
+        return loader.load(path, (*added, *self.overrides), name).topology
+
+    def or_else(self, topology: str) -> LabSpec:
+        """Return the spec with a topology for one that names none."""
+        return self if self.topology else replace(self, topology=topology)
+
+
+def differences(spec: LabSpec, there: Topology, distribution: str) -> list[str]:
+    """Return what a lab that is there lacks of what a test asks for: `lab x is 1m1w, not 3m3w`.
+
+    Its addresses may differ, and what the spec does not name.
+    """
+    found = []
+    if spec.distribution and spec.distribution != distribution:
+        found.append(f"lab {there.name} runs {distribution}, not {spec.distribution}")
+    if not spec.topology:
+        return found
+    wanted = spec.load()
+    if _shape(wanted) != _shape(there):
+        found.append(f"lab {there.name} is {_shape(there)}, not {_shape(wanted)}")
+    sections = ("ha", "kubernetes") if spec.overrides else ()
+    other = [name for name in sections if getattr(wanted, name) != getattr(there, name)]
+    return found + [f"lab {there.name} has other values in `{name}`" for name in other]
+
+
+def _shape(topology: Topology) -> str:
+    return f"{len(topology.masters)}m{len(topology.workers)}w"
+
+
+def topology_file(word: str) -> Path:
+    """Return the file that a word means: a path, or a shipped topology. Raises InputError."""
+    if "/" in word or word.endswith((".yaml", ".yml")):
+        return Path(word)
+    folder = paths.shipped("topologies")
+    shipped = [path.stem for path in sorted(folder.glob("*.yaml"))]
+    if word not in shipped:
+        hint = f"{did_you_mean(word, shipped)}; or name a file, with its ending"
+        raise InputError(f"no topology `{word}`", hint)
+    return folder / f"{word}.yaml"
+
+
+def read(
+    given: Mapping[str, object], folder: Path | None = None, default: str = DEFAULT_TOPOLOGY
+) -> LabSpec:
+    """Read a marker's arguments. Raises InputError, or TopologyError with all that is wrong.
+
+    A relative path starts from `folder`, that of the test, where there is such a file. Where no
+    topology is named, the values are judged with the `default` one.
+    """
+    unknown = [key for key in given if key not in KEYS]
+    if unknown:
+        raise InputError(f"no argument `{unknown[0]}`", did_you_mean(unknown[0], KEYS))
+    distribution = _word(given, "distribution")
+    if distribution and distribution not in DISTRIBUTIONS:
+        hint = did_you_mean(distribution, DISTRIBUTIONS)
+        raise InputError(f"no distribution `{distribution}`", hint)
+    keep = given.get("keep", False)
+    if not isinstance(keep, bool):
+        raise InputError(f"keep={keep!r} is neither True nor False")
+    topology = _beside(_word(given, "topology"), folder)
+    spec = LabSpec(topology, distribution, overrides(given.get("set") or {}), keep)
+    _judge(spec.or_else(default))
+    return spec
+
+
+@functools.cache
+def _judge(spec: LabSpec) -> None:
+    """Raise for a topology that is none; hundreds of tests may have the same good one."""
+    spec.load()
+
+
+def _word(given: Mapping[str, object], key: str) -> str:
+    value = given.get(key) or ""
+    if not isinstance(value, str):
+        raise InputError(f"{key}={value!r} is no text")
+    return value
+
+
+def _beside(word: str, folder: Path | None) -> str:
+    beside = folder / word if folder and word.endswith((".yaml", ".yml")) else None
+    return str(beside) if beside and beside.is_file() else word
+
+
+def overrides(given: object) -> tuple[str, ...]:
+    """Return `{"ha.token": "400ms"}` as the words of `--set`, sorted. Raises InputError."""
+    if not hasattr(given, "items"):
+        raise InputError(f"set={given!r} is no mapping", 'for example set={"ha.token": "400ms"}')
+    return tuple(sorted(f"{key}={_yaml(value)}" for key, value in given.items()))
+
+
+def _yaml(value: object) -> str:
+    """JSON is YAML; text stays as it is, for `400ms` in quotes would be the same text."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)

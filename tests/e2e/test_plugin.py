@@ -1,0 +1,151 @@
+"""The pytest plug-in as other projects use it: a pytest run of its own, on the shared lab."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from labs import Cli, Inside
+
+ROOT = Path(__file__).parents[2]
+SHOP = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: shop, namespace: plugin}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: shop}}
+  template:
+    metadata: {labels: {app: shop}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+        - name: shop
+          image: halab/toolbox:1.0.0
+          imagePullPolicy: Never
+          command: [sh, -c, "echo shop > /www/index.html; exec httpd -f -p 8080 -h /www"]
+          readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
+          resources: {requests: {cpu: 50m}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: shop, namespace: plugin}
+spec: {type: NodePort, selector: {app: shop}, ports: [{port: 8080}]}
+"""
+TESTS = """
+import json
+from pathlib import Path
+
+import pytest
+from kubernetes.client import CoreV1Api
+
+from lab.testing.measurement import ExpectationNotMet
+from lab.testing.waiting import http_answers, pods_ready, rolled_out
+
+
+@pytest.fixture(scope="session")
+def shop(halab_lab):
+    lab = halab_lab
+    lab.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "plugin"}})
+    lab.apply(Path(__file__).parent / "shop.yaml")
+    lab.wait_for(rolled_out("deployment/shop", "plugin"), timeout_s=180)
+    lab.wait_for(pods_ready("app=shop", 2, "plugin"))
+    url = lab.service_url("shop", "plugin")
+    lab.wait_for(http_answers(url))
+    yield url
+    lab.kubectl("delete", "namespace", "plugin", "--wait=false")
+
+
+def test_lab_is_used(halab_lab, shop):
+    lab = halab_lab
+    names = {node["metadata"]["name"] for node in lab.kubectl("get", "nodes")["items"]}
+    assert names == {node.metadata.name for node in CoreV1Api(lab.client).list_node().items}
+    assert lab.node("@leader").exec("hostname").strip() == lab.node("@leader").name
+    assert lab.kubeconfig.stat().st_mode & 0o077 == 0
+
+
+def test_service_is_measured_while_the_vip_moves(halab_lab, shop):
+    lab = halab_lab
+    holder = lab.node("@vip-holder").name
+    with lab.measure(url=shop, name="shop", probes=("api.vip", "vip")) as m:
+        with lab.fault("power-cut", "@vip-holder") as broken:
+            assert broken.nodes == (holder,)
+            assert lab.kubectl("get", "nodes")["items"]
+            lab.wait_for(lambda lab: lab.node("@vip-holder").name != holder)
+    assert m.outage("shop") <= 60
+    assert m.outage("api.vip") > 0
+    lab.expect("outage(api.vip) <= 60s")
+    with pytest.raises(ExpectationNotMet):
+        lab.expect("outage(api.vip) <= 1ms")
+    assert {"report.html", "logs/all.log"} <= set(m.files)
+    Path("measured.json").write_text(json.dumps({"folder": str(m.folder)}))
+
+
+def test_that_fails_in_the_middle_of_a_fault(halab_lab):
+    with halab_lab.measure(probes=("api.vip",)), halab_lab.fault("loss", "w1", set={"percent": 5}):
+        pytest.fail("on purpose")
+
+
+def test_next_one_finds_a_whole_lab(halab_lab):
+    words = ("get", "namespace", "halab-probe", "--ignore-not-found", "-o", "name")
+    assert not halab_lab.kubectl(*words)
+"""
+
+
+def run(cli: Cli, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run pytest in a folder of its own, as the installed halab's user."""
+    known = any(point.name == "halab" for point in entry_points(group="pytest11"))
+    plugin = () if known else ("-p", "lab.testing.plugin")
+    argv = [sys.executable, "-m", "pytest", *plugin, "-p", "no:cacheprovider", *options]
+    return subprocess.run(
+        argv,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=850,
+        env={
+            **cli.environment,
+            "PYTHONPATH": str(ROOT),
+            "XDG_DATA_HOME": str(folder / "data"),
+        },
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "test_shop.py").write_text(TESTS)
+    (tmp_path / "shop.yaml").write_text(SHOP)
+    return tmp_path
+
+
+@pytest.mark.docker
+def test_plugin_on_the_shared_lab(inside: Inside, folder: Path) -> None:
+    done = run(inside.cli, folder, f"--halab-reuse={inside.lab}", "--junit-xml=junit.xml")
+    assert "3 passed" in done.stdout, done.stdout[-5000:]
+    assert "1 failed" in done.stdout
+    # The one that failed on purpose says where its run is.
+    assert "halab: what was measured" in done.stdout
+    assert 'name="halab_run"' in (folder / "junit.xml").read_text()
+    measured = json.loads((folder / "measured.json").read_text())
+    assert (Path(measured["folder"]) / "report.html").exists()
+    # The lab was there before, and still is; nothing of the tests is on it.
+    assert not inside.status()["faults"]
+    assert f"lab {inside.lab} still runs" in done.stdout
+
+
+@pytest.mark.docker
+def test_plugin_refuses_a_lab_of_another_shape(inside: Inside, folder: Path) -> None:
+    text = "import pytest\n@pytest.mark.halab(topology='1m1w')\ndef test_x(halab_lab): pass\n"
+    (folder / "test_shop.py").write_text(text)
+    done = run(inside.cli, folder, f"--halab-reuse={inside.lab}")
+    assert done.returncode == 1
+    assert "not 1m1w" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr

@@ -1,0 +1,82 @@
+"""The watch's page on a real lab: an order breaks a node, the page tells it, another heals it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import subprocess
+import threading
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from labs import HALAB
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from labs import Inside
+
+PATIENCE_S = 120.0
+
+
+class Page:
+    """A browser's part: it hears the events, and sends orders."""
+
+    def __init__(self, address: str) -> None:
+        url = urlsplit(address)
+        self.host = url.netloc
+        self.headers = {"Authorization": f"Bearer {url.fragment.partition('=')[2]}"}
+        self.heard = ""
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        connection = http.client.HTTPConnection(self.host)
+        connection.request("GET", "/events", headers=self.headers)
+        answer = connection.getresponse()
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            while text := answer.read1():
+                self.heard += text.decode(errors="replace")
+
+    def ask(self, method: str, order: dict[str, Any] | None = None) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection(self.host, timeout=PATIENCE_S)
+        body = json.dumps(order) if order else None
+        more = {"Content-Type": "application/json", "Origin": f"http://{self.host}"}
+        connection.request(method, "/control", body, self.headers | (more if order else {}))
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    @property
+    def done(self) -> str:
+        """What the last order did; empty while it is carried out."""
+        _, told = self.ask("GET")
+        return "" if told["busy"] else str(told["said"])
+
+
+@contextlib.contextmanager
+def controlled(inside: Inside) -> Iterator[Page]:
+    argv = [str(HALAB), "watch", inside.lab, "--web", "--control", "-o", "json"]
+    process = subprocess.Popen(
+        argv, env=inside.cli.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout
+        yield Page(json.loads(process.stdout.readline())["address"])
+    finally:
+        process.terminate()
+        process.communicate(timeout=PATIENCE_S)
+
+
+def test_a_page_with_a_control_breaks_a_node_shows_it_and_heals_it(inside: Inside) -> None:
+    with controlled(inside) as page:
+        inside.eventually("the page shows a state", lambda: "event: state" in page.heard)
+        assert page.ask("POST", {"fault": "hang", "target": "w3"})[0] == 202
+        inside.eventually("the order is carried out", lambda: page.done != "")
+        assert page.done.startswith("hang at w3: ")
+        assert inside.status()["faults"] == ["hang at w3"]
+        inside.eventually("the page tells the fault", lambda: "fault hang on w3" in page.heard)
+        assert page.ask("POST", {"heal": True})[0] == 202
+        inside.eventually("it is healed", lambda: page.done == "healed hang at w3")
+        assert inside.status()["faults"] == []
+        assert page.ask("POST", {"fault": "hang", "target": "nobody"})[0] == 202
+        inside.eventually("nonsense is told", lambda: page.done.startswith("hang at nobody: "))

@@ -1,0 +1,27 @@
+"""What commands that people wait for import: each of these libraries costs a tenth of a second."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+SLOW = ("cryptography", "jinja2", "kubernetes", "matplotlib", "pydantic", "rich", "yaml")
+STATUS = "lab.cli.lifecycle, lab.cli.output, lab.kube.api, lab.live.lab, lab.live.status"
+UPSTREAM = "lab.nodes.distributions.upstream, lab.nodes.distributions.k3s"
+
+
+@pytest.mark.parametrize(
+    ("modules", "free_of"),
+    [
+        ("lab.cli.main", (*SLOW, "docker")),
+        (f"{STATUS}, {UPSTREAM}", SLOW),
+    ],
+)
+def test_quick_commands_import_no_slow_library(modules: str, free_of: tuple[str, ...]) -> None:
+    program = f"import sys, {modules}; print(*sorted({set(free_of)} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []

@@ -1,0 +1,85 @@
+"""Rules of the house that ruff has no rule for: names that are unique, lines that read at once.
+
+That files stay small and imports go down is held by test_layers.py.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2] / "lab"
+MODULES = {str(path.relative_to(ROOT)): path for path in sorted(ROOT.rglob("*.py"))}
+TREES = {place: ast.parse(path.read_text()) for place, path in MODULES.items()}
+
+NEAREST_NAME = "base/suggest.py"
+"""The one module that looks for the name that was meant."""
+
+SHARED_NAMES = {
+    "Cluster": "the cluster's API, and the probe of that name, found by its file",
+    "LoadBalancer": "the node of a topology, and the add-on of that name, found by its file",
+    "Master": "what a status says of a master, and the role of that name, found by its file",
+    "Service": "a fault and a probe, each found by its file",
+    "Step": "a plan's and a scenario's, which never meet in one module",
+}
+"""Public classes of one name, each with the reason. No new ones: give a class its own name."""
+
+
+def public_classes(tree: ast.Module) -> list[str]:
+    """Return the public classes that a module defines; those within a function are its own."""
+    names = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+    return [name for name in names if not name.startswith("_")]
+
+
+def nested_conditionals(tree: ast.AST) -> list[int]:
+    """Return the lines of conditional expressions that have another one anywhere within."""
+    outer = [node for node in ast.walk(tree) if isinstance(node, ast.IfExp)]
+    return [node.lineno for node in outer if _has_inner(node)]
+
+
+def _has_inner(node: ast.IfExp) -> bool:
+    return any(isinstance(inner, ast.IfExp) and inner is not node for inner in ast.walk(node))
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Return what a module imports, wherever it does."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return names
+
+
+def test_public_classes_have_names_of_their_own() -> None:
+    """One name means one thing: whoever searches for a class finds it."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for place, tree in TREES.items():
+        for name in public_classes(tree):
+            places[name].append(place)
+    shared = {name: found for name, found in places.items() if len(found) > 1}
+    assert {name: found for name, found in shared.items() if name not in SHARED_NAMES} == {}
+
+
+def test_conditional_expressions_hold_no_other() -> None:
+    """Write `if` statements instead, or a function with a name."""
+    places = {place: nested_conditionals(tree) for place, tree in TREES.items()}
+    assert {place: lines for place, lines in places.items() if lines} == {}
+
+
+def test_names_that_were_meant_are_looked_for_in_one_module() -> None:
+    assert {place for place, tree in TREES.items() if "difflib" in imported(tree)} == {NEAREST_NAME}
+
+
+def test_rules_see_what_they_forbid() -> None:
+    """A rule that finds nothing anywhere would pass, too."""
+    tree = ast.parse(
+        "x = (a if b else c) if d else e\ny = [a if b else c for b in (d if e else f)]"
+    )
+    assert nested_conditionals(tree) == [1]
+    assert nested_conditionals(ast.parse("x = a if b else [c if d else e for d in f]")) == [1]
+    assert nested_conditionals(ast.parse("x = (a if b else c) + (d if e else f)")) == []
+    assert imported(ast.parse("def f():\n    import difflib")) == {"difflib"}
+    assert public_classes(ast.parse("class A: ...\nclass _B: ...")) == ["A"]
