@@ -336,8 +336,11 @@ def test_the_node_image_holds_binaries_and_pods_images(machine: Make) -> None:
         ),
     )
     node.await_boot()
-    node.eventually("containerd answers", lambda: node.run("ctr", "version")[0] == 0)
-    listed = node.run("ctr", "-n", "k8s.io", "images", "ls", "-q")[1]
-    assert all(f"docker.io/{name}" in listed for name in table.pods.values())
+
+    def has_the_pods_images() -> bool:
+        listed = node.run("ctr", "-n", "k8s.io", "images", "ls", "-q")[1]
+        return all(f"docker.io/{name}" in listed for name in table.pods.values())
+
+    node.eventually("containerd answers, and has the pods' images", has_the_pods_images)
     assert table.components["kubernetes"].version in node.run("kubelet", "--version")[1]
     assert table.components["containerd"].version in node.run("containerd", "--version")[1]
