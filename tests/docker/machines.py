@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LABEL = {"halab.test": "docker"}
 BOOT_S = 90
+COMMAND_S = 120
 
 
 class Machine(DockerContainer):
@@ -77,8 +78,9 @@ class Machine(DockerContainer):
         return self
 
     def run(self, *argv: str) -> tuple[int, str]:
-        code, output = self.exec(list(argv))
-        return int(code or 0), output.decode(errors="replace")
+        """Run a command by halab's engine: docker's own reader may lose a quick one's output."""
+        result = self._engine.run(self._container.id, argv, timeout_s=COMMAND_S)
+        return result.code, result.output
 
     def eventually(self, what: str, ask: Callable[[], bool], seconds: float = BOOT_S) -> None:
         begin = time.monotonic()
