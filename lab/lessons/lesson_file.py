@@ -113,12 +113,12 @@ class _Draft:
         )
 
     def _text(self, key: str) -> str:
-        found = self.section.find(key, text)
-        return found.value if found else ""
+        entry = self.section.find(key, text)
+        return entry.value if entry else ""
 
     def _trains(self) -> tuple[str, ...]:
-        found = self.section.find_all("trains", _part, ())
-        return found.value if found else ()
+        entry = self.section.find_all("trains", _part, ())
+        return entry.value if entry else ()
 
     def _figures(self) -> tuple[DebriefFigure, ...]:
         items = _items(self.section, "figures", self.problems)
@@ -145,8 +145,8 @@ def _items(section: Section, key: str, problems: Problems) -> list[Value]:
 
 
 def _texts(section: Section, key: str) -> tuple[str, ...]:
-    found = section.find_all(key, text, ())
-    return found.value if found else ()
+    entry = section.find_all(key, text, ())
+    return entry.value if entry else ()
 
 
 def _steps(
@@ -206,13 +206,15 @@ def _check(item: Value, problems: Problems, topology: Topology | None) -> Lesson
     before = len(problems.noted)
     expect = section.find_all("expect", _expectation, ())
     scalars = (key for key in KEYS[f"check {kind}"] if key != "expect")
-    found = {key: section.find(key, _scalar(kind, key)) for key in scalars}
-    given = {key: each.value for key, each in found.items() if each}
+    entries = {key: section.find(key, _scalar(kind, key)) for key in scalars}
+    given = {key: each.value for key, each in entries.items() if each}
     if len(problems.noted) > before or kind not in given:
         return None
     subject = given.pop(kind)
-    wanted = expect.value if expect else ()
-    check = LessonCheck(kind=kind, subject=subject, options=given, expect=wanted, line=item.line)
+    expectations = expect.value if expect else ()
+    check = LessonCheck(
+        kind=kind, subject=subject, options=given, expect=expectations, line=item.line
+    )
     try:
         check_words.check(check, topology)
     except WrongError as wrong:
@@ -241,7 +243,7 @@ def _expectation(value: Value) -> Expectation:
 def _figure(item: Value, problems: Problems) -> DebriefFigure:
     section = open_section(item, "figures.*", KEYS["figures.*"], item, problems)
     name, report, scenario, figure = (
-        found.value if (found := section.find(key, text)) else ""
+        entry.value if (entry := section.find(key, text)) else ""
         for key in ("name", "report", "scenario", "figure")
     )
     stages = _stages(section, problems)
@@ -268,10 +270,10 @@ def _figure(item: Value, problems: Problems) -> DebriefFigure:
 def _stages(section: Section, problems: Problems) -> tuple[str, str]:
     if "journal" not in section.items:
         return ("", "")
-    found = section.find_all("journal", values.word_of(STAGES), ())
-    if found is None:
+    stages = section.find_all("journal", values.word_of(STAGES), ())
+    if stages is None:
         return ("", "")
-    if len(found.value) != 2:  # noqa: PLR2004 (from one to the other)
-        problems.add(found.at, "`journal` has two stages", f"known: {', '.join(STAGES)}")
+    if len(stages.value) != 2:  # noqa: PLR2004 (from one to the other)
+        problems.add(stages.at, "`journal` has two stages", f"known: {', '.join(STAGES)}")
         return ("", "")
-    return found.value[0], found.value[1]
+    return stages.value[0], stages.value[1]
