@@ -64,7 +64,7 @@ class Fencing:
     """What halab itself broke in the lab at that moment: `crash at m2`."""
 
     def sentence(self) -> str:
-        """Return it as a sentence for people, with the local time."""
+        """Return the fencing as a sentence for people, with the local time."""
         clock = time.strftime("%H:%M:%S", time.localtime(self.at))
         load = f"the host's load was {self.load:.0f} on {self.processors} processors"
         if self.faults:
