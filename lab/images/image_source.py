@@ -84,10 +84,10 @@ def _refusal(bench: Workbench, source: ImageSource, image: str) -> str:
     bench.reporter.say(image, f"fetching {reference}")
     try:
         bench.engine.pull(reference, tag)
-        found = bench.engine.image(tag) or {}
+        inspected = bench.engine.image(tag) or {}
     except EngineError as error:
         return f"{image} is not pulled ({error.message.splitlines()[0]})"
-    made_for = architecture(str(found.get("Architecture", "")))
+    made_for = architecture(str(inspected.get("Architecture", "")))
     if made_for == bench.sources.arch:
         return ""
     bench.engine.remove_image(tag)  # else it would be taken for the one that is built here
