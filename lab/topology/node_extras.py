@@ -91,7 +91,7 @@ def _mount(base: Path) -> Callable[[Value], Mount]:
 
 def _folder(base: Path, name: str) -> str:
     """Return the host's folder, links followed: what is judged is what is mounted."""
-    hint = "paths are taken from the topology file's folder on"
+    hint = "relative paths start from the topology file's folder"
     try:
         path = os.path.realpath(base / Path(name).expanduser())
         there = Path(path).is_dir()

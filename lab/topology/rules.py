@@ -344,5 +344,5 @@ def _counts(draft: Draft, problems: Problems, warnings: Problems) -> None:
     elif roles and len(roles) == len(draft.nodes) and masters == 0:
         problems.add(at, "`nodes` has no master", "give at least one node `role: master`")
     elif masters and masters % 2 == 0:
-        hint = f"{masters - 1} masters bear as many failures, {masters + 1} one more (etcd's FAQ)"
+        hint = f"{masters - 1} masters survive as many losses, {masters + 1} one more (etcd's FAQ)"
         warnings.add(at, f"`nodes` has {masters} masters, an even number", hint)

@@ -140,7 +140,7 @@ def open_section(
             problems.add(item, f"unknown key `{shown(key)}`{where}", did_you_mean(key, keys))
     for key, required in keys.items():
         if required and key not in at.data:
-            problems.add(at, f"`{key}` is missing{where}", "`halab schema` tells what it means")
+            problems.add(at, f"`{key}` is missing{where}", "`halab schema` says what it means")
     return Section(at, path, at.data, problems)
 
 
@@ -342,7 +342,7 @@ def file(base: Path) -> Callable[[Value], str]:
         if not good:
             raise WrongError(
                 f"names no file: {shown(path)}",
-                "paths are taken from the topology file's folder on",
+                "relative paths start from the topology file's folder",
             )
         return path
 

@@ -70,7 +70,7 @@ ONE = [
         "",
         3,
         "`vip` is missing in `network`",
-        "`halab schema` tells what it means",
+        "`halab schema` says what it means",
     ),
     ("  token: 1s", "  tokn: 1s", 17, "unknown key `tokn` in `ha`", "did you mean `token`?"),
     (
@@ -168,7 +168,7 @@ ONE = [
         "",
         15,
         "`role` is missing in `nodes.w1`",
-        "`halab schema` tells what it means",
+        "`halab schema` says what it means",
     ),
     (
         "{role: worker, ip: 172.30.0.41}",
@@ -648,7 +648,7 @@ def test_counts() -> None:
 
 @pytest.mark.parametrize("count", [2, 4, 8])
 def test_an_even_number_of_masters_is_a_warning(count: int) -> None:
-    hint = f"{count - 1} masters bear as many failures, {count + 1} one more (etcd's FAQ)"
+    hint = f"{count - 1} masters survive as many losses, {count + 1} one more (etcd's FAQ)"
     assert warnings(masters(count)) == [(13, f"`nodes` has {count} masters, an even number", hint)]
 
 
