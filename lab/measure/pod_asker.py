@@ -91,7 +91,7 @@ class PodAsker:
         except LabError as error:
             pod = f"{self.command.namespace}/{self.command.pod}"
             raise InputError(
-                f"{pod}: {error.message}", "apply it first, or mend the name"
+                f"{pod}: {error.message}", "apply it first, or correct the name"
             ) from None
 
     def start(self) -> None:

@@ -123,7 +123,7 @@ class Partition(Rules):
         if site.node.name not in masters:
             return "a ring is made of masters (target role:master)"
         if options["from"] != "all" or options["way"] == "out":
-            return "in a ring it is settled who does not hear whom: leave from and way out"
+            return "a ring decides by itself who does not hear whom: leave out `from` and `way`"
         return ""
 
     def prepare(self, site: FaultSite, options: Options) -> Options:
