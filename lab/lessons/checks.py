@@ -188,8 +188,8 @@ def _api(view: LabView, check: LessonCheck) -> Observation:
     answers = all(code in {"200", "401"} for code in codes.values())
     silent = not any(code in {"200", "401"} for code in codes.values())
     ok = answers if check.options["is"] == "answering" else silent
-    details = [f"{place} answers {code or 'nothing'}" for place, code in codes.items()]
-    return Observation(ok=ok, detail=", ".join(details))
+    said = [f"{place} answers {code or 'nothing'}" for place, code in codes.items()]
+    return Observation(ok=ok, detail=", ".join(said))
 
 
 def _code(view: LabView, address: str) -> str:

@@ -110,13 +110,13 @@ class LabView:
         return self._lists[path]
 
     def _ask_masters(self, command: str) -> Any:  # noqa: ANN401 (JSON)
-        reason = "no master runs"
+        said = "no master runs"
         for name in self.running_masters:
             result = self.run(name, command)
             if result.code == 0:
                 return json.loads(result.output)
-            reason = result.output.strip().splitlines()[-1] if result.output.strip() else "nothing"
-        raise LabError(f"the API cannot be asked: {reason}")
+            said = result.output.strip().splitlines()[-1] if result.output.strip() else "nothing"
+        raise LabError(f"the API cannot be asked: {said}")
 
 
 def former(view: LabView) -> Former:
