@@ -67,7 +67,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Ceph:
-    """The client."""
+    """A lab's Ceph; each call runs Ceph's tools in a pod."""
 
     site: AddonContext
 
