@@ -31,7 +31,7 @@ read -r load rest </proc/loadavg
 logger -t {IDENTIFIER} "fenced $CRM_alert_node at $(date +%s), load $load on $(nproc)"
 """
 RECENT_S = 3600
-"""Older fencings are history, which `halab logs` and Pacemaker itself tell."""
+"""Older fencings are history, which `halab logs` and Pacemaker itself show."""
 ASK = f"journalctl -q --no-pager -t {IDENTIFIER} -o cat -n 20 --since=-{RECENT_S}s"
 """The command that a master is asked; without a journal it prints nothing."""
 BUSY = 8.0
