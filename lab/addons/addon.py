@@ -55,7 +55,7 @@ class AddonContext:
 
 @dataclass(frozen=True, slots=True)
 class PodImage:
-    """An image that its pods need: a name in images/versions.yaml under `addons`.
+    """An image that an add-on's pods need: a name in images/versions.yaml under `addons`.
 
     `masters`: some of the pods run on masters, too.
     """
@@ -148,7 +148,7 @@ class Addon:
         """Do on nodes what objects cannot, before they are applied. Idempotent."""
 
     def ready(self, site: AddonContext) -> Observation:
-        """Whether it works, found out as a user would."""
+        """Whether it works, tried as a user would."""
         raise NotImplementedError
 
     def retire(self, site: AddonContext) -> None:

@@ -98,10 +98,12 @@ class Helm:
         server = f"https://127.0.0.1:{KUBERNETES_PORT}"
         return json.dumps(kubeconfig.build("lab", server, own.authority, own.admin)).encode()
 
-    def run(self, *words: str, timeout_s: float = 60) -> str:
+    def run(self, *arguments: str, timeout_s: float = 60) -> str:
         """Run helm. Raises CommandFailed with what it printed."""
         environment = [f"KUBECONFIG={HOME}/config", f"HOME={HOME}", "HELM_MAX_HISTORY=3"]
-        return self.master.run(["env", *environment, PROGRAM, *words], timeout_s=timeout_s).output
+        return self.master.run(
+            ["env", *environment, PROGRAM, *arguments], timeout_s=timeout_s
+        ).output
 
     def state(self, chart: Chart) -> str:
         """Return the state of the chart's release, as Helm names it; empty if there is none."""

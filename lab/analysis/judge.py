@@ -122,7 +122,7 @@ def _figure(
 
 
 def _nobody(names: Sequence[str], argument: str) -> str:
-    """Say that no probe of the run has this name or prefix, and which it may mean."""
+    """Return the note that no probe of the run has this name or prefix, with the nearest one."""
     prefixes = sorted(
         {
             ".".join(name.split(".")[:count])
@@ -156,7 +156,7 @@ def decide(expectation: Expectation, figure: Figure) -> Outcome:
 
 
 def _reasons(figure: Figure, outcome: Outcome) -> tuple[str, ...]:
-    """Say what was measured, and what may be wrong with it."""
+    """Return what was measured, and what may be wrong with it."""
     if figure.value is None:
         return (f"not measured: {figure.note}" if figure.note else "not measured",)
     doubt = (

@@ -54,9 +54,14 @@ class Verdict:
     figures: tuple[Figure, ...] = ()
 
 
+def worst_of(outcomes: Iterable[Outcome]) -> Outcome:
+    """Return the worst outcome: fail before unknown before pass, and unknown for none at all."""
+    return max(outcomes, key=_ORDER.index, default="unknown")
+
+
 def worst(verdicts: Iterable[Verdict]) -> Outcome:
-    """Return the overall outcome: fail before unknown before pass, and unknown for no verdicts."""
-    return max((verdict.outcome for verdict in verdicts), key=_ORDER.index, default="unknown")
+    """Return the worst outcome of these verdicts, as `worst_of` does."""
+    return worst_of(verdict.outcome for verdict in verdicts)
 
 
 def verdict(

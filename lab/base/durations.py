@@ -1,4 +1,4 @@
-"""Durations as people write them: 500us, 400ms, 20s, 2.5m, 24h. Who reads one says which units."""
+"""Durations as people write them: 500us, 400ms, 20s, 2.5m, 24h. Callers say which units count."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 UNITS = ("ms", "s", "m")
-"""What most places take."""
+"""The units that most places take."""
 NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
 _MILLISECONDS = {
     "us": Decimal("0.001"),

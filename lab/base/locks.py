@@ -112,7 +112,7 @@ class Lock:
 
 @contextlib.contextmanager
 def alone(lab: str, what: str) -> Iterator[None]:
-    """Be the only run that measures a lab; `what` names it to others.
+    """Hold the lock of the one run that measures a lab; `what` names the run to others.
 
     Two runs would remove each other's instrument, and each would measure the other's faults. Raise
     LabError, which names the other run, instead of waiting: a run may take an hour.
@@ -136,7 +136,7 @@ def alone(lab: str, what: str) -> Iterator[None]:
 def one_after_another(name: str, kind: str, at_most_s: float) -> Iterator[None]:
     """Let processes that choose something do it one after the other.
 
-    Who has waited `at_most_s` goes on all the same: this spares work, and does not protect.
+    After `at_most_s` a process goes on all the same: this saves work, and protects nothing.
     """
     lock, until = Lock(name, kind), time.monotonic() + at_most_s
     while not lock.acquire() and time.monotonic() < until:

@@ -1,4 +1,4 @@
-"""Where the seconds of long work go: spans on lanes, told as rows and as a trace for Perfetto.
+"""Where the seconds of long work go: spans on lanes, as rows and as a trace for Perfetto.
 
 Nothing here runs unless a profile was asked for: `measured(None, …)` does nothing.
 """
@@ -38,7 +38,7 @@ class Profile:
 
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
-    """POSIX time; what machines write down is in it."""
+    """POSIX time, in which machines write their records."""
     began: float = field(init=False)
     began_wall: float = field(init=False)
     _spans: list[ProfileSpan] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Profile:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        """Begin."""
+        """Begin; spans count from here."""
         self.began, self.began_wall = self.clock(), self.wall()
 
     @property
@@ -56,7 +56,7 @@ class Profile:
         return self.clock() - self.began
 
     def turn(self, subject: str, following: str = "") -> None:
-        """Make a span of what a subject said last; what it says now begins."""
+        """End the span of what a subject said last, and begin that of what it says now."""
         with self._lock:
             now = self.now
             text, begin = self._open.pop(subject, ("", now))
@@ -66,7 +66,7 @@ class Profile:
             self.add(subject, text, begin, now - begin)
 
     def finish(self) -> None:
-        """Make spans of what subjects still do: of a failure, that is the cause."""
+        """Make spans of what subjects are still doing: after a failure, that shows the cause."""
         for subject in list(self._open):
             self.turn(subject)
 
@@ -95,9 +95,9 @@ class Profile:
     def spans(self) -> tuple[ProfileSpan, ...]:
         """Return all spans, the steps first, then lane by lane in the order of their begin."""
         with self._lock:
-            found = sorted(self._spans)
-        first = {lane: number for number, lane in enumerate(_lanes(found))}
-        return tuple(sorted(found, key=lambda span: (first[span.lane], span.begin)))
+            ordered = sorted(self._spans)
+        first = {lane: number for number, lane in enumerate(_lanes(ordered))}
+        return tuple(sorted(ordered, key=lambda span: (first[span.lane], span.begin)))
 
     def trace(self, title: str) -> dict[str, Any]:
         """Return the spans in the trace event format, which Perfetto and Chrome read.

@@ -12,7 +12,7 @@ class Reporter(Protocol):
         """Hear what a subject (a node, an image) now does, or waits for."""
 
     def done(self, subject: str, text: str) -> None:
-        """Hear that a subject is finished, and with which result."""
+        """Hear that a subject is finished, and its result."""
 
 
 class Silent:

@@ -1,4 +1,4 @@
-"""Take secrets out of texts: for logs, and for what is attached to a bug report."""
+"""Texts without their secrets: for logs, and for what is attached to a bug report."""
 
 from __future__ import annotations
 

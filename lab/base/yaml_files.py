@@ -160,7 +160,7 @@ def _limits(text: str) -> None:
         elif tag is not None:
             problem, note = (
                 f"tags (`{shown(str(tag))}`) are not used here",
-                "leave the tag away, or put the value in quotes",
+                "leave the tag out, or put the value in quotes",
             )
         elif depth > MAX_DEPTH:
             problem, note = "nested too deeply", "a topology is at most four levels deep"
@@ -277,7 +277,7 @@ def override(root: Value, setting: str, problems: Problems) -> None:
         problems.add(
             0,
             f"{origin}: `{section}` is not a section, it has no keys",
-            "`halab schema` tells the keys",
+            "`halab schema` lists the keys",
         )
 
 

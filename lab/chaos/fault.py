@@ -55,10 +55,10 @@ class Fault(Protocol):
         """Return what healing will need. Runs before anything is changed."""
 
     def inject(self, site: FaultSite, active: ActiveFault) -> str | None:
-        """Break it; return the evidence if that is seen at once."""
+        """Inject the fault; return the evidence if that is there at once."""
 
     def evidence(self, site: FaultSite, active: ActiveFault) -> str:
-        """Return what shows that it acts; empty as long as nothing does."""
+        """Return the evidence that it acts; empty as long as there is none."""
 
     def took_effect_at(self, site: FaultSite, active: ActiveFault) -> float | None:
         """Return when it began to act, by the engine's clock (seconds since 1970).

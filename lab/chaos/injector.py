@@ -41,7 +41,7 @@ class Effect:
     """When it was fired: seconds of the monotonic clock."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as the JSON output of `fault inject` has it."""
+        """Return the effect as `fault inject -o json` prints it."""
         return {
             "hit": asdict(self.active),
             "proof": self.evidence,

@@ -59,9 +59,9 @@ class LabFaults:
             group,
         )
 
-    def targets(self, words: str, seed: int) -> tuple[str, ...]:
-        """Return the names of the nodes that targets mean now."""
-        return targets.resolve(words, self.lab.topology, lambda: status.look(self.lab), seed)
+    def targets(self, listed: str, seed: int) -> tuple[str, ...]:
+        """Return the names of the nodes that a comma-separated list of targets means now."""
+        return targets.resolve(listed, self.lab.topology, lambda: status.look(self.lab), seed)
 
     def active(self) -> tuple[ActiveFault, ...]:
         """Return the active faults, the oldest first."""

@@ -1,4 +1,4 @@
-"""What faults share that drop packets at a machine's wire: applied, provoked, counted, removed."""
+"""What faults that drop packets at a machine's wire share: rules, evidence, healing."""
 
 from __future__ import annotations
 

@@ -31,13 +31,13 @@ HELP = (
 
 
 def resolve(
-    words: str, topology: Topology, status: Callable[[], LabStatus], seed: int
+    listed: str, topology: Topology, status: Callable[[], LabStatus], seed: int
 ) -> tuple[str, ...]:
-    """Return the nodes that targets mean now, each once; several are separated by commas.
+    """Return the nodes that a comma-separated list of targets means now, each once.
 
     See `resolve_one`.
     """
-    resolved = (resolve_one(target, topology, status, seed) for target in words.split(","))
+    resolved = (resolve_one(target, topology, status, seed) for target in listed.split(","))
     return tuple(dict.fromkeys(name for names in resolved for name in names))
 
 
@@ -82,13 +82,10 @@ def _fixed(topology: Topology) -> dict[str, Sequence[str]]:
     }
 
 
-def check(words: str, topology: Topology) -> None:
-    """Raise InputError, with a suggestion, for what is neither a node nor a target.
-
-    Several are separated by commas.
-    """
+def check(listed: str, topology: Topology) -> None:
+    """Raise InputError, with a suggestion, if one of a comma-separated list is no target."""
     known = [*_names(topology), *WORDS, "role:master", "role:worker", "role:loadbalancer", "all"]
-    for target in words.split(","):
+    for target in listed.split(","):
         if target not in known:
             raise InputError(f"no node and no target `{target}`", did_you_mean(target, known))
 

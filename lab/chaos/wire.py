@@ -168,7 +168,7 @@ class Drop:
     ports: tuple[int, ...] = ()
 
     def nft(self) -> str:
-        """Return it as a rule of nftables."""
+        """Return the drop as a rule of nftables."""
         key = {"all": "", "arp": f"arp {self.side} ip"}.get(self.what, f"{self.what} {self.side}")
         chosen = f"{key} {{{','.join(self.values)}}}" if key else ""
         ports = ",".join(map(str, self.ports))
@@ -176,7 +176,7 @@ class Drop:
         return " ".join(filter(None, (chosen, port, "counter drop")))
 
     def programs(self) -> list[str]:
-        """Return it as programs of the packet filter, each for one address and one port."""
+        """Return the drop as programs of the packet filter, one for each address and port."""
         return [self._program(*pair) for pair in product(self.values or [""], self.ports or [0])]
 
     def _program(self, value: str, port: int) -> str:

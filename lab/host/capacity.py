@@ -1,4 +1,4 @@
-"""Whether the engine's machine has room for a lab, told with figures before anything is made.
+"""Whether the engine's machine has room for a lab, with figures, before anything is made.
 
 What certainly fails is refused: even an idle lab has no room. All else is a warning: another lab
 may be stopped meanwhile, and pods may need nothing.
@@ -63,7 +63,7 @@ class Room:
     """Bytes where the engine keeps its data."""
     sure: bool = False
     """Whether these figures are this kernel's own. The machine of another engine may have swap that
-    nobody tells of."""
+    no figure shows."""
 
 
 def starting(topology: Topology, observed: Observed) -> list[Node]:
@@ -87,14 +87,14 @@ def check(
     room = look(info, others, local="MemTotal" in info and engine.local)
     off = starting(topology, observed)
     making = [node for node in off if observed.container(node.name) is None]
-    found = {node.name: _larger(node, room) for node in making} | {
+    judged = {node.name: _larger(node, room) for node in making} | {
         "memory": _memory(topology, off, room),
         "disk": _disk(topology, making, room),
         "processors": _processors(
             topology, [*others, *(node.role for node in topology.containers)], room
         ),
     }
-    return {what: warning for what, warning in found.items() if warning}
+    return {what: warning for what, warning in judged.items() if warning}
 
 
 def count_nodes(roles: Iterable[Role]) -> int:
@@ -103,7 +103,7 @@ def count_nodes(roles: Iterable[Role]) -> int:
 
 
 def others(engine: Engine, name: str) -> list[Role]:
-    """Return the roles of all machines that run of labs of other names."""
+    """Return the roles of all running machines that belong to labs of other names."""
     labs = [lab for other, lab in engine.labs().items() if other != name]
     return [role for lab in labs for role in _running(lab)]
 
@@ -161,17 +161,17 @@ def _free_disk(folder: Path) -> int:
 
 
 def _bytes(nodes: Iterable[Node], each: Mapping[Role, int]) -> int:
-    """Return what machines take together, none of them more than its limit."""
+    """Return the bytes that machines take together, none of them more than its limit."""
     return sum(min(each[node.role], node.size.memory or each[node.role]) for node in nodes)
 
 
 def _check_limits(topology: Topology, info: Mapping[str, Any]) -> None:
     """Refuse limits that the engine would drop with no more than a line in its log."""
-    wanted = {
+    limits = {
         "memory": ("MemoryLimit", any(node.size.memory for node in topology.nodes)),
         "cpus": ("CpuCfsQuota", any(node.size.millicpus for node in topology.nodes)),
     }
-    for key, (ability, asked) in wanted.items():
+    for key, (ability, asked) in limits.items():
         if asked and not info.get(ability, True):
             hint = "take it out of the topology, or give the kernel that controller of cgroups"
             raise InputError(f"this engine cannot limit `{key}` of a node", hint)
@@ -203,11 +203,11 @@ def _disk(topology: Topology, making: list[Node], room: Room) -> str:
     need = nodes * each + (len(making) - nodes) * BESIDE_BYTES
     if not room.free_disk or room.free_disk >= need:
         return ""
-    told = f"{spell(need)} of disk for {len(making)} machines, {spell(room.free_disk)} are free"
+    figures = f"{spell(need)} of disk for {len(making)} machines, {spell(room.free_disk)} are free"
     remedy = "`docker system df` shows what takes it, `halab destroy` gives some back"
     if room.free_disk < need // 2:
-        raise LabError(f"lab {topology.name} needs {told}; nothing was changed", remedy)
-    return f"a lab writes some {told}: {remedy}"
+        raise LabError(f"lab {topology.name} needs {figures}; nothing was changed", remedy)
+    return f"a lab writes some {figures}: {remedy}"
 
 
 def _processors(topology: Topology, roles: list[Role], room: Room) -> str:

@@ -21,6 +21,7 @@ from lab.host import cpu_weight, limits, network, realtime
 from lab.host.findings import (
     Finding,
     disk,
+    engine_setup,
     leftovers,
     likely,
     memory,
@@ -32,7 +33,6 @@ from lab.host.findings import (
     tools,
     unfit,
     version,
-    way,
 )
 from lab.images import components, k3s_release, sources, versions
 from lab.images.sources import architecture, sources_for, tags
@@ -111,7 +111,7 @@ def there(program: str, place: str = "") -> bool:
 def _engine(connected: Engine, info: dict[str, Any], topology: Topology) -> list[Finding]:
     near, ours = connected.local, connected.images()
     looks: dict[str, Callable[[], list[Finding]]] = {
-        "engine": lambda: [version(info), *unfit(info), *way(info)],
+        "engine": lambda: [version(info), *unfit(info), *engine_setup(info)],
         "privilege": lambda: [
             privileges(full=fitness.privileged(connected, min(ours)) if ours else None)
         ],

@@ -83,8 +83,8 @@ def unfit(info: dict[str, Any]) -> list[Finding]:
     return [Finding("rights", "failed", why, remedy)] if why else []
 
 
-def way(info: dict[str, Any]) -> list[Finding]:
-    """Return the engine's version of cgroups (both work), and what Docker Desktop does otherwise.
+def engine_setup(info: dict[str, Any]) -> list[Finding]:
+    """Return the engine's version of cgroups (both work), and how Docker Desktop differs.
 
     There the engine runs in a virtual machine of its own.
     """
@@ -127,7 +127,7 @@ def memory(total: int, available: int, topology: Topology) -> Finding:
         remedy = "take a smaller topology (1m1w), or give Docker more memory"
         return Finding("memory", "failed", detail, remedy)
     if free < need:
-        remedy = "end something, or take a smaller topology (1m1w)"
+        remedy = "stop something, or take a smaller topology (1m1w)"
         return Finding("memory", "warning", detail, remedy)
     return Finding("memory", "ok", detail)
 
@@ -173,7 +173,7 @@ def subnet(key: str, own: IPv4Network, used: dict[IPv4Network, str]) -> Finding:
     if not met:
         return Finding(key, "ok", f"{own} meets no other network")
     free = free_network(used, own.prefixlen)
-    remedy = f"free is {free}: --set network.{key}={free}" if free else "end what uses it"
+    remedy = f"free is {free}: --set network.{key}={free}" if free else "stop what uses it"
     return Finding(key, "failed", f"{own} meets {met}", remedy)
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.base import kernel
-from lab.base.errors import ApplyError, LabError
+from lab.base.errors import LabError
+from lab.base.parallel import raise_together
 from lab.engine import client
 from lab.host import cpu_weight, doctor, findings, limits, realtime
 
@@ -88,10 +89,7 @@ def fix(
                 after.append(_one(finding, tell, execute, detach, building=building))
             except LabError as error:
                 errors.append(error)
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise ApplyError(tuple(errors))
+    raise_together(errors)
     return after
 
 

@@ -245,7 +245,7 @@ def _of_nodes(
 
 
 def few_watches(nodes: int, root: Path = Path("/proc/sys/fs/inotify")) -> str:
-    """Say that the kernel has too few inotify instances for so many nodes; empty if it has enough.
+    """Return a warning if the kernel has too few inotify instances for so many nodes; else empty.
 
     With too few, kubelets fail late and oddly.
     """

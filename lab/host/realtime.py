@@ -19,7 +19,7 @@ host's other cgroups keep some of it."""
 
 
 def look(info: Mapping[str, Any]) -> list[Finding]:
-    """Return what is to say about the engine's budget; empty if the kernel has no budgets."""
+    """Return the finding about the engine's budget; nothing if the kernel has no budgets."""
     if not (engine_cgroup.CPU / FILE).exists():
         return []
     return [judged(engine_cgroup.read(info, FILE, 0))]

@@ -82,15 +82,15 @@ def read(path: Path) -> tuple[NamedImage, ...]:
     if not lists:
         raise InputError(f"{path} is a tar, but it holds no images", hint)
     try:
-        found = _of_docker(lists[DOCKER]) if DOCKER in lists else _of_oci(lists[OCI])
+        images = _of_docker(lists[DOCKER]) if DOCKER in lists else _of_oci(lists[OCI])
     except (AttributeError, KeyError, TypeError):
         raise InputError(
             f"{path} is no tar of images: its list is in no known form", hint
         ) from None
-    if not found:
+    if not images:
         remedy = "`docker load` it, `docker tag` it, and load it by that name"
         raise InputError(f"{path} holds no image that has a name", remedy)
-    return found
+    return images
 
 
 def unpacked(path: Path) -> IO[bytes]:
@@ -104,13 +104,13 @@ def unpacked(path: Path) -> IO[bytes]:
 
 
 def _lists(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    lists: dict[str, Any] = {}
     with tarfile.open(path) as archive:
         for member in archive:
             name = member.name.removeprefix("./")
             if name in {DOCKER, OCI} and (file := archive.extractfile(member)):
-                found[name] = _json(file)
-    return found
+                lists[name] = _json(file)
+    return lists
 
 
 def _json(file: IO[bytes]) -> Any:  # noqa: ANN401 (JSON)

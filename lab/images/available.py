@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lab.images.versions import Component
 
 TIMEOUT_S = 3.0
-"""Whoever looks up a version waits no longer; a reachable server answers within one second."""
+"""For one answer: somebody waits for the list, and a reachable server answers within a second."""
 GO_TIMEOUT_S = 10.0
 """`go` asks its proxies one after the other."""
 K3S_CHANNELS = "https://update.k3s.io/v1-release/channels"

@@ -44,7 +44,7 @@ class Builder(Workbench):
 
     @contextlib.contextmanager
     def _alone(self, distribution: str) -> Iterator[None]:
-        """Be the only halab that builds images with this cache. If another one does, wait."""
+        """Hold the lock of this cache's one builder of images; wait if another halab has it."""
         lock = FileLock(self.sources.cache / "images.lock")
         try:
             lock.acquire(timeout=0)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lab.images.workbench import Workbench
 
 SUBJECT = "images.source"
-"""Of its lines of progress."""
+"""The subject of its progress lines."""
 KEYS = {"repository", "digests"}
 _REPOSITORY = re.compile(r"[a-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9._-]+)*")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -62,7 +62,7 @@ def _check(path: Path, text: Any, pattern: re.Pattern[str], example: str) -> Non
 def fetch(bench: Workbench, images: Iterable[str]) -> None:
     """Pull what the source has of these images; whatever else there is will be built.
 
-    The first refusal ends it: who waits for a registry that is away, waits once.
+    The first refusal ends it: a registry that is away is waited for once.
     """
     if not bench.sources.source:
         return
@@ -84,10 +84,10 @@ def _refusal(bench: Workbench, source: ImageSource, image: str) -> str:
     bench.reporter.say(image, f"fetching {reference}")
     try:
         bench.engine.pull(reference, tag)
-        found = bench.engine.image(tag) or {}
+        inspected = bench.engine.image(tag) or {}
     except EngineError as error:
         return f"{image} is not pulled ({error.message.splitlines()[0]})"
-    made_for = architecture(str(found.get("Architecture", "")))
+    made_for = architecture(str(inspected.get("Architecture", "")))
     if made_for == bench.sources.arch:
         return ""
     bench.engine.remove_image(tag)  # else it would be taken for the one that is built here

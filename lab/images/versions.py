@@ -83,7 +83,7 @@ class Component:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Versions:
-    """The whole table."""
+    """The whole of images/versions.yaml."""
 
     release: str
     """Debian's code name."""

@@ -1,6 +1,6 @@
-"""The words of checks: whether a lesson may use them, and which nodes targets mean.
+"""What checks may name: faults, scenarios, patterns and targets.
 
-Beside a scenario's targets, checks have words for what was: a holder that died holds nothing now.
+Besides a scenario's targets they have some for what was: a holder that died holds nothing now.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def check(one: LessonCheck, topology: Topology | None) -> None:
     if "prints" in one.options:
         _check_pattern(one.options["prints"])
     if topology is not None:
-        for words in _targets(one):
-            check_target(words, topology)
+        for target in _targets(one):
+            check_target(target, topology)
 
 
 def check_scenario(name: str) -> None:
@@ -45,12 +45,12 @@ def check_scenario(name: str) -> None:
         raise WrongError(f"has no scenario `{name}`", did_you_mean(name, catalog.shipped()))
 
 
-def check_target(words: str, topology: Topology) -> None:
-    """Raise WrongError for what is no target."""
+def check_target(listed: str, topology: Topology) -> None:
+    """Raise WrongError if one of a comma-separated list is no target."""
     try:
-        for word in words.split(","):
-            if word not in OWN:
-                targets.check(word, topology)
+        for target in listed.split(","):
+            if target not in OWN:
+                targets.check(target, topology)
     except InputError as error:
         raise WrongError(f"has {error.message}", error.hint) from None
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Look = Callable[[LabView, LessonCheck], Observation]
 
 SHOWN = 120
-"""The most characters of what was seen."""
+"""The most characters of an answer's detail, and of a command's output in it."""
 CONDITIONS: dict[str, Callable[[Lab], Observation]] = {
     "steady": steady_state.steady,
     "ready": steady_state.all_ready,
@@ -55,11 +55,11 @@ def ask(view: LabView, checks: Iterable[LessonCheck]) -> tuple[CheckAnswer, ...]
 
 def _ask(view: LabView, check: LessonCheck) -> CheckAnswer:
     try:
-        seen = LOOKS[check.kind](view, check)
+        observation = LOOKS[check.kind](view, check)
     except LabError as error:
-        seen = Observation(ok=False, detail=error.message)
-    detail = " ".join(seen.detail.split())[:SHOWN]
-    return CheckAnswer(check=check.describe(), ok=seen.ok, seen=detail)
+        observation = Observation(ok=False, detail=error.message)
+    detail = " ".join(observation.detail.split())[:SHOWN]
+    return CheckAnswer(check=check.describe(), ok=observation.ok, seen=detail)
 
 
 def _lab(view: LabView, check: LessonCheck) -> Observation:
@@ -67,14 +67,14 @@ def _lab(view: LabView, check: LessonCheck) -> Observation:
 
 
 def _node(view: LabView, check: LessonCheck) -> Observation:
-    wanted = check.options["is"]
+    expected = check.options["is"]
     rows = [view.rows[name] for name in view.targets(check.subject)]
-    if wanted in MACHINE_STATES:
-        ok = all(row.state == MACHINE_STATES[wanted] for row in rows)
+    if expected in MACHINE_STATES:
+        ok = all(row.state == MACHINE_STATES[expected] for row in rows)
     else:
-        ok = all(row.kubernetes == wanted for row in rows)
-    said = [f"{row.name} is {row.state}, Kubernetes says {row.kubernetes}" for row in rows]
-    return Observation(ok=ok, detail="; ".join(said))
+        ok = all(row.kubernetes == expected for row in rows)
+    states = [f"{row.name} is {row.state}, Kubernetes says {row.kubernetes}" for row in rows]
+    return Observation(ok=ok, detail="; ".join(states))
 
 
 def _vip(view: LabView, check: LessonCheck) -> Observation:
@@ -117,8 +117,8 @@ def _fenced(view: LabView, check: LessonCheck) -> Observation:
     detail = "; ".join(one.sentence() for one in fencings) or "nobody was fenced"
     if nobody:
         return Observation(ok=not fencings, detail=detail)
-    wanted = set(view.targets(check.subject))
-    return Observation(ok=wanted <= {one.node for one in fencings}, detail=detail)
+    nodes = set(view.targets(check.subject))
+    return Observation(ok=nodes <= {one.node for one in fencings}, detail=detail)
 
 
 def _fault(view: LabView, check: LessonCheck) -> Observation:
@@ -127,8 +127,8 @@ def _fault(view: LabView, check: LessonCheck) -> Observation:
     if check.subject == NONE:
         return Observation(ok=not on, detail=detail)
     nodes = {one.node for one in view.faults if one.fault == check.subject}
-    wanted = set(view.targets(check.options["at"])) if "at" in check.options else nodes
-    return Observation(ok=bool(nodes) and wanted <= nodes, detail=detail)
+    targets = set(view.targets(check.options["at"])) if "at" in check.options else nodes
+    return Observation(ok=bool(nodes) and targets <= nodes, detail=detail)
 
 
 def _pods(view: LabView, check: LessonCheck) -> Observation:
@@ -163,17 +163,19 @@ def _file(view: LabView, check: LessonCheck) -> Observation:
 
 
 def _printed(view: LabView, check: LessonCheck, command: str) -> Observation:
-    """Run a command on all nodes of `at`; each must end with 0, and print what is wanted."""
+    """Run a command on all nodes of `at`; each must end with 0, and its output match `prints`."""
     pattern = check.options.get("prints", "")
-    ok, seen = True, []
+    ok, details = True, []
     vip = str(view.lab.topology.network.vip)
     named = with_names(command, view.lab.name, vip)
     for node in view.targets(check.options.get("at", check_words.RUNNING_MASTER)):
         result = view.run(node, named)
         ok = ok and result.code == 0 and bool(re.search(pattern, result.output))
-        said = result.output.strip()[:SHOWN] or "nothing"
-        seen.append(f"{node}: {said}" if result.code == 0 else f"{node}: ended with {result.code}")
-    return Observation(ok=ok, detail="; ".join(seen))
+        output = result.output.strip()[:SHOWN] or "nothing"
+        details.append(
+            f"{node}: {output}" if result.code == 0 else f"{node}: ended with {result.code}"
+        )
+    return Observation(ok=ok, detail="; ".join(details))
 
 
 def _api(view: LabView, check: LessonCheck) -> Observation:
@@ -206,8 +208,8 @@ def _answer(view: LabView, check: LessonCheck) -> Observation:
     path = "/api/v1/namespaces/default/configmaps?fieldSelector=metadata.name%3Dlesson"
     items = view.objects(path)["items"]
     given = (items[0].get("data") or {}).get(check.subject, "") if items else ""
-    wanted = check.options["is"]
-    right = ",".join(view.targets(wanted)) if wanted.startswith("@") else wanted
+    expected = check.options["is"]
+    right = ",".join(view.targets(expected)) if expected.startswith("@") else expected
     if not given:
         return Observation(ok=False, detail=f"the ConfigMap `lesson` has no key `{check.subject}`")
     verdict = "right" if given.strip() == right else "not so"
@@ -218,9 +220,9 @@ def _scenario(view: LabView, check: LessonCheck) -> Observation:
     run = past_runs.latest(view.lab.name, check.subject, view.progress.step_began)
     if run is None:
         return Observation(ok=False, detail="not run since this step began")
-    wanted = check.options.get("outcome", run.outcome)
+    outcome = check.options.get("outcome", run.outcome)
     verdicts = past_runs.judge(run, check.expect)
-    ok = run.outcome == wanted and all(verdict.outcome == "pass" for verdict in verdicts)
+    ok = run.outcome == outcome and all(verdict.outcome == "pass" for verdict in verdicts)
     reasons = [f"{verdict.name}: {'; '.join(verdict.reasons[:1])}" for verdict in verdicts]
     return Observation(ok=ok, detail=", ".join([f"{run.folder.name}: {run.outcome}", *reasons]))
 

@@ -30,7 +30,7 @@ class DebriefRow:
 
 
 def rows(view: LabView, lesson: Lesson) -> tuple[DebriefRow, ...]:
-    """Return all figures of a lesson. What was not measured says why."""
+    """Return all figures of a lesson. One that was not measured says why."""
     journal: list[Entry] = []
     if any(any(figure.journal) for figure in lesson.figures):
         journal = _journal(view)
@@ -72,8 +72,8 @@ def _journal(view: LabView) -> list[Entry]:
     images = [item.image for item in view.lab.observe().containers if item.image]
     if not images:
         return []
-    found = journals.collect(view.lab.engine, masters, images[0], view.progress.began, 0.0)
-    return sorted(found.entries, key=lambda entry: entry.t)
+    collected = journals.collect(view.lab.engine, masters, images[0], view.progress.began, 0.0)
+    return sorted(collected.entries, key=lambda entry: entry.t)
 
 
 def between(journal: Iterable[Entry], begin: str, end: str) -> float | None:
@@ -82,11 +82,11 @@ def between(journal: Iterable[Entry], begin: str, end: str) -> float | None:
     Entries are in the order of their clock. None if there is no such pair.
     """
     since: float | None = None
-    found: float | None = None
+    seconds: float | None = None
     for entry in journal:
         stage = milestone(entry)
         if stage == begin:
             since = entry.t
         elif stage == end and since is not None:
-            found, since = entry.t - since, None
-    return found
+            seconds, since = entry.t - since, None
+    return seconds

@@ -35,7 +35,7 @@ EVERY_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepAnswer:
-    """What a look at a step says."""
+    """The checks' answers to one look at the lab."""
 
     answers: tuple[CheckAnswer, ...]
     lost: tuple[CheckAnswer, ...] = ()
@@ -47,11 +47,10 @@ class StepAnswer:
         return all(answer.ok for answer in self.answers)
 
 
-def fits(lab: Lab, wanted: Topology) -> None:
-    """Raise InputError if a lab has not the machines that a lesson needs."""
+def fits(lab: Lab, topology: Topology) -> None:
+    """Raise InputError if a lab has not the machines of a lesson's topology."""
     machines, needed = (
-        {node.name: node.role.value for node in topology.machines}
-        for topology in (lab.topology, wanted)
+        {node.name: node.role.value for node in one.machines} for one in (lab.topology, topology)
     )
     if machines != needed:
         what = f"lab {lab.name} has other machines than the lesson needs"
@@ -103,10 +102,10 @@ def look_until(
     """Look again and again until all checks pass, or nothing but a reset helps, or time is up."""
     end, last = time.monotonic() + timeout_s, ""
     while True:
-        found = look(lab, lesson, progress)
-        if found.ok or found.lost or time.monotonic() >= end:
-            return found
-        missing = "; ".join(one.check for one in found.answers if not one.ok)
+        answer = look(lab, lesson, progress)
+        if answer.ok or answer.lost or time.monotonic() >= end:
+            return answer
+        missing = "; ".join(one.check for one in answer.answers if not one.ok)
         if missing != last:
             last = missing
             on_change(f"not yet: {missing}")
@@ -118,19 +117,21 @@ def make_whole(lab: Lab, reporter: Reporter | None = None) -> None:
 
     Raises LabError.
     """
-    told = reporter or Silent()
+    reporter = reporter or Silent()
     healer = Healer(LabFaults(lab))
     healed = healer.heal()
     if healed:
-        told.say(lab.name, f"healed {', '.join(f'{one.fault} at {one.node}' for one in healed)}")
-    healer.rejoin(healed, partial(told.say, lab.name))
+        reporter.say(
+            lab.name, f"healed {', '.join(f'{one.fault} at {one.node}' for one in healed)}"
+        )
+    healer.rejoin(healed, partial(reporter.say, lab.name))
     if not steady_state.steady(lab).ok:
         start(lab)
     until(
         f"lab {lab.name} is whole",
         lambda: tried(partial(_steady, lab)),
         timeout_s=STEADY_TIMEOUT_S,
-        on_change=partial(told.say, lab.name),
+        on_change=partial(reporter.say, lab.name),
     )
 
 

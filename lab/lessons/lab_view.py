@@ -36,7 +36,7 @@ class LabView:
 
     @cached_property
     def status(self) -> LabStatus:
-        """The lab's status."""
+        """What `halab status` shows."""
         return status.look(self.lab)
 
     @cached_property
@@ -71,26 +71,29 @@ class LabView:
         with ThreadPoolExecutor(8) as pool:
             return max(pool.map(ask, self.running_masters), default=0)
 
-    def targets(self, words: str) -> tuple[str, ...]:
-        """Return the nodes that targets mean now. Raises LabError if one means none."""
-        found: list[str] = []
-        for word in words.split(","):
-            if word in check_words.OWN:
-                found.append(self._own(word))
-            else:
-                found += targets.resolve_one(word, self.lab.topology, lambda: self.status, 0)
-        return tuple(dict.fromkeys(found))
+    def targets(self, listed: str) -> tuple[str, ...]:
+        """Return the nodes that a comma-separated list of targets means now.
 
-    def _own(self, word: str) -> str:
+        Raises LabError if one means none.
+        """
+        names: list[str] = []
+        for target in listed.split(","):
+            if target in check_words.OWN:
+                names.append(self._own(target))
+            else:
+                names += targets.resolve_one(target, self.lab.topology, lambda: self.status, 0)
+        return tuple(dict.fromkeys(names))
+
+    def _own(self, target: str) -> str:
         former = self.progress.former
         names = {
             check_words.FORMER_HOLDER: former.holder,
             check_words.FORMER_LEADER: former.leader,
             check_words.RUNNING_MASTER: next(iter(self.running_masters), ""),
         }
-        if not names[word]:
-            raise LabError(f"`{word}` means no node now")
-        return names[word]
+        if not names[target]:
+            raise LabError(f"`{target}` means no node now")
+        return names[target]
 
     def run(self, node: str, command: str) -> Result:
         """Run a shell's command on a node. Raises LabError if the node does not run."""

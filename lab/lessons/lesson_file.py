@@ -18,15 +18,12 @@ from lab.lessons import check_words, lesson_text
 from lab.lessons.model import DebriefFigure, Lesson, LessonCheck, LessonStep
 from lab.lessons.schema import CERTIFICATES, CHECKS, KEYS, STAGES
 from lab.topology import loader, values
-from lab.topology.expectation import ExpectationError
-from lab.topology.expectation import parse as parse_expectation
 from lab.topology.values import open_section, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from lab.topology.expectation import Expectation
     from lab.topology.model import Topology
     from lab.topology.values import Section
 
@@ -72,7 +69,7 @@ def _read(path: Path) -> str:
 def _topology(section: Section) -> Topology | None:
     """Return the lesson's topology with its overrides; None if that is wrong, which is noted."""
     known = sorted(path.stem for path in paths.shipped("topologies").glob("*.yaml"))
-    named = section.find("topology", values.word_of(tuple(known)))
+    named = section.find("topology", values.one_of(tuple(known)))
     overrides = section.find_all("set", text, ())
     if named is None or overrides is None:
         return None
@@ -113,12 +110,12 @@ class _Draft:
         )
 
     def _text(self, key: str) -> str:
-        found = self.section.find(key, text)
-        return found.value if found else ""
+        entry = self.section.find(key, text)
+        return entry.value if entry else ""
 
     def _trains(self) -> tuple[str, ...]:
-        found = self.section.find_all("trains", _part, ())
-        return found.value if found else ()
+        entry = self.section.find_all("trains", _part, ())
+        return entry.value if entry else ()
 
     def _figures(self) -> tuple[DebriefFigure, ...]:
         items = _items(self.section, "figures", self.problems)
@@ -145,8 +142,8 @@ def _items(section: Section, key: str, problems: Problems) -> list[Value]:
 
 
 def _texts(section: Section, key: str) -> tuple[str, ...]:
-    found = section.find_all(key, text, ())
-    return found.value if found else ()
+    entry = section.find_all(key, text, ())
+    return entry.value if entry else ()
 
 
 def _steps(
@@ -204,15 +201,17 @@ def _check(item: Value, problems: Problems, topology: Topology | None) -> Lesson
     (kind,) = kinds
     section = open_section(item, f"check {kind}", KEYS[f"check {kind}"], item, problems)
     before = len(problems.noted)
-    expect = section.find_all("expect", _expectation, ())
+    expect = section.find_all("expect", values.expectation, ())
     scalars = (key for key in KEYS[f"check {kind}"] if key != "expect")
-    found = {key: section.find(key, _scalar(kind, key)) for key in scalars}
-    given = {key: each.value for key, each in found.items() if each}
+    entries = {key: section.find(key, _scalar(kind, key)) for key in scalars}
+    given = {key: each.value for key, each in entries.items() if each}
     if len(problems.noted) > before or kind not in given:
         return None
     subject = given.pop(kind)
-    wanted = expect.value if expect else ()
-    check = LessonCheck(kind=kind, subject=subject, options=given, expect=wanted, line=item.line)
+    expectations = expect.value if expect else ()
+    check = LessonCheck(
+        kind=kind, subject=subject, options=given, expect=expectations, line=item.line
+    )
     try:
         check_words.check(check, topology)
     except WrongError as wrong:
@@ -225,23 +224,16 @@ def _scalar(kind: str, key: str) -> Callable[[Value], str]:
     """Return the parser of a key: one of the schema's words, a whole number, or any text."""
     part = CHECKS[kind]["properties"][key]
     if "enum" in part:
-        return values.word_of(tuple(part["enum"]))
+        return values.one_of(tuple(part["enum"]))
     if part["type"] == "integer":
         return lambda value: str(values.integer(part["minimum"], part["maximum"])(value))
     return text
 
 
-def _expectation(value: Value) -> Expectation:
-    try:
-        return parse_expectation(text(value))
-    except ExpectationError as error:
-        raise WrongError(f"has {error.message}", error.hint) from None
-
-
 def _figure(item: Value, problems: Problems) -> DebriefFigure:
     section = open_section(item, "figures.*", KEYS["figures.*"], item, problems)
     name, report, scenario, figure = (
-        found.value if (found := section.find(key, text)) else ""
+        entry.value if (entry := section.find(key, text)) else ""
         for key in ("name", "report", "scenario", "figure")
     )
     stages = _stages(section, problems)
@@ -268,10 +260,10 @@ def _figure(item: Value, problems: Problems) -> DebriefFigure:
 def _stages(section: Section, problems: Problems) -> tuple[str, str]:
     if "journal" not in section.items:
         return ("", "")
-    found = section.find_all("journal", values.word_of(STAGES), ())
-    if found is None:
+    stages = section.find_all("journal", values.one_of(STAGES), ())
+    if stages is None:
         return ("", "")
-    if len(found.value) != 2:  # noqa: PLR2004 (from one to the other)
-        problems.add(found.at, "`journal` has two stages", f"known: {', '.join(STAGES)}")
+    if len(stages.value) != 2:  # noqa: PLR2004 (from one to the other)
+        problems.add(stages.at, "`journal` has two stages", f"known: {', '.join(STAGES)}")
         return ("", "")
-    return found.value[0], found.value[1]
+    return stages.value[0], stages.value[1]

@@ -30,10 +30,10 @@ class LessonCheck:
     """Where it stands in lesson.yaml, 1-based."""
 
     def describe(self) -> str:
-        """Return it in words, as it is written."""
+        """Return the check on one line, much as lesson.yaml writes it."""
         more = [f"{key} {value}" for key, value in self.options.items() if key != "namespace"]
-        wanted = [expectation.text for expectation in self.expect]
-        return ", ".join([f"{self.kind} {self.subject}", *more, *wanted])
+        expectations = [expectation.text for expectation in self.expect]
+        return ", ".join([f"{self.kind} {self.subject}", *more, *expectations])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,10 +54,10 @@ def _posix(stamp: str) -> float:
 
 def judge(run: PastRun, expect: Iterable[Expectation]) -> tuple[Verdict, ...]:
     """Judge a run's history by expectations; without any, return nothing."""
-    wanted = list(expect)
-    if not wanted:
+    expectations = list(expect)
+    if not expectations:
         return ()
-    return judging.judge(events.read(run.folder / run_folders.HISTORY), wanted)
+    return judging.judge(events.read(run.folder / run_folders.HISTORY), expectations)
 
 
 def figure(run: PastRun, expectation: Expectation) -> Verdict:

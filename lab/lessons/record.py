@@ -91,7 +91,7 @@ def current(lab: str = "") -> LessonProgress:
 
 
 def write(progress: LessonProgress) -> None:
-    """Keep the progress: whole, or not at all."""
+    """Write the progress atomically: a reader sees the old file or the new one."""
     path = _path(progress.lab, progress.lesson)
     draft = path.with_suffix(".new")
     draft.touch(mode=0o600)

@@ -106,16 +106,16 @@ def _carry_out(
     if before.ok:
         return "its checks pass before anything was done"
     if before.lost:
-        return f"cannot be done any more, before anything was done: {_said(before)}"
+        return f"cannot be done any more, before anything was done: {_reasons(before)}"
     for command in step.solution:
         say(command)
         run(command)
     after = desk.look_until(lab, lesson, progress, step.timeout_ms / 1000, say)
     if after.lost:
-        return f"cannot be done any more, after its solution: {_said(after)}"
-    return "" if after.ok else f"its checks do not pass after its solution: {_said(after)}"
+        return f"cannot be done any more, after its solution: {_reasons(after)}"
+    return "" if after.ok else f"its checks do not pass after its solution: {_reasons(after)}"
 
 
-def _said(answer: StepAnswer) -> str:
+def _reasons(answer: StepAnswer) -> str:
     rows = answer.lost or [one for one in answer.answers if not one.ok]
     return "; ".join(f"{one.check} ({one.seen})" for one in rows)

@@ -23,9 +23,9 @@ class Identities:
 
 
 def identities(secrets: Secrets, distribution: Distribution) -> Identities:
-    """Return who the agent is: the administrator for the API, a client for etcd.
+    """Return the agent's certificates: the administrator's for the API, a client's for etcd.
 
-    In every distribution both ask for a certificate.
+    Both require one in every distribution.
     """
     admin = distribution.admin(secrets)
     member = issue(secrets.authority("etcd-ca"), "halab-probe")

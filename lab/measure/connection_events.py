@@ -71,7 +71,7 @@ class Connection:
 def connections(lines: Iterable[str], addresses: Iterable[TracedAddress]) -> list[Connection]:
     """Return the connections to these addresses, in the order in which they began."""
     names = {(each.protocol, each.ip, str(each.port)): each.name for each in addresses}
-    found: list[Connection] = []
+    begun: list[Connection] = []
     known: dict[tuple[str, ...], Connection] = {}
     for line in lines:
         match = LINE.match(line)
@@ -85,10 +85,10 @@ def connections(lines: Iterable[str], addresses: Iterable[TracedAddress]) -> lis
             # Without a translation the answer would come from the Service's own address.
             endpoint = "" if match["endpoint"] == match["service"] else match["endpoint"]
             known[key] = Connection(name, match["client"], endpoint, float(match["t"]))
-            found.append(known[key])
+            begun.append(known[key])
         elif key in known:
             _update(known[key], match)
-    return sorted(found, key=lambda each: each.begin)
+    return sorted(begun, key=lambda each: each.begin)
 
 
 def _update(connection: Connection, match: re.Match[str]) -> None:
@@ -100,23 +100,25 @@ def _update(connection: Connection, match: re.Match[str]) -> None:
         connection.end = at
 
 
-def of_askers(found: Iterable[Connection], service: str) -> list[Connection]:
+def of_askers(connections: Iterable[Connection], service: str) -> list[Connection]:
     """Return the connections of the pods that measure: those that ask the test Service.
 
     Others on the node ask DNS, too. If nobody asked the test Service, all are returned.
     """
-    rows = list(found)
+    rows = list(connections)
     askers = {row.client for row in rows if row.name == service}
     return [row for row in rows if not askers or row.client in askers]
 
 
-def events(node: str, found: Iterable[Connection], shift: float, until: float) -> Iterator[Event]:
+def events(
+    node: str, connections: Iterable[Connection], shift: float, until: float
+) -> Iterator[Event]:
     """Return a node's connections as events.
 
     `shift` is added to their times to get seconds since the run began; what began after `until`,
     on that clock, is left out. Quick ones are only counted.
     """
-    rows = [row for row in found if row.begin + shift <= until]
+    rows = [row for row in connections if row.begin + shift <= until]
     yield from (_event(node, row, shift) for row in rows if not row.quick)
     begins: dict[tuple[str, str, int], list[float]] = {}
     for row in rows:
@@ -125,12 +127,12 @@ def events(node: str, found: Iterable[Connection], shift: float, until: float) -
             begins.setdefault((row.name, row.endpoint, int(begin // COUNTED_S)), []).append(begin)
     for (name, endpoint, _), times in begins.items():
         about = {"node": node, "to": name, "endpoint": endpoint}
-        seen = {"state": "answers", "count": len(times), "end": round(max(times), 6)}
-        yield Event(min(times), "trace", {**about, **seen})
+        counted = {"state": "answers", "count": len(times), "end": round(max(times), 6)}
+        yield Event(min(times), "trace", {**about, **counted})
 
 
 def _event(node: str, row: Connection, shift: float) -> Event:
     ends = {"answered": row.answered, "end": row.end}
-    told = {key: round(at + shift, 6) for key, at in ends.items() if at is not None}
+    times = {key: round(at + shift, 6) for key, at in ends.items() if at is not None}
     about = {"node": node, "to": row.name, "endpoint": row.endpoint}
-    return Event(row.begin + shift, "connection", {**about, **told})
+    return Event(row.begin + shift, "connection", {**about, **times})

@@ -3,8 +3,8 @@
 It shows what an outage of a Service was: a dead pod, an answer that was lost, or no question at
 all. On a node it is a systemd unit that writes beside the pods' samples. It ends with the
 instrument (lab/measure/leftovers.py), by itself after two hours or 128 MiB, and with its node: it
-does not begin again after a reboot. A node that cannot trace is left out: then the report says
-nothing of causes. Of outages after a trace's end it tells only what the samples alone show.
+does not begin again after a reboot. A node that cannot trace is left out, and the report names no
+causes there. For outages after a trace's end it says only what the samples alone show.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ STOP = f"systemctl stop {UNIT} 2>/dev/null; rm -rf {manifests.FOLDER}"
 
 
 def addresses(context: ProbeContext) -> tuple[TracedAddress, ...]:
-    """Return what is traced: the test Service, and DNS."""
+    """Return the traced addresses: the test Service's, and DNS's."""
     dns = str(context.topology.kubernetes.cluster_dns)
     return (
         TracedAddress(SERVICE, context.service_ip, service.PORT, "tcp"),
@@ -82,11 +82,11 @@ class ConnectionTraces:
 
     @property
     def path(self) -> str:
-        """Where they lie on the nodes."""
+        """The file of a trace, on each node."""
         return f"{manifests.FOLDER}/{self.run}.trace"
 
     def start(self, cluster: Cluster, t: float) -> list[Event]:
-        """Start them, at `t` of the run; return an event for each node that can trace.
+        """Start the traces, at `t` of the run; return an event for each node that can trace.
 
         Raises LabError if the API does not say which node has which pods' addresses.
         """
@@ -99,7 +99,7 @@ class ConnectionTraces:
         return [Event(t, "trace", {"node": node.name, **about}) for node in self._traced]
 
     def _start(self, node: NodeHandle) -> bool:
-        """Start one; return whether it began."""
+        """Start one node's trace; return whether it began."""
         script = [TRACE, "trace", self.path, *(each.ip for each in self.addresses)]
         try:
             result = node.run(["sh", "-c", START, "start", *script], timeout_s=START_S, check=False)
@@ -111,13 +111,13 @@ class ConnectionTraces:
         return result.code == 0
 
     def read(self, shift: float, until: float) -> Iterator[Event]:
-        """Return what they saw; the nodes need not run.
+        """Yield the traced connections as events; the nodes need not run.
 
         `shift` and `until` are those of `connection_events.events`.
         """
         for node in self._traced:
-            found = connection_events.connections(self._lines(node), self.addresses)
-            asked = connection_events.of_askers(found, SERVICE)
+            traced = connection_events.connections(self._lines(node), self.addresses)
+            asked = connection_events.of_askers(traced, SERVICE)
             yield from connection_events.events(node.name, asked, shift, until)
 
     def _lines(self, node: NodeHandle) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""Removes what measured a lab: its agent, its namespace in the cluster, its files on the nodes.
+"""Removes the instrument from a lab: its agent, its namespace, its files on the nodes.
 
 A run removes its own. What a killed run left goes on asking, at a quarter of a core in the
 reference lab, until somebody removes it: the next run, or `halab fault heal`.

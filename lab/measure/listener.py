@@ -127,7 +127,7 @@ class Listener:
                 yield shifted(row, self.offset - self._begin)
 
     def _name(self, row: dict[str, Any]) -> None:
-        """Replace MAC addresses by nodes: of those that answered, and that announced themselves."""
+        """Replace MAC addresses by nodes, of those that answered and that announced themselves."""
         details = str(row.get("detail", "")).split(" ")
         answered = row.get("value") or []
         announced = [text for text in details if MAC.fullmatch(text)]

@@ -1,7 +1,7 @@
 """How often probes ask: less often where few processors are idle.
 
 Measuring must not disturb what is measured. On a machine that it fills, the lab's answers are late
-because they are asked for, and a report tells of outages that nobody else would have.
+because they are asked for, and a report shows outages that nobody else would have.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FIXED_CORES = 0.2
 SHARE = 0.75
 """So much of what is idle the probes may use; the rest is for what a fault causes."""
 FACTORS = (1.0, 2.0, 4.0)
-"""The last one also where nothing is idle: slower probes would tell too little."""
+"""The last one also where nothing is idle: slower probes would show too little."""
 STAT = ("sh", "-c", "head -n 1 /proc/stat; sleep 1; head -n 1 /proc/stat")
 """The machine's processor time so far, twice. A container's /proc/stat shows its host's, also where
 the engine is not on this machine (proc(5))."""
@@ -33,7 +33,7 @@ IDLE = 3
 TOTAL = 8
 """`user` to `steal`: what guests use is in `user` already."""
 STAT_S = 10.0
-"""For one node to tell it."""
+"""For one node's answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Pace:
 
     @property
     def sentence(self) -> str:
-        """What a user is told; empty at full speed."""
+        """The note for the user; empty at full speed."""
         if self.factor == 1:
             return ""
         return (
@@ -64,17 +64,17 @@ def of(lab: Lab) -> Pace:
 
 
 def _idle_share(lab: Lab) -> float:
-    """Return which part of the machine's processor time is idle just now; 0 if no node tells it."""
+    """Return the idle share of the machine's processor time just now; 0 if no node answers."""
     for node in lab.topology.nodes:
         try:
-            return _asked(lab.node(node.name))
+            return _idle_share_by(lab.node(node.name))
         except LabError:  # it is off
             continue
     return 0.0
 
 
-def _asked(node: NodeHandle) -> float:
-    told = node.run(STAT, timeout_s=STAT_S).output.splitlines()
-    before, after = ([int(field) for field in line.split()[1:]] for line in told)
+def _idle_share_by(node: NodeHandle) -> float:
+    lines = node.run(STAT, timeout_s=STAT_S).output.splitlines()
+    before, after = ([int(field) for field in line.split()[1:]] for line in lines)
     spent = [end - begin for begin, end in zip(before, after, strict=True)]
     return sum(spent[IDLE : IDLE + 2]) / max(1, sum(spent[:TOTAL]))

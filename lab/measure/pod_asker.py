@@ -91,7 +91,7 @@ class PodAsker:
         except LabError as error:
             pod = f"{self.command.namespace}/{self.command.pod}"
             raise InputError(
-                f"{pod}: {error.message}", "apply it first, or mend the name"
+                f"{pod}: {error.message}", "apply it first, or correct the name"
             ) from None
 
     def start(self) -> None:
@@ -142,7 +142,7 @@ class PodAsker:
         pending.end = time.monotonic()
 
     def _collect(self) -> None:
-        """Write down what has ended, and give up what takes longer than the time-out."""
+        """Record the commands that ended, and give up those that take longer than the time-out."""
         for pending in list(self._pending):
             limit = pending.begin + self.row.timeout
             if not pending.over and time.monotonic() < limit:
@@ -161,13 +161,13 @@ class PodAsker:
             if ok:
                 self.acked.append(pending.key)
             outcome = "ok" if ok else _outcome(pending)
-            more = {"value": pending.key, "outcome": outcome, **_said(why)}
+            more = {"value": pending.key, "outcome": outcome, **_detail_of(why)}
             events.append(self._operation("create", pending.begin, end, key=pending.key, **more))
         return events
 
     def _sample(self, begin: float, end: float, ok: bool | None, why: str) -> Event:  # noqa: FBT001 (a sample's own word)
         data = {"probe": self.row.probe or self.row.name, "end": round(end - self.begin, 6)}
-        return Event(begin - self.begin, "probe", {**data, "ok": ok, **_said(why)})
+        return Event(begin - self.begin, "probe", {**data, "ok": ok, **_detail_of(why)})
 
     def _operation(self, op: str, begin: float, end: float, **values: Any) -> Event:  # noqa: ANN401 (any JSON value)
         data = {"client": self.row.name, "op": op, "end": round(end - self.begin, 6)}
@@ -183,7 +183,7 @@ class PodAsker:
         command, deadline = self.read, time.monotonic() + READ_S
         if command is None or not self.acked:
             return
-        if not any(KEY in word for word in command.argv):
+        if not any(KEY in part for part in command.argv):
             self._read(command, "list", "", deadline)
             return
         for key in self.acked:
@@ -203,7 +203,7 @@ class PodAsker:
                 self.write([self._operation(op, begin, time.monotonic(), **more)])
                 return
             time.sleep(READ_PAUSE_S)
-        more = {**named, "outcome": "unknown", **_said(why)}
+        more = {**named, "outcome": "unknown", **_detail_of(why)}
         self.write([self._operation(op, begin, time.monotonic(), **more)])
 
     def _printed(self, command: PodCommand, argv: Sequence[str]) -> tuple[str, str]:
@@ -223,7 +223,7 @@ class PodAsker:
 def started(
     rows: Sequence[ProbeSpec], lab: Lab, begin: float, write: Callable[[Iterable[Event]], None]
 ) -> tuple[PodAsker, ...]:
-    """Start what runs commands in the user's pods; raise InputError if one's pod runs nowhere.
+    """Start an asker for each row; raise InputError if the pod of one runs nowhere.
 
     Workers are searched first: most pods are there.
     """
@@ -241,10 +241,10 @@ def started(
 
 def with_key(argv: Sequence[str], key: str) -> list[str]:
     """Return a command with a key in its place."""
-    return [word.replace(KEY, key) for word in argv] if key else list(argv)
+    return [part.replace(KEY, key) for part in argv] if key else list(argv)
 
 
-def _said(why: str) -> dict[str, str]:
+def _detail_of(why: str) -> dict[str, str]:
     return {"detail": why} if why else {}
 
 

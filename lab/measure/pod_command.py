@@ -155,11 +155,11 @@ class PodRuntime:
         first = [last[0]] if last else []
         for node in (*first, *(node for node in self.nodes if node not in first)):
             try:
-                found = node.run(argv, timeout_s=SEARCH_NODE_S, check=False)
+                result = node.run(argv, timeout_s=SEARCH_NODE_S, check=False)
             except LabError:  # it is off
                 continue
-            if found.code == 0:
-                return node, found.output.split()[-1]
+            if result.code == 0:
+                return node, result.output.split()[-1]
         raise LabError(NOT_THERE)
 
 

@@ -51,11 +51,11 @@ class ProbeSpec:
     """How many times less often it may ask on a busy machine."""
 
     def slowed(self, pace: float) -> ProbeSpec:
-        """Return it for a machine where probes ask less often, by this factor (measure/pace.py)."""
+        """Return the row with an interval longer by a factor (lab/measure/pace.py)."""
         return replace(self, interval=self.interval * min(pace, self.slowed_at_most))
 
     def agent(self) -> dict[str, Any]:
-        """Return it as the agent reads it."""
+        """Return the row as the agent reads it."""
         more = {"probe": self.probe} if self.probe else {}
         return {
             "name": self.name,

@@ -1,4 +1,4 @@
-"""Makes, awaits and removes what the instrument has in the cluster.
+"""Makes, awaits and removes the instrument's objects in the cluster.
 
 The manifests are those of lab/measure/manifests.py.
 """

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lab.topology.model import Topology
 
 VIP = "vip"
-"""Beside the machines' names, the word for the floating address in a URL."""
+"""The floating address's name in a URL, where machines go by theirs."""
 OUTSIDE, WORKERS = PLACES
 PORTS = {"http": 80, "https": 443, "tcp": None, "grpc": None}
 """Scheme → the port of a URL that names none."""
@@ -53,7 +53,7 @@ class UrlTarget:
         return f"{self.scheme}://{self.address}{self.path if self.path != '/' else ''}"
 
     def settings(self) -> dict[str, Any]:
-        """Return the agent's words for a question to it."""
+        """Return the agent's settings for a question to it."""
         made: dict[str, Any] = {"kind": self.scheme, "addresses": [self.address]}
         if self.scheme in {"http", "https"}:
             made |= {"path": self.path, "codes": [200]}
@@ -100,17 +100,17 @@ class ServiceNames:
             text, within = ingress[0].get("ip", ""), topology.network.subnet
             hint = "give the Service the type LoadBalancer (and enable the add-on `loadbalancer`)"
         try:
-            found = IPv4Address(text)
+            address = IPv4Address(text)
         except AddressValueError:
             raise InputError(
-                f"Service {namespace}/{name} has no address {_seen(place)}", hint
+                f"Service {namespace}/{name} has no address {_side(place)}", hint
             ) from None
-        if found not in within:
-            raise InputError(f"Service {namespace}/{name}: {found} is not in {within}", hint)
-        return found
+        if address not in within:
+            raise InputError(f"Service {namespace}/{name}: {address} is not in {within}", hint)
+        return address
 
 
-def _seen(place: str) -> str:
+def _side(place: str) -> str:
     return "inside the cluster" if place == WORKERS else "outside the cluster"
 
 
@@ -194,16 +194,16 @@ def _ip(host: str, url: str, topology: Topology) -> IPv4Address:
     if host in names:
         return names[host]
     try:
-        found = IPv4Address(host)
+        address = IPv4Address(host)
     except AddressValueError:
         raise InputError(f"{url}: no machine `{host}`", did_you_mean(host, names)) from None
-    if found not in topology.network.subnet:
+    if address not in topology.network.subnet:
         subnet = topology.network.subnet
         raise InputError(
             f"{url}: {host} is not in the lab's subnet {subnet}, and nothing else is asked",
             "take the VIP or a node with a NodePort, or an address of a LoadBalancer",
         )
-    return found
+    return address
 
 
 def _port(parts: SplitResult, url: str) -> int:

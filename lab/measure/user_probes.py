@@ -1,4 +1,4 @@
-"""The user's own services as rows of the instrument: asked at URLs, by commands, and written to."""
+"""The user's own services as the instrument's probes: URLs, commands in pods, and writes."""
 
 from __future__ import annotations
 
@@ -116,13 +116,13 @@ def of_lab(
     """
 
     def find(namespace: str, name: str) -> dict[str, Any]:
-        if not all(re.fullmatch(pod_command.NAME, word) for word in (namespace, name)):
+        if not all(re.fullmatch(pod_command.NAME, part) for part in (namespace, name)):
             raise InputError(
                 f"`{name}.{namespace}` is no name of a Service", "for example shop.default"
             )
         try:
             with lab.cluster() as cluster:
-                found: dict[str, Any] = cluster.get(
+                service: dict[str, Any] = cluster.get(
                     f"/api/v1/namespaces/{namespace}/services/{name}"
                 )
         except ApiError as error:
@@ -131,7 +131,7 @@ def of_lab(
             raise InputError(
                 f"no Service {namespace}/{name}: {error.message}", "apply it to the lab first"
             ) from None
-        return found
+        return service
 
     return UserServices(lab.topology, ServiceNames(find)).rows(asked, written)
 
@@ -140,18 +140,18 @@ def check_names(names: Iterable[str], topology: Topology) -> None:
     """Raise InputError for a name that halab's own probes have, or that occurs twice."""
     own = probes.rows(ProbeContext(topology=topology))
     taken = {(row.probe or row.name).split(".")[0] for row in own}
-    seen: set[str] = set()
+    earlier: set[str] = set()
     for name in names:
         url_probe.check_name(name)
         if name.split(".")[0] in taken:
             raise InputError(f"`{name}` is a probe of halab's own", "name yours otherwise")
-        for other in seen:
+        for other in earlier:
             if name == other:
                 raise InputError(f"two probes are named `{name}`", "give each a name of its own")
             if f"{name}.".startswith(f"{other}.") or f"{other}.".startswith(f"{name}."):
                 what = f"`{name}` and `{other}`: a figure of the shorter name would have both"
                 raise InputError(what, "give one of them another first word")
-        seen.add(name)
+        earlier.add(name)
 
 
 def _method(write: str) -> tuple[str, str]:

@@ -29,13 +29,13 @@ def listed(given: Pairs) -> list[str]:
 
 
 def options(given: Pairs) -> list[str]:
-    """Return options as words of a systemd unit's command line."""
+    """Return options as arguments of a systemd unit's command line."""
     return [_quoted(f"--{argument}") for argument in listed(given)]
 
 
-def _quoted(word: str) -> str:
-    """Quote a word for ExecStart=: `%` and `$` are doubled (systemd.service(5), COMMAND LINES)."""
-    if _PLAIN.fullmatch(word):
-        return word
-    text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+def _quoted(argument: str) -> str:
+    """Quote an argument of ExecStart=, `%` and `$` doubled (systemd.service(5), COMMAND LINES)."""
+    if _PLAIN.fullmatch(argument):
+        return argument
+    text = argument.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{text}"'

@@ -54,7 +54,7 @@ def _read(node: NodeHandle, text: str) -> Any:  # noqa: ANN401 (JSON)
 
 
 def voter(node: NodeHandle, client: Client) -> tuple[bool, str]:
-    """Return whether a master's etcd votes in a cluster that has a leader, and the detail in words.
+    """Return whether a master's etcd votes in a cluster that has a leader, and the detail as text.
 
     Raises LabError, as `ask` does.
     """

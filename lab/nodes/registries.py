@@ -45,22 +45,22 @@ def k3s(registries: Registries) -> bytes:
         if registry.mirrors
     }
     configs = {
-        name: found
+        name: config
         for registry in registries
-        if (found := _k3s_config(registry))
+        if (config := _k3s_config(registry))
         for name in _servers(registry.host)
     }
     return json.dumps({"mirrors": mirrors, "configs": configs}, indent=1).encode() + b"\n"
 
 
 def _k3s_config(registry: Registry) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    config: dict[str, Any] = {}
     if registry.username:
-        found["auth"] = {"username": registry.username, "password": registry.password}
+        config["auth"] = {"username": registry.username, "password": registry.password}
     tls: dict[str, Any] = {"ca_file": _authority(registry.host)} if registry.ca else {}
     if registry.insecure:
         tls["insecure_skip_verify"] = True
-    return {**found, "tls": tls} if tls else found
+    return {**config, "tls": tls} if tls else config
 
 
 def _servers(host: str) -> tuple[str, ...]:

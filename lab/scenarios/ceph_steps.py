@@ -1,7 +1,7 @@
 """What users do with Ceph while a lab is broken: look at it, write, kill daemons, read again.
 
-These are steps of a scenario. Each returns what it saw, and raises LabError if that is not what was
-expected.
+These are steps of a scenario. Each returns a sentence for the history, and raises LabError if the
+lab is not as expected.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class CephSteps:
     """The pods that were killed and are not yet replaced, as the history names them."""
 
     def run(self, step: str, timeout_s: float) -> str:
-        """Carry out a step of CEPH in topology/scenario_file.py; return what it saw.
+        """Carry out a step of CEPH in topology/scenario_file.py; return the detail for the history.
 
-        `timeout_s` limits what is waited for.
+        `timeout_s` is the limit of each wait.
         """
         steps: dict[str, Callable[[], str]] = {
             "absent": self.absent,

@@ -1,4 +1,4 @@
-"""What the steps of a scenario run share: the lab, its faults, the history, the dice, time-outs."""
+"""The context that a scenario run's steps share: lab, faults, history, dice, time-outs."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class RunContext:
     injector: Injector
     healer: Healer
     audit: Audit
-    """Knows how Pacemaker was configured before anything was broken."""
+    """Compares Pacemaker with its configuration from before the first fault."""
     observe_lab: Callable[[Lab], Observation] = steady_state.steady
     reporter: Reporter = field(default_factory=Silent)
     steady_timeout_s: float = STEADY_TIMEOUT_S

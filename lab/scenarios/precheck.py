@@ -32,7 +32,7 @@ def _check_writes(scenario: Scenario) -> None:
     """Refuse an expectation about writes that nobody makes: a run would end as unknown."""
     names = [row.name for row in scenario.user_writes]
     for each in scenario.expect:
-        if each.word == "lost_writes" and each.argument and each.argument not in names:
+        if each.name == "lost_writes" and each.argument and each.argument not in names:
             hint = did_you_mean(each.argument, names) if names else "add it under `writes:`"
             what = f"{scenario.path}: `{each.text}`: no writes are named `{each.argument}`"
             raise InputError(what, hint)
@@ -41,7 +41,7 @@ def _check_writes(scenario: Scenario) -> None:
 def _check_step(step: Step, lab: Lab) -> None:
     faults = [(step.value, step.target, step.options)] if step.verb == "fault" else []
     if step.verb == "random":
-        faults = [parse_random(text) for text in step.words]
+        faults = [parse_random(text) for text in step.items]
     for name, target, options in faults:
         options_of(find(name), options)
         targets.check(target, lab.topology)

@@ -180,13 +180,7 @@ def summary(runs: Iterable[ScenarioRun]) -> list[dict[str, Any]]:
 
 def exit_code(runs: Iterable[ScenarioRun]) -> int:
     """Return a command's exit code: that of the worst run; of no run, unknown."""
-    outcomes = [one.outcome for one in runs]
-    worst: Outcome = "pass" if outcomes else "unknown"
-    if "unknown" in outcomes:
-        worst = "unknown"
-    if "fail" in outcomes:
-        worst = "fail"
-    return verdicts.EXIT_CODES[worst]
+    return verdicts.EXIT_CODES[verdicts.worst_of(one.outcome for one in runs)]
 
 
 def load_json(folder: Path) -> dict[str, Any]:

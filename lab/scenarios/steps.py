@@ -58,7 +58,7 @@ def _until(run: RunContext, step: Step) -> str:
 
 def _exec(run: RunContext, step: Step) -> str:
     outputs = [
-        run.lab.node(name).run(step.words, timeout_s=step.timeout_ms / 1000).output
+        run.lab.node(name).run(step.items, timeout_s=step.timeout_ms / 1000).output
         for name in run.targets(step.target)
     ]
     return "\n".join(output.strip() for output in outputs)
@@ -98,7 +98,7 @@ def _random(run: RunContext, step: Step) -> str:
     end, number = time.monotonic() + step.for_ms / 1000, 0
     while time.monotonic() < end and not run.cancelled.is_set():
         number += 1
-        fault, target, options = parse_random(run.dice.choice(step.words))
+        fault, target, options = parse_random(run.dice.choice(step.items))
         run.step(
             f"random {number}",
             f"{fault} at {target}",

@@ -1,4 +1,4 @@
-"""A lab that a test breaks: faults open and close with blocks, and their times are written down."""
+"""A lab that a test breaks: faults begin and end with blocks, and their times are recorded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Unmeasured(Instruments):
-    """What a run has while nothing is measured: what happens is written down nowhere."""
+    """The instruments of a run in which nothing is measured: they record nothing."""
 
     def note(self, event: Event) -> None:
         """Drop an event."""
@@ -82,7 +82,7 @@ class Faults:
     def measured(self, run: RunContext) -> Iterator[None]:
         """Write faults down in a measurement for a block."""
         before = self.run
-        # What Pacemaker was configured like before anything was broken stays known.
+        # Pacemaker's configuration from before the first fault stays known.
         run.audit = before.audit
         self._run = run
         try:
@@ -90,9 +90,9 @@ class Faults:
         finally:
             self._run = before
 
-    def targets(self, word: str) -> tuple[str, ...]:
-        """Return the nodes that a target means now; an election is waited for."""
-        return self.run.targets(word)
+    def targets(self, target: str) -> tuple[str, ...]:
+        """Return the nodes that a target means now; during an election, wait for its end."""
+        return self.run.targets(target)
 
     @contextlib.contextmanager
     def fault(self, name: str, target: str, options: dict[str, str]) -> Iterator[Broken]:

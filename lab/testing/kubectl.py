@@ -1,4 +1,4 @@
-"""kubectl on a master: what it prints as values, and what it is fed with.
+"""kubectl on a master: its output as values, and the manifests that it reads.
 
 A master has the kubectl of its own release, and is reached where the API is not.
 """
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 120.0
 OUTPUT = ("-o", "--output", "--raw", "-w", "--watch", "-h", "--help")
-"""Words after which `kubectl get` prints what the caller asked for, not JSON."""
+"""Options with which `kubectl get` prints what the caller chose, not JSON."""
 
 
 def run(
-    lab: Lab, words: tuple[str, ...], stdin: bytes | None = None, avoid: Container[str] = ()
+    lab: Lab, arguments: tuple[str, ...], stdin: bytes | None = None, avoid: Container[str] = ()
 ) -> Any:  # noqa: ANN401 (JSON or text)
     """Run kubectl on the first master that runs, on one of `avoid` only if there is no other.
 
     `get` returns the objects as a dict, all else text. Raises CommandFailed with what it printed.
     """
-    as_json = words[:1] == ("get",) and not any(_asks_for_output(word) for word in words)
-    argv = ["kubectl", *words, *(("-o", "json") if as_json else ())]
+    as_json = arguments[:1] == ("get",) and not any(map(_chooses_output, arguments))
+    argv = ["kubectl", *arguments, *(("-o", "json") if as_json else ())]
     output = _on_a_master(lab, argv, stdin, avoid)
     return first_object(output) if as_json else output
 
@@ -63,8 +63,8 @@ def outside_address(service: dict[str, Any], vip: str) -> str:
     raise LabError(f"Service {name} cannot be reached from outside", hint)
 
 
-def _asks_for_output(word: str) -> bool:
-    return word in OUTPUT or word.startswith(("-o", "--output=", "--raw=", "--watch"))
+def _chooses_output(argument: str) -> bool:
+    return argument in OUTPUT or argument.startswith(("-o", "--output=", "--raw=", "--watch"))
 
 
 def first_object(output: str) -> Any:  # noqa: ANN401 (any JSON value)

@@ -45,9 +45,9 @@ WAIT_S = 120.0
 
 
 class HalabLab:
-    """A lab from `start` to `stop`, both of which `with` does.
+    """A lab from `start` to `stop`; a `with` block calls both.
 
-    Whoever is killed in between leaves it to the next one that starts: see lab/testing/sessions.py.
+    If the process is killed in between, the next one removes the lab: see lab/testing/sessions.py.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class HalabLab:
         self.timeout_s = timeout_s
         self.measurements: list[Measurement] = []
         """Of all that was measured, the newest last."""
-        self._wanted = name
+        self._name = name
         self._reuse = False
         self._default = DEFAULT_TOPOLOGY
         self._conditions: list[WaitStrategy] = []
@@ -97,7 +97,7 @@ class HalabLab:
     # --- start and stop ---
 
     def waiting_for(self, *conditions: WaitStrategy | Callable[[HalabLab], object]) -> Self:
-        """Add conditions that `start` waits for, beside a lab that is ready."""
+        """Add conditions that `start` waits for once the lab is ready."""
         self._conditions += [waiting.strategy(one) for one in conditions]
         return self
 
@@ -109,7 +109,7 @@ class HalabLab:
         if self._lab is not None:
             return self
         engine = client.connect()
-        sessions.remove_abandoned(engine, self._reporter, keep=self._wanted if self._reuse else "")
+        sessions.remove_abandoned(engine, self._reporter, keep=self._name if self._reuse else "")
         try:
             if self._reuse:
                 self._attach(engine)
@@ -124,25 +124,25 @@ class HalabLab:
 
     def _make(self, engine: Engine) -> None:
         topology = self.spec.load()
-        self._claim, settings = sessions.claim(engine, topology, self._wanted)
+        self._claim, settings = sessions.claim(engine, topology, self._name)
         self._start(engine, self.spec.load(self._claim.name, settings))
 
     def _attach(self, engine: Engine) -> None:
-        with sessions.shared(self._wanted):
-            if self._wanted in engine.labs():
-                found = labs.find(engine, self._wanted, self._reporter)
-                distribution = labs.distribution_of(found.observe())
-                if different := differences(self.spec, found.topology, distribution):
+        with sessions.shared(self._name):
+            if self._name in engine.labs():
+                lab = labs.find(engine, self._name, self._reporter)
+                distribution = labs.distribution_of(lab.observe())
+                if different := differences(self.spec, lab.topology, distribution):
                     hint = "run that test without --halab-reuse, or name another lab"
                     raise InputError("; ".join(different), hint)
-                self._hold(found)
+                self._hold(lab)
                 if not waiting.steady().observe(self).ok:
                     self.make_whole()
                 return
             spec = self.spec.or_else(self._default)
             claim, settings = sessions.claim(engine, spec.load())
             try:
-                self._start(engine, spec.load(self._wanted, settings))
+                self._start(engine, spec.load(self._name, settings))
             finally:
                 claim.release()
 
@@ -172,7 +172,7 @@ class HalabLab:
         self._cluster = self._lab = self._faults = None
 
     def stop(self) -> None:
-        """Remove the lab, or leave it where it is to be kept or was there before."""
+        """Remove the lab, unless it is to be kept or was there before."""
         if self._lab is None:
             return
         engine = self._lab.engine
@@ -281,12 +281,12 @@ class HalabLab:
 
     # --- use ---
 
-    def kubectl(self, *words: str, stdin: bytes | None = None) -> Any:  # noqa: ANN401 (JSON or text)
+    def kubectl(self, *arguments: str, stdin: bytes | None = None) -> Any:  # noqa: ANN401 (JSON or text)
         """Run kubectl on a master; `get` returns the objects as a dict, all else text.
 
         Raises CommandFailed with what it printed.
         """
-        return kubectl.run(self.handle, words, stdin, avoid=self._breaking.nodes)
+        return kubectl.run(self.handle, arguments, stdin, avoid=self._breaking.nodes)
 
     def apply(self, what: str | Path | Mapping[str, Any]) -> str:
         """Apply a manifest: a file, a folder of *.yaml, *.yml and *.json, or an object."""
@@ -306,13 +306,13 @@ class HalabLab:
         condition: WaitStrategy | Callable[[HalabLab], object],
         timeout_s: float = WAIT_S,
     ) -> str:
-        """Wait until a strategy, or a function of the lab, is so; return what was seen.
+        """Wait until a condition holds; return the detail of its last observation.
 
-        Raises WaitTimeout with what was last seen.
+        Raises WaitTimeout with that detail.
         """
-        wanted = waiting.strategy(condition)
+        strategy = waiting.strategy(condition)
         return until(
-            wanted.what, lambda: tried(lambda: wanted.observe(self)), timeout_s=timeout_s
+            strategy.what, lambda: tried(lambda: strategy.observe(self)), timeout_s=timeout_s
         ).detail
 
     # --- break and measure ---
@@ -335,7 +335,7 @@ class HalabLab:
 
         The lab is steady before, and steady again afterwards, also when the block raised.
         """
-        options = dict(word.split("=", 1) for word in overrides(set or {}))
+        options = dict(setting.split("=", 1) for setting in overrides(set or {}))
         with self._breaking.fault(name, target, options) as broken:
             yield broken
 

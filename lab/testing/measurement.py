@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 FILES = ("report.html", "report.txt", "report.xml", "history.jsonl", "logs/all.log")
-"""Of a run's folder; the journals of all machines are on one clock in the last."""
+"""Files of a run's folder; the last has the journals of all machines, on one clock."""
 
 
 class ExpectationNotMet(AssertionError):
@@ -112,11 +112,11 @@ class Measurement:
         none.
         """
         try:
-            wanted = expectation.parse(text)
+            expected = expectation.parse(text)
         except expectation.ExpectationError as error:
             raise InputError(error.message, error.hint) from None
-        (verdict,) = report.judge(self.history, [wanted])
-        self._expected.append(wanted.text)
+        (verdict,) = report.judge(self.history, [expected])
+        self._expected.append(expected.text)
         if verdict.outcome != "pass":
             self._write()
             reasons = "\n  ".join(verdict.reasons)

@@ -49,8 +49,8 @@ class LabNode:
         Raises CommandFailed where `check` is set and it ends with another code than 0.
         """
         line = len(argv) == 1 and " " in argv[0]
-        words = ("sh", "-c", argv[0]) if line else argv
-        return self.handle.run(words, check=check, timeout_s=timeout_s, stdin=stdin).output
+        command = ("sh", "-c", argv[0]) if line else argv
+        return self.handle.run(command, check=check, timeout_s=timeout_s, stdin=stdin).output
 
     def journal(self, unit: str = "", lines: int = 100) -> str:
         """Return the last lines of its journal, of one unit if named."""

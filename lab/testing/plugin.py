@@ -92,10 +92,10 @@ def _usage(what: str) -> Iterator[None]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Lend the shared lab to marked tests as they ask for it; equal wishes share one lab.
+    """Give marked tests the shared lab that they ask for; equal specs share one lab.
 
     A parameter of the session's scope lets pytest group such tests, and end one lab before the
-    next. What is wrong with a marker is told once all tests are collected.
+    next. What is wrong with a marker is reported once all tests are collected.
     """
     marker = metafunc.definition.get_closest_marker(MARKER)
     if LAB not in metafunc.fixturenames or marker is None:
@@ -205,8 +205,8 @@ def _shared_lab(config: pytest.Config, name: str, spec: LabSpec) -> HalabLab:
 
 @contextlib.contextmanager
 def _started(config: pytest.Config, lab: HalabLab) -> Iterator[None]:
-    """Start a lab, and stop it after the block; errors of ours are told without a traceback."""
-    with _told():
+    """Start a lab, and stop it after the block; halab's own errors come without a traceback."""
+    with _without_traceback():
         lab.start()
     name = lab.name
     try:
@@ -214,12 +214,12 @@ def _started(config: pytest.Config, lab: HalabLab) -> Iterator[None]:
     finally:
         if lab.kept:
             config.stash[KEPT].add(name)
-        with _told():
+        with _without_traceback():
             lab.stop()
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def _without_traceback() -> Iterator[None]:
     from lab.base.errors import LabError
 
     try:
@@ -237,9 +237,9 @@ def _uses(item: pytest.Item, fixture: str) -> bool:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Have a lab that several processes share to oneself for one test, set-up and end included.
+    """Hold a lab that several processes share for one whole test, set-up and teardown included.
 
-    First of all wrappers: waiting for the others does not count for pytest-timeout.
+    This wrapper comes first: waiting for the others does not count for pytest-timeout.
     """
     current = item.config.stash.get(CURRENT, None)
     item.stash[MEASURED] = len(current.measurements) if current else 0
@@ -311,7 +311,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
     result = yield
     lab = (getattr(item, "funcargs", None) or {}).get(LAB)
     if item.stash.get(FAILED, False) and lab is not None and lab.started:
-        with _told():
+        with _without_traceback():
             lab.make_whole()
     return result
 

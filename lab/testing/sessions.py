@@ -72,8 +72,8 @@ def _path(name: str) -> Path:
 
 
 def _recorded() -> list[str]:
-    found = sorted(path.stem for path in paths.state().glob(f"*.{KIND}"))
-    return [name for name in found if names.is_name(name)]
+    stems = sorted(path.stem for path in paths.state().glob(f"*.{KIND}"))
+    return [name for name in stems if names.is_name(name)]
 
 
 def base_name(topology: str) -> str:
@@ -107,18 +107,18 @@ def _claim(name: str, held: set[str]) -> Claim:
     if name in held:
         hint = "use HalabLab.attach for one that is yours, or take another name"
         raise LabError(f"a lab `{name}` exists already", hint)
-    found = Claim.take(name)
-    if found is None:
+    claim = Claim.take(name)
+    if claim is None:
         raise LabError(f"another test session has a lab `{name}`", "take another name")
-    return found
+    return claim
 
 
 def _first_free(base: str, held: set[str]) -> Claim:
     for number in range(1, TRIES):
         name = base if number == 1 else f"{base}-{number}"
-        found = Claim.take(name) if name not in held else None
-        if found:
-            return found
+        claim = Claim.take(name) if name not in held else None
+        if claim:
+            return claim
     raise LabError(f"{TRIES} labs are called `{base}`, or so", "`halab list` shows them")
 
 
@@ -165,7 +165,7 @@ def remove_abandoned(engine: Engine, reporter: Reporter, *, keep: str = "") -> t
 
 @contextlib.contextmanager
 def shared(name: str) -> Iterator[None]:
-    """Have a lab that several processes share to oneself. Waits; held twice it is held once."""
+    """Hold a lab that several processes share, for a block. Waits; can be nested."""
     if name in _SHARED:
         yield
         return

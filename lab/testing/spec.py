@@ -1,4 +1,4 @@
-"""Which lab a test asks for: read from a marker's or an option's words, and loaded."""
+"""Which lab a test asks for: read from a marker or an option, and loaded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KEYS = ("topology", "distribution", "set", "keep")
 
 @dataclass(frozen=True, slots=True)
 class LabSpec:
-    """A lab that is wanted. Two tests whose specs are equal share a session's lab."""
+    """The lab that a test asks for. Tests with equal specs share a session's lab."""
 
     topology: str = ""
     """A shipped topology's name, or a file's path; empty: whoever reads it says which."""
@@ -52,37 +52,37 @@ class LabSpec:
 
 
 def differences(spec: LabSpec, there: Topology, distribution: str) -> list[str]:
-    """Return what a lab that is there lacks of what a test asks for: `lab x is 1m1w, not 3m3w`.
+    """Return how a running lab differs from what a test asks for: `lab x is 1m1w, not 3m3w`.
 
-    Its addresses may differ, and what the spec does not name.
+    Its addresses may differ, and so may anything that the spec does not name.
     """
-    found = []
+    reasons = []
     if spec.distribution and spec.distribution != distribution:
-        found.append(f"lab {there.name} runs {distribution}, not {spec.distribution}")
+        reasons.append(f"lab {there.name} runs {distribution}, not {spec.distribution}")
     if not spec.topology:
-        return found
-    wanted = spec.load()
-    if _shape(wanted) != _shape(there):
-        found.append(f"lab {there.name} is {_shape(there)}, not {_shape(wanted)}")
+        return reasons
+    topology = spec.load()
+    if _shape(topology) != _shape(there):
+        reasons.append(f"lab {there.name} is {_shape(there)}, not {_shape(topology)}")
     sections = ("ha", "kubernetes") if spec.overrides else ()
-    other = [name for name in sections if getattr(wanted, name) != getattr(there, name)]
-    return found + [f"lab {there.name} has other values in `{name}`" for name in other]
+    other = [name for name in sections if getattr(topology, name) != getattr(there, name)]
+    return reasons + [f"lab {there.name} has other values in `{name}`" for name in other]
 
 
 def _shape(topology: Topology) -> str:
     return f"{len(topology.masters)}m{len(topology.workers)}w"
 
 
-def topology_file(word: str) -> Path:
-    """Return the file that a word means: a path, or a shipped topology. Raises InputError."""
-    if "/" in word or word.endswith((".yaml", ".yml")):
-        return Path(word)
+def topology_file(topology: str) -> Path:
+    """Return a topology's file, by its path or by a shipped topology's name. Raises InputError."""
+    if "/" in topology or topology.endswith((".yaml", ".yml")):
+        return Path(topology)
     folder = paths.shipped("topologies")
     shipped = [path.stem for path in sorted(folder.glob("*.yaml"))]
-    if word not in shipped:
-        hint = f"{did_you_mean(word, shipped)}; or name a file, with its ending"
-        raise InputError(f"no topology `{word}`", hint)
-    return folder / f"{word}.yaml"
+    if topology not in shipped:
+        hint = f"{did_you_mean(topology, shipped)}; or name a file, with its ending"
+        raise InputError(f"no topology `{topology}`", hint)
+    return folder / f"{topology}.yaml"
 
 
 def read(
@@ -96,14 +96,14 @@ def read(
     unknown = [key for key in given if key not in KEYS]
     if unknown:
         raise InputError(f"no argument `{unknown[0]}`", did_you_mean(unknown[0], KEYS))
-    distribution = _word(given, "distribution")
+    distribution = _text(given, "distribution")
     if distribution and distribution not in DISTRIBUTIONS:
         hint = did_you_mean(distribution, DISTRIBUTIONS)
         raise InputError(f"no distribution `{distribution}`", hint)
     keep = given.get("keep", False)
     if not isinstance(keep, bool):
         raise InputError(f"keep={keep!r} is neither True nor False")
-    topology = _beside(_word(given, "topology"), folder)
+    topology = _beside(_text(given, "topology"), folder)
     spec = LabSpec(topology, distribution, overrides(given.get("set") or {}), keep)
     _judge(spec.or_else(default))
     return spec
@@ -115,16 +115,16 @@ def _judge(spec: LabSpec) -> None:
     spec.load()
 
 
-def _word(given: Mapping[str, object], key: str) -> str:
+def _text(given: Mapping[str, object], key: str) -> str:
     value = given.get(key) or ""
     if not isinstance(value, str):
         raise InputError(f"{key}={value!r} is no text")
     return value
 
 
-def _beside(word: str, folder: Path | None) -> str:
-    beside = folder / word if folder and word.endswith((".yaml", ".yml")) else None
-    return str(beside) if beside and beside.is_file() else word
+def _beside(topology: str, folder: Path | None) -> str:
+    beside = folder / topology if folder and topology.endswith((".yaml", ".yml")) else None
+    return str(beside) if beside and beside.is_file() else topology
 
 
 def overrides(given: object) -> tuple[str, ...]:

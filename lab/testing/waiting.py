@@ -1,4 +1,4 @@
-"""What a test waits for: each strategy is a question to the lab, asked until it is so."""
+"""What a test waits for: each strategy is a question to the lab, asked until it holds."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class WaitStrategy:
 
 
 def strategy(condition: WaitStrategy | Callable[[HalabLab], object]) -> WaitStrategy:
-    """Return a condition as it is, or a function of the lab that returns whether it is so."""
+    """Return a strategy as it is, and a function of the lab as one that waits until it is true."""
     if isinstance(condition, WaitStrategy):
         return condition
     name = getattr(condition, "__name__", "the condition")
 
     def observe(lab: HalabLab) -> Observation:
-        seen = condition(lab)
-        return Observation(ok=bool(seen), detail=f"{name} says {seen!r}"[:200])
+        answer = condition(lab)
+        return Observation(ok=bool(answer), detail=f"{name} says {answer!r}"[:200])
 
     return WaitStrategy(name, observe)
 
@@ -49,10 +49,10 @@ def rolled_out(resource: str, namespace: str = "default") -> WaitStrategy:
     """A Deployment, DaemonSet or StatefulSet (`deployment/shop`) has all pods updated and ready."""
 
     def observe(lab: HalabLab) -> Observation:
-        words = ("rollout", "status", resource, "-n", namespace, "--watch=false")
-        said = str(lab.kubectl(*words)).strip()
-        done = "successfully rolled out" in said or "roll out complete" in said
-        return Observation(ok=done, detail=said[:200])
+        command = ("rollout", "status", resource, "-n", namespace, "--watch=false")
+        output = str(lab.kubectl(*command)).strip()
+        done = "successfully rolled out" in output or "roll out complete" in output
+        return Observation(ok=done, detail=output[:200])
 
     return WaitStrategy(f"{resource} is rolled out", observe)
 

@@ -80,7 +80,7 @@ _ARGUMENT = re.compile(r"[A-Za-z0-9_][\w.\-]*")
 
 
 class ExpectationError(ValueError):
-    """A text that is not an expectation: `message` says what is wrong, `hint` what to write.
+    """Text that is not an expectation: `message` says what is wrong, `hint` what to write.
 
     It has no file and line: the caller knows them.
     """
@@ -97,7 +97,7 @@ class Expectation:
 
     text: str
     """As written, with single spaces."""
-    word: str
+    name: str
     """The truth's or measure's name."""
     argument: str = ""
     """The probe in the brackets; empty if there are none."""
@@ -111,20 +111,20 @@ class Expectation:
     @property
     def checker(self) -> str:
         """The checker that decides it."""
-        return MEASURES[self.word].checker if self.sign else self.word
+        return MEASURES[self.name].checker if self.sign else self.name
 
     @property
     def figure(self) -> str:
         """The name of the figure to compare; empty for a truth."""
         if not self.sign:
             return ""
-        return f"{self.word}({self.argument})" if self.argument else self.word
+        return f"{self.name}({self.argument})" if self.argument else self.name
 
     def meaning(self) -> str:
         """Return what it says, in words for people."""
         if self.sign:
-            return MEASURES[self.word].summary + (f" of {self.argument}" if self.argument else "")
-        truth = TRUTHS[self.word]
+            return MEASURES[self.name].summary + (f" of {self.argument}" if self.argument else "")
+        truth = TRUTHS[self.name]
         return f"it shall show that this is not so: {truth}" if self.negated else truth
 
     def holds(self, value: float) -> bool:

@@ -254,9 +254,9 @@ def _check(component: str, option: str) -> None:
 
 
 def _value(value: Value) -> str:
-    word = values.text(value)
-    if not word.isprintable():
+    text = values.text(value)
+    if not text.isprintable():
         raise WrongError("has a character that cannot be printed", "write one line of text")
-    if len(word) > MAX_VALUE:
-        raise WrongError(f"has {len(word)} characters", f"at most {MAX_VALUE}")
-    return word
+    if len(text) > MAX_VALUE:
+        raise WrongError(f"has {len(text)} characters", f"at most {MAX_VALUE}")
+    return text

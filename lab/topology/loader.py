@@ -41,7 +41,7 @@ from lab.topology.rules import Draft, DraftNode
 from lab.topology.scenario_file import Scenario
 from lab.topology.scenario_file import read as read_scenario
 from lab.topology.schema import KEYS
-from lab.topology.values import Found
+from lab.topology.values import ParsedValue
 
 if TYPE_CHECKING:
     from lab.topology.values import Section
@@ -192,7 +192,7 @@ def _draft(root: Value, base: Path, problems: Problems) -> Draft:
         grace=kubernetes.find(
             "node_monitor_grace", values.duration(*GRACE_MS, "kubelets report every 10s"), 20_000
         ),
-        args=Found(kubernetes_args.read(kubernetes), kubernetes.items.get("args", root)),
+        args=ParsedValue(kubernetes_args.read(kubernetes), kubernetes.items.get("args", root)),
         registries=registries.read(kubernetes, base),
         nodes_at=top.items.get("nodes", root),
         nodes=_nodes(top, base),
@@ -204,7 +204,7 @@ def _draft(root: Value, base: Path, problems: Problems) -> Draft:
         balancer_name=balancer.find("name", values.node_name, "lb"),
         balancer_ip=balancer.find("ip", values.address),
         host_port=balancer.find("host_port", values.integer(*PORTS, also=(0,)), KUBERNETES_PORT),
-        addons=top.find_all("addons", values.word_of(ADDONS), ("dns-ha",)),
+        addons=top.find_all("addons", values.one_of(ADDONS), ("dns-ha",)),
         k3s_binary=images.find("k3s_binary", values.file(base), ""),
         k3s_images=images.find("k3s_images", values.file(base), ""),
         image_source=images.find("source", values.file(base), ""),
@@ -212,8 +212,10 @@ def _draft(root: Value, base: Path, problems: Problems) -> Draft:
 
 
 def _management(
-    network: Section, subnet: Found[IPv4Network] | None, *others: Found[IPv4Network] | None
-) -> Found[IPv4Network] | None:
+    network: Section,
+    subnet: ParsedValue[IPv4Network] | None,
+    *others: ParsedValue[IPv4Network] | None,
+) -> ParsedValue[IPv4Network] | None:
     """Read the management network. If the file names none, choose one that meets no other range.
 
     Three ranges can cover all of the private space that it is chosen from. Then it has to be set.
@@ -238,8 +240,8 @@ def _section(top: Section, key: str) -> Section:
     return values.open_section(top.items.get(key), key, KEYS[key], top.at, top.problems)
 
 
-def _distributions(kubernetes: Section) -> Found[tuple[str, ...]] | None:
-    listed = kubernetes.find_all("distributions", values.word_of(DISTRIBUTIONS), DISTRIBUTIONS)
+def _distributions(kubernetes: Section) -> ParsedValue[tuple[str, ...]] | None:
+    listed = kubernetes.find_all("distributions", values.one_of(DISTRIBUTIONS), DISTRIBUTIONS)
     if listed and not listed.value:
         kubernetes.problems.add(
             listed.at, "`kubernetes.distributions` is empty", f"known: {', '.join(DISTRIBUTIONS)}"
@@ -278,7 +280,7 @@ def _node(name: str, item: Value, top: Section, base: Path) -> DraftNode:
     )
 
 
-def _sure(entry: Found[T] | None) -> T:
+def _sure(entry: ParsedValue[T] | None) -> T:
     if entry is None:
         raise RuntimeError("a bug: a value was neither read nor refused")
     return entry.value

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lab.base.yaml_files import Problems, Value
-    from lab.topology.values import Found, Section
+    from lab.topology.values import ParsedValue, Section
 
 KEYS = {"cpus": False, "memory": False}
 """None of them is required."""
@@ -62,44 +62,44 @@ def of_node(own: MachineSize, role: Role, roles: Mapping[Role, MachineSize]) -> 
 
 
 def check(
-    found: Found[Role] | None,
+    role: ParsedValue[Role] | None,
     name: str,
     own: MachineSize,
     roles: Mapping[Role, MachineSize],
     warnings: Problems,
 ) -> None:
     """Warn of a node that gets less memory than it needs when nothing runs on it."""
-    if found is None:
+    if role is None:
         return
-    memory = of_node(own, found.value, roles).memory
-    if 0 < memory < LITTLE[found.value]:
-        message = f"node `{name}` has {spell(memory)} of memory, little for a {found.value}"
-        hint = f"{spell(LITTLE[found.value])} or more: it may not start, or be killed in parts"
-        warnings.add(found.at, message, hint)
+    memory = of_node(own, role.value, roles).memory
+    if 0 < memory < LITTLE[role.value]:
+        message = f"node `{name}` has {spell(memory)} of memory, little for a {role.value}"
+        hint = f"{spell(LITTLE[role.value])} or more: it may not start, or be killed in parts"
+        warnings.add(role.at, message, hint)
 
 
 def millicpus(value: Value) -> int:
     """Parse a number of processors; the result is in thousandths of one."""
-    word = values.text(value)
-    if value.quoted or not _CPUS.fullmatch(word):
+    text = values.text(value)
+    if value.quoted or not _CPUS.fullmatch(text):
         hint = "for example 2 or 0.5, without quotes and units"
-        raise WrongError(f"is `{shown(word)}`, not a number of processors", hint)
-    amount = int(Decimal(word) * 1000)
+        raise WrongError(f"is `{shown(text)}`, not a number of processors", hint)
+    amount = int(Decimal(text) * 1000)
     low, high = MILLICPUS
     if not low <= amount <= high:
-        raise WrongError(f"is {word}", f"it must be {low / 1000:g} to {high / 1000:g}")
+        raise WrongError(f"is {text}", f"it must be {low / 1000:g} to {high / 1000:g}")
     return amount
 
 
 def size(value: Value) -> int:
     """Parse an amount of memory with its unit; the result is in bytes."""
-    word = values.text(value)
-    match = _MEMORY.fullmatch(word)
+    text = values.text(value)
+    match = _MEMORY.fullmatch(text)
     if not match or match[2] not in UNITS:
         hint = "for example 768MiB or 1.5GiB"
-        raise WrongError(f"is `{shown(word)}`, not an amount of memory", hint)
+        raise WrongError(f"is `{shown(text)}`, not an amount of memory", hint)
     amount = int(Decimal(match[1]) * UNITS[match[2]])
     low, high = MEMORY
     if not low <= amount <= high:
-        raise WrongError(f"is {word}", f"it must be {spell(low)} to {spell(high)}")
+        raise WrongError(f"is {text}", f"it must be {spell(low)} to {spell(high)}")
     return amount

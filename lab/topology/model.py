@@ -338,7 +338,7 @@ def without_passwords(topology: Topology) -> Topology:
 
 
 def known(kind: type[Any], values: dict[str, Any]) -> dict[str, Any]:
-    """Return only the values that a dataclass has fields for: a newer halab may write more."""
+    """Return the values that a dataclass has fields for: a newer halab may have written more."""
     names = {each.name for each in fields(kind)}
     return {name: value for name, value in values.items() if name in names}
 

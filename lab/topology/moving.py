@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lab.topology.model import Topology
 
 AUTO = "auto"
-"""Says that `start` may choose the subnet: the file's if it is free, else another one."""
+"""The value by which `start` may choose the subnet: the file's if that is free, else another."""
 
 
 def subnet(root: Value) -> IPv4Network | None:
@@ -81,13 +81,13 @@ def moved(topology: Topology, after: IPv4Network) -> Topology:
             raise InputError(f"network.subnet {after} meets the cluster's {key} {other}")
 
     def move(text: object) -> str:
-        found = _moved(str(text), network.subnet, after)
-        if not found:
+        new = _moved(str(text), network.subnet, after)
+        if not new:
             raise InputError(
                 f"network.subnet {after} has no room for {text} of {network.subnet}",
                 f"take one as large as that: a /{network.subnet.prefixlen}",
             )
-        return found
+        return new
 
     def place(address: IPv4Address) -> IPv4Address:
         return IPv4Address(move(address))

@@ -42,30 +42,30 @@ NODE_TREES = (
 
 def read_ports(section: Section) -> tuple[tuple[int, int], ...]:
     """Read a node's ports: host, node."""
-    found = section.find_all("ports", _port, ())
-    ports = found.value if found else ()
-    if found and len({inside for _, inside in ports}) < len(ports):
+    entry = section.find_all("ports", _port, ())
+    ports = entry.value if entry else ()
+    if entry and len({inside for _, inside in ports}) < len(ports):
         name = section.name("ports")
-        section.problems.add(found.at, f"`{name}` has one of the node's ports twice", "keep one")
+        section.problems.add(entry.at, f"`{name}` has one of the node's ports twice", "keep one")
     return ports
 
 
 def read_mounts(section: Section, base: Path) -> tuple[Mount, ...]:
     """Read a node's mounts; `base` is the folder that paths start from."""
-    found = section.find_all("mounts", _mount(base), ())
-    mounts = found.value if found else ()
-    if found and len({mount.path for mount in mounts}) < len(mounts):
+    entry = section.find_all("mounts", _mount(base), ())
+    mounts = entry.value if entry else ()
+    if entry and len({mount.path for mount in mounts}) < len(mounts):
         name = section.name("mounts")
-        section.problems.add(found.at, f"`{name}` has one of the node's paths twice", "keep one")
+        section.problems.add(entry.at, f"`{name}` has one of the node's paths twice", "keep one")
     return mounts
 
 
 def _port(value: Value) -> tuple[int, int]:
-    word = values.text(value)
-    parts = word.split(":")
+    text = values.text(value)
+    parts = text.split(":")
     if len(parts) != 2 or not all(part.isascii() and part.isdigit() for part in parts):  # noqa: PLR2004 (two)
         hint = "HOST:NODE, for example 8080:30080; TCP, on the host's 127.0.0.1 only"
-        raise WrongError(f"has `{shown(word)}`", hint)
+        raise WrongError(f"has `{shown(text)}`", hint)
     host, inside = (int(part) if len(part) <= len(str(MAX_PORT)) else -1 for part in parts)
     low, high = HOST_PORTS
     if host and not low <= host <= high:
@@ -78,27 +78,27 @@ def _port(value: Value) -> tuple[int, int]:
 
 def _mount(base: Path) -> Callable[[Value], Mount]:
     def parse(value: Value) -> Mount:
-        word = values.text(value)
-        folder, colon, rest = word.partition(":")
+        text = values.text(value)
+        folder, colon, rest = text.partition(":")
         path, _, mode = rest.partition(":")
         if not (folder and colon and path) or (mode or "ro") not in MODES:
             hint = "FOLDER:PATH, or FOLDER:PATH:rw where the node may write"
-            raise WrongError(f"has `{shown(word)}`, which is no mount", hint)
+            raise WrongError(f"has `{shown(text)}`, which is no mount", hint)
         return Mount(folder=_folder(base, folder), path=_path(path), writable=MODES[mode or "ro"])
 
     return parse
 
 
-def _folder(base: Path, word: str) -> str:
+def _folder(base: Path, name: str) -> str:
     """Return the host's folder, links followed: what is judged is what is mounted."""
-    hint = "paths are taken from the topology file's folder on"
+    hint = "relative paths start from the topology file's folder"
     try:
-        path = os.path.realpath(base / Path(word).expanduser())
+        path = os.path.realpath(base / Path(name).expanduser())
         there = Path(path).is_dir()
     except (OSError, ValueError, RuntimeError):  # a NUL, a loop of links, no home
         there = False
     if not there:
-        raise WrongError(f"names no folder: {shown(word)}", hint)
+        raise WrongError(f"names no folder: {shown(name)}", hint)
     if _whole_or_in(path, HOST_WHOLE, HOST_TREES) or _holds_a_socket(path):
         raise WrongError(
             f"names {shown(path)}, a folder of the host's own system",
@@ -107,11 +107,11 @@ def _folder(base: Path, word: str) -> str:
     return path
 
 
-def _path(word: str) -> str:
+def _path(name: str) -> str:
     """Return the node's path. No part may be a link in the image: engines refuse to follow it."""
-    path = PurePosixPath(word)
-    if not path.is_absolute() or ".." in path.parts or not word.isprintable():
-        raise WrongError(f"has `{shown(word)}`, no path of a node", "for example /mnt/data")
+    path = PurePosixPath(name)
+    if not path.is_absolute() or ".." in path.parts or not name.isprintable():
+        raise WrongError(f"has `{shown(name)}`, no path of a node", "for example /mnt/data")
     if _whole_or_in(str(path), NODE_WHOLE, NODE_TREES):
         hint = "for example /mnt/data"
         raise WrongError(f"names the node's {shown(str(path))}, which it works from", hint)
@@ -139,7 +139,7 @@ def check(
     balancer: int,
     problems: Problems,
 ) -> None:
-    """Refuse a port of the host that two want; `balancer` is the load balancer's."""
+    """Refuse a port of the host that is published twice; `balancer` is the load balancer's."""
     taken = {balancer: "loadbalancer.host_port"} if balancer else {}
     for name, at, ports in nodes:
         for host, _ in ports:

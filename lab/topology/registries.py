@@ -48,8 +48,8 @@ def _registry(host: str, item: Value, base: Path, problems: Problems) -> Registr
         problems.add(item, f"`{name}` is no registry's name", hint)
     section = values.open_section(item, name, KEYS, item, problems)
     mirrors = section.find_all("mirrors", _url, ())
-    username = section.find("username", _word, "")
-    password = section.find("password", _word, "")
+    username = section.find("username", _one_line, "")
+    password = section.find("password", _one_line, "")
     kept = section.find("password_file", _content(base, _password), "")
     ca = section.find("ca", _content(base, _certificates), "")
     insecure = section.find("insecure", values.boolean, default=False)
@@ -80,17 +80,17 @@ def _check(section: Section, name: str, host: str) -> None:
         problems.add(section.at, f"`{name}` says nothing", f"its keys are {', '.join(KEYS)}")
 
 
-def _word(value: Value) -> str:
-    word = values.text(value)
-    if not word.isprintable():
+def _one_line(value: Value) -> str:
+    line = values.text(value)
+    if not line.isprintable():
         raise WrongError("has a character that cannot be printed", "write one line of text")
-    return word
+    return line
 
 
 def _url(value: Value) -> str:
-    word = values.text(value)
+    url = values.text(value)
     try:
-        parts = urlsplit(word)
+        parts = urlsplit(url)
         port = parts.port
     except ValueError:
         raise WrongError(
@@ -100,14 +100,14 @@ def _url(value: Value) -> str:
         hint = "give username and password under the mirror's own name"
         raise WrongError("has an address with credentials in it", hint)
     good = parts.scheme in {"http", "https"} and _HOST.fullmatch(parts.netloc)
-    if not good or port == 0 or parts.query or parts.fragment or not word.isprintable():
+    if not good or port == 0 or parts.query or parts.fragment or not url.isprintable():
         hint = "http:// or https://, a host, perhaps a port and a path"
-        raise WrongError(f"has `{shown(word)}`, which is no registry's address", hint)
-    return word
+        raise WrongError(f"has `{shown(url)}`, which is no registry's address", hint)
+    return url
 
 
 def _content(base: Path, judge: Callable[[str], str]) -> Callable[[Value], str]:
-    """Take the path of a file; given back is what stands in it."""
+    """Return a parser that takes the path of a file and returns its content, once judged."""
     path_of = values.file(base)
 
     def parse(value: Value) -> str:
@@ -128,10 +128,10 @@ def _content(base: Path, judge: Callable[[str], str]) -> Callable[[Value], str]:
 
 
 def _password(text: str) -> str:
-    word = text.strip()
-    if not word or not word.isprintable():
+    password = text.strip()
+    if not password or not password.isprintable():
         raise WrongError("names a file that holds no password", "one line of text")
-    return word
+    return password
 
 
 def _certificates(text: str) -> str:

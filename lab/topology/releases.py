@@ -91,7 +91,7 @@ def check(distribution: str, version: str) -> None:
 
 
 def _meant(version: str, example: str) -> str:
-    """Say what is missing: a `v`, the patch release, `+k3s1`."""
+    """Return a hint on what is missing: a `v`, the patch release, `+k3s1`."""
     here = "`halab versions` lists what can be had here"
     match = re.fullmatch(r"v?(\d{1,3}\.\d{1,3}\.\d{1,3})(\+k3s\d{1,3})?", version)
     if not match:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lab.base.yaml_files import Problems, Value
     from lab.topology.model import Args, Mount, Registry
-    from lab.topology.values import Found
+    from lab.topology.values import ParsedValue
 
 PRIVATE = tuple(IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 """RFC 1918, section 3."""
@@ -35,8 +35,8 @@ class DraftNode:
 
     name: str
     at: Value
-    role: Found[Role] | None
-    ip: Found[IPv4Address] | None
+    role: ParsedValue[Role] | None
+    ip: ParsedValue[IPv4Address] | None
     ports: tuple[tuple[int, int], ...] = ()
     mounts: tuple[Mount, ...] = ()
     size: MachineSize = field(default_factory=MachineSize)
@@ -47,42 +47,42 @@ class DraftNode:
 class Draft:
     """The file as far as it could be read; None: missing, or wrong and already noted."""
 
-    name: Found[str] | None
-    subnet: Found[IPv4Network] | None
+    name: ParsedValue[str] | None
+    subnet: ParsedValue[IPv4Network] | None
     subnet_open: bool = False
-    vip: Found[IPv4Address] | None
-    gateway: Found[IPv4Address] | None
-    management: Found[IPv4Network] | None
-    pool: Found[IPv4Network | None] | None
-    distributions: Found[tuple[str, ...]] | None
-    version: Found[str] | None
-    k3s: Found[str] | None
-    pods: Found[IPv4Network] | None
-    services: Found[IPv4Network] | None
-    dns: Found[IPv4Address] | None
-    forward: Found[tuple[IPv4Address, ...]] | None
-    grace: Found[int] | None
-    args: Found[Args]
+    vip: ParsedValue[IPv4Address] | None
+    gateway: ParsedValue[IPv4Address] | None
+    management: ParsedValue[IPv4Network] | None
+    pool: ParsedValue[IPv4Network | None] | None
+    distributions: ParsedValue[tuple[str, ...]] | None
+    version: ParsedValue[str] | None
+    k3s: ParsedValue[str] | None
+    pods: ParsedValue[IPv4Network] | None
+    services: ParsedValue[IPv4Network] | None
+    dns: ParsedValue[IPv4Address] | None
+    forward: ParsedValue[tuple[IPv4Address, ...]] | None
+    grace: ParsedValue[int] | None
+    args: ParsedValue[Args]
     registries: tuple[Registry, ...]
     nodes_at: Value
     nodes: list[DraftNode] = field(default_factory=list)
     roles: dict[Role, MachineSize] = field(default_factory=dict)
-    token: Found[int] | None
-    fencing: Found[str] | None
-    balancer_name: Found[str] | None
-    balancer_ip: Found[IPv4Address] | None
-    host_port: Found[int] | None
-    addons: Found[tuple[str, ...]] | None
-    k3s_binary: Found[str] | None
-    k3s_images: Found[str] | None
-    image_source: Found[str] | None
+    token: ParsedValue[int] | None
+    fencing: ParsedValue[str] | None
+    balancer_name: ParsedValue[str] | None
+    balancer_ip: ParsedValue[IPv4Address] | None
+    host_port: ParsedValue[int] | None
+    addons: ParsedValue[tuple[str, ...]] | None
+    k3s_binary: ParsedValue[str] | None
+    k3s_images: ParsedValue[str] | None
+    image_source: ParsedValue[str] | None
 
     def wish(self, distribution: str) -> str:
         """Return the version that the file names for a distribution; empty if it names none."""
         version = {"upstream": self.version, "k3s": self.k3s}[distribution]
         return version.value if version else ""
 
-    def addresses(self) -> Iterator[tuple[str, Found[IPv4Address]]]:
+    def addresses(self) -> Iterator[tuple[str, ParsedValue[IPv4Address]]]:
         """Yield (key, address) for every address of the subnet: nodes first, in file order."""
         named = [(f"nodes.{node.name}.ip", node.ip) for node in self.nodes]
         named += [("network.vip", self.vip), ("loadbalancer.ip", self.balancer_ip)]
@@ -136,7 +136,7 @@ def _subnet(draft: Draft, problems: Problems) -> None:
 
 
 def _pool(draft: Draft, problems: Problems) -> None:
-    """The pool for Services must lie in the subnet and have a free address."""
+    """Refuse a pool for Services outside the subnet, or without a free address."""
     if draft.subnet is None or draft.pool is None or draft.pool.value is None:
         return
     subnet, pool = draft.subnet.value, draft.pool.value
@@ -157,7 +157,7 @@ def _pool(draft: Draft, problems: Problems) -> None:
 
 
 def _instrument(draft: Draft, warnings: Problems) -> None:
-    """A run's instrument needs an address of its own, outside the pool: that is reserved."""
+    """Warn if no address is left for a run's instrument; the pool's are reserved."""
     if draft.subnet is None or draft.gateway is None or draft.pool is None:
         return
     subnet = draft.subnet.value
@@ -193,7 +193,7 @@ def _addresses(draft: Draft, problems: Problems) -> None:
             taken[ip.value] = name
 
 
-def _inside(draft: Draft, name: str, ip: Found[IPv4Address], problems: Problems) -> bool:
+def _inside(draft: Draft, name: str, ip: ParsedValue[IPv4Address], problems: Problems) -> bool:
     if draft.subnet is None:
         return False
     subnet = draft.subnet.value
@@ -215,7 +215,7 @@ def _inside(draft: Draft, name: str, ip: Found[IPv4Address], problems: Problems)
     return False
 
 
-def _subnet_name(subnet: Found[IPv4Network]) -> str:
+def _subnet_name(subnet: ParsedValue[IPv4Network]) -> str:
     return f"`network.subnet` {subnet.value}" + (
         f" of {subnet.at.origin}" if subnet.at.origin else ""
     )
@@ -232,7 +232,7 @@ def _free(draft: Draft) -> str:
 
 
 def _ranges(draft: Draft, problems: Problems) -> None:
-    """Ranges must not overlap: a packet would have two ways to go."""
+    """Refuse ranges that overlap: a packet would have two ways to go."""
     named = (
         ("network.subnet", draft.subnet),
         ("network.management", draft.management),
@@ -311,7 +311,7 @@ def _dns(draft: Draft, problems: Problems, warnings: Problems) -> None:
 
 
 def _names(draft: Draft, problems: Problems) -> None:
-    """Nodes, load balancer and BMC are containers of one lab: their names must differ."""
+    """Refuse a name that two containers of the lab would have: nodes, load balancer, BMC."""
     balancer = draft.balancer_name
     reserved = f"`{BMC}` is the name of the lab's baseboard controllers"
     for node in draft.nodes:
@@ -329,7 +329,7 @@ def _names(draft: Draft, problems: Problems) -> None:
 
 
 def _counts(draft: Draft, problems: Problems, warnings: Problems) -> None:
-    """How many nodes and masters there may be. No master is wrong only if all roles were read."""
+    """Limit the nodes and masters. Having no master is wrong only if all roles could be read."""
     at = draft.nodes_at
     roles = [node.role.value for node in draft.nodes if node.role]
     masters = roles.count(Role.MASTER)
@@ -344,5 +344,5 @@ def _counts(draft: Draft, problems: Problems, warnings: Problems) -> None:
     elif roles and len(roles) == len(draft.nodes) and masters == 0:
         problems.add(at, "`nodes` has no master", "give at least one node `role: master`")
     elif masters and masters % 2 == 0:
-        hint = f"{masters - 1} masters bear as many failures, {masters + 1} one more (etcd's FAQ)"
+        hint = f"{masters - 1} masters survive as many losses, {masters + 1} one more (etcd's FAQ)"
         warnings.add(at, f"`nodes` has {masters} masters, an even number", hint)

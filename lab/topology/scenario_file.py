@@ -15,8 +15,6 @@ from lab.base.messages import shown
 from lab.base.suggest import did_you_mean
 from lab.base.yaml_files import Problems, Value, compose
 from lab.topology import user_probes, values
-from lab.topology.expectation import Expectation, ExpectationError
-from lab.topology.expectation import parse as parse_expectation
 from lab.topology.schema import KEYS
 from lab.topology.user_probes import UserProbe, UserWrites
 from lab.topology.values import open_section, text
@@ -24,6 +22,8 @@ from lab.topology.values import open_section, text
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from lab.topology.expectation import Expectation
 
 VERBS: dict[str, tuple[str, ...]] = {
     "fault": ("target", "set", "hold"),
@@ -57,12 +57,12 @@ class Step:
 
     verb: str
     value: str
-    """Empty for a verb that takes a list: see `words`."""
+    """Empty for a verb that takes a list: see `items`."""
     line: int = 0
     """Where it stands in its file, 1-based."""
     target: str = ""
     options: dict[str, str] = field(default_factory=dict)
-    words: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
     """exec: the command. random: the faults to choose from, each `FAULT TARGET [OPTION=VALUE]…`."""
     hold_ms: int = 0
     """fault: heal after this time; 0: never. random: how long each fault lasts."""
@@ -77,7 +77,7 @@ class Step:
         options = " ".join(f"{key}={value}" for key, value in self.options.items())
         parts = [
             self.verb,
-            self.value or " ".join(self.words),
+            self.value or " ".join(self.items),
             f"at {self.target}" if self.target else "",
             options,
         ]
@@ -150,7 +150,7 @@ def read(value: Value, problems: Problems, path: str = "") -> Scenario:
     probes = section.find_all("probes", user_probes.probe, ())
     items = probes.value if probes else ()
     writes = user_probes.writes(section.items.get("writes"), value, problems)
-    expect = section.find_all("expect", _expectation, ())
+    expect = section.find_all("expect", values.expectation, ())
     steps = _steps(section.items.get("steps"), problems)
     return Scenario(
         name=name.value if name else "?",
@@ -165,13 +165,6 @@ def read(value: Value, problems: Problems, path: str = "") -> Scenario:
         user_writes=writes,
         path=path,
     )
-
-
-def _expectation(value: Value) -> Expectation:
-    try:
-        return parse_expectation(text(value))
-    except ExpectationError as error:
-        raise WrongError(f"has {error.message}", error.hint) from None
 
 
 def _steps(value: Value | None, problems: Problems) -> tuple[Step, ...]:
@@ -230,14 +223,14 @@ def _read_step(verb: str, section: values.Section, item: Value) -> Step:
             return time("for", 60_000)
         return duration(value) if verb == "wait" else 0
 
-    words = _words(value) if verb in {"exec", "random"} else ()
+    listed = _items(value) if verb in {"exec", "random"} else ()
     return Step(
         verb=verb,
-        value="" if words else _value(verb, value, duration),
+        value="" if listed else _value(verb, value, duration),
         line=item.line,
         target=target,
         options=_options(items.get("set")),
-        words=words,
+        items=listed,
         hold_ms=time("hold", 20_000 if verb == "random" else 0),
         timeout_ms=time("timeout", TIMEOUT_MS),
         for_ms=lasting(),
@@ -257,7 +250,7 @@ def _value(verb: str, value: Value, duration: Callable[[Value], int]) -> str:
     return argument
 
 
-def _words(value: Value) -> tuple[str, ...]:
+def _items(value: Value) -> tuple[str, ...]:
     if not isinstance(value.data, list) or not value.data:
         raise WrongError(
             "must be a list",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from lab.base import durations
+from lab.base.json_schema import described, keys_of, mapping
 from lab.topology.known_names import ADDONS, DISTRIBUTIONS, FENCING
 from lab.topology.releases import K3S, UPSTREAM
 
@@ -23,19 +24,19 @@ PLACES = ("outside", "workers")
 def schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a topology file."""
     properties = {
-        "version": _described("The format of this file.", const=1),
+        "version": described("The format of this file.", const=1),
         "name": _text("The lab's name; --name overrides it.", _LABEL),
         "network": _network(),
         "kubernetes": _kubernetes(),
         "nodes": _nodes(),
         "roles": _roles(),
-        "ha": _object(
+        "ha": mapping(
             "Corosync and Pacemaker.",
             {
                 "token": _duration(
                     "How long a silent master is believed in: 400ms to 30s.", "1000ms"
                 ),
-                "fencing": _described(
+                "fencing": described(
                     "A lost master's power is cut before another takes its address: it stays off "
                     "(off-stays, also true), or is powered on again (reboot). "
                     "With none, also false, it is not cut.",
@@ -45,14 +46,14 @@ def schema() -> dict[str, Any]:
             },
         ),
         "loadbalancer": _loadbalancer(),
-        "addons": _words("What runs in the cluster once it is ready.", ADDONS, ["dns-ha"]),
+        "addons": _choices("What runs in the cluster once it is ready.", ADDONS, ["dns-ha"]),
         "images": _images(),
         "scenarios": _scenarios(),
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "halab topology",
-        **_object(
+        **mapping(
             "A high-availability Kubernetes lab.",
             properties,
             "version",
@@ -85,7 +86,7 @@ def _network() -> dict[str, Any]:
             _CIDR,
         ),
     }
-    return _object("The lab's own network.", properties, "subnet", "vip")
+    return mapping("The lab's own network.", properties, "subnet", "vip")
 
 
 def _kubernetes() -> dict[str, Any]:
@@ -96,7 +97,7 @@ def _kubernetes() -> dict[str, Any]:
         "default": [],
     }
     properties = {
-        "distributions": _words(
+        "distributions": _choices(
             "In order of preference: the first that can be had is used.",
             DISTRIBUTIONS,
             [*DISTRIBUTIONS],
@@ -115,7 +116,7 @@ def _kubernetes() -> dict[str, Any]:
         "cluster_dns": _text(
             "The DNS service's address, low in service_cidr.", _IPV4, "10.43.0.99"
         ),
-        "dns_forward": _described(
+        "dns_forward": described(
             "Name servers that are asked about names outside the cluster; none by default.",
             **servers,
         ),
@@ -125,27 +126,27 @@ def _kubernetes() -> dict[str, Any]:
         "args": _args(),
         "registries": _registries(),
     }
-    return _object("What all nodes agree on.", properties)
+    return mapping("What all nodes agree on.", properties)
 
 
 def _registries() -> dict[str, Any]:
     urls = {"type": "array", "items": {"type": "string", "pattern": "^https?://"}}
     properties = {
-        "mirrors": _described("Addresses that are asked first, in this order.", **urls),
-        "username": _described("As whom images are pulled.", type="string", minLength=1),
-        "password": _described("The user's password or token.", type="string", minLength=1),
-        "password_file": _described(
+        "mirrors": described("Addresses that are asked first, in this order.", **urls),
+        "username": described("As whom images are pulled.", type="string", minLength=1),
+        "password": described("The user's password or token.", type="string", minLength=1),
+        "password_file": described(
             "A file with it, relative to this file's folder.", type="string", minLength=1
         ),
-        "ca": _described(
+        "ca": described(
             "A file with certificates (PEM) that the registry's is checked against.",
             type="string",
             minLength=1,
         ),
-        "insecure": _described("The registry's certificate is not checked.", type="boolean"),
+        "insecure": described("The registry's certificate is not checked.", type="boolean"),
     }
-    registry = _object("A registry; its name is host or host:port, or * for all.", properties)
-    return _described(
+    registry = mapping("A registry; its name is host or host:port, or * for all.", properties)
+    return described(
         "How nodes reach image registries.", type="object", additionalProperties=registry
     )
 
@@ -164,29 +165,29 @@ def _args() -> dict[str, Any]:
         "kubelet": "Options of kubelet, on all nodes.",
         "k3s": "Keys of K3s's own configuration file.",
     }
-    return _object(
+    return mapping(
         "Options of Kubernetes' programs, without dashes; not those that the lab stands on.",
-        {name: _described(text, **either) for name, text in programs.items()},
+        {name: described(text, **either) for name, text in programs.items()},
     )
 
 
 def _nodes() -> dict[str, Any]:
     properties = {
-        "role": _described("What the node is for.", enum=["master", "worker"]),
+        "role": described("What the node is for.", enum=["master", "worker"]),
         "ip": _text("The node's address inside network.subnet.", _IPV4),
-        "ports": _described(
+        "ports": described(
             "HOST:NODE, TCP: ports of the host's 127.0.0.1 that lead to the node's; 0 is any.",
             type="array",
             items={"type": "string", "pattern": "^[0-9]{1,5}:[0-9]{1,5}$"},
         ),
-        "mounts": _described(
+        "mounts": described(
             "FOLDER:PATH: folders of the host in the node, read-only without :rw.",
             type="array",
             items={"type": "string", "pattern": "^[^:]+:/[^:]+(:r[ow])?$"},
         ),
         **_size(),
     }
-    node = _object("A machine; its name is its hostname.", properties, "role", "ip")
+    node = mapping("A machine; its name is its hostname.", properties, "role", "ip")
     return {
         "description": "The machines by name: one to nine masters, an odd number of them, and any "
         "workers; at most fifty.",
@@ -200,7 +201,7 @@ def _nodes() -> dict[str, Any]:
 
 def _size() -> dict[str, Any]:
     return {
-        "cpus": _described(
+        "cpus": described(
             "How many processors it may use at most, for example 0.5.",
             type="number",
             minimum=0.1,
@@ -215,10 +216,10 @@ def _size() -> dict[str, Any]:
 
 def _roles() -> dict[str, Any]:
     properties = {
-        "master": _object("What each master may use of the host.", _size()),
-        "worker": _object("What each worker may use of the host.", _size()),
+        "master": mapping("What each master may use of the host.", _size()),
+        "worker": mapping("What each worker may use of the host.", _size()),
     }
-    return _object("Limits of all nodes of a role; a node's own win.", properties)
+    return mapping("Limits of all nodes of a role; a node's own win.", properties)
 
 
 def _loadbalancer() -> dict[str, Any]:
@@ -229,52 +230,52 @@ def _loadbalancer() -> dict[str, Any]:
     }
     properties = {
         "ip": _text("Its address inside network.subnet.", _IPV4),
-        "host_port": _described("The port on the host's 127.0.0.1; 0 takes any free one.", **port),
+        "host_port": described("The port on the host's 127.0.0.1; 0 takes any free one.", **port),
         "name": _text("Its name; no node may have the same.", _LABEL, "lb"),
     }
-    return _object("nginx in front of the masters.", properties, "ip")
+    return mapping("nginx in front of the masters.", properties, "ip")
 
 
 def _images() -> dict[str, Any]:
     properties = {
-        "k3s_binary": _described(
+        "k3s_binary": described(
             "A k3s program used instead of a download.", type="string", minLength=1
         ),
-        "k3s_images": _described(
+        "k3s_images": described(
             "The archive of K3s' images used instead of a download.", type="string", minLength=1
         ),
-        "source": _described(
+        "source": described(
             "A list of node images that are pulled instead of built.", type="string", minLength=1
         ),
     }
-    return _object("Files of yours, relative to this file's folder.", properties)
+    return mapping("Files of yours, relative to this file's folder.", properties)
 
 
 def _scenarios() -> dict[str, Any]:
     texts = {"type": "array", "items": {"type": "string"}}
-    step = _described("A verb with a value, and what goes with it.", type="object", minProperties=1)
+    step = described("A verb with a value, and what goes with it.", type="object", minProperties=1)
     properties = {
         "name": _text("Its name.", _LABEL),
-        "summary": _described("What happens, in a sentence.", type="string"),
+        "summary": described("What happens, in a sentence.", type="string"),
         "settle": _duration("How long the steady lab is measured before the first step.", "5s"),
-        "steps": _described("What is done, in this order.", type="array", items=step, minItems=1),
-        "expect": _described("What must hold, for example outage(api.vip) <= 5s.", **texts),
-        "repeats": _described("How often it is run.", type="integer", minimum=1, maximum=100),
-        "seed": _described("Decides every random choice.", type="integer", minimum=0),
-        "probes": _described(
+        "steps": described("What is done, in this order.", type="array", items=step, minItems=1),
+        "expect": described("What must hold, for example outage(api.vip) <= 5s.", **texts),
+        "repeats": described("How often it is run.", type="integer", minimum=1, maximum=100),
+        "seed": described("Decides every random choice.", type="integer", minimum=0),
+        "probes": described(
             "Which of halab's own probes are measured, by default all; and the user's own services "
             "beside them.",
             type="array",
             items={"anyOf": [{"type": "string"}, _user_probe()]},
         ),
-        "writes": _described(
+        "writes": described(
             "Keys that are written to the user's own services and read back at the end, by name.",
             type="object",
             additionalProperties=_user_writes(),
         ),
     }
-    scenario = _object("A scenario.", properties, "name", "steps", "expect")
-    return _described(
+    scenario = mapping("A scenario.", properties, "name", "steps", "expect")
+    return described(
         "What can be done to the lab with `halab scenario run FILE NAME`.",
         type="array",
         items=scenario,
@@ -283,47 +284,33 @@ def _scenarios() -> dict[str, Any]:
 
 def _user_probe() -> dict[str, Any]:
     properties = {
-        "name": _described("Its name in reports and expectations.", type="string"),
-        "url": _described(
+        "name": described("Its name in reports and expectations.", type="string"),
+        "url": described(
             "http://, https://, tcp://, grpc://HOST:PORT/SERVICE or "
             "kubectl://NAMESPACE/POD -- COMMAND.",
             type="string",
         ),
-        "from": _described(
+        "from": described(
             "Outside the cluster, or a pod on every worker.", enum=[*PLACES], default=PLACES[0]
         ),
     }
-    return _object("A service of the user's own.", properties, "name", "url")
+    return mapping("A service of the user's own.", properties, "name", "url")
 
 
 def _user_writes() -> dict[str, Any]:
     properties = {
-        "write": _described(
+        "write": described(
             "How a key is written: [METHOD ]URL or kubectl://NAMESPACE/POD -- COMMAND, with {key} "
             "in it. By default the method is POST.",
             type="string",
         ),
-        "read": _described("How it is read. Without {key} one answer has all keys.", type="string"),
+        "read": described("How it is read. Without {key} one answer has all keys.", type="string"),
     }
-    return _object("Writes to a service of the user's own.", properties, "write", "read")
-
-
-def _described(description: str, **rest: Any) -> dict[str, Any]:  # noqa: ANN401 (any keyword of JSON Schema)
-    return {"description": description, **rest}
-
-
-def _object(description: str, properties: dict[str, Any], *required: str) -> dict[str, Any]:
-    return _described(
-        description,
-        type="object",
-        properties=properties,
-        required=[*required],
-        additionalProperties=False,
-    )
+    return mapping("Writes to a service of the user's own.", properties, "write", "read")
 
 
 def _text(description: str, pattern: str, default: str = "") -> dict[str, Any]:
-    return _described(
+    return described(
         description, type="string", pattern=pattern, **({"default": default} if default else {})
     )
 
@@ -332,11 +319,11 @@ def _duration(description: str, default: str) -> dict[str, Any]:
     return _text(description, _DURATION, default)
 
 
-def _words(
-    description: str, words: tuple[str, ...], default: list[str], least: int = 0
+def _choices(
+    description: str, names: tuple[str, ...], default: list[str], least: int = 0
 ) -> dict[str, Any]:
-    items = {"enum": [*words]}
-    return _described(
+    items = {"enum": [*names]}
+    return described(
         description, type="array", items=items, uniqueItems=True, minItems=least, default=default
     )
 
@@ -348,17 +335,13 @@ def _sections(properties: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {**sections, "nodes.*": node, "scenarios.*": properties["scenarios"]["items"]}
 
 
-def _keys_of(section: dict[str, Any]) -> dict[str, bool]:
-    return {key: key in section["required"] for key in section["properties"]}
-
-
 def _keys() -> dict[str, dict[str, bool]]:
     whole = schema()
     sections = {"": whole, **_sections(whole["properties"])}
-    return {path: _keys_of(section) for path, section in sections.items()}
+    return {path: keys_of(section) for path, section in sections.items()}
 
 
 KEYS = _keys()
 """Section → key → whether it is required. The section "" is the file itself."""
-PROBE_KEYS, WRITES_KEYS = _keys_of(_user_probe()), _keys_of(_user_writes())
+PROBE_KEYS, WRITES_KEYS = keys_of(_user_probe()), keys_of(_user_writes())
 """The same for an item of a scenario's `probes` that is a mapping, and for one of its `writes`."""

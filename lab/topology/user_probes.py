@@ -12,7 +12,7 @@ from lab.base.errors import InputError, WrongError
 from lab.base.messages import shown
 from lab.base.suggest import did_you_mean
 from lab.topology.schema import PLACES, PROBE_KEYS, WRITES_KEYS
-from lab.topology.values import open_section, text, word_of
+from lab.topology.values import one_of, open_section, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,12 +54,12 @@ def probe(value: Value) -> str | UserProbe:
     """
     if not isinstance(value.data, dict):
         return text(value)
-    items = _words(value.data, PROBE_KEYS)
-    place = word_of(PLACES)(value.data["from"]) if "from" in items else PLACES[0]
+    items = _texts(value.data, PROBE_KEYS)
+    place = one_of(PLACES)(value.data["from"]) if "from" in items else PLACES[0]
     return UserProbe(name=items["name"], url=items["url"], place=place, line=value.line)
 
 
-def _words(items: Mapping[str, Value], keys: Mapping[str, bool]) -> dict[str, str]:
+def _texts(items: Mapping[str, Value], keys: Mapping[str, bool]) -> dict[str, str]:
     for key in items:
         if key not in keys:
             raise WrongError(f"has an unknown key `{shown(key)}`", did_you_mean(key, keys))
@@ -75,13 +75,13 @@ def writes(value: Value | None, parent: Value, problems: Problems) -> tuple[User
         return ()
     keys = dict.fromkeys(value.data, False) if isinstance(value.data, dict) else WRITES_KEYS
     section = open_section(value, "writes", keys, parent, problems)
-    found = []
+    rows = []
     for name, item in section.items.items():
         row = open_section(item, f"writes.{name}", WRITES_KEYS, item, problems)
         write, read = row.find("write", text), row.find("read", text)
         if write and read:
-            found.append(UserWrites(name=name, write=write.value, read=read.value, line=item.line))
-    return tuple(found)
+            rows.append(UserWrites(name=name, write=write.value, read=read.value, line=item.line))
+    return tuple(rows)
 
 
 def of_option(option: str) -> UserProbe:

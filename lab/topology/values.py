@@ -18,11 +18,14 @@ from lab.base.messages import shown
 from lab.base.names import check_label, check_node_name
 from lab.base.suggest import did_you_mean
 from lab.base.yaml_files import BOOLEANS, Problems, Value
+from lab.topology import expectation as expectations
 from lab.topology.known_names import FENCING, NO_FENCING
 from lab.topology.model import Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from lab.topology.expectation import Expectation
 
 T = TypeVar("T")
 
@@ -42,8 +45,8 @@ _ROLES_ELSEWHERE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Found(Generic[T]):
-    """A valid value and where it stands in the file."""
+class ParsedValue(Generic[T]):
+    """A valid value, and where it stands in the file."""
 
     value: T
     at: Value
@@ -67,7 +70,7 @@ class Section:
 
     def find(
         self, key: str, parse: Callable[[Value], T], default: T | None = None
-    ) -> Found[T] | None:
+    ) -> ParsedValue[T] | None:
         """Return a key's value, or the default if the key is missing.
 
         None if it is wrong, which is noted, or missing without a default: a missing key that is
@@ -75,19 +78,19 @@ class Section:
         """
         item = self.items.get(key)
         if item is None:
-            return None if default is None else Found(default, self.at, given=False)
+            return None if default is None else ParsedValue(default, self.at, given=False)
         return self._read(item, self.name(key), parse)
 
     def find_all(
         self, key: str, parse: Callable[[Value], T], default: tuple[T, ...]
-    ) -> Found[tuple[T, ...]] | None:
+    ) -> ParsedValue[tuple[T, ...]] | None:
         """Return a list's values, each parsed by itself, or the default if the key is missing.
 
         None if anything is wrong, which is noted. The same value twice is wrong.
         """
         item = self.items.get(key)
         if item is None:
-            return Found(default, self.at, given=False)
+            return ParsedValue(default, self.at, given=False)
         if not isinstance(item.data, list):
             self.problems.add(
                 item, f"`{self.name(key)}` must be a list", f"for example {key}: [{_example(item)}]"
@@ -107,11 +110,11 @@ class Section:
                 )
             elif read:
                 good.append(read.value)
-        return Found(tuple(good), item) if len(good) == len(item.data) else None
+        return ParsedValue(tuple(good), item) if len(good) == len(item.data) else None
 
-    def _read(self, item: Value, name: str, parse: Callable[[Value], T]) -> Found[T] | None:
+    def _read(self, item: Value, name: str, parse: Callable[[Value], T]) -> ParsedValue[T] | None:
         try:
-            return Found(parse(item), item)
+            return ParsedValue(parse(item), item)
         except WrongError as wrong:
             self.problems.add(item, f"`{shown(name)}` {wrong.message}", wrong.hint)
             return None
@@ -137,7 +140,7 @@ def open_section(
             problems.add(item, f"unknown key `{shown(key)}`{where}", did_you_mean(key, keys))
     for key, required in keys.items():
         if required and key not in at.data:
-            problems.add(at, f"`{key}` is missing{where}", "`halab schema` tells what it means")
+            problems.add(at, f"`{key}` is missing{where}", "`halab schema` says what it means")
     return Section(at, path, at.data, problems)
 
 
@@ -291,7 +294,7 @@ def network(low: int, high: int) -> Callable[[Value], IPv4Network]:
     return parse
 
 
-def word_of(known: tuple[str, ...]) -> Callable[[Value], str]:
+def one_of(known: tuple[str, ...]) -> Callable[[Value], str]:
     """Return a parser for one of the known names."""
 
     def parse(value: Value) -> str:
@@ -301,6 +304,14 @@ def word_of(known: tuple[str, ...]) -> Callable[[Value], str]:
         return name
 
     return parse
+
+
+def expectation(value: Value) -> Expectation:
+    """Parse an expectation: `outage(api.vip) <= 5s`."""
+    try:
+        return expectations.parse(text(value))
+    except expectations.ExpectationError as error:
+        raise WrongError(f"has {error.message}", error.hint) from None
 
 
 def role(value: Value) -> Role:
@@ -331,7 +342,7 @@ def file(base: Path) -> Callable[[Value], str]:
         if not good:
             raise WrongError(
                 f"names no file: {shown(path)}",
-                "paths are taken from the topology file's folder on",
+                "relative paths start from the topology file's folder",
             )
         return path
 

@@ -185,6 +185,11 @@ def watch(creates: Iterable[Event]) -> list[Event]:
     return [*rows, Event(11.62, "watch", {"rv": "290", "key": "", "type": "RESUME"})]
 
 
+def _crash(t: float, action: str, detail: str = "") -> Event:
+    about = {"id": "f1", "fault": "crash", "node": "m", "word": "@vip-holder"}
+    return Event(t, "fault", {"action": action, **about, "detail": detail})
+
+
 def good() -> History:
     """The master m holds the VIP and leads etcd; it crashes at 10 s, is fenced, is healed at 20 s.
 
@@ -205,54 +210,10 @@ def good() -> History:
             },
         ),
         Event(9.0, "step", {"index": 1, "text": "crash @vip-holder", "state": "begin"}),
-        Event(
-            FIRE,
-            "fault",
-            {
-                "action": "fire",
-                "id": "f1",
-                "fault": "crash",
-                "node": "m",
-                "word": "@vip-holder",
-                "detail": "",
-            },
-        ),
-        Event(
-            10.1,
-            "fault",
-            {
-                "action": "proof",
-                "id": "f1",
-                "fault": "crash",
-                "node": "m",
-                "word": "@vip-holder",
-                "detail": "container exited",
-            },
-        ),
-        Event(
-            HEAL,
-            "fault",
-            {
-                "action": "heal",
-                "id": "f1",
-                "fault": "crash",
-                "node": "m",
-                "word": "@vip-holder",
-                "detail": "",
-            },
-        ),
-        Event(
-            22.0,
-            "fault",
-            {
-                "action": "healed",
-                "id": "f1",
-                "fault": "crash",
-                "node": "m",
-                "word": "@vip-holder",
-                "detail": "",
-            },
-        ),
+        _crash(FIRE, "fire"),
+        _crash(10.1, "proof", "container exited"),
+        _crash(HEAL, "heal"),
+        _crash(22.0, "healed"),
         Event(22.0, "step", {"index": 1, "text": "crash @vip-holder", "state": "end"}),
         Event(
             10.5,

@@ -265,7 +265,7 @@ class DnsHa(Addon):
         return (*_rights(), config, service, _deployment(topology), budget, *own)
 
     def ready(self, site: AddonContext) -> Observation:
-        """All are ready, and the file's last node resolves a name by the Service's address."""
+        """Whether all are ready, and the file's last node resolves a name by the Service."""
         topology = site.topology
         try:
             complete, counts = self._count(site)
@@ -281,7 +281,7 @@ class DnsHa(Addon):
         return Observation(ok=True, detail=f"{counts}, {address} answers {asker}")
 
     def _count(self, site: AddonContext) -> tuple[bool, str]:
-        """Return whether all are ready, and how many are, in words. Raises LabError."""
+        """Return whether all are ready, and how many are, as text. Raises LabError."""
         apps = f"/apis/apps/v1/namespaces/{SPACE}"
         status = site.cluster.get(f"{apps}/deployments/coredns")["status"]
         ready, expected = status.get("readyReplicas", 0), replicas(site.topology)

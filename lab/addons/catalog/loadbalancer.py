@@ -251,7 +251,7 @@ class LoadBalancer(Addon):
         return (space, *definitions, *_rights(), _controller(), _speaker(), *_pool(site.topology))
 
     def ready(self, site: AddonContext) -> Observation:
-        """The controller runs, and a speaker on every Ready node that has one."""
+        """Whether the controller runs, and a speaker on every Ready node that has one."""
         if site.distribution.name in self.packaged:
             return self._servicelb(site)
         controller = deployed(site, SPACE, "controller")

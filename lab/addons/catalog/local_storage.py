@@ -124,7 +124,7 @@ class LocalStorage(Addon):
         return (space, *_rights(), _config(), _deployment(), storage)
 
     def ready(self, site: AddonContext) -> Observation:
-        """The class is there and the provisioner runs; K3s has it in kube-system."""
+        """Whether the class is there and the provisioner runs, on K3s in kube-system."""
         observation = deployed(
             site, "kube-system" if site.distribution.name in self.packaged else SPACE, NAME
         )

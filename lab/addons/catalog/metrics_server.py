@@ -143,7 +143,7 @@ class MetricsServer(Addon):
         return (*_rights(), service, _deployment(), api)
 
     def ready(self, site: AddonContext) -> Observation:
-        """The API has figures of every Ready node."""
+        """Whether the API has figures of every Ready node."""
         ready = {name for name, item in site.cluster.nodes().items() if node_ready(item)[0]}
         measured = {item["metadata"]["name"] for item in site.cluster.get(API)["items"]}
         missing = sorted(ready - measured)

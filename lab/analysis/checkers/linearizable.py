@@ -230,7 +230,7 @@ class _Linearizable:
 
 
 def _where(rows: Sequence[Operation]) -> str:
-    """Name the first answer that cannot be explained.
+    """Return the first answer that cannot be explained, as text.
 
     It ends the shortest beginning of the key's history that does not fit.
     """

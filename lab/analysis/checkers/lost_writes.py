@@ -148,13 +148,13 @@ def _verdict(name: str, ops: tuple[Event, ...], refuser: str) -> Verdict:
             keys["unread"].append(key)
     keys["phantom"] += sorted({key for read in lists for key in _keys(read)} - set(writes))
     acked_count = sum(op.get("outcome") == "ok" for mine in writes.values() for op in mine)
-    return _told(name, keys, acked_count, listed=bool(lists), refuser=refuser)
+    return _conclusion(name, keys, acked_count, listed=bool(lists), refuser=refuser)
 
 
-def _told(
+def _conclusion(
     name: str, keys: dict[str, list[str]], acked: int, *, listed: bool, refuser: str
 ) -> Verdict:
-    """Return the verdict from what is wrong with which keys, as `_judge` says, and `unread`."""
+    """Return the verdict from the keys by what is wrong with them: see `_judge`; or `unread`."""
     sentences = {
         "lost": "acknowledged and not there at the end",
         "refused": f"refused by {refuser} and there all the same",

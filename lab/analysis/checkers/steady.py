@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def _last(probe: Series) -> tuple[Event, ...]:
-    return probe.seen[-LASTING:]
+    return probe.asked[-LASTING:]
 
 
 def _blind(probe: Series) -> str:
-    """Say why the end of a probe's samples was not seen; empty if it was."""
+    """Return why the end of a probe's samples was not seen; empty if it was."""
     trouble = probe.trouble()
     if trouble:
         return trouble
@@ -75,7 +75,7 @@ def _holder(probes: dict[str, Series]) -> list[str]:
 
 def _leader(probes: dict[str, Series]) -> list[str]:
     last = {
-        name.removeprefix(f"{leader_terms.PREFIX}."): probe.seen[-1]
+        name.removeprefix(f"{leader_terms.PREFIX}."): probe.asked[-1]
         for name, probe in probes.items()
         if name.startswith(f"{leader_terms.PREFIX}.")
     }
@@ -101,7 +101,7 @@ class _Steady:
         unsure = [text for probe in probes.values() if (text := _blind(probe))]
         if not probes:
             unsure.append("no probe sampled anything")
-        asked = {name: probe for name, probe in probes.items() if probe.seen}
+        asked = {name: probe for name, probe in probes.items() if probe.asked}
         bad = _answers(asked)
         not_asked = []
         if "nodes" in asked:

@@ -26,10 +26,10 @@ class _VipUnique:
             return verdict(self.name, (), [f"nobody asked who holds the VIP (no probe {PROBE})"])
         spans = overlaps(history)
         unsure = list(filter(None, [arp.trouble(), arp.blind()]))
-        if not any(holders(sample) for sample in arp.seen):
+        if not any(holders(sample) for sample in arp.asked):
             unsure.append("no node ever answered for the VIP")
         who = sorted(
-            {" and ".join(holders(sample)) for sample in arp.seen if len(holders(sample)) > 1}
+            {" and ".join(holders(sample)) for sample in arp.asked if len(holders(sample)) > 1}
         )
         interval_ms = arp.interval * 1000
         bad = [
@@ -46,7 +46,7 @@ class _VipUnique:
             Figure("vip_overlap", value, "s", arp.interval, worst, note),
             Figure("vip_overlaps", float(len(spans)), "", 0.0, worst, note),
         ]
-        good = f"in {len(arp.seen)} samples, {interval_ms:.0f} ms apart, never two holders at once"
+        good = f"in {len(arp.asked)} samples, {interval_ms:.0f} ms apart, never two holders at once"
         return verdict(self.name, bad, unsure, [good], figures)
 
 

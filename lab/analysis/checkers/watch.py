@@ -31,14 +31,14 @@ def _version(event: Event) -> int | None:
 
 
 def _order(name: str, events: list[Event]) -> list[str]:
-    """Say where a watch went back, or repeated itself."""
+    """Return, as sentences, where a watch went back or repeated itself."""
     bad = []
     newest = -1
     for event in events:
         version = _version(event)
         kind = event.get("type")
         if kind == "LOST":
-            newest = -1  # after a gap the watch begins anew; whether it went back cannot be told
+            newest = -1  # after a gap the watch starts over; whether it went back is not known
         if version is None or kind in {"LOST", "RESUME", "END"}:
             continue
         if version < newest or (version == newest and kind != "BOOKMARK"):
@@ -54,7 +54,7 @@ def _order(name: str, events: list[Event]) -> list[str]:
 def _creates(
     name: str, events: list[Event], creates: list[Event], until: float
 ) -> tuple[list[str], int]:
-    """Say which creates a watch missed or saw twice, and count those it should have seen."""
+    """Return which creates a watch missed or saw twice, and how many it should have seen."""
     begin = events[0].t
     end = next((event.t for event in events if event.get("type") == "END"), until)
     due = {str(op.get("key")) for op in creates if op.t >= begin and op.end <= end - GRACE_S}

@@ -91,8 +91,8 @@ class FaultGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A history, prepared once: a run of ten minutes has half a million samples."""
+class PreparedHistory:
+    """A history with its series and outages, computed once: ten minutes are 500,000 samples."""
 
     probes: dict[str, Series]
     answers: dict[str, tuple[Event, ...]]
@@ -107,16 +107,16 @@ class Seen:
         return self.probes[probe].interval if probe in self.probes else 0.0
 
 
-def look(history: History) -> Seen:
+def look(history: History) -> PreparedHistory:
     """Return a history prepared for `groups_in`."""
     probes = series(history)
     observers = ("nodes", "endpoints", "pods", vip_holders.PROBE)
     answers = {
-        name: tuple(sample for sample in probes[name].seen if sample.get("ok") is True)
+        name: tuple(sample for sample in probes[name].asked if sample.get("ok") is True)
         for name in observers
         if name in probes
     }
-    return Seen(
+    return PreparedHistory(
         probes,
         answers,
         history.of("log"),
@@ -131,7 +131,7 @@ def fault_groups(history: History) -> tuple[FaultGroup, ...]:
     return groups_in(look(history))
 
 
-def groups_in(run: Seen) -> tuple[FaultGroup, ...]:
+def groups_in(run: PreparedHistory) -> tuple[FaultGroup, ...]:
     """Return the fault groups of a prepared history, each with the phases that followed it."""
     fires = [event for event in run.faults if event.get("action") == "fire"]
     together: list[list[Event]] = []
@@ -158,7 +158,7 @@ def groups_in(run: Seen) -> tuple[FaultGroup, ...]:
     return tuple(groups)
 
 
-def _phase(run: Seen, group: FaultGroup, name: str) -> Phase | None:
+def _phase(run: PreparedHistory, group: FaultGroup, name: str) -> Phase | None:
     if name in LOGS:
         return _logged(run, group, name)
     if name in PROBES:
@@ -172,7 +172,7 @@ def _phase(run: Seen, group: FaultGroup, name: str) -> Phase | None:
     }[name](run, group)
 
 
-def _answered(run: Seen, group: FaultGroup, name: str) -> Phase | None:
+def _answered(run: PreparedHistory, group: FaultGroup, name: str) -> Phase | None:
     """Return a phase that ends with an answer, by the first of its prefixes that was measured."""
     for prefix in PROBES[name]:
         if any(under(probe, prefix) for probe in run.measured):
@@ -191,7 +191,7 @@ def answer(measured: dict[str, Outages], group: FaultGroup, prefix: str) -> Phas
         if not under(name, prefix):
             continue
         # An outage may begin, by its last good answer, just before the fault that caused it.
-        hit = next(
+        outage = next(
             (
                 span
                 for span in row.spans
@@ -201,17 +201,17 @@ def answer(measured: dict[str, Outages], group: FaultGroup, prefix: str) -> Phas
             ),
             None,
         )
-        if hit is not None and hit.open:
+        if outage is not None and outage.open:
             return None
-        if hit is not None:
-            ends.append((hit.end - group.t, row.resolution, name))
+        if outage is not None:
+            ends.append((outage.end - group.t, row.resolution, name))
     if not ends:
         return None
     seconds, resolution, name = max(ends)
     return Phase(prefix, seconds, resolution, name)
 
 
-def _logged(run: Seen, group: FaultGroup, name: str) -> Phase | None:
+def _logged(run: PreparedHistory, group: FaultGroup, name: str) -> Phase | None:
     for event in run.logs:
         if event.get("what") == LOGS[name] and group.within(event.t):
             detail = f"{event.get('node', '')}: {event.get('text', '')}"[:120]
@@ -222,7 +222,7 @@ def _logged(run: Seen, group: FaultGroup, name: str) -> Phase | None:
 
 
 def _before_after(
-    run: Seen, group: FaultGroup, probe: str, until: float
+    run: PreparedHistory, group: FaultGroup, probe: str, until: float
 ) -> tuple[Event | None, Iterator[Event]]:
     """Return a probe's last answer before the group, and those after it."""
     samples = run.answers.get(probe, ())
@@ -233,7 +233,7 @@ def _before_after(
 
 
 def _first(
-    run: Seen,
+    run: PreparedHistory,
     group: FaultGroup,
     probe: str,
     name: str,
@@ -254,7 +254,7 @@ def _first(
     return None
 
 
-def _vip_up(run: Seen, group: FaultGroup) -> Phase | None:
+def _vip_up(run: PreparedHistory, group: FaultGroup) -> Phase | None:
     def changed(before: Event, sample: Event) -> str:
         return ", ".join(
             sorted(set(vip_holders.holders(sample)) - set(vip_holders.holders(before)))
@@ -263,7 +263,7 @@ def _vip_up(run: Seen, group: FaultGroup) -> Phase | None:
     return _first(run, group, vip_holders.PROBE, "vip_up", changed)
 
 
-def _leader(run: Seen, group: FaultGroup) -> Phase | None:
+def _leader(run: PreparedHistory, group: FaultGroup) -> Phase | None:
     if not any(led.first <= group.t for led in run.terms):
         return None
     for led in run.terms:
@@ -273,7 +273,7 @@ def _leader(run: Seen, group: FaultGroup) -> Phase | None:
     return None
 
 
-def _not_ready(run: Seen, group: FaultGroup) -> Phase | None:
+def _not_ready(run: PreparedHistory, group: FaultGroup) -> Phase | None:
     def changed(before: Event, sample: Event) -> str:
         was, now = _mapping(before), _mapping(sample)
         return ", ".join(
@@ -285,7 +285,7 @@ def _not_ready(run: Seen, group: FaultGroup) -> Phase | None:
     return _first(run, group, "nodes", "not_ready", changed)
 
 
-def _endpoint(run: Seen, group: FaultGroup) -> Phase | None:
+def _endpoint(run: PreparedHistory, group: FaultGroup) -> Phase | None:
     def changed(before: Event, sample: Event) -> str:
         was, now = before.get("value"), sample.get("value")
         both = isinstance(was, list) and isinstance(now, list)
@@ -294,7 +294,7 @@ def _endpoint(run: Seen, group: FaultGroup) -> Phase | None:
     return _first(run, group, "endpoints", "endpoint", changed)
 
 
-def _pods(run: Seen, group: FaultGroup) -> Phase | None:
+def _pods(run: PreparedHistory, group: FaultGroup) -> Phase | None:
     """Return when the pods of the nodes that were hit were replaced.
 
     Then as many pods are ready as before, and none of them is on such a node.

@@ -57,7 +57,7 @@ def silences(history: History) -> tuple[Silence, ...]:
     takes it for over when the node's pods answer again.
     """
     faults = history.of("fault")
-    found = []
+    spans = []
     for fire in faults:
         if fire.get("action") != "fire" or fire.get("fault") not in SILENCING:
             continue
@@ -68,16 +68,16 @@ def silences(history: History) -> tuple[Silence, ...]:
             and event.get("id") == fire.get("id")
             and event.t >= fire.t
         )
-        found.append(Silence(str(fire.get("node")), fire.t, min(ends, default=math.inf)))
+        spans.append(Silence(str(fire.get("node")), fire.t, min(ends, default=math.inf)))
     for event in history.of("log", what="fenced"):
         match = FENCED.search(str(event.get("text") or ""))
-        if match and not _within(found, match[1], event.t):
-            found.append(Silence(match[1], event.t, event.t))
-    return tuple(sorted(found, key=lambda silence: silence.begin))
+        if match and not _within(spans, match[1], event.t):
+            spans.append(Silence(match[1], event.t, event.t))
+    return tuple(sorted(spans, key=lambda silence: silence.begin))
 
 
-def _within(found: Iterable[Silence], node: str, t: float) -> bool:
-    return any(each.node == node and each.begin <= t <= each.end for each in found)
+def _within(spans: Iterable[Silence], node: str, t: float) -> bool:
+    return any(each.node == node and each.begin <= t <= each.end for each in spans)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ match is sure."""
 TRACE_MARGIN_S = 1.0
 """So long after its last line a trace counts as ended: the asker asks many times a second."""
 BY_CONNECTION = (DEAD, STALE, LATE, UNKNOWN)
-"""Causes that only a trace tells."""
+"""Causes that only a trace shows."""
 REFUSED = ("refused",)
 """Parts of what a refused question says: the Service refused it (by ICMP), or the pod's node."""
 ANSWERED = ("code ", "rcode ", "cut", "reset")
@@ -84,7 +84,7 @@ class TracedConnection(NamedTuple):
 
     @property
     def late(self) -> bool:
-        """Whether nothing came back soon. As the trace shows it: a busy conntrack tells late."""
+        """Whether nothing came back soon, by the trace: a busy conntrack reports late."""
         return self.answered - self.t > PATIENCE_S
 
     @property
@@ -137,7 +137,7 @@ class _Questions:
     """The numbers of the samples that failed, took too long, or were not taken."""
 
     def match(self) -> None:
-        """Give each slow or failed question the nearest connection that no other one has."""
+        """Match each slow or failed question with the nearest connection that is still free."""
         used: set[int] = set()
         samples = self.probe.samples
         self._skipped = [sample.t for sample in samples if sample.get("ok") is None]
@@ -274,7 +274,7 @@ def causes(history: History, measured: Mapping[str, Outages]) -> dict[str, tuple
         return {}
     states = _states(history)
     last = _last_lines(history)
-    found = {}
+    by_probe = {}
     for prefix, address in PREFIXES.items():
         for name, probe in series(history, prefix).items():
             node = name.rpartition(".")[2]
@@ -283,8 +283,8 @@ def causes(history: History, measured: Mapping[str, Outages]) -> dict[str, tuple
                 connections = traced[node, address]
                 questions = _Questions(probe, node, address, connections, states, last[node])
                 questions.match()
-                found[name] = _rows(questions, spans)
-    return {name: rows for name, rows in found.items() if rows}
+                by_probe[name] = _rows(questions, spans)
+    return {name: rows for name, rows in by_probe.items() if rows}
 
 
 def _states(history: History) -> NodeStates:
@@ -315,16 +315,16 @@ def _states(history: History) -> NodeStates:
 
 def _traced(history: History) -> dict[tuple[str, str], tuple[TracedConnection, ...]]:
     """Return what was traced, by node and address; nothing where no good answer was seen at all."""
-    found: dict[tuple[str, str], list[TracedConnection]] = {
+    connections: dict[tuple[str, str], list[TracedConnection]] = {
         _key(event): [] for event in history.of("trace", state="answers")
     }
     for event in history.of("connection"):
-        if _key(event) in found:
+        if _key(event) in connections:
             endpoint = str(event.get("endpoint") or "")
             times = [event.get(what) for what in ("answered", "end")]
             answered, end = (math.inf if at is None else float(at) for at in times)
-            found[_key(event)].append(TracedConnection(event.t, endpoint, answered, end))
-    return {key: tuple(sorted(rows)) for key, rows in found.items()}
+            connections[_key(event)].append(TracedConnection(event.t, endpoint, answered, end))
+    return {key: tuple(sorted(rows)) for key, rows in connections.items()}
 
 
 def _last_lines(history: History) -> dict[str, float]:
@@ -356,7 +356,7 @@ def _rows(questions: _Questions, spans: Iterable[Span]) -> tuple[OutageCause, ..
         cause, findings = _cause(questions, span)
         if cause != UNTRACED:
             outages.setdefault(cause, []).append((span, findings))
-    rows = [_row(questions.states, cause, found) for cause, found in outages.items()]
+    rows = [_row(questions.states, cause, explained) for cause, explained in outages.items()]
     return tuple(sorted(rows, key=lambda row: (-row.outages, list(CAUSES).index(row.cause))))
 
 
@@ -379,17 +379,17 @@ def _cause(questions: _Questions, span: Span) -> tuple[str, list[QuestionCause]]
 
 
 def _row(
-    states: NodeStates, cause: str, found: list[tuple[Span, list[QuestionCause]]]
+    states: NodeStates, cause: str, outages: list[tuple[Span, list[QuestionCause]]]
 ) -> OutageCause:
-    findings = [finding for _, each in found for finding in each]
+    findings = [finding for _, each in outages for finding in each]
     nodes = tuple(sorted({finding.node for finding in findings} - {""}))
-    hit = {(finding.node, span.end) for span, each in found for finding in each}
-    times = [t for node, end in hit if (t := states.became_not_ready(node, end)) is not None]
+    ends = {(finding.node, span.end) for span, each in outages for finding in each}
+    times = [t for node, end in ends if (t := states.became_not_ready(node, end)) is not None]
     return OutageCause(
         cause,
-        len(found),
-        sum(span.seconds for span, _ in found),
+        len(outages),
+        sum(span.seconds for span, _ in outages),
         nodes,
         max(times, default=None) if cause in {DEAD, STALE} else None,
-        sum(bool(each) and all(finding.sure for finding in each) for _, each in found),
+        sum(bool(each) and all(finding.sure for finding in each) for _, each in outages),
     )

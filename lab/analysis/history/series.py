@@ -60,7 +60,7 @@ class Series:
     timeout: float
     """Seconds after which the instrument gives up a question."""
     samples: tuple[Event, ...]
-    seen: tuple[Event, ...]
+    asked: tuple[Event, ...]
     """The samples in which the instrument could ask."""
     stalls: tuple[tuple[float, float], ...]
     """(begin, end) of each time in which the instrument did not ask: it stalled, stopped early, or
@@ -77,11 +77,11 @@ class Series:
         return sum(end - begin for begin, end in self.stalls)
 
     def trouble(self) -> str:
-        """Say why nothing can be said of this probe; empty if something can."""
+        """Return why nothing can be said of this probe; empty if something can."""
         if not self.interval:
             return f"{self.name}: no instrument says at which interval it sampled"
-        if len(self.seen) < FEWEST:
-            return f"{self.name}: {len(self.seen)} samples are too few (at least {FEWEST})"
+        if len(self.asked) < FEWEST:
+            return f"{self.name}: {len(self.asked)} samples are too few (at least {FEWEST})"
         if self.stalled * 2 > self.samples[-1].t - self.samples[0].t:
             return (
                 f"{self.name}: the instrument did not sample for {self.stalled:.1f} s, "
@@ -90,7 +90,7 @@ class Series:
         return ""
 
     def blind(self) -> str:
-        """Say where the instrument did not look; empty if it always did."""
+        """Return where the instrument did not look; empty if it always did."""
         if not self.stalls:
             return ""
         begin, end = max(self.stalls, key=lambda stall: stall[1] - stall[0])
@@ -100,14 +100,11 @@ class Series:
         )
 
     def points(self, good: Callable[[Event], bool]) -> tuple[Point, ...]:
-        """Return what was seen, judged by `good`."""
-        return tuple([Point(sample.t, sample.end, good(sample)) for sample in self.seen])
+        """Return the samples that were asked, judged by `good`."""
+        return tuple([Point(sample.t, sample.end, good(sample)) for sample in self.asked])
 
     def worst_case(self, good: Callable[[Event], bool]) -> tuple[Point, ...]:
-        """Return what was seen, judged by `good`, and each stall as a bad point.
-
-        This is the worst that the samples allow.
-        """
+        """Return the same points, and each stall as a bad one: the worst the samples allow."""
         return tuple(
             sorted(
                 (
@@ -161,7 +158,7 @@ def acted(history: History) -> float:
 
 
 def cut(history: History) -> str:
-    """Say why the instrument did not end in good order; empty if it did.
+    """Return why the instrument did not end in good order; empty if it did.
 
     Also empty for an older history, which says nothing about it: there, `acted` must do.
     """

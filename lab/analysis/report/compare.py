@@ -78,9 +78,9 @@ def _times(
 
 
 def _change(a: tuple[float, float], b: tuple[float, float]) -> str:
-    """Say how much longer or shorter B took than A.
+    """Return how much longer or shorter B took than A, as text.
 
-    What both resolutions together can explain is no difference.
+    A difference that both resolutions together can explain is none.
     """
     difference = b[0] - a[0]
     if abs(difference) <= a[1] + b[1]:

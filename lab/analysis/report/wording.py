@@ -1,4 +1,4 @@
-"""What the words of a report mean, for those who read one for the first time."""
+"""What a report says in words: its glossary, outcomes, and notes on outages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ABOUT = (
     "and measures what its users would have felt. This page describes one such run. Probes asked "
     "the services all the time, at fixed intervals; everything here is computed from what they saw."
 )
-WORDS = {
+TERMS = {
     "master, worker": "machines of the cluster: masters run the Kubernetes API and its store etcd, "
     "workers run the pods",
     "VIP": "the floating address of the API; one master at a time holds it (Corosync and Pacemaker "
@@ -58,7 +58,7 @@ CAUSES = {
     outage_causes.NOT_ASKED: "not asked",
     outage_causes.UNKNOWN: "unknown",
 }
-"""How a number of outages with a cause is called."""
+"""Cause → how it reads after a number of outages."""
 DEAD_ENDPOINT = {outage_causes.DEAD, outage_causes.STALE, outage_causes.UNKNOWN}
 """With other causes, no dead node's endpoint was asked."""
 WHOSE = {
@@ -75,7 +75,7 @@ WHOSE = {
 def outage_notes(rows: Iterable[OutageRow]) -> list[str]:
     """Return what a reader must know about these outages: which of them are a Service's, and why.
 
-    Causes are told of those that were traced.
+    Causes are given for those that were traced.
     """
     every = list(rows)
     asked = sorted(row.probe for row in every if row.count and _perhaps_dead_endpoint(row))
@@ -113,7 +113,7 @@ def _meaning(cause: str) -> str:
 
 
 def _perhaps_dead_endpoint(row: OutageRow) -> bool:
-    """Whether outages of this probe may have been a dead node's: a trace says so, or none tells."""
+    """Whether a dead node may have caused outages of this probe: traced, or not traced at all."""
     if row.causes:
         return any(cause.cause in DEAD_ENDPOINT for cause in row.causes)
     return any(row.probe == name or row.probe.startswith(f"{name}.") for name in SERVICE_PROBES)

@@ -195,7 +195,7 @@ def _page(name: str, **values: Any) -> str:  # noqa: ANN401 (the template's valu
     )
     style = (folder / "page.css").read_text(encoding="utf-8")
     return environment.get_template(name).render(
-        style=style, words=wording, states=STATES, svg=svg, outage_head=OUTAGE_HEAD, **values
+        style=style, wording=wording, states=STATES, svg=svg, outage_head=OUTAGE_HEAD, **values
     )
 
 

@@ -67,10 +67,10 @@ class NicDown(Base):
     def _observe(self, site: FaultSite, device: str) -> tuple[str, list[str]]:
         """Return the interface's state, as `ip` words it, and the routes that go by it."""
         lines = STATE.run(site.node, device, check=False).output.splitlines()
-        words = lines[0].split() if lines else []
-        if not words or words[0].split("@")[0] != device:
+        columns = lines[0].split() if lines else []
+        if not columns or columns[0].split("@")[0] != device:
             return "", []
-        return words[1], [line.strip() for line in lines[1:]]
+        return columns[1], [line.strip() for line in lines[1:]]
 
     def prepare(self, site: FaultSite, options: Options) -> Options:
         """Note the routes that the kernel will drop and not make again."""

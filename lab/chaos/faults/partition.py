@@ -35,11 +35,10 @@ PING_OFTEN = f"ping -q -c {ANSWERS} -i 0.01 -W 1"
 """Each without the address."""
 
 
-def peers(site: FaultSite, words: str) -> list[NodeHandle]:
-    """Return the machines that the option `from` names.
+def peers(site: FaultSite, names: str) -> list[NodeHandle]:
+    """Return the machines that the option `from` names, several separated by commas.
 
-    Its words are separated by commas: all, rest (all that this fault does not hit), minority,
-    majority, roles, names.
+    all, rest (all that this fault does not hit), minority, majority, a role, or a machine's name.
     """
     minority, majority = site.topology.halves
     sets = {
@@ -49,7 +48,7 @@ def peers(site: FaultSite, words: str) -> list[NodeHandle]:
         "majority": majority,
     }
     chosen: set[str] = set()
-    for part in words.split(","):
+    for part in names.split(","):
         role = part.removesuffix("s")
         chosen |= {
             name
@@ -124,7 +123,7 @@ class Partition(Rules):
         if site.node.name not in masters:
             return "a ring is made of masters (target role:master)"
         if options["from"] != "all" or options["way"] == "out":
-            return "in a ring it is settled who does not hear whom: leave from and way out"
+            return "a ring decides by itself who does not hear whom: leave out `from` and `way`"
         return ""
 
     def prepare(self, site: FaultSite, options: Options) -> Options:

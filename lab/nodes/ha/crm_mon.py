@@ -1,4 +1,4 @@
-"""Reading what Pacemaker says of itself: members, settings, resources. Pure."""
+"""What Pacemaker says of itself, parsed: members, settings, resources. Pure."""
 
 from __future__ import annotations
 

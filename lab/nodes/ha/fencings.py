@@ -31,7 +31,7 @@ read -r load rest </proc/loadavg
 logger -t {IDENTIFIER} "fenced $CRM_alert_node at $(date +%s), load $load on $(nproc)"
 """
 RECENT_S = 3600
-"""Older fencings are history, which `halab logs` and Pacemaker itself tell."""
+"""Older fencings are history, which `halab logs` and Pacemaker itself show."""
 ASK = f"journalctl -q --no-pager -t {IDENTIFIER} -o cat -n 20 --since=-{RECENT_S}s"
 """The command that a master is asked; without a journal it prints nothing."""
 BUSY = 8.0
@@ -64,7 +64,7 @@ class Fencing:
     """What halab itself broke in the lab at that moment: `crash at m2`."""
 
     def sentence(self) -> str:
-        """Return it as a sentence for people, with the local time."""
+        """Return the fencing as a sentence for people, with the local time."""
         clock = time.strftime("%H:%M:%S", time.localtime(self.at))
         load = f"the host's load was {self.load:.0f} on {self.processors} processors"
         if self.faults:

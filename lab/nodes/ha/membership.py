@@ -60,7 +60,7 @@ def revive(node: NodeHandle) -> str:
 
 
 def refresh_attributes(node: NodeHandle) -> None:
-    """Have the masters' attributes written into the cluster's configuration anew.
+    """Have the masters' attributes written into the cluster's configuration again.
 
     A master that was frozen for long takes the others for lost when it runs again, and clears their
     attributes there (seen with Pacemaker 3.0.0, fencing off). Their attribute managers still know

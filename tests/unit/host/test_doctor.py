@@ -137,8 +137,13 @@ CASES = {
         "no Docker",
         "start Docker",
     ),
-    "cgroups": (lambda _: findings.way(INFO)[0], "ok", "version 2, driver systemd", ""),
-    "desktop": (lambda _: findings.way(DESKTOP)[1], "warning", "not reachable", "published port"),
+    "cgroups": (lambda _: findings.engine_setup(INFO)[0], "ok", "version 2, driver systemd", ""),
+    "desktop": (
+        lambda _: findings.engine_setup(DESKTOP)[1],
+        "warning",
+        "not reachable",
+        "published port",
+    ),
     "privileged": (lambda _: findings.privileges(full=True), "ok", "--privileged starts", ""),
     "capabilities": (lambda _: findings.privileges(full=False), "ok", "but CAP_SYS_RESOURCE", ""),
     "privilege unknown": (

@@ -76,14 +76,14 @@ def test_a_scenario_is_read_as_it_is_written(tmp_path: Path) -> None:
         {"percent": "5"},
         20_000,
     )
-    assert (wait.for_ms, until.value, until.timeout_ms, run.words, run.target) == (
+    assert (wait.for_ms, until.value, until.timeout_ms, run.items, run.target) == (
         500,
         "steady",
         30_000,
         ("crm_mon", "-1"),
         "m",
     )
-    assert (dice.words, dice.for_ms, dice.hold_ms) == (
+    assert (dice.items, dice.for_ms, dice.hold_ms) == (
         ("crash @random-worker", "loss role:master percent=5"),
         120_000,
         5_000,
@@ -360,8 +360,8 @@ def test_a_lab_whose_pacemaker_was_changed_did_not_come_back(runner: Any) -> Non
 
 
 def test_the_same_seed_chooses_the_same(topology: Topology) -> None:
-    words = tuple(f"crash w{number}" for number in range(50))
-    step = Step(verb="random", value="", words=words, for_ms=30, hold_ms=1)
+    crashes = tuple(f"crash w{number}" for number in range(50))
+    step = Step(verb="random", value="", items=crashes, for_ms=30, hold_ms=1)
 
     def play(seed: int) -> list[str]:
         one = runner_of(topology, (step,), seed)

@@ -34,7 +34,7 @@ def test_measures(text: str, figure: str, sign: str, limit: float) -> None:
 
 @pytest.mark.parametrize("truth", expectation.TRUTHS)
 def test_truths(truth: str) -> None:
-    assert (parse(truth).word, parse(truth).negated, parse(truth).figure) == (truth, False, "")
+    assert (parse(truth).name, parse(truth).negated, parse(truth).figure) == (truth, False, "")
     assert parse(f" not  {truth} ").negated
     assert parse(truth).meaning() != parse(f"not {truth}").meaning()
 

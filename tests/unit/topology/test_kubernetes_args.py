@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from topology_text import SHORT
 
 from lab.base.errors import TopologyError
 from lab.nodes.distributions.k3s import config, keys
@@ -14,15 +15,7 @@ from lab.topology.loader import Loaded, load, parse
 from lab.topology.model import Args, Topology, from_json, to_json
 
 REFERENCE = Path(__file__).parents[3] / "topologies" / "1m1w.yaml"
-TEXT = """version: 1
-name: demo
-network: {subnet: 172.30.0.0/24, vip: 172.30.0.50}
-nodes:
-  m: {role: master, ip: 172.30.0.49}
-loadbalancer: {ip: 172.30.0.40}
-kubernetes:
-  args:
-"""
+TEXT = f"{SHORT}kubernetes:\n  args:\n"
 FIRST = TEXT.count("\n") + 1
 
 

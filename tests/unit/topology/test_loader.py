@@ -3,50 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from topology_text import TEXT, changed, problems
 
 from lab.base.errors import TopologyError
 from lab.topology.loader import parse
-
-TEXT = """version: 1
-name: demo
-network:
-  subnet: 172.30.0.0/24
-  vip: 172.30.0.50
-kubernetes:
-  distributions: [k3s, upstream]
-  pod_cidr: 10.42.0.0/16
-  service_cidr: 10.43.0.0/16
-  cluster_dns: 10.43.0.99
-  dns_forward: [9.9.9.9]
-  node_monitor_grace: 20s
-nodes:
-  m: {role: master, ip: 172.30.0.49}
-  w1: {role: worker, ip: 172.30.0.41}
-ha:
-  token: 1s
-loadbalancer:
-  ip: 172.30.0.40
-  host_port: 6443
-  name: lb
-addons: [dns-ha]
-"""
-
-
-def problems(text: str, *sets: str, name: str = "") -> list[tuple[int, str, str]]:
-    with pytest.raises(TopologyError) as caught:
-        parse(text, "f.yaml", sets, name)
-    return [(problem.line, problem.message, problem.hint) for problem in caught.value.problems]
 
 
 def warnings(text: str) -> list[tuple[int, str, str]]:
     return [
         (problem.line, problem.message, problem.hint) for problem in parse(text, "f.yaml").warnings
     ]
-
-
-def changed(old: str, new: str) -> str:
-    assert TEXT.count(old) == 1, old
-    return TEXT.replace(old, new)
 
 
 def masters(count: int) -> str:
@@ -70,7 +36,7 @@ ONE = [
         "",
         3,
         "`vip` is missing in `network`",
-        "`halab schema` tells what it means",
+        "`halab schema` says what it means",
     ),
     ("  token: 1s", "  tokn: 1s", 17, "unknown key `tokn` in `ha`", "did you mean `token`?"),
     (
@@ -168,7 +134,7 @@ ONE = [
         "",
         15,
         "`role` is missing in `nodes.w1`",
-        "`halab schema` tells what it means",
+        "`halab schema` says what it means",
     ),
     (
         "{role: worker, ip: 172.30.0.41}",
@@ -648,7 +614,7 @@ def test_counts() -> None:
 
 @pytest.mark.parametrize("count", [2, 4, 8])
 def test_an_even_number_of_masters_is_a_warning(count: int) -> None:
-    hint = f"{count - 1} masters bear as many failures, {count + 1} one more (etcd's FAQ)"
+    hint = f"{count - 1} masters survive as many losses, {count + 1} one more (etcd's FAQ)"
     assert warnings(masters(count)) == [(13, f"`nodes` has {count} masters, an even number", hint)]
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from topology_text import SHORT
 
 from lab.base.errors import TopologyError
 from lab.base.redaction import without_secrets
@@ -13,15 +14,7 @@ from lab.topology.loader import load, parse
 from lab.topology.model import Registry, Topology, from_json, to_json, without_passwords
 
 REFERENCE = Path(__file__).parents[3] / "topologies" / "1m1w.yaml"
-TEXT = """version: 1
-name: demo
-network: {subnet: 172.30.0.0/24, vip: 172.30.0.50}
-nodes:
-  m: {role: master, ip: 172.30.0.49}
-loadbalancer: {ip: 172.30.0.40}
-kubernetes:
-  registries:
-"""
+TEXT = f"{SHORT}kubernetes:\n  registries:\n"
 FIRST = TEXT.count("\n") + 1
 PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 SECRET = 'hunter2, "so" said; he'

@@ -100,7 +100,7 @@ class CephAddon(Addon):
             node.run(["systemctl", "start", disk.UNIT])
 
     def ready(self, site: AddonContext) -> Observation:
-        """Ceph is healthy, and an object written through one node is read through another."""
+        """Whether Ceph is healthy, and an object put through one node is read through another."""
         ceph = Ceph(site)
         try:
             health = ceph.health()
@@ -172,7 +172,7 @@ def _progress(ceph: Ceph) -> str:
 
 
 def _lost(site: AddonContext) -> str:
-    """Return which of the chosen nodes are not Ready, in words; empty if none.
+    """Return which of the chosen nodes are not Ready, as text; empty if none.
 
     Their OSDs come when they return; others are chosen only after a `disable`.
     """

@@ -56,7 +56,7 @@ class Health:
     pgs_clean: int
 
     def text(self) -> str:
-        """Return it as one line."""
+        """Return the health as one line."""
         why = f" ({', '.join(self.codes)})" if self.codes else ""
         return (
             f"{self.status}{why}, monitors {','.join(self.quorum) or 'none'}, "
@@ -67,7 +67,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Ceph:
-    """The client."""
+    """A lab's Ceph; each call runs Ceph's tools in a pod."""
 
     site: AddonContext
 
@@ -144,14 +144,16 @@ class Ceph:
             raise CommandFailed(name, tuple(argv), result.code, result.output)
         return result.output
 
-    def ask(self, *words: str) -> Any:  # noqa: ANN401 (JSON)
+    def ask(self, *arguments: str) -> Any:  # noqa: ANN401 (JSON)
         """Run `ceph … -f json`; return the decoded answer. Raises LabError if there is none."""
-        output = self.run(["ceph", "--connect-timeout", "10", *words, "-f", "json"])
+        output = self.run(["ceph", "--connect-timeout", "10", *arguments, "-f", "json"])
         begin = output.find("{")
         try:
             return json.JSONDecoder().raw_decode(output[begin:])[0]
         except ValueError as error:
-            raise LabError(f"`ceph {' '.join(words)}` printed no JSON: {output[:200]}") from error
+            raise LabError(
+                f"`ceph {' '.join(arguments)}` printed no JSON: {output[:200]}"
+            ) from error
 
     def health(self) -> Health:
         """Ask for the health of the whole cluster."""

@@ -137,7 +137,7 @@ class Prometheus(Addon):
         ]
 
     def ready(self, site: AddonContext) -> Observation:
-        """It has figures of every Ready node and of every part.
+        """Whether it has figures of every Ready node and of every part.
 
         Parts are those of every master, DNS and the load balancer.
         """

@@ -76,11 +76,11 @@ def _extend(config: Config, key: str, given: list[str]) -> None:
 def _own(config: Config, given: Pairs, allowed: frozenset[str]) -> None:
     """Set the user's keys of K3s's configuration, where the role knows them."""
     for key in dict.fromkeys(name for name, _ in given if name in allowed):
-        wanted = [value for name, value in given if name == key]
+        chosen = [value for name, value in given if name == key]
         if key in LISTS:
-            _extend(config, key, wanted)
+            _extend(config, key, chosen)
         else:
-            config[key] = {"true": True, "false": False}.get(wanted[-1], wanted[-1])
+            config[key] = {"true": True, "false": False}.get(chosen[-1], chosen[-1])
 
 
 def kubelet() -> bytes:
