@@ -118,6 +118,8 @@ class PageRequest(BaseHTTPRequestHandler):
 
     server: PageServer
     timeout = TIMEOUT_S
+    disable_nagle_algorithm = True
+    """What follows soon upon another message must not wait until that one is acknowledged."""
 
     def parse_request(self) -> bool:
         """Read the request; answer at once if it is refused."""
