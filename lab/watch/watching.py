@@ -100,18 +100,17 @@ class Watching:
         """
         while True:
             over = self._late() or (self.source.over and not stay)
-            self._take_in()
-            now, room = self.source.now(), size()
-            yield self.reducer.view(now, room.cells, room.cell_s)
-            if over or self._is_ended_within(every_s):
+            yield self.look(size())
+            if over or self.is_ended_within(every_s):
                 return
 
-    def _take_in(self) -> None:
-        for event in self.source.due():
-            self.reducer.feed(event)
+    def look(self, size: ChartSize) -> WatchState:
+        """Return what is known now."""
+        self._take_in()
+        return self.reducer.view(self.source.now(), size.cells, size.cell_s)
 
-    def _is_ended_within(self, every_s: float) -> bool:
-        """Wait for the next frame, which comes sooner if something happens."""
+    def is_ended_within(self, every_s: float) -> bool:
+        """Wait for the next look, which comes sooner if something happens."""
         due, changes = time.monotonic() + every_s, self.reducer.changes
         if self.ended.wait(min(LEAST_S, every_s)):
             return True
@@ -120,6 +119,10 @@ class Watching:
             self.source.wait(left)
             self._take_in()
         return self.ended.is_set()
+
+    def _take_in(self) -> None:
+        for event in self.source.due():
+            self.reducer.feed(event)
 
     def _late(self) -> bool:
         return self.for_s is not None and time.monotonic() - self._begin >= self.for_s
