@@ -39,12 +39,12 @@ docker: images ## each image on its own
 e2e: images ## a real 3m3w lab, with the installed halab; without add-ons, Ceph and the longer lessons
 	@$(BIN)/pytest tests/e2e -m "not addons and not ceph and not lessons"
 
-browser: # for the test that looks at a page; where none can be installed it is skipped, and says so
+browser: # for the tests that look at a page; where none can be installed they are skipped, and say so
 	@for name in chromium chromium-browser google-chrome google-chrome-stable; do command -v $$name >/dev/null && exit 0; done; \
-	[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "no Chromium: the test that looks at Prometheus' page will be skipped" >&2; exit 0; }; \
+	[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "no Chromium: the tests that look at a page will be skipped" >&2; exit 0; }; \
 	echo "installing Chromium"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
 
-test: images ## set everything up and run all tests
+test: images browser ## set everything up and run all tests
 	@$(BIN)/pytest tests/unit tests/docker tests/e2e --durations=20 \
 		-m "not addons and not ceph and not lessons and not double"
 	@$(BIN)/pytest tests/e2e --distribution k3s -m distribution --durations=10

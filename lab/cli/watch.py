@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import threading
+import time
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING
 import click
 
 from lab.base.durations import milliseconds
-from lab.base.errors import InputError
+from lab.base.errors import EngineError, InputError
 from lab.cli.options import complete_lab, find_lab, option_output
 from lab.cli.report import complete_run
+from lab.engine import client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from lab.watch.watching import Watching
 
 SPEEDS = (0.1, 100.0)
+LABS_S = 3.0
+"""Between two looks which labs there are."""
 
 
 def _seconds(_: click.Context, __: click.Parameter, given: str | None) -> float | None:
@@ -49,10 +53,11 @@ def _speed(_: click.Context, __: click.Parameter, given: float | None) -> float 
 @click.command(
     "watch",
     epilog="Examples: halab watch 3m3w · halab watch 3m3w --url shop=http://vip:30080/"
-    " · halab watch --replay last --speed 5 · halab watch 3m3w --web"
+    " · halab watch --replay last --speed 5 · halab watch 3m3w --web · halab watch --all --web"
     " · halab watch --replay last --export run.html",
 )
-@click.argument("lab", required=False, shell_complete=complete_lab)
+@click.argument("labs", metavar="[LAB]...", nargs=-1, shell_complete=complete_lab)
+@click.option("--all", "everything", is_flag=True, help="All labs, on one page: add --web.")
 @click.option("--replay", metavar="RUN", shell_complete=complete_run, help="Play a run again.")
 @click.option(
     "--speed",
@@ -93,7 +98,8 @@ def _speed(_: click.Context, __: click.Parameter, given: float | None) -> float 
 )
 @option_output
 def watch_command(
-    lab: str | None,
+    labs: tuple[str, ...],
+    everything: bool,
     replay: str | None,
     speed: float | None,
     for_s: float | None,
@@ -112,33 +118,61 @@ def watch_command(
     change. ^C ends it with exit code 0.
 
     With --web it prints the address of a page, for which one must know the token in it. The page
-    has the same rows and a picture of the lab. It changes nothing, unless --control lets it.
+    has the same rows and a picture of the lab. It changes nothing, unless --control lets it. Of
+    several labs it has a health word each, and a click opens one.
     """
-    if replay and (lab or urls):
-        raise InputError("--replay plays a run by itself", "leave out the lab and --url")
-    if control and (replay or not web):
-        raise InputError("--control is for the page of a lab", "add --web, without --replay")
+    if speed and not replay:
+        raise InputError("--speed is a replay's: a lab has its own", "add --replay RUN")
     if port and not web:
         raise InputError("--port is the page's", "add --web")
     if file and (not replay or web or for_s is not None):
         raise InputError(
             "--export writes a run that is over", "add --replay RUN, without --web and --for"
         )
-    if speed and not replay:
-        raise InputError("--speed is a replay's: a lab has its own", "add --replay RUN")
-    speed = speed or 1.0
-    if replay and file:
-        _export(replay, speed, file, output)
+    if control and (replay or not web):
+        raise InputError("--control is for the page of a lab", "add --web, without --replay")
+    if replay:
+        if labs or everything or urls:
+            raise InputError("--replay plays a run by itself", "leave out the lab and --url")
+        _play(replay, speed or 1.0, for_s, output, file=file, port=(port or 0) if web else None)
         return
-    if replay and web:
-        with contextlib.suppress(KeyboardInterrupt):
-            _serve_run(replay, speed, port or 0, for_s, output)
+    _check_labs(labs, everything=everything, web=web)
+    with contextlib.suppress(KeyboardInterrupt):
+        if everything or len(labs) > 1:
+            names = None if everything else labs
+            _serve_grid(names, urls, for_s, port or 0, output, control=control)
+            return
+        with _live(labs[0] if labs else None, urls, for_s) as watching:
+            if web:
+                _serve(watching, port or 0, output, control=control)
+            else:
+                _show(watching, output)
+
+
+def _check_labs(labs: tuple[str, ...], *, everything: bool, web: bool) -> None:
+    """Refuse labs that cannot be shown together."""
+    if everything and labs:
+        raise InputError("--all are all labs", "leave out their names, or --all")
+    if (everything or len(labs) > 1) and not web:
+        # A screen's rows are one lab's: cut to a line each they would show less than `halab list`.
+        raise InputError(
+            "a terminal shows one lab",
+            "add --web: a page shows several; or open a terminal for each",
+        )
+
+
+def _play(
+    run: str, speed: float, for_s: float | None, output: str, *, file: Path | None, port: int | None
+) -> None:
+    """Show a run that is over; with a port on a page."""
+    if file:
+        _export(run, speed, file, output)
         return
-    opened = _replay(replay, speed, for_s) if replay else _live(lab, urls, for_s)
-    with contextlib.suppress(KeyboardInterrupt), opened as watching:
-        if web:
-            _serve(watching, port or 0, output, control=control)
-        else:
+    with contextlib.suppress(KeyboardInterrupt):
+        if port is not None:
+            _serve_run(run, speed, port, for_s, output)
+            return
+        with _replay(run, speed, for_s) as watching:
             _show(watching, output)
 
 
@@ -177,6 +211,45 @@ def _serve(watching: Watching, port: int, output: str, *, control: bool) -> None
         finally:
             if page_control:
                 terminal.leave(terminal.console(sys.stderr), page_control)
+
+
+def _serve_grid(
+    names: tuple[str, ...] | None,
+    urls: tuple[str, ...],
+    for_s: float | None,
+    port: int,
+    output: str,
+    *,
+    control: bool,
+) -> None:
+    """Show these labs on one page; with None all there are, and those that come later."""
+    from lab.watch import terminal, web
+    from lab.watch.lab_grid import LabGrid
+
+    end = None if for_s is None else time.monotonic() + for_s
+    followed = _all_labs() if names is None else list(names)
+    for name in names or ():  # what is named and not there is an error at once
+        _probes(urls, find_lab(name).topology)
+    grid = LabGrid(lambda name: _live(name, urls, None), control=control)
+    try:
+        with web.serving(grid.broadcast, port, labs=grid.find) as server:
+            grid.follow(followed)
+            _tell_address(server.address, output)
+            while end is None or time.monotonic() < end:
+                time.sleep(LABS_S if end is None else min(LABS_S, max(0.0, end - time.monotonic())))
+                if names is None:
+                    with contextlib.suppress(EngineError):  # they are asked for again
+                        grid.follow(_all_labs())
+    finally:
+        controls = grid.controls
+        grid.close()
+        for each in controls:
+            terminal.leave(terminal.console(sys.stderr), each)
+
+
+def _all_labs() -> list[str]:
+    """Return the names of all labs that are whole."""
+    return [name for name, held in client.connect().labs().items() if held.topology]
 
 
 def _serve_run(run: str, speed: float, port: int, for_s: float | None, output: str) -> None:

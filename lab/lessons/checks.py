@@ -35,6 +35,8 @@ CONDITIONS: dict[str, Callable[[Lab], Observation]] = {
     "quorum": steady_state.quorum,
     "no-quorum": steady_state.no_quorum,
 }
+READY, STRANGER = "200", {"401", "403"}
+"""HTTP's codes: ready; unknown or not allowed. K3s lets nobody ask without a certificate."""
 MACHINE_STATES = {"off": "exited", "frozen": "paused", "running": "running"}
 """A lesson's word for a machine's state → the engine's."""
 
@@ -185,18 +187,31 @@ def _api(view: LabView, check: LessonCheck) -> Observation:
     if not places:
         places = [topology.node(name).ip for name in view.targets(check.subject)]
     codes = {str(place): _code(view, str(place)) for place in places}
-    answers = all(code in {"200", "401"} for code in codes.values())
-    silent = not any(code in {"200", "401"} for code in codes.values())
-    ok = answers if check.options["is"] == "answering" else silent
-    said = [f"{place} answers {code or 'nothing'}" for place, code in codes.items()]
+    if check.options["is"] == "answering":
+        ok = all(code in {READY, *STRANGER} for code in codes.values())
+    else:  # an error is an answer: who is silent says nothing at all
+        ok = not any(codes.values())
+    said = [f"{place} {_api_words(code)}" for place, code in codes.items()]
     return Observation(ok=ok, detail=", ".join(said))
 
 
-def _code(view: LabView, address: str) -> str:
-    """Return the HTTP code of an API server's /readyz; "" if it does not answer.
+def _api_words(code: str) -> str:
+    """Say what an API server's answer to /readyz means."""
+    if not code:
+        return "answers nothing"
+    if code == READY:
+        return "answers 200: ready"
+    if code in STRANGER:
+        return (
+            f"answers {code}: it serves, and tells only who has a certificate whether it is ready"
+        )
+    if code.startswith("5"):
+        return f"answers {code}: it runs, and says that it is not ready"
+    return f"answers {code}: no answer of an API server to /readyz"
 
-    401 is an answer, too: K3s lets nobody ask without a certificate.
-    """
+
+def _code(view: LabView, address: str) -> str:
+    """Return the HTTP code of an API server's /readyz; "" if it does not answer."""
     url = f"https://{address}:{KUBERNETES_PORT}/readyz"
     asked = f"curl -s -o /dev/null -w '%{{http_code}}' --max-time 3 --cacert {CA_FILE} {url}"
     code = view.run(view.lab.topology.loadbalancer.name, asked).output.strip()

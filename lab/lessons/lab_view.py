@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,6 +25,17 @@ if TYPE_CHECKING:
 
 COMMAND_S = 15.0
 """For one command of a check."""
+STRANGER = "error: You must be logged in to the server"
+ERROR = re.compile(r"^Error from server(?: \((\w+)\))?: (.*)", re.MULTILINE)
+"""How kubectl tells an error that the API answered (k8s.io/kubectl, cmd/util/helpers.go)."""
+STATUSES = {
+    "Forbidden": "403: who asks may not",
+    "NotFound": "404: there is no such object",
+    "InternalError": "500: an error of its own",
+    "ServiceUnavailable": "503: it cannot serve now",
+    "Timeout": "504: what it asked did not answer in time",
+}
+"""Kubernetes' reason (metav1.StatusReason) → HTTP's status, and what it means."""
 
 
 @dataclass
@@ -103,20 +115,38 @@ class LabView:
     def objects(self, path: str) -> Any:  # noqa: ANN401 (JSON)
         """Return what the API has at a path, through a master's own kubectl.
 
-        Raises LabError if no master answers.
+        Raises LabError if no master answers, or none with what was asked.
         """
         if path not in self._lists:
             self._lists[path] = self._ask_masters(f"kubectl get --raw '{path}'")
         return self._lists[path]
 
     def _ask_masters(self, command: str) -> Any:  # noqa: ANN401 (JSON)
-        said = "no master runs"
+        silent, answered = "no master runs", ""
         for name in self.running_masters:
             result = self.run(name, command)
             if result.code == 0:
-                return json.loads(result.output)
-            said = result.output.strip().splitlines()[-1] if result.output.strip() else "nothing"
-        raise LabError(f"the API cannot be asked: {said}")
+                return _json(name, result.output)
+            if error := error_answered(result.output):
+                answered = f"the API at {name} answers {error}"
+            else:
+                silent = (result.output.strip() or "nothing").splitlines()[-1]
+        raise LabError(answered or f"the API cannot be asked: {silent}")
+
+
+def error_answered(output: str) -> str:
+    """Return which error an API answered, by what kubectl printed; "" if it did not answer."""
+    if STRANGER in output:
+        return "401: it does not know who asks"
+    error = ERROR.search(output)
+    return STATUSES.get(error[1], f"with an error: {error[2]}") if error else ""
+
+
+def _json(name: str, output: str) -> Any:  # noqa: ANN401 (JSON)
+    try:
+        return json.loads(output)
+    except ValueError:
+        raise LabError(f"the API at {name} answers with what is no JSON") from None
 
 
 def former(view: LabView) -> Former:

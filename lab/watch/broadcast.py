@@ -6,16 +6,21 @@ whole. So a slow reader costs nothing, and each text is made once, however many 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lab.watch.delta import SAME, difference
 
-STATE, CHANGE, RUN, END = "state", "change", "run", "end"
-"""Kinds of messages: a whole state, what changed since the message before (delta.py), all of a
-run that is over (recording.py), and that nothing will follow."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STATE, CHANGE, GRID, RUN, END = "state", "change", "grid", "run", "end"
+"""Kinds of messages: a whole state, what changed since the message before (delta.py), the cards of
+several labs (lab_grid.py), all of a run that is over (recording.py), and that nothing will
+follow."""
 
 
 def message(kind: str, value: Any) -> bytes:  # noqa: ANN401 (any JSON value)
@@ -37,6 +42,29 @@ class Broadcast:
     """The state as a message; empty until a reader wants it."""
     _change: bytes = b""
     _closed: bool = False
+    _readers: int = 0
+
+    @property
+    def is_read(self) -> bool:
+        """Whether somebody reads: whoever makes states may save the trouble."""
+        return self._readers > 0
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Count a reader while the block runs."""
+        with self._changed:
+            self._readers += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._readers -= 1
+
+    def forget(self) -> None:
+        """Have no state if nobody reads: who comes then waits for a new one."""
+        with self._changed:
+            if not self._readers:
+                self._version, self._state, self._whole = 0, None, b""
 
     def publish(self, state: Any) -> None:  # noqa: ANN401 (any JSON value)
         """Make a state the newest one; the same as before is none."""

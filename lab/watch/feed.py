@@ -7,7 +7,6 @@ lost (machines, the API, the engine itself) is asked again until it is back.
 from __future__ import annotations
 
 import contextlib
-import queue
 import shlex
 import threading
 import time
@@ -21,6 +20,7 @@ from lab.nodes.ha import ipmi
 from lab.topology.model import Role
 from lab.watch.agent import NodeAgent, OutsideAgent
 from lab.watch.node_talk import CONTROLLER, COROSYNC, FAULTS, PROGRAM, NodeTalk
+from lab.watch.source import Arrivals
 from lab.watch.state import pod_word
 
 if TYPE_CHECKING:
@@ -88,10 +88,10 @@ class LiveFeed:
 
     def __init__(self, lab: Lab, more: tuple[ProbeSpec, ...] = ()) -> None:
         """Nothing is asked yet. `more`: the user's own probes."""
-        self.begin = time.monotonic()
+        self._arrivals = Arrivals()
+        self.begin = self._arrivals.begin
         self.wall = time.time()
         self._lab = lab
-        self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._ended = threading.Event()
         self._poked = threading.Event()
         self._outside = OutsideAgent(lab, self.begin, self._write, more, self._ended)
@@ -108,20 +108,20 @@ class LiveFeed:
 
     def now(self) -> float:
         """Return the seconds since the watch began."""
-        return time.monotonic() - self.begin
+        return self._arrivals.now()
 
     def due(self) -> Sequence[Event]:
         """Return what came since the last call."""
-        events = []
-        with contextlib.suppress(queue.Empty):
-            while True:
-                events.append(self._queue.get_nowait())
-        return events
+        return self._arrivals.due()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until something has come, at most for so many seconds."""
+        self._arrivals.wait(timeout_s)
 
     @property
     def over(self) -> bool:
         """A lab's events never end by themselves."""
-        return False
+        return self._arrivals.over
 
     # --- start and stop ---
 
@@ -147,11 +147,10 @@ class LiveFeed:
         self._outside.stop()
 
     def _write(self, events: Iterable[Event]) -> None:
-        for event in events:
-            self._queue.put(event)
+        self._arrivals.put(events)
 
     def _say(self, kind: str, **data: Any) -> None:  # noqa: ANN401 (any JSON value)
-        self._queue.put(Event(self.now(), kind, data))
+        self._arrivals.put([Event(self.now(), kind, data)])
 
     @contextlib.contextmanager
     def _told(self, what: str, before: str = "") -> Iterator[None]:

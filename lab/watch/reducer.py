@@ -16,7 +16,6 @@ measuring   text: who samples
 from __future__ import annotations
 
 import re
-from collections import deque
 from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
@@ -28,20 +27,20 @@ from lab.watch.machines import Machines
 from lab.watch.masters import TARGET, Membership, Quorum
 from lab.watch.state import (
     STALE_S,
-    TAPE,
     FaultSpan,
     PodState,
-    TapeEntry,
     VipState,
     WatchState,
     pod_word,
 )
 from lab.watch.strip_chart import StripChart, is_observer
+from lab.watch.tape import EventTape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lab.analysis.history.events import Event
+    from lab.watch.state import TapeEntry
 
 PODS_STALE_S = 20.0
 """So long ago listed, pods are unknown: twice a live feed's PODS_S."""
@@ -62,8 +61,6 @@ LOGGED = {
     "vip-stop": "Pacemaker stops the VIP",
 }
 """Milestones of journals that the tape shows; etcd's leader is told by its members."""
-TOGETHER_S = 1.0
-"""Two masters log one milestone; within this time it stands on the tape once."""
 STATE = re.compile(r"(\S+) is (running|paused|exited)")
 """What proves a fault of a machine (lab/chaos/faults/machine.py)."""
 
@@ -90,7 +87,7 @@ class Reducer:
         self._faults: dict[str, FaultSpan] = {}
         self._pods: tuple[PodState, ...] = ()
         self._pods_at = float("-inf")
-        self._tape: deque[TapeEntry] = deque(maxlen=TAPE)
+        self._tape = EventTape()
         self._measuring = ""
         self._problems: dict[str, str] = {}
         self._last = 0.0
@@ -119,7 +116,12 @@ class Reducer:
     @property
     def tape(self) -> tuple[TapeEntry, ...]:
         """The tape so far, the newest last."""
-        return tuple(self._tape)
+        return self._tape.entries
+
+    @property
+    def changes(self) -> int:
+        """Counts what nobody should wait for: what is on the tape, and rows that turn."""
+        return self._tape.noted + self._chart.turns
 
     def feed(self, event: Event) -> None:
         """Take in an event. Kinds that are not shown (op, watch) are passed over."""
@@ -168,19 +170,10 @@ class Reducer:
             corosync=corosync,
             nodes=nodes,
             pods=self._troubled_pods(at, {node.name for node in nodes if not node.good}),
-            tape=tuple(self._tape),
+            tape=self._tape.entries,
             measuring=self._measuring,
             problems=tuple(self._all_problems(at)),
         )
-
-    def _note(self, t: float, what: str, node: str, text: str, resolution: float = 0.0) -> None:
-        """Put an entry on the tape, in order: a journal's line comes later than a sample."""
-        entry = TapeEntry(t=t, what=what, node=node, text=text, resolution=resolution)
-        later = []
-        while self._tape and self._tape[-1].t > t:
-            later.append(self._tape.pop())
-        self._tape.append(entry)
-        self._tape.extend(reversed(later))
 
     # --- a history's kinds ---
 
@@ -191,7 +184,7 @@ class Reducer:
             self._membership = Membership(self.shape)
             self._quorum = Quorum(self.shape)
         self._membership.assume_whole(event.t)
-        self._note(event.t, "step", "", f"run of {event.get('scenario') or 'a scenario'}")
+        self._tape.note(event.t, "step", "", f"run of {event.get('scenario') or 'a scenario'}")
 
     def _instrument(self, event: Event) -> None:
         interval = float(event.get("interval") or 0)
@@ -216,7 +209,7 @@ class Reducer:
         elif not is_observer(probe):
             told = self._chart.feed(event)
             if told is not None:
-                self._note(told[0], told[1], "", told[2])
+                self._tape.note(told[0], told[1], "", told[2])
 
     def _arp(self, event: Event) -> None:
         if event.get("ok") is None:
@@ -231,11 +224,13 @@ class Reducer:
         if known:
             who = " and ".join(holders) or "nobody"
             mark = "TWO HOLDERS: " if len(holders) > 1 else ""
-            self._note(event.t, "vip", "", f"{mark}{who} answers for the VIP", event.end - event.t)
+            self._tape.note(
+                event.t, "vip", "", f"{mark}{who} answers for the VIP", event.end - event.t
+            )
 
     def _kubernetes(self, event: Event) -> None:
         for node, text in self._machines.take_kubernetes(event):
-            self._note(event.t, "node", node, text)
+            self._tape.note(event.t, "node", node, text)
 
     def _own_pods(self, event: Event) -> None:
         """Take in the test Service's pods, which a run's instrument lists."""
@@ -258,7 +253,7 @@ class Reducer:
 
     def _etcd(self, event: Event, node: str) -> None:
         if text := self._quorum.feed(event, node):
-            self._note(event.t, "leader", node, text)
+            self._tape.note(event.t, "leader", node, text)
 
     def _fault(self, event: Event) -> None:
         key, node = str(event.get("id")), str(event.get("node") or "")
@@ -267,12 +262,12 @@ class Reducer:
         if action == "fire" and (known is None or known.end is not None):
             self._keep_healed(key)
             self._faults[key] = FaultSpan(id=key, fault=name, node=node, begin=event.t, end=None)
-            self._note(event.t, "fault", node, f"fault {name} on {node}")
+            self._tape.note(event.t, "fault", node, f"fault {name} on {node}")
         elif action == "healed" and known is not None and known.end is None:
             self._faults[key] = FaultSpan(
                 id=key, fault=name, node=node, begin=known.begin, end=event.t
             )
-            self._note(event.t, "healed", node, f"{name} on {node} is healed")
+            self._tape.note(event.t, "healed", node, f"{name} on {node} is healed")
         if self._source == "replay":
             self._infer(event, node)
 
@@ -291,7 +286,7 @@ class Reducer:
 
     def _set_machine(self, t: float, node: str, state: str, resolution: float = 0.0) -> None:
         if text := self._machines.take_machine(t, node, state):
-            self._note(t, "machine", node, text, resolution)
+            self._tape.note(t, "machine", node, text, resolution)
         if state != "running":
             self._membership.silence(t, node)
             self._chart.lose(node)
@@ -307,20 +302,14 @@ class Reducer:
         said = f"{LOGGED[what]}: {about}" if match else f"{LOGGED[what]} (told by {node})"
         if what == "quorum":
             said = f"{node} has no quorum" if "non-primary" in text else f"{node} has quorum"
-        same = (
-            entry.what == what
-            and abs(entry.t - event.t) < TOGETHER_S
-            and _same(entry, about, match)
-            for entry in self._tape
-        )
-        if not any(same):
-            self._note(event.t, what, about, said, float(event.get("resolution") or JOURNAL_S))
+        if not self._tape.has(event.t, what, about if match else ""):
+            self._tape.note(event.t, what, about, said, float(event.get("resolution") or JOURNAL_S))
 
     def _step(self, event: Event) -> None:
         state, text = event.get("state"), event.get("text")
         if state in {"begin", "failed"}:
             failed = f" failed: {event.get('detail')}" if state == "failed" else ""
-            self._note(event.t, "step", "", f"step {event.get('index')}: {text}{failed}")
+            self._tape.note(event.t, "step", "", f"step {event.get('index')}: {text}{failed}")
 
     # --- a live feed's kinds ---
 
@@ -331,7 +320,7 @@ class Reducer:
     def _power(self, event: Event) -> None:
         node, power = str(event.get("node")), str(event.get("power") or "")
         if self._machines.take_power(node, power):
-            self._note(event.t, "power", node, f"power of {node}: {power}")
+            self._tape.note(event.t, "power", node, f"power of {node}: {power}")
 
     def _cluster(self, event: Event) -> None:
         node = str(event.get("node"))
@@ -387,8 +376,3 @@ class Reducer:
         if self._pods_are_old(now):
             return ()
         return tuple(pod for pod in self._pods if pod.node in troubled or pod.state != "Ready")
-
-
-def _same(entry: TapeEntry, about: str, match: re.Match[str] | None) -> bool:
-    """Whether an entry tells of the same: of the same victim, if the line names one."""
-    return entry.node == about if match else True

@@ -24,6 +24,7 @@ LABEL, RIGHT = 13, 18
 WINDOW_S = 60.0
 """A strip shows at least so much."""
 FEWEST_CELLS = 10
+TAPE_LINES = 3
 SYMBOLS = {OK: "▁", SLOW: "▄", FAILED: "█", UNSAMPLED: " "}
 ASCII = {OK: ".", SLOW: "o", FAILED: "#", UNSAMPLED: " "}
 """For terminals that are not UTF-8."""
@@ -100,13 +101,13 @@ def lines(state: WatchState, size: ScreenSize, note: str = KEYS) -> list[Line]:
     head = [_head(state), *_strips(state, size), _outages(state)]
     masters = [_vip(state), _etcd(state), *_corosync(state)]
     nodes = _nodes(state, size.width)
-    pods = _pods(state)
-    problems = [Line().add(f"{'?':<{LABEL}}").add(text, "slow") for text in state.problems[:1]]
     fixed = len(head) + len(masters) + 1
     room = max(0, size.height - fixed)
     # The tape keeps three lines where there is room; before it come machines in trouble.
-    shown = _first(nodes, max(1, room - 3))
-    shown += _first([*pods, *problems], max(0, room - len(shown) - 3))
+    kept = min(TAPE_LINES, len(state.tape))
+    shown = _first(nodes, max(1, room - kept))
+    shown += _first(_pods(state), max(0, room - len(shown) - kept))
+    shown += _problems(state, max(0, room - len(shown) - kept), size.width)
     tape = _tape(state, max(0, room - len(shown)))
     rows = [*head, *masters, *shown, *tape]
     rows = rows[: size.height - 1]
@@ -121,6 +122,16 @@ def _first(rows: list[Line], count: int) -> list[Line]:
         return []
     left = len(rows) - count + 1
     return [*rows[: count - 1], Line().add(" " * LABEL).add(f"… and {left} more lines", "dim")]
+
+
+def _problems(state: WatchState, count: int, width: int) -> list[Line]:
+    """Return as many problems as there is room for; the last line says how many more there are."""
+    rows = [Line().add(f"{'?':<{LABEL}}").add(text, "slow") for text in state.problems[:count]]
+    left = len(state.problems) - len(rows)
+    if rows and left:
+        more = f" and {left} more"
+        rows[-1] = rows[-1].fitted(width - len(more)).add(more, "dim")
+    return rows
 
 
 def clock(state: WatchState, t: float) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import queue
+import threading
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from lab.analysis.history.events import Event, History
 
@@ -21,6 +24,9 @@ class EventSource(Protocol):
 
     def due(self) -> Sequence[Event]:
         """Return the events that came since the last call, in their order."""
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until an event is due, at most for so many seconds."""
 
     @property
     def over(self) -> bool:
@@ -38,6 +44,44 @@ def wall_of(history: History) -> float:
         return datetime.fromisoformat(str(history.run.get("wall"))).timestamp()
     except ValueError:
         return 0.0
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """Events that come from many threads, until one asks for them: what is live in a source."""
+
+    begin: float = field(default_factory=time.monotonic)
+    """The zero of the events' clock, on this process's monotonic one."""
+    _queue: queue.SimpleQueue[Event] = field(default_factory=queue.SimpleQueue)
+    _come: threading.Event = field(default_factory=threading.Event)
+
+    def put(self, events: Iterable[Event]) -> None:
+        """Add events."""
+        for event in events:
+            self._queue.put(event)
+        self._come.set()
+
+    def now(self) -> float:
+        """Return the seconds since the zero."""
+        return time.monotonic() - self.begin
+
+    def due(self) -> Sequence[Event]:
+        """Return what came since the last call."""
+        self._come.clear()  # before they are taken: one that comes meanwhile sets it again
+        events = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                events.append(self._queue.get_nowait())
+        return events
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until one has come, at most for so many seconds."""
+        self._come.wait(timeout_s)
+
+    @property
+    def over(self) -> bool:
+        """What lives never ends by itself."""
+        return False
 
 
 @dataclass(slots=True)
@@ -66,6 +110,10 @@ class Replay:
         while self._next < len(self.events) and self.events[self._next].end <= at:
             self._next += 1
         return self.events[first : self._next]
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait: a run has events every few milliseconds, and nobody waits for one."""
+        time.sleep(timeout_s)
 
     @property
     def over(self) -> bool:

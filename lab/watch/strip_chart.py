@@ -86,10 +86,14 @@ class _Row:
         self.told = None
         return ended, "answer", text
 
-    def mark(self, first: int, last: int, code: str) -> None:
+    def mark(self, first: int, last: int, code: str) -> bool:
+        """Mark cells; return whether one now shows another thing than the cell before it."""
+        turns = False
         for index in range(first, last + 1):
             if RANK[code] > RANK[self.cells.get(index, UNSAMPLED)]:
                 self.cells[index] = code
+                turns = turns or code != self.cells.get(index - 1, UNSAMPLED)
+        return turns
 
     def forget(self, before: int) -> None:
         if len(self.cells) > 2 * KEPT_S / CELL_S:
@@ -108,6 +112,8 @@ class _Row:
 class StripChart:
     """All rows, fed with samples."""
 
+    turns: int = 0
+    """So many times a row turned: from answers to failures, or back."""
     _rows: dict[str, _Row] = field(default_factory=dict)
 
     def expect(self, probe: str, interval: float, question: str) -> None:
@@ -133,7 +139,7 @@ class StripChart:
         code = _code(sample)
         first = int(sample.t // CELL_S)
         last = max(first, int((sample.t + tracker.interval - 1e-9) // CELL_S))
-        row.mark(first, last, code)
+        self.turns += row.mark(first, last, code)
         row.forget(first - int(KEPT_S / CELL_S))
         return row.tell(sample.end)
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from lab.watch.state import TapeEntry, WatchState
 
 FRAME_S = 0.2
-"""Between two frames: an event is on the screen within it."""
+"""Between two frames, if nothing happens."""
+LEAST_S = 0.05
+"""Between two frames if much happens: the eye follows no more."""
 STEPS = 500
 """So many moments can be stepped back to, one for each change of the tape."""
 VOLATILE = {"now", "wall", "begin", "cells", "outage", "longest", "not_ready_in", "pods_move_in"}
@@ -98,12 +100,29 @@ class Watching:
         """
         while True:
             over = self._late() or (self.source.over and not stay)
-            for event in self.source.due():
-                self.reducer.feed(event)
-            now, room = self.source.now(), size()
-            yield self.reducer.view(now, room.cells, room.cell_s)
-            if over or self.ended.wait(every_s):
+            yield self.look(size())
+            if over or self.is_ended_within(every_s):
                 return
+
+    def look(self, size: ChartSize) -> WatchState:
+        """Return what is known now."""
+        self._take_in()
+        return self.reducer.view(self.source.now(), size.cells, size.cell_s)
+
+    def is_ended_within(self, every_s: float) -> bool:
+        """Wait for the next look, which comes sooner if something happens."""
+        due, changes = time.monotonic() + every_s, self.reducer.changes
+        if self.ended.wait(min(LEAST_S, every_s)):
+            return True
+        self._take_in()
+        while self.reducer.changes == changes and (left := due - time.monotonic()) > 0:
+            self.source.wait(left)
+            self._take_in()
+        return self.ended.is_set()
+
+    def _take_in(self) -> None:
+        for event in self.source.due():
+            self.reducer.feed(event)
 
     def _late(self) -> bool:
         return self.for_s is not None and time.monotonic() - self._begin >= self.for_s

@@ -1,5 +1,8 @@
 """Shows a watch to browsers on this machine: a page, and what happens as server-sent events.
 
+A page may show several labs (lab_grid.py): then `?lab=NAME` says whose events are meant, or whose
+control.
+
 It only tells, unless a control is given: then a page may have faults injected and healed. Whoever
 asks must know the token, which is made anew for each watch. The address has it behind a `#`, so a
 browser never sends it: the page takes it from there, and sends it as a header that no other site's
@@ -18,16 +21,17 @@ import sys
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import parse_qs
 
 from lab.base.errors import InputError
 from lab.chaos import faults, targets
 from lab.watch import page
-from lab.watch.broadcast import RUN, Broadcast
+from lab.watch.broadcast import RUN, Broadcast, message
 from lab.watch.delta import PlainStates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from email.message import Message
     from io import BufferedIOBase
     from socket import socket
@@ -41,6 +45,8 @@ ADDRESS = "127.0.0.1"
 NAMES = (ADDRESS, "localhost")
 TOKEN_BYTES = 24
 EVENTS, CONTROL = "/events", "/control"
+MAY_CONTROL = "control"
+"""A message to a page: it may break and heal what it shows."""
 CONTROL_BYTES = 1000
 """A page asks for a fault in fewer."""
 READERS = 64
@@ -57,6 +63,19 @@ SAME_SITE = {"same-origin", "none"}
 """Of the page itself, or of the person at the browser (Fetch Metadata, 2.3)."""
 
 Refusal = tuple[HTTPStatus, str]
+TEXT = "text/plain; charset=utf-8"
+
+
+class Shown(NamedTuple):
+    """What a page shows: its newest state, and what it may break and heal."""
+
+    broadcast: Broadcast
+    control: FaultControl | None = None
+
+
+def no_lab(_: str) -> Shown | None:
+    """Return what a page shows of a lab that it is asked for: it has one, which needs no name."""
+    return None
 
 
 def refusal(
@@ -117,47 +136,58 @@ class PageRequest(BaseHTTPRequestHandler):
     """One request of a browser."""
 
     server: PageServer
+    lab: str
+    """Whom it is about; "" where the page has one, or for the cards of all."""
+    shown: Shown | None
     timeout = TIMEOUT_S
+    disable_nagle_algorithm = True
+    """What follows soon upon another message must not wait until that one is acknowledged."""
 
     def parse_request(self) -> bool:
         """Read the request; answer at once if it is refused."""
         if not super().parse_request():
             return False
-        self.path = self.path.partition("?")[0]
+        self.path, _, query = self.path.partition("?")
+        self.lab = parse_qs(query).get("lab", [""])[0]
+        self.shown = self._find_shown()
         port, token = self.server.server_port, self.server.token
-        control = self.server.control is not None
+        control = self.shown is not None and self.shown.control is not None
         found = refusal(self.command, self.path, self.headers, port, token, control=control)
         if found is None:
             return True
-        self._tell(found[0], "text/plain; charset=utf-8", f"{found[1]}\n".encode())
+        self._tell(found[0], TEXT, f"{found[1]}\n".encode())
         return False
+
+    def _find_shown(self) -> Shown | None:
+        return self.server.labs(self.lab) if self.lab else self.server.shown
 
     def do_GET(self) -> None:
         """Answer with the page, or with events until the end."""
+        shown = self.shown
         if self.path == "/":
             self._tell(HTTPStatus.OK, "text/html; charset=utf-8", page.text().encode())
-        elif self.path == CONTROL and self.server.control:
-            self._tell_control(self.server.control)
+        elif shown is None:
+            told = f"no lab `{self.lab}` is watched here\n".encode()
+            self._tell(HTTPStatus.NOT_FOUND, TEXT, told)
+        elif self.path == CONTROL and shown.control:
+            self._tell_control(shown.control)
         elif self.path != EVENTS:
-            self._tell(
-                HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", b"there is no such page\n"
-            )
+            self._tell(HTTPStatus.NOT_FOUND, TEXT, b"there is no such page\n")
         elif not self.server.places.acquire(blocking=False):
             told = f"{READERS} pages listen already\n".encode()
-            self._tell(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", told)
+            self._tell(HTTPStatus.SERVICE_UNAVAILABLE, TEXT, told)
         else:
             try:
-                self._tell_events()
+                self._tell_events(shown)
             finally:
                 self.server.places.release()
 
     def do_POST(self) -> None:
         """Inject a fault or heal, as the page says; refused is all that it would not send."""
-        control = self.server.control
+        control = self.shown.control if self.shown else None
         said = order(self.headers, self.rfile)
         if control is None or said is None:
-            status, kind = HTTPStatus.BAD_REQUEST, "text/plain; charset=utf-8"
-            self._tell(status, kind, b"no order of this page\n")
+            self._tell(HTTPStatus.BAD_REQUEST, TEXT, b"no order of this page\n")
             return
         begun = control.inject(*said) if said else control.heal()
         self._tell_control(control, HTTPStatus.ACCEPTED if begun else HTTPStatus.CONFLICT)
@@ -183,15 +213,20 @@ class PageRequest(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def _tell_events(self) -> None:
+    def _tell_events(self, shown: Shown) -> None:
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")
         self.end_headers()
-        seen, told = self.server.broadcast.after(0)
-        while seen:
+        with shown.broadcast.reading():
+            seen, told = shown.broadcast.after(0)
+            # Only now: a lab that was not there yet had no control.
+            now = self._find_shown()
+            if now and now.control:
+                self.wfile.write(message(MAY_CONTROL, {}))
+            while seen:
+                self.wfile.write(told)
+                seen, told = shown.broadcast.after(seen)
             self.wfile.write(told)
-            seen, told = self.server.broadcast.after(seen)
-        self.wfile.write(told)
 
     def version_string(self) -> str:
         """Return what the header Server says: no versions."""
@@ -217,11 +252,15 @@ class PageServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(
-        self, broadcast: Broadcast, port: int = 0, control: FaultControl | None = None
+        self,
+        broadcast: Broadcast,
+        port: int = 0,
+        control: FaultControl | None = None,
+        labs: Callable[[str], Shown | None] = no_lab,
     ) -> None:
         """Take a port of 127.0.0.1, 0 for any; nobody is answered yet. Raises InputError."""
-        self.broadcast = broadcast
-        self.control = control
+        self.shown = Shown(broadcast, control)
+        self.labs = labs
         self.token = secrets.token_urlsafe(TOKEN_BYTES)
         self.places = threading.BoundedSemaphore(READERS)
         try:
@@ -250,10 +289,16 @@ class PageServer(ThreadingHTTPServer):
 
 @contextlib.contextmanager
 def serving(
-    broadcast: Broadcast, port: int = 0, control: FaultControl | None = None
+    broadcast: Broadcast,
+    port: int = 0,
+    control: FaultControl | None = None,
+    labs: Callable[[str], Shown | None] = no_lab,
 ) -> Iterator[PageServer]:
-    """Answer browsers while the block runs. With a control, they may break and heal the lab."""
-    with PageServer(broadcast, port, control) as server:
+    """Answer browsers while the block runs. With a control, they may break and heal the lab.
+
+    `labs` returns what is shown of a lab by its name, where the page has several.
+    """
+    with PageServer(broadcast, port, control, labs) as server:
         thread = threading.Thread(
             target=server.serve_forever, args=(POLL_S,), name="halab-watch-page", daemon=True
         )

@@ -56,7 +56,7 @@ const sessionStorage = {getItem: key => store[key] ?? null, setItem(key, value) 
 let now = 0;
 const ticks = [];
 const globals = {
-  document, location, history, sessionStorage,
+  document, location, history, sessionStorage, addEventListener() {},
   matchMedia: () => ({matches: false, addEventListener() {}}),
   setInterval: tick => ticks.push(tick),
   performance: {now: () => now},

@@ -199,11 +199,84 @@ def test_an_api_that_cannot_be_asked_has_not_passed(view: LabView, engine: FakeE
     assert ask(view, "api", "vip", is_="silent")[0] is False
 
 
+@pytest.mark.parametrize(
+    ("printed", "said"),
+    [
+        (
+            "error: You must be logged in to the server (Unauthorized)",
+            "the API at m3 answers 401: it does not know who asks",
+        ),
+        (
+            'Error from server (InternalError): an error ("[+]ping ok\n[-]etcd failed")',
+            "the API at m3 answers 500: an error of its own",
+        ),
+        (
+            "W1127 a warning\nError from server (NotFound): the server could not find it",
+            "the API at m3 answers 404: there is no such object",
+        ),
+        (
+            "Error from server: etcdserver: leader changed",
+            "the API at m3 answers with an error: etcdserver: leader changed",
+        ),
+        (
+            "The connection to the server 127.0.0.1:6443 was refused",
+            "the API cannot be asked: The connection to the server 127.0.0.1:6443 was refused",
+        ),
+    ],
+)
+def test_an_error_that_the_api_answers_is_no_missing_object(
+    view: LabView, engine: FakeEngine, printed: str, said: str
+) -> None:
+    engine.answers = {"kubectl": Result(1, printed)}
+    assert ask(view, "answer", "holder", is_="m2") == (False, said)
+    assert ask(view, "pods", "app=web", count="0") == (False, said)
+
+
+def test_what_one_master_answers_is_told_rather_than_that_others_are_silent(
+    view: LabView, engine: FakeEngine
+) -> None:
+    engine.answers = {
+        "halab-3m3w-m2: …kubectl": Result(1, "Error from server (Forbidden): no"),
+        "kubectl": Result(1, "connection refused"),
+    }
+    said = "the API at m2 answers 403: who asks may not"
+    assert ask(view, "pods", "app=web") == (False, said)
+    engine.answers = {"kubectl": Result(0, "<html>")}
+    assert "no JSON" in ask(view, "pods", "app=web")[1]
+
+
+VIP = "172.30.0.50"
+
+
+@pytest.mark.parametrize(
+    ("curl", "said", "answering", "silent"),
+    [
+        (Result(7, "000"), "answers nothing", False, True),
+        (Result(0, "200"), "answers 200: ready", True, False),
+        (
+            Result(0, "401"),
+            "answers 401: it serves, and tells only who has a certificate whether it is ready",
+            True,
+            False,
+        ),
+        (Result(0, "500"), "answers 500: it runs, and says that it is not ready", False, False),
+        (Result(0, "404"), "answers 404: no answer of an API server to /readyz", False, False),
+    ],
+)
+def test_an_api_that_answers_an_error_is_neither_silent_nor_there(
+    view: LabView, engine: FakeEngine, curl: Result, said: str, *, answering: bool, silent: bool
+) -> None:
+    engine.answers = {VIP: curl}
+    assert ask(view, "api", "vip", is_="answering") == (answering, f"{VIP} {said}")
+    assert ask(view, "api", "vip", is_="silent") == (silent, f"{VIP} {said}")
+
+
 def test_the_api_is_asked_by_each_way(view: LabView, engine: FakeEngine) -> None:
-    engine.answers = {"172.30.0.50": Result(7, "000"), "https": Result(0, "401")}
-    assert ask(view, "api", "vip", is_="silent") == (True, "172.30.0.50 answers nothing")
+    engine.answers = {VIP: Result(7, "000"), "https": Result(0, "401")}
+    assert ask(view, "api", "vip", is_="silent")[0] is True
     assert ask(view, "api", "lb", is_="answering")[0] is True
     assert ask(view, "api", "m2,m3", is_="answering")[0] is True
+    assert ask(view, "api", "m2,m3", is_="silent")[0] is False
 
 
 def test_a_run_counts_if_it_began_in_this_step(view: LabView) -> None:

@@ -1,4 +1,4 @@
-"""What the page shows: its script on a document that only remembers, or in a real browser."""
+"""What the script of the page shows, on a document that only remembers (see test_browser.py)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import browser
 import pytest
 import watched
 
@@ -147,15 +146,3 @@ def test_page_that_is_one_too_many_says_so(tmp_path: Path) -> None:
         (shown, later) = looks(served(server, tmp_path), server.address, "wait")
     assert shown["notice"] == "halab says: 64 pages listen already. Trying again …"
     assert later["notice"] == shown["notice"]
-
-
-def test_replay_in_a_real_browser(tmp_path: Path) -> None:
-    browser.find()
-    run = {**watched.recorded(), "speed": 100}
-    with web.serving(web.told(run)) as server:
-        host, _, token = server.address.removeprefix("http://").partition("/")
-        html = browser.page(host, f"/{token}", tmp_path)
-    assert "3m3w (replay)" in html
-    assert "The run is over" in html
-    assert "m2 answers for the VIP" in html
-    assert server.token not in html

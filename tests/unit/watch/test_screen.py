@@ -97,6 +97,39 @@ def test_many_machines_in_trouble_leave_room_for_the_tape() -> None:
     assert len([line for line in lines if line[:2].isdigit()]) >= 3
 
 
+PROBLEMS = ("engine", "probes on w1", "probes on w2", "node m3")
+"""Each with a reason of 90 columns: longer than a terminal is wide."""
+
+
+def with_problems(height: int, width: int = 80) -> list[str]:
+    reducer = played(histories.good(), 13.0)
+    for what in PROBLEMS:
+        reducer.feed(Event(13.0, "problem", {"what": what, "text": "why " * 22}))
+    size = ScreenSize(width=width, height=height)
+    state = reducer.view(13.0, size.cells, size.cell_s)
+    lines = [line.text for line in screen.lines(state, size)]
+    assert len(lines) <= height
+    assert max(map(len, lines)) <= width
+    return [line for line in lines if line.startswith("? ")]
+
+
+def test_all_problems_are_shown_where_there_is_room() -> None:
+    lines = with_problems(40, 200)
+    assert [line[screen.LABEL :].partition(":")[0] for line in lines] == list(PROBLEMS)
+    assert [line for line in lines if "more" in line] == []
+
+
+def test_the_last_problem_that_fits_says_how_many_more_there_are() -> None:
+    everything = with_problems(24)
+    assert [line[-1] for line in everything] == ["…"] * len(PROBLEMS)
+    shown = [with_problems(height) for height in range(23, 10, -1)]
+    cut = [lines for lines in shown if lines and len(lines) < len(PROBLEMS)]
+    assert {len(lines) for lines in cut} == {1, 2, 3}
+    for lines in cut:
+        assert lines[-1].endswith(f"… and {len(PROBLEMS) - len(lines)} more")
+        assert lines[:-1] == everything[: len(lines) - 1]
+
+
 def test_rich_draws_the_same_text_and_no_colour_where_none_is_wanted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import histories
 import pytest
 from halab_runner import halab
-from watched import at
+from watched import at, fed, machine
 
 from lab.analysis.history import events
 from lab.base import paths
@@ -18,11 +18,13 @@ from lab.topology import loader
 from lab.watch.lab_shape import LabShape
 from lab.watch.reducer import Reducer
 from lab.watch.screen import ScreenSize
-from lab.watch.source import Replay, heard, wall_of
+from lab.watch.source import Arrivals, Replay, heard, wall_of
 from lab.watch.watching import Watching, changes, json_lines, plain_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from lab.analysis.history.events import Event
 
 SIZE = ScreenSize()
 
@@ -56,6 +58,50 @@ def test_replay_gives_all_events_in_the_order_in_which_they_were_learnt() -> Non
 def test_watch_ends_after_its_time() -> None:
     watching = Watching(Replay(heard(histories.good()), 0.001), Reducer(LabShape("")), 0.0)
     assert len(list(watching.states(lambda: SIZE, 0.01))) == 1
+
+
+NEVER_S = 3600.0
+"""Between two frames, if nothing happens: what is told sooner was not waited for."""
+
+
+def probed(t: float, *, ok: bool) -> Event:
+    return histories.sample("api.vip.new", t, ok)
+
+
+@pytest.mark.timeout(60)
+def test_what_happens_is_told_at_once() -> None:
+    arrivals = Arrivals()
+    arrivals.put([probed(0.0, ok=True)])
+    states = Watching(arrivals, fed()).states(lambda: SIZE, NEVER_S)
+    assert next(states).strips[0].cells.strip("u") == "o"
+    arrivals.put([probed(0.25, ok=True)])
+    arrivals.put([probed(0.5, ok=False)])
+    assert next(states).strips[0].cells.strip("u") == "f"
+    arrivals.put([machine("m", "running"), machine("m", "exited")])
+    assert [entry.text for entry in next(states).tape] == ["m is exited"]
+
+
+@pytest.mark.timeout(60)
+def test_a_watch_ends_at_once_when_it_is_told_while_much_happens() -> None:
+    arrivals = Arrivals()
+    watching = Watching(arrivals, fed())
+    states = watching.states(lambda: SIZE, NEVER_S)
+    next(states)
+    watching.ended.set()
+    assert list(states) == []
+
+
+def test_rows_that_go_on_as_before_are_no_change() -> None:
+    reducer = fed(*(probed(number / 4, ok=True) for number in range(8)))
+    before = reducer.changes
+    reducer.feed(probed(2.0, ok=True))
+    assert reducer.changes == before
+    reducer.feed(probed(2.25, ok=False))
+    assert reducer.changes == before + 1
+    reducer.feed(probed(2.5, ok=False))
+    assert reducer.changes == before + 1
+    reducer.feed(probed(2.75, ok=True))
+    assert reducer.changes == before + 2
 
 
 def test_health_is_a_line_when_it_changes() -> None:

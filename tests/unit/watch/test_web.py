@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import errno
-import http.client
 import json
 import re
 import socket
@@ -17,6 +16,7 @@ import histories
 import pytest
 import watched
 from halab_runner import halab
+from page_asker import CRASH, PATIENCE_S, ask, heard, order
 
 from lab.analysis.history import events
 from lab.base.errors import InputError
@@ -30,8 +30,6 @@ from lab.watch.watching import Watching
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PATIENCE_S = 60.0
-
 
 @pytest.fixture
 def broadcast() -> Broadcast:
@@ -42,38 +40,6 @@ def broadcast() -> Broadcast:
 def server(broadcast: Broadcast) -> Iterator[web.PageServer]:
     with web.serving(broadcast) as server:
         yield server
-
-
-def ask(
-    server: web.PageServer,
-    path: str = "/events",
-    method: str = "GET",
-    body: bytes = b"",
-    **headers: str,
-) -> http.client.HTTPResponse:
-    """Ask as the page does, unless headers say otherwise; `-` leaves one out."""
-    usual = {
-        "Authorization": f"Bearer {server.token}",
-        "Host": f"127.0.0.1:{server.server_port}",
-    }
-    given = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=PATIENCE_S)
-    connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
-    for name, value in {**usual, **given}.items():
-        if value != "-":
-            connection.putheader(name, value.format(port=server.server_port))
-    connection.endheaders(body or None)
-    return connection.getresponse()
-
-
-def heard(answer: http.client.HTTPResponse) -> Iterator[tuple[str, Any]]:
-    """Yield what a page hears: kind and value."""
-    while line := answer.readline():
-        assert line.startswith(b"event: ")
-        data = answer.readline()
-        assert data.startswith(b"data: ")
-        assert answer.readline() == b"\n"
-        yield line[7:].strip().decode(), json.loads(data[6:])
 
 
 # --- who may ask ---
@@ -180,19 +146,6 @@ def control() -> DoubleControl:
 def controlled(control: DoubleControl) -> Iterator[web.PageServer]:
     with web.serving(Broadcast(), control=control) as server:  # type: ignore[arg-type]
         yield server
-
-
-def order(server: web.PageServer, text: str, **headers: str) -> http.client.HTTPResponse:
-    own = {
-        "Content_Type": "application/json",
-        "Content_Length": str(len(text.encode())),
-        "Origin": "http://127.0.0.1:{port}",
-        **headers,
-    }
-    return ask(server, "/control", "POST", text.encode(), **own)
-
-
-CRASH = '{"fault": "crash", "target": "@leader"}'
 
 
 def test_page_with_a_control_orders(controlled: web.PageServer, control: DoubleControl) -> None:
@@ -337,11 +290,11 @@ def test_browser_that_reads_nothing_delays_nobody(
     tell_events = web.PageRequest._tell_events
     asked: list[web.PageRequest] = []
 
-    def first_is_left_soon(request: web.PageRequest) -> None:
+    def first_is_left_soon(request: web.PageRequest, shown: web.Shown) -> None:
         if not asked:
             request.connection.settimeout(0.2)
         asked.append(request)
-        tell_events(request)
+        tell_events(request, shown)
 
     monkeypatch.setattr(web.PageRequest, "_tell_events", first_is_left_soon)
     # More than any buffer of the kernel holds: the browser's thread is stuck until the time-out.

@@ -1,0 +1,358 @@
+"""The page in a real Chromium: what it shows, by mouse and by keyboard, wide and narrow."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+from typing import TYPE_CHECKING
+
+import chromium
+import pytest
+import staged
+import watched
+from chromium import Visitor
+from playwright.sync_api import expect
+from staged import StagedLab
+
+from lab.base.errors import LabError
+from lab.chaos import targets
+from lab.watch import page as pages
+from lab.watch import recording, web
+from lab.watch.broadcast import Broadcast
+from lab.watch.lab_grid import LabGrid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+    from lab.watch.watching import Watching
+
+SEQUENCE = (
+    "⚡ fault crash on m2",
+    "▣ m2 is exited",
+    "… Corosync lost a token",
+    "⚭ new membership",
+    "✂ fencing begins: m2",
+    "★ nobody answers for the VIP",
+    "✂ fenced: m2",
+    "★ m answers for the VIP",
+    "✓ API by VIP: answers again after",
+)
+"""Of the recorded crash, in this order."""
+CONTROLS = ["pause", "back", "forth", "big", "fault", "target", "inject", "heal", "log"]
+WIDTHS = [1280, 400]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium.started() as run:
+        yield run
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Visitor]]:
+    """Open browsers' windows; in none may anything fail."""
+    visitors: list[Visitor] = []
+
+    def visit(width: int = 1280) -> Visitor:
+        size = {"width": width, "height": 900}
+        visitors.append(Visitor(browser.new_context(viewport=size)))  # type: ignore[arg-type]
+        return visitors[-1]
+
+    yield visit
+    for visitor in visitors:
+        visitor.context.close()
+        assert visitor.errors == []
+        assert [
+            url for url in visitor.asked if not re.match(r"http://127\.0\.0\.1:|file:", url)
+        ] == []
+
+
+@contextlib.contextmanager
+def served(lab: StagedLab, *, control: bool = True) -> Iterator[str]:
+    """A lab on a page, as `halab watch LAB --web --control`; yields the address."""
+    watching, broadcast = lab.watching(), Broadcast()
+    teller = threading.Thread(target=web.tell, args=(watching, broadcast))
+    with web.serving(broadcast, control=watching.control if control else None) as server:
+        teller.start()
+        try:
+            yield server.address
+        finally:
+            watching.ended.set()
+            teller.join()
+
+
+def told(page: Page) -> str:
+    return page.locator("#tape").inner_text()
+
+
+def press_until(visitor: Visitor, name: str) -> None:
+    """Go to a control with the tabulator."""
+    for _ in range(2 * len(CONTROLS)):
+        if visitor.focused() == name:
+            return
+        visitor.page.keyboard.press("Tab")
+    pytest.fail(f"Tab does not reach #{name}")
+
+
+def test_a_crash_is_injected_from_the_page_which_shows_its_sequence(
+    visit: Callable[..., Visitor],
+) -> None:
+    """By keyboard alone, from a healthy lab until its users are served again."""
+    lab, visitor = StagedLab(), visit()
+    with served(lab) as address:
+        page = visitor.page
+        page.goto(address)
+        expect(page.locator("#health")).to_contain_text("HEALTHY")
+        press_until(visitor, "fault")
+        page.keyboard.type("crash")
+        press_until(visitor, "target")
+        page.keyboard.type("@vip-holder")
+        press_until(visitor, "inject")
+        page.keyboard.press("Enter")
+        expect(page.locator("#said")).to_have_text("crash at m2: the engine says exited")
+        expect(page.locator("#tape")).to_contain_text("API by VIP: no answer")
+        expect(page.locator("#health")).to_contain_text("DEGRADED")
+        expect(page.locator("#picture [data-name=m2]")).to_have_class("bad")
+        expect(page.locator("#tape")).to_contain_text(SEQUENCE[-1])
+        text = told(page)
+        places = [text.find(each) for each in SEQUENCE]
+        assert places == sorted(places)
+        assert places[0] >= 0
+        expect(page.locator("#facts")).to_contain_text("✓ m has 172.30.0.50")
+        press_until(visitor, "heal")
+        page.keyboard.press("Enter")
+        expect(page.locator("#said")).to_have_text("healed everything")
+    assert lab.orders == [("crash", "@vip-holder"), ()]
+
+
+def test_a_machine_of_the_picture_is_the_target_by_a_click(visit: Callable[..., Visitor]) -> None:
+    visitor = visit()
+    with served(StagedLab()) as address:
+        visitor.page.goto(address)
+        expect(visitor.page.locator("#control")).to_be_visible()
+        visitor.page.locator("#picture [data-name=w2]").click()
+        expect(visitor.page.locator("#target")).to_have_value("w2")
+
+
+def test_tab_reaches_every_control_and_enter_works(visit: Callable[..., Visitor]) -> None:
+    visitor = visit()
+    page = visitor.page
+    with served(StagedLab()) as address:
+        page.goto(address)
+        expect(page.locator("#control")).to_be_visible()
+        reached = []
+        for _ in CONTROLS:
+            page.keyboard.press("Tab")
+            reached.append(visitor.focused())
+        assert reached == CONTROLS
+        may = "button, select, input, a[href], [tabindex]"
+        ids = "all => all.filter(each => each.checkVisibility()).map(each => each.id)"
+        assert page.locator(may).evaluate_all(ids) == CONTROLS
+        for name, shown, text in (
+            ("pause", "playing", re.compile("^Paused at event")),
+            ("pause", "pause", "Pause"),
+            ("back", "playing", re.compile("^Paused at event 1 of 1$")),
+            ("big", "big", "Big type"),
+        ):
+            page.focus(f"#{name}")
+            page.keyboard.press("Enter")
+            expect(page.locator(f"#{shown}")).to_have_text(text)
+        expect(page.locator("#big")).to_have_attribute("aria-pressed", "true")
+
+
+def test_parts_have_roles_and_names(visit: Callable[..., Visitor]) -> None:
+    visitor = visit()
+    page = visitor.page
+    with served(StagedLab()) as address:
+        page.goto(address)
+        expect(page.locator("#control")).to_be_visible()
+        for role, name in (
+            ("heading", "3m3w"),
+            ("navigation", "What is shown"),
+            ("button", "To the event before"),
+            ("form", "Break and heal the lab"),
+            ("combobox", "Fault"),
+            ("combobox", "Target"),
+            ("list", "What users feel"),
+            ("img", "m2: Ready"),
+            ("log", "Events"),
+        ):
+            expect(page.get_by_role(role, name=name).first).to_be_visible()  # type: ignore[arg-type]
+        expect(page.get_by_role("status").first).to_contain_text("HEALTHY")
+        assert page.get_by_role("listitem").filter(has_text="API by VIP").count() == 1
+
+
+def test_without_a_control_nothing_can_be_broken(visit: Callable[..., Visitor]) -> None:
+    visitor = visit()
+    with served(StagedLab(), control=False) as address:
+        visitor.page.goto(address)
+        expect(visitor.page.locator("#health")).to_contain_text("HEALTHY")
+        assert visitor.page.locator("#control").is_hidden()
+    expect(visitor.page.locator("#notice")).to_contain_text("The watch has ended")
+    assert [url for url in visitor.asked if "control" in url] == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_live_page_can_be_read(visit: Callable[..., Visitor], width: int) -> None:
+    visitor, lab = visit(width), StagedLab()
+    page = visitor.page
+    with served(lab) as address:
+        page.goto(address)
+        expect(page.locator("#control")).to_be_visible()
+        assert visitor.layout() == []
+        lab.inject("crash", "@vip-holder")
+        expect(page.locator("#tape")).to_contain_text("fencing begins")
+        page.keyboard.press("p")  # no key of the page: it goes on
+        page.keyboard.press(" ")
+        expect(page.locator("#pause")).to_have_text("Play")
+        assert visitor.layout() == []
+        page.keyboard.press("b")
+        assert visitor.layout() == []
+
+
+@pytest.fixture(scope="module")
+def run() -> dict[str, object]:
+    """The recorded crash, as a page plays it."""
+    return recording.record(staged.recorded())
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_an_exported_run_can_be_read_from_a_disk(
+    visit: Callable[..., Visitor],
+    run: dict[str, object],
+    tmp_path: Path,
+    width: int,
+) -> None:
+    file = tmp_path / "run.html"
+    file.write_text(pages.with_run(run), encoding="utf-8")
+    visitor = visit(width)
+    page = visitor.page
+    page.goto(file.as_uri())
+    expect(page.locator("#lab")).to_have_text("3m3w (replay)")
+    for _ in range(40):
+        page.keyboard.press("ArrowRight")
+        if "✗ NOBODY" in page.locator("#facts").inner_text():
+            assert visitor.layout() == []
+    assert visitor.layout() == []
+    assert SEQUENCE[-1] in told(page)
+    page.keyboard.press("b")
+    assert visitor.layout() == []
+    assert visitor.asked == [file.as_uri()]
+
+
+def test_a_replay_is_played_to_its_end_by_the_page(visit: Callable[..., Visitor]) -> None:
+    visitor = visit()
+    with web.serving(web.told({**watched.recorded(), "speed": 100})) as server:
+        visitor.page.goto(server.address)
+        expect(visitor.page.locator("#lab")).to_have_text("3m3w (replay)")
+        expect(visitor.page.locator("#playing")).to_contain_text("The run is over")
+        assert "m2 answers for the VIP" in told(visitor.page)
+        assert server.token not in visitor.page.content()
+        assert server.token not in visitor.page.url
+        assert visitor.page.get_by_role("slider", name="Place in the run").is_visible()
+
+
+class StagedLabs:
+    """Several labs, of which one cannot be watched."""
+
+    def __init__(self, *names: str) -> None:
+        self.labs = {name: StagedLab(name=name) for name in names}
+
+    @contextlib.contextmanager
+    def watch(self, name: str) -> Iterator[Watching]:
+        if name not in self.labs:
+            raise LabError(f"lab `{name}` is only half there")
+        yield self.labs[name].watching()
+
+    @contextlib.contextmanager
+    def served(self, *more: str) -> Iterator[tuple[LabGrid, str]]:
+        grid = LabGrid(self.watch, control=True)
+        try:
+            with web.serving(grid.broadcast, labs=grid.find) as server:
+                grid.follow([*self.labs, *more])
+                yield grid, server.address
+        finally:
+            grid.close()
+
+
+def test_several_labs_have_a_health_word_each_and_a_click_opens_one(
+    visit: Callable[..., Visitor],
+) -> None:
+    labs, visitor = StagedLabs("anna", "ben"), visit()
+    page = visitor.page
+    with labs.served("eve") as (_, address):
+        page.goto(address)
+        expect(page).to_have_title("? 3 labs: 1 unknown, 2 healthy")
+        cards = page.get_by_role("main", name="Labs").get_by_role("link")
+        expect(cards).to_have_text(
+            [
+                re.compile("^anna.*HEALTHY"),
+                re.compile("^ben.*HEALTHY"),
+                re.compile("^eve.*half there"),
+            ]
+        )
+        labs.labs["ben"].inject("crash", "m2")
+        expect(cards.nth(1)).to_contain_text("DEGRADED")
+        expect(cards.nth(0)).to_contain_text("HEALTHY")
+        cards.nth(1).click()
+        expect(page.locator("#lab")).to_have_text("ben")
+        expect(page.locator("#tape")).to_contain_text("fault crash on m2")
+        page.locator("#all").click()
+        expect(cards.nth(0)).to_contain_text("HEALTHY")
+
+
+def test_labs_are_opened_broken_and_left_by_keyboard(visit: Callable[..., Visitor]) -> None:
+    labs, visitor = StagedLabs("anna", "ben"), visit()
+    page = visitor.page
+    with labs.served() as (_, address):
+        page.goto(address)
+        expect(page.locator("#cards a")).to_have_count(2)
+        for _ in ("big", "anna", "ben"):
+            page.keyboard.press("Tab")
+        assert visitor.focused() == "ben"
+        page.keyboard.press("Enter")
+        expect(page.locator("#lab")).to_have_text("ben")
+        expect(page.locator("#control")).to_be_visible()
+        assert visitor.focused() == "all"
+        page.select_option("#target", targets.WORDS[0])
+        page.focus("#inject")
+        page.keyboard.press("Enter")
+        expect(page.locator("#health")).to_contain_text("DEGRADED")
+        page.focus("#all")
+        page.keyboard.press("Enter")
+        expect(page.locator("#cards a").nth(1)).to_be_focused()
+        page.go_back()
+        expect(page.locator("#lab")).to_have_text("ben")
+    assert (len(labs.labs["ben"].orders), labs.labs["anna"].orders) == (1, [])
+    expect(page.locator("#notice")).to_contain_text("has ended")
+
+
+def test_a_lab_that_comes_has_a_card_and_one_that_goes_has_none(
+    visit: Callable[..., Visitor],
+) -> None:
+    labs, visitor = StagedLabs("anna", "ben"), visit()
+    page = visitor.page
+    with labs.served() as (grid, address):
+        page.goto(address)
+        expect(page.locator("#cards a")).to_have_count(2)
+        grid.follow(["ben", "eve"])
+        expect(page.locator("#cards a strong")).to_have_text(["ben", "eve"])
+        grid.follow([])
+        expect(page.locator("#health")).to_contain_text("No lab is here yet")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_cards_can_be_read(visit: Callable[..., Visitor], width: int) -> None:
+    labs, visitor = StagedLabs("anna", "a-lab-with-a-long-name-of-a-class"), visit(width)
+    page = visitor.page
+    with labs.served("eve") as (_, address):
+        page.goto(address)
+        labs.labs["anna"].inject("crash", "m2")
+        expect(page.locator("#cards a").nth(1)).to_contain_text("OUT")
+        assert visitor.layout() == []
+        page.keyboard.press("b")
+        assert visitor.layout() == []
