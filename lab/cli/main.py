@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import os
 import signal
 import sys
-import tempfile
-import traceback
-from pathlib import Path
 from typing import NamedTuple
 
 import click
@@ -130,6 +129,9 @@ def main() -> None:
     from lab.cli import verbosity
 
     verbosity.add_options(cli)
+    # Python's last act is to search all that it has loaded for garbage: a sixth of a short command.
+    # What ends anyway needs no search.
+    atexit.register(gc.freeze)
     # CI ends a job by SIGTERM: as after ^C, what was begun is taken back, faults are healed, and
     # programs that were started (`go install` among them) end.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -156,6 +158,10 @@ def main() -> None:
 
 
 def _bug(error: Exception) -> None:
+    import tempfile
+    import traceback
+    from pathlib import Path
+
     handle, path = tempfile.mkstemp(prefix="halab-bug-", suffix=".txt")
     with os.fdopen(handle, "w") as file:
         file.write(f"halab {__version__}, Python {sys.version}\n{sys.argv}\n\n")

@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-from functools import partial
-
 import click
 
-LOGGER = "halab"
 VERBOSE, QUIET = "halab.verbose", "halab.quiet"
-
-
-class EchoHandler(logging.Handler):
-    """Prints records to stderr."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print one line."""
-        click.echo(self.format(record), err=True)
 
 
 def _of_context(key: str) -> bool:
@@ -44,12 +32,9 @@ def _set_verbose(ctx: click.Context, _: click.Parameter, given: bool) -> None:
     if not given or ctx.meta.get(VERBOSE):
         return
     ctx.meta[VERBOSE] = True
-    handler = EchoHandler()
-    handler.setFormatter(logging.Formatter("%(relativeCreated)8.0f ms  %(name)s: %(message)s"))
-    logger = logging.getLogger(LOGGER)
-    logger.setLevel(logging.DEBUG)
-    logger.addHandler(handler)
-    ctx.call_on_close(partial(logger.removeHandler, handler))
+    from lab.cli import log_output
+
+    ctx.call_on_close(log_output.begin())
 
 
 def _set_quiet(ctx: click.Context, _: click.Parameter, given: bool) -> None:

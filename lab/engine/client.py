@@ -15,6 +15,7 @@ from lab.base.errors import EngineError, InUse
 from lab.engine.about import AboutCalls, address
 from lab.engine.agents import AgentCalls
 from lab.engine.commands import RunCalls
+from lab.engine.connections import keep
 from lab.engine.errors import engine_errors
 from lab.engine.files import FileCalls
 from lab.engine.images import ImageCalls
@@ -44,6 +45,9 @@ API_TIMEOUT_S = 600
 """For one answer of the engine: an image build may be silent for minutes, and a stop takes long on
 a busy machine."""
 
+CONNECTIONS = 32
+"""That are kept: more than questions are asked side by side."""
+
 GREETING_TIMEOUT_S = 20
 """For the engine's first answer, which may take some seconds on a machine in trouble."""
 
@@ -62,8 +66,9 @@ def connect() -> Engine:
     """
     try:
         # A short time first: an engine that hangs is found out soon. Long work gets its own.
-        client = docker.from_env(version="auto", timeout=GREETING_TIMEOUT_S, max_pool_size=32)
+        client = docker.from_env(version="auto", timeout=GREETING_TIMEOUT_S)
         client.api.timeout = API_TIMEOUT_S
+        keep(client.api, CONNECTIONS)
     except docker.errors.DockerException as error:
         raise _unreached(str(error)) from error
     return Engine(client)

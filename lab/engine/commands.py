@@ -16,7 +16,7 @@ from lab.engine.errors import engine_errors
 from lab.engine.stream import frames, hang_up, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 
 LOG = logging.getLogger("halab.node")
@@ -45,8 +45,11 @@ class RunCalls:
         *,
         stdin: bytes | Iterable[bytes] | None = None,
         timeout_s: float = 30,
+        heard: Callable[[bytes], None] | None = None,
     ) -> Result:
         """Run a command in a running container, with `stdin` as its input; chunks go as they come.
+
+        `heard` is called with each piece of its output as that comes, before the command ends.
 
         After `timeout_s` seconds it is ended in the container, and the code is 124 (timeout(1)); 0
         means no limit. Raises EngineError if it does not end even then: in a container that was
@@ -61,7 +64,7 @@ class RunCalls:
             # timeout(1) takes 0 for no limit, too.
             within_s = timeout_s + SLACK_S if timeout_s else None
             try:
-                output = self._converse(command["Id"], chunks, within_s)
+                output = self._converse(command["Id"], chunks, within_s, heard)
             except TimeoutError:
                 raise EngineError(
                     f"{what}: no answer for {timeout_s + SLACK_S:.0f} s",
@@ -75,7 +78,11 @@ class RunCalls:
         return Result(-1 if code is None else int(code), output.decode(errors="replace"))
 
     def _converse(
-        self, exec_id: str, chunks: Iterable[bytes] | None, within_s: float | None
+        self,
+        exec_id: str,
+        chunks: Iterable[bytes] | None,
+        within_s: float | None,
+        heard: Callable[[bytes], None] | None,
     ) -> bytes:
         """Start a command, feed its standard input with the chunks, if any, and close that.
 
@@ -89,7 +96,10 @@ class RunCalls:
         with ThreadPoolExecutor(1) as pool:
             feeder = None if chunks is None else pool.submit(_feed, plain(sock), chunks)
             try:
-                printed.extend(chunk for _, chunk in frames(sock, within_s))
+                for _, chunk in frames(sock, within_s):
+                    printed.append(chunk)
+                    if heard:
+                        heard(chunk)
             except ConnectionResetError:
                 # An end that hangs up on unread input resets the connection (unix(7), tcp(7)). It
                 # comes after all output: it is how a command ends that was fed too much.

@@ -9,7 +9,7 @@ from lab.base.errors import CommandFailed, EngineError
 from lab.engine.labels import container_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from lab.engine.client import Engine
     from lab.engine.commands import Result
@@ -53,13 +53,16 @@ class NodeHandle:
         timeout_s: float = 30,
         check: bool = True,
         stdin: bytes | Iterable[bytes] | None = None,
+        heard: Callable[[bytes], None] | None = None,
     ) -> Result:
         """Run a command, as Engine.run does.
 
         Raises CommandFailed if `check` is set and the exit code is not 0 (124: out of time), and
         EngineError if the node does not run.
         """
-        result = self.engine.run(self.container, argv, stdin=stdin, timeout_s=timeout_s)
+        result = self.engine.run(
+            self.container, argv, stdin=stdin, timeout_s=timeout_s, heard=heard
+        )
         if check and result.code != 0:
             raise CommandFailed(self.name, tuple(argv), result.code, result.output)
         return result

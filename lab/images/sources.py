@@ -98,12 +98,13 @@ def table(sources: Sources) -> versions.Versions:
     return versions.read(sources.folder, dict(sources.wished))
 
 
-def tags(sources: Sources) -> dict[str, str]:
+def tags(sources: Sources, known: versions.Versions | None = None) -> dict[str, str]:
     """Return every image's tag: name → `halab/<name>:<hash>`.
 
-    It reads files only, and asks neither the network nor the engine.
+    It reads files only, and asks neither the network nor the engine. `known` is the sources' table,
+    if the caller has read it already.
     """
-    known = table(sources)
+    known = table(sources) if known is None else known
 
     def tag(name: str, *parts: str) -> str:
         return f"halab/{name}:{digest(' '.join((sources.arch, *parts)))}"

@@ -129,7 +129,7 @@ def _published(row: dict[str, Any], *, other: bool) -> Published:
 def read(folder: Path, wished: Mapping[str, str] | None = None) -> Versions:
     """Read images/versions.yaml. `wished` maps a component to the version that the user names."""
     path = folder / "versions.yaml"
-    data = yaml_files.plain(path.read_text(), str(path))
+    data = yaml_files.shipped(path.read_text(), str(path))
     names = wished or {}
     components = {
         name: _component(name, dict(row), names.get(name, ""))

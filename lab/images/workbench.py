@@ -32,7 +32,7 @@ class Workbench:
         """Use an engine, sources and a reporter. It computes the tags and asks nobody yet."""
         self.engine, self.sources, self.reporter = engine, sources, reporter
         self.versions = table(sources)
-        self.tags = tags(sources)
+        self.tags = tags(sources, self.versions)
 
     def missing(self, *images: str) -> list[str]:
         """Return those of the named images that the engine does not have."""

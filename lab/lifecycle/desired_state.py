@@ -54,9 +54,11 @@ def desired(
     """
     lab = topology.name
     volumes = {secrets_volume(lab): {LABEL: lab}}
-    containers = []
+    containers, configured = [], configuration(topology)
     for node in topology.containers:
-        spec = _container(topology, node, distribution, tags, host_port)
+        spec = _container(topology, node, distribution, tags)
+        marked = {**spec.labels, LABEL_SPEC: digest(spec.fingerprint() + configured)}
+        spec = replace(spec, labels=marked, ports=_ports(topology, node, host_port))
         volumes |= {name: {LABEL: lab, LABEL_NODE: node.name} for name in spec.volumes}
         containers.append(spec)
     both = networks(topology, distribution.name)
@@ -92,15 +94,16 @@ def networks(
 
 
 def _container(
-    topology: Topology, node: Node, distribution: Distribution, tags: dict[str, str], host_port: int
+    topology: Topology, node: Node, distribution: Distribution, tags: dict[str, str]
 ) -> ContainerSpec:
+    """Return a node's container, without what may change: its ports on the host."""
     role, lab = roles.find(node.role), topology.name
     traits, name = role.traits, container_name(lab, node.name)
     addresses = {network_name(lab): str(node.ip)} if traits.cluster else {}
     management = topology.management_ip(node)
     addresses |= {management_name(lab): str(management)} if management else {}
     network, *more = addresses
-    spec = ContainerSpec(
+    return ContainerSpec(
         name=name,
         hostname=node.name,
         image=tags[role.image(distribution)],
@@ -127,7 +130,8 @@ def _container(
             f"{name}-{purpose}": path for purpose, path in role.volumes(node, distribution).items()
         },
     )
-    marked = {**spec.labels, LABEL_SPEC: digest(spec.fingerprint() + configuration(topology))}
-    ports = dict.fromkeys(role.ports(topology), host_port)
-    ports |= {inside: outside for outside, inside in node.ports}
-    return replace(spec, labels=marked, ports=ports)
+
+
+def _ports(topology: Topology, node: Node, host_port: int) -> dict[int, int]:
+    own = dict.fromkeys(roles.find(node.role).ports(topology), host_port)
+    return own | {inside: outside for outside, inside in node.ports}

@@ -141,10 +141,12 @@ class Lab:
             raise self._no_nodes()
         return secret_volume.read(self.engine, self.name, images[0])
 
-    def port(self) -> int:
-        """Return the API's port on the host. Raises LabError if the load balancer does not run."""
-        balancer = container_name(self.name, self.topology.loadbalancer.name)
-        port = self.engine.published(balancer, KUBERNETES_PORT)
+    def port(self, observed: Observed | None = None) -> int:
+        """Return the API's port on the host. Raises LabError if the load balancer does not run.
+
+        `observed` is what the engine holds, if the caller has just looked.
+        """
+        port = self._published() if observed is None else self._published_in(observed)
         if not port:
             raise LabError(
                 f"the load balancer of lab {self.name} does not run",
@@ -152,12 +154,36 @@ class Lab:
             )
         return port
 
-    def access(self, distribution: Distribution | None = None) -> Access:
-        """Return the way to the lab's API. Raises LabError if the load balancer does not run."""
-        own = distribution or self.distribution()
+    def _published(self) -> int:
+        balancer = container_name(self.name, self.topology.loadbalancer.name)
+        return self.engine.published(balancer, KUBERNETES_PORT)
+
+    def _published_in(self, observed: Observed) -> int:
+        balancer = observed.container(self.topology.loadbalancer.name)
+        return balancer.ports.get(KUBERNETES_PORT, 0) if balancer else 0
+
+    @property
+    def knows_credentials(self) -> bool:
+        """Whether `access` needs no node for the administrator's credentials."""
+        return self._credentials is not None
+
+    def learn_credentials(self, text: str, distribution: Distribution) -> None:
+        """Keep the credentials in the kubeconfig that a master told, if it is one."""
+        with contextlib.suppress(LabError):
+            path = distribution.admin_kubeconfig
+            self._credentials = Credentials(*kubeconfig.credentials(text, path))
+
+    def access(
+        self, distribution: Distribution | None = None, observed: Observed | None = None
+    ) -> Access:
+        """Return the way to the lab's API. Raises LabError if the load balancer does not run.
+
+        `observed` is what the engine holds, if the caller has just looked.
+        """
+        own = distribution or self.distribution(observed)
         if self._credentials is None:
             self._credentials = self._read_credentials(own)
-        return Access(own, self._credentials, self.port())
+        return Access(own, self._credentials, self.port(observed))
 
     def _read_credentials(self, distribution: Distribution) -> Credentials:
         """Return the administrator's credentials from a master's disk, else from the secrets.

@@ -5,6 +5,7 @@ To begin a command on a node takes longer than all of these questions.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from lab.nodes.ha import fencings
 if TYPE_CHECKING:
     from lab.engine.node import NodeHandle
     from lab.live.active_faults import FaultRecords
+    from lab.live.told_kubeconfig import ToldKubeconfig
     from lab.nodes.distributions import HealthCheck
     from lab.nodes.ha.fencings import Fencing
 
@@ -49,10 +51,16 @@ def etcd_part(metrics: str) -> str:
     return "leader" if values.get("etcd_server_is_leader") == "1" else "follower"
 
 
-def ask(node: NodeHandle, vip: str, health: HealthCheck) -> MasterStatus:
-    """Ask a master that runs. Raises EngineError if it cannot be asked."""
-    argv = ["sh", "-c", _script(health)]
-    answers = node.run(argv, check=False, timeout_s=ASK_TIMEOUT_S).output
+def ask(
+    node: NodeHandle, vip: str, health: HealthCheck, kubeconfig: ToldKubeconfig | None = None
+) -> MasterStatus:
+    """Ask a master that runs. Raises EngineError if it cannot be asked.
+
+    With `kubeconfig` it also tells that, first of all.
+    """
+    with kubeconfig.listening() if kubeconfig else contextlib.nullcontext() as heard:
+        argv = ["sh", "-c", _script(health, kubeconfig)]
+        answers = node.run(argv, check=False, timeout_s=ASK_TIMEOUT_S, heard=heard).output
     return MasterStatus(
         etcd_part(answers),
         vip=holds_vip(answers, vip),
@@ -62,11 +70,12 @@ def ask(node: NodeHandle, vip: str, health: HealthCheck) -> MasterStatus:
     )
 
 
-def _script(health: HealthCheck) -> str:
+def _script(health: HealthCheck, kubeconfig: ToldKubeconfig | None) -> str:
     tls = f"--cacert {health.ca} --cert {health.certificate} --key {health.key}"
     metrics = "curl -s --max-time 2 http://127.0.0.1:2381/metrics"
     api = f"-s -o /dev/null -w '\\napi %{{http_code}}\\n' --max-time 2 {tls} {health.url}"
     questions = (
+        *((kubeconfig.script,) if kubeconfig else ()),
         active_faults.PRINT,
         fencings.ASK,
         "ip -4 -o addr show dev eth0",

@@ -17,6 +17,7 @@ from lab.kube.objects import node_ready
 from lab.live import active_faults, master_status
 from lab.live.active_faults import FaultRecords
 from lab.live.master_status import UNKNOWN, MasterStatus
+from lab.live.told_kubeconfig import ToldKubeconfig
 from lab.nodes.ha import fencings
 from lab.topology.model import MachineSize, Role
 
@@ -122,8 +123,11 @@ def look(lab: Lab, access: Access | None = None, observed: Observed | None = Non
     problems: list[str] = []
     running = [node for node in lab.topology.masters if _runs(observed, node)]
     with ThreadPoolExecutor(len(running) + 3) as pool:
-        answers = {node.name: pool.submit(_ask_master, lab, node, observed) for node in running}
-        way = pool.submit(lambda: access or lab.access(lab.distribution(observed)))
+        told = _asked_for(lab, observed, len(running)) if access is None else None
+        answers = {
+            node.name: pool.submit(_ask_master, lab, node, observed, told) for node in running
+        }
+        way = pool.submit(lambda: access or _find_access(lab, observed, told))
         nodes = pool.submit(lambda: _kubernetes(way.result()))
         records = pool.submit(_fault_records, lab, observed, answers)
         masters = {
@@ -161,9 +165,25 @@ def _runs(observed: Observed, node: Node) -> bool:
     return container is not None and container.running
 
 
-def _ask_master(lab: Lab, node: Node, observed: Observed) -> MasterStatus:
-    health = lab.distribution(observed).health
-    return master_status.ask(lab.node(node.name), str(lab.topology.network.vip), health)
+def _asked_for(lab: Lab, observed: Observed, masters: int) -> ToldKubeconfig | None:
+    """Return the kubeconfig that masters are to tell; None if none is needed, or none can."""
+    if lab.knows_credentials or not masters:
+        return None
+    return ToldKubeconfig(lab.distribution(observed).admin_kubeconfig, masters)
+
+
+def _find_access(lab: Lab, observed: Observed, told: ToldKubeconfig | None) -> Access:
+    distribution = lab.distribution(observed)
+    if told:
+        lab.learn_credentials(told.first(), distribution)
+    return lab.access(distribution, observed)
+
+
+def _ask_master(
+    lab: Lab, node: Node, observed: Observed, told: ToldKubeconfig | None
+) -> MasterStatus:
+    health, vip = lab.distribution(observed).health, str(lab.topology.network.vip)
+    return master_status.ask(lab.node(node.name), vip, health, told)
 
 
 def _fault_records(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from lab.base import errors, names
 from lab.base.errors import InputError, Problem, TopologyError
 from lab.base.messages import shown
-from lab.base.yaml_files import MAX_BYTES, Problems, Value, compose, override, plain
+from lab.base.yaml_files import MAX_BYTES, Problems, Value, compose, override
 from lab.topology import (
     kubernetes_args,
     machine_size,
@@ -46,7 +46,7 @@ from lab.topology.values import ParsedValue
 if TYPE_CHECKING:
     from lab.topology.values import Section
 
-__all__ = ["Loaded", "load", "parse", "plain"]
+__all__ = ["Loaded", "load", "parse"]
 
 T = TypeVar("T")
 

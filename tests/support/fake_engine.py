@@ -18,7 +18,7 @@ from lab.engine.labels import LABEL, LABEL_SNAPSHOT, LABEL_TOPOLOGY, OF_CONTAINE
 from lab.engine.spec import Observed, ObservedContainer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from lab.engine.files import File
     from lab.engine.spec import Bind, ContainerSpec, Desired, NetworkSpec
@@ -340,6 +340,7 @@ class FakeEngine:
         *,
         stdin: bytes | Iterable[bytes] | None = None,
         timeout_s: float = 30,
+        heard: Callable[[bytes], None] | None = None,
     ) -> Result:
         self._active(container)
         line = f"{container}: {' '.join(argv)}"
@@ -348,7 +349,10 @@ class FakeEngine:
         if stdin is not None and not isinstance(stdin, bytes):
             list(stdin)
         answers = (answer for parts, answer in self.answers.items() if _fits(line, parts))
-        return next(answers, Result(0, ""))
+        result = next(answers, Result(0, ""))
+        if heard:
+            heard(result.output.encode())
+        return result
 
     def save(self, tags: Sequence[str], arch: str) -> Iterator[bytes]:
         self._call("save", f"{' '.join(tags)} {arch}")

@@ -9,13 +9,15 @@ import pytest
 
 SLOW = ("cryptography", "jinja2", "kubernetes", "matplotlib", "pydantic", "rich", "yaml")
 STATUS = "lab.cli.lifecycle, lab.cli.output, lab.kube.api, lab.live.lab, lab.live.status"
+HELP_NEEDS_NO = ("docker", "json", "logging", "pathlib", "tempfile", "traceback")
+"""Of Python's own, what `--help` would wait for in vain: together a fifth of it."""
 UPSTREAM = "lab.nodes.distributions.upstream, lab.nodes.distributions.k3s"
 
 
 @pytest.mark.parametrize(
     ("modules", "free_of"),
     [
-        ("lab.cli.main", (*SLOW, "docker")),
+        ("lab.cli.main", (*SLOW, *HELP_NEEDS_NO)),
         (f"{STATUS}, {UPSTREAM}", SLOW),
     ],
 )

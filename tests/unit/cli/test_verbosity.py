@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from halab_runner import halab
 
 from lab.cli.main import cli
+from lab.engine import client
 from lab.engine.errors import engine_errors
 
 if TYPE_CHECKING:
@@ -38,3 +39,17 @@ def test_quiet_leaves_hints_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert loud.exit_code == quiet.exit_code == 0
     assert "next: halab start a.yaml" in loud.stderr
     assert quiet.stderr == ""
+
+
+class AskedEngine:
+    """An engine without labs, which is asked for them as the real one is."""
+
+    def labs(self) -> dict[str, object]:
+        with engine_errors("listing what bears halab.lab"):
+            return {}
+
+
+def test_verbose_prints_the_log_for_this_command_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "connect", AskedEngine)
+    assert " ms  halab.engine: listing what bears halab.lab: " in halab("-v", "list").stderr
+    assert "halab.engine" not in halab("list").stderr

@@ -63,8 +63,9 @@ class EngineDouble:
         argv: Sequence[str],
         stdin: Iterable[bytes] | None = None,
         timeout_s: float = 0,
+        heard: object = None,
     ) -> Result:
-        del timeout_s
+        del timeout_s, heard
         node = container.rsplit("-", 1)[-1]
         if node in self.off:
             raise EngineError(f"{node} does not run")

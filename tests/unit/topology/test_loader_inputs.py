@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from topology_text import TEXT, changed, problems
 
-from lab.base.errors import InputError, Problem, TopologyError
-from lab.topology.loader import load, parse, plain
+from lab.base.errors import InputError, TopologyError
+from lab.topology.loader import load, parse
 
 FOLDER = Path(__file__).parents[3] / "topologies"
 
@@ -187,15 +187,3 @@ def test_windows_files_are_read(tmp_path: Path) -> None:
     path = tmp_path / "f.yaml"
     path.write_bytes(b"\xef\xbb\xbf" + TEXT.replace("\n", "\r\n").encode())
     assert load(path) == parse(TEXT, "f.yaml")
-
-
-def test_plain() -> None:
-    assert plain('a: {b: [x, "true", true, no]}\nc:\n', "v.yaml") == {
-        "a": {"b": ["x", "true", True, "no"]},
-        "c": None,
-    }
-    with pytest.raises(TopologyError) as caught:
-        plain("a: 1\na: 2\n", "v.yaml")
-    assert caught.value.problems == (
-        Problem(2, "`a` stands here a second time", "first in line 1; keep one of them"),
-    )
