@@ -172,7 +172,7 @@ def start_command(
     access = started.access or _access_after(lab, node)
     path = _write_kubeconfig(lab, access) if access else None
     more = profiles.end(profile, profile_folder, lab, shown=output == "text")
-    status = look(lab, access)
+    status = started.status or look(lab, access)
     if output == "json":
         out.answer(
             {

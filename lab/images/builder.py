@@ -1,7 +1,7 @@
 """The order in which a lab's images are built.
 
 rootfs ← base ← node ← upstream | k3s; base ← loadbalancer, bmc. The pods' images go into `upstream`
-unpacked, and into `k3s` as archives.
+unpacked, and into `k3s` as archives. What builds them is imported when it builds.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
 from lab.base.errors import ImageError
 from lab.base.parallel import run_all
-from lab.images import image_source, k3s, rootfs, upstream, workbench
+from lab.images import image_source, workbench
 from lab.images.sources import COMMON_IMAGES, CORE_POD_COMPONENTS, UPSTREAM_COMPONENTS
 from lab.images.workbench import Workbench
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from filelock import FileLock
 
 WAIT_S = 1800.0
 """Two distributions' images, one after the other: each takes up to 15 minutes. A longer wait is an
@@ -45,6 +45,8 @@ class Builder(Workbench):
     @contextlib.contextmanager
     def _alone(self, distribution: str) -> Iterator[None]:
         """Hold the lock of this cache's one builder of images; wait if another halab has it."""
+        from filelock import FileLock, Timeout
+
         lock = FileLock(self.sources.cache / "images.lock")
         try:
             lock.acquire(timeout=0)
@@ -57,6 +59,8 @@ class Builder(Workbench):
             lock.release()
 
     def _wait(self, lock: FileLock) -> None:
+        from filelock import Timeout
+
         try:
             lock.acquire(timeout=WAIT_S)
         except Timeout:
@@ -67,6 +71,8 @@ class Builder(Workbench):
             ) from None
 
     def _build(self, distribution: str) -> None:
+        from lab.images import k3s, upstream
+
         if distribution == "k3s" and self.missing("k3s"):
             k3s.binary(self)  # first: if it is not available, no minutes are lost with building
         # The machines' part (packages) waits for the network, the binaries wait for the processor.
@@ -78,6 +84,8 @@ class Builder(Workbench):
 
     def build_base(self) -> None:
         """Make the Debian image that all others are built on, if it is missing."""
+        from lab.images import rootfs
+
         self._ensure("rootfs", lambda: rootfs.make_rootfs(self))
         self._ensure("base", lambda: self.docker_build("base", ROOTFS=self.tags["rootfs"]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -109,6 +110,7 @@ def tags(sources: Sources, known: versions.Versions | None = None) -> dict[str, 
     def tag(name: str, *parts: str) -> str:
         return f"halab/{name}:{digest(' '.join((sources.arch, *parts)))}"
 
+    @functools.cache  # images share folders
     def folder(name: str) -> str:
         return folder_hash(sources.folder / name)
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from lab.base.errors import ImageError, LabError
 from lab.engine.labels import LABEL_IMAGE
-from lab.images import components
 from lab.images.sources import BASE_IMAGES, Sources, table, tags
 
 if TYPE_CHECKING:
@@ -40,6 +39,9 @@ class Workbench:
 
     def obtain(self, name: str) -> dict[str, Path]:
         """Return a component's binaries, name → path. Raises ImageError if they cannot be made."""
+        # Imported late: most starts find all images here.
+        from lab.images import components
+
         row = self.versions.components[name]
         return components.obtain(
             row, self.sources.cache, self.sources.folder, self.sources.arch, self.reporter

@@ -32,12 +32,15 @@ if TYPE_CHECKING:
     from lab.kube.api import Cluster
     from lab.live.access import Access
     from lab.live.lab import Lab
+    from lab.live.status import Looking
     from lab.nodes.distributions import Distribution
     from lab.topology.model import Topology
 
 ADMIT_TIMEOUT_S = 240
 """For the first K3s master to run its etcd: some 5 s on a quiet machine."""
-API = "API"
+API, VIP, BMC = "API", "VIP", "BMC"
+MACHINES = (VIP, BMC)
+"""The questions that are put to machines alone."""
 EVERY_S = 0.4
 """Between rounds of questions: each costs some milliseconds of the two cores on which the nodes
 boot."""
@@ -66,6 +69,10 @@ class Readiness:
     What the API says of them may be from before, until their kubelets have been heard.
     """
     since: float = field(default_factory=time.time)
+    looking: Looking | None = None
+    """A status that is being asked for, with crm_mon.ASK_UNIT as the further command."""
+    rounds: int = 0
+    """How many rounds of questions there were."""
     finished: set[str] = field(default_factory=set)
     answers: dict[str, str] = field(default_factory=dict)
     """By question: its last answer that was not ok."""
@@ -84,6 +91,11 @@ class Readiness:
     def site(self) -> addon.AddonContext:
         """Return where add-ons work."""
         return addon.AddonContext(self.topology, self.access, self.cluster, self.lab.node)
+
+    @property
+    def at_once(self) -> bool:
+        """Whether all was ready in the first round: nothing has changed since it was begun."""
+        return self.rounds == 1
 
     def _core(self) -> list[str]:
         """Return the add-ons without which the cluster does not work; the others follow later."""
@@ -112,28 +124,39 @@ class Readiness:
             chosen = {name: ask for name, ask in nodes.items() if name in self.only}
             return {API: self._api, **chosen}
         core = {name: partial(self._addon, name) for name in self._core()}
-        return {API: self._api, "VIP": self._vip, "BMC": self._bmc, **nodes, **core}
+        return {API: self._api, VIP: self._vip, BMC: self._bmc, **nodes, **core}
 
     def _round(self, questions: dict[str, Callable[[], Observation]]) -> None:
         """Ask everything that is not answered yet, side by side; the API first."""
+        self.rounds += 1
         if API not in self.finished:
             self._heard(API, tried(questions[API]))
-        if API not in self.finished:
-            return
-        if not self._applied:
-            self._apply()
         left = [name for name in questions if name not in self.finished]
-        if not left:
+        if API in left:
             return
+        with ThreadPoolExecutor(len(left) or 1) as pool:
+            # These hang on no object of the cluster.
+            first = {name: pool.submit(tried, questions[name]) for name in left if name in MACHINES}
+            if not self._applied:
+                self._apply()
+            if not left:
+                return
+            self._ask_for_nodes()
+            later = {
+                name: pool.submit(tried, partial(self._repaired, name, questions))
+                for name in left
+                if name not in first
+            }
+            answers = first | later
+            for name in left:
+                self._heard(name, answers[name].result())
+
+    def _ask_for_nodes(self) -> None:
         try:
             self._items, self._silence = self.cluster.nodes(), ""
         except LabError as error:
             # Fenced machines are powered on all the same: without them it may stay silent.
             self._items, self._silence = {}, error.message.splitlines()[0]
-        with ThreadPoolExecutor(len(left)) as pool:
-            answers = pool.map(lambda name: tried(partial(self._repaired, name, questions)), left)
-            for name, answer in zip(left, answers, strict=True):
-                self._heard(name, answer)
 
     def _heard(self, name: str, observation: Observation) -> None:
         reporter = self.lab.reporter
@@ -182,7 +205,11 @@ class Readiness:
             return fenced
         item = self._items.get(node.name)
         ready = item is not None and node_ready(item)[0]
-        return revive(handle) if ready else ""
+        return revive(handle, self._told_of_pacemaker(node)) if ready else ""
+
+    def _told_of_pacemaker(self, node: Node) -> str:
+        """Return what a master has just said of Pacemaker; "" if it must be asked."""
+        return self.looking.more(node.name) if self.looking and self.rounds == 1 else ""
 
     def _label(self, node: Node) -> None:
         """Set the labels of a node's role, once it is registered."""

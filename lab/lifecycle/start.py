@@ -11,28 +11,26 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.addons.manager import AddonManager
 from lab.base.errors import InputError, LabError
 from lab.base.locks import exclusive
 from lab.base.profile import measured
 from lab.engine import fitness
-from lab.engine.labels import LABEL_NODE
 from lab.host import capacity, network
 from lab.lifecycle import desired_state, distribution_choice, networks, plan, snapshot_restore
 from lab.lifecycle.apply import Applier
-from lab.lifecycle.plan import Action, Plan
-from lab.lifecycle.readiness import Readiness
+from lab.lifecycle.awaiting import await_lab, await_node, find_access
 from lab.lifecycle.start_context import START_TIMEOUT_S, Context
-from lab.live.access import Access, Credentials
 from lab.live.lab import distribution_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lab.base.profile import Profile
-    from lab.kube.api import Cluster
+    from lab.lifecycle.plan import Plan
+    from lab.live.access import Access
     from lab.live.lab import Lab
     from lab.live.snapshots import Snapshot
+    from lab.live.status import LabStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +41,8 @@ class Started:
     why_not: tuple[str, ...] = ()
     access: Access | None = None
     """The way to the API; None if no cluster was awaited."""
+    status: LabStatus | None = None
+    """The lab's, if all worked at once and nothing had to be done."""
 
 
 # --- the steps that look ---
@@ -169,78 +169,7 @@ def boot_machines(start: Context) -> None:
     start.boot.boot(start.plan, start.desired, start.secrets)
 
 
-def find_access(start: Context) -> None:
-    """Find the way to the API."""
-    lab, distribution = start.lab, start.distribution
-    if start.secrets is None:
-        start.access = lab.access(distribution)
-        return
-    credentials = Credentials.of_secrets(distribution, start.secrets)
-    start.access = Access(distribution, credentials, lab.port())
-
-
-def await_lab(start: Context) -> None:
-    """Wait until all of the lab works, and bring up its add-ons."""
-    lab, access = start.lab, _known_access(start)
-    booted = start.plan.subjects(Action.BOOT, Action.START)
-    with access.cluster() as cluster:
-        ready = Readiness(lab, access, cluster, booted=booted, since=start.since)
-        ready.wait(start.timeout_s)
-        addons = AddonManager(start.builder, ready.site, lab.reporter, lab.cancelled)
-        addons.ensure()
-        # Only of a new cluster: what users made is never recorded unasked.
-        if {node.name for node in lab.topology.masters} <= set(start.plan.subjects(Action.BOOT)):
-            _record(start, cluster, addons)
-
-
-def _record(start: Context, cluster: Cluster, addons: AddonManager) -> None:
-    """Record what a new cluster holds: `reset` goes back to it. Without it all else works."""
-    # Imported late, as the API's client is.
-    from lab.live import baseline
-
-    lab = start.lab
-    try:
-        with measured(start.profile, "record"):
-            baseline.record(cluster, addons.enabled())
-    except LabError as error:
-        lab.reporter.say(lab.name, f"cannot be reset, because nothing is recorded: {error.message}")
-
-
-def await_node(start: Context) -> None:
-    """Wait until the node is Ready, if there is a cluster to be Ready in."""
-    lab, name = start.lab, start.node
-    if start.plan.empty:
-        return
-    if reason := _no_cluster(start):
-        lab.reporter.done(name, f"booted; the cluster is not awaited: {reason}")
-        return
-    find_access(start)
-    access = _known_access(start)
-    awaited = tuple(node.name for node in lab.topology.nodes if node.name == name)
-    with access.cluster() as cluster:
-        ready = Readiness(lab, access, cluster, only=awaited, booted=awaited, since=start.since)
-        ready.wait(start.timeout_s)
-        AddonManager(start.builder, ready.site, lab.reporter, lab.cancelled).images(*awaited)
-
-
-def _known_access(start: Context) -> Access:
-    if start.access is None:
-        raise AssertionError("nothing is awaited before `find_access`")
-    return start.access
-
-
-def _no_cluster(start: Context) -> str:
-    """Return why there is no cluster to wait for; empty if there is one."""
-    topology = start.lab.topology
-    observed = start.lab.observe().containers
-    running = {container.labels.get(LABEL_NODE) for container in observed if container.running}
-    masters = [node for node in topology.masters if node.name in running]
-    if len(masters) <= len(topology.masters) // 2:
-        return "most masters do not run"
-    if topology.loadbalancer.name not in running:
-        return "the load balancer does not run"
-    return ""
-
+# The last ones are in lab/lifecycle/awaiting.py.
 
 LOOK: tuple[Callable[[Context], None], ...] = (
     preflight,
@@ -360,7 +289,7 @@ def _carry_out(
         with _taking_back(context):
             for step in make:
                 _step(step, context)
-    return Started(context.plan, context.why_not, context.access)
+    return Started(context.plan, context.why_not, context.access, context.status)
 
 
 def _step(step: Callable[[Context], None], context: Context) -> None:

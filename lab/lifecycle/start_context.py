@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lab.live.access import Access
     from lab.live.lab import Lab
     from lab.live.snapshots import Snapshot
+    from lab.live.status import LabStatus
     from lab.nodes.distributions import Distribution
 
 START_TIMEOUT_S = 300
@@ -63,7 +64,9 @@ class Context:
     secrets: Secrets | None = None
     """Set by `make_machines` if something boots for the first time; nothing else needs them."""
     access: Access | None = None
-    """The way to the API; set by `find_access`. None if no cluster is awaited."""
+    """The way to the API; set by `find_access` or `await_lab`. None if no cluster is awaited."""
+    status: LabStatus | None = None
+    """Set by `await_lab` if an unchanged lab worked at once."""
 
     @property
     def boot(self) -> Boot:

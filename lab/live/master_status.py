@@ -6,6 +6,7 @@ To begin a command on a node takes longer than all of these questions.
 from __future__ import annotations
 
 import contextlib
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from lab.live import active_faults
 from lab.nodes.ha import fencings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lab.engine.node import NodeHandle
     from lab.live.active_faults import FaultRecords
     from lab.live.told_kubeconfig import ToldKubeconfig
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from lab.nodes.ha.fencings import Fencing
 
 UNKNOWN = "-"
+MORE = "further-command"
+"""The line before its output."""
 ASK_TIMEOUT_S = 8
 """For all questions to a master, which take at most 2 s each."""
 
@@ -34,6 +39,8 @@ class MasterStatus:
     fencings: tuple[Fencing, ...] = ()
     records: FaultRecords | None = None
     """Of its faults; None if it could not say."""
+    more: str = ""
+    """What the further command printed."""
 
 
 def holds_vip(output: str, vip: str) -> bool:
@@ -52,34 +59,40 @@ def etcd_part(metrics: str) -> str:
 
 
 def ask(
-    node: NodeHandle, vip: str, health: HealthCheck, kubeconfig: ToldKubeconfig | None = None
+    node: NodeHandle,
+    vip: str,
+    health: HealthCheck,
+    kubeconfig: ToldKubeconfig | None = None,
+    more: Sequence[str] = (),
 ) -> MasterStatus:
     """Ask a master that runs. Raises EngineError if it cannot be asked.
 
-    With `kubeconfig` it also tells that, first of all.
+    With `kubeconfig` it tells that, first of all. `more` is a further command, carried out last.
     """
+    first = (kubeconfig.script,) if kubeconfig else ()
+    last = (f"echo {MORE}", shlex.join(more)) if more else ()
     with kubeconfig.listening() if kubeconfig else contextlib.nullcontext() as heard:
-        argv = ["sh", "-c", _script(health, kubeconfig)]
-        answers = node.run(argv, check=False, timeout_s=ASK_TIMEOUT_S, heard=heard).output
+        argv = ["sh", "-c", "; ".join((*first, *_questions(health), *last))]
+        output = node.run(argv, check=False, timeout_s=ASK_TIMEOUT_S, heard=heard).output
+    answers, _, further = output.partition(f"\n{MORE}\n")
     return MasterStatus(
         etcd_part(answers),
         vip=holds_vip(answers, vip),
         api="ready" if "api 200" in answers else "not ready",
         fencings=tuple(fencings.alerts(answers)),
         records=active_faults.printed(answers, node.name),
+        more=further,
     )
 
 
-def _script(health: HealthCheck, kubeconfig: ToldKubeconfig | None) -> str:
+def _questions(health: HealthCheck) -> tuple[str, ...]:
     tls = f"--cacert {health.ca} --cert {health.certificate} --key {health.key}"
     metrics = "curl -s --max-time 2 http://127.0.0.1:2381/metrics"
     api = f"-s -o /dev/null -w '\\napi %{{http_code}}\\n' --max-time 2 {tls} {health.url}"
-    questions = (
-        *((kubeconfig.script,) if kubeconfig else ()),
+    return (
         active_faults.PRINT,
         fencings.ASK,
         "ip -4 -o addr show dev eth0",
         # One program asks both; the second is asked even if the first does not answer.
         f"{metrics} --next {api} | grep -E '^(etcd_server_(is|has)_leader|api )'",
     )
-    return "; ".join(questions)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
 from lab.base.errors import LabError
 from lab.engine.labels import LABEL_RELEASE
@@ -22,7 +23,7 @@ from lab.nodes.ha import fencings
 from lab.topology.model import MachineSize, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from concurrent.futures import Future
 
     from lab.engine.spec import Observed
@@ -112,6 +113,81 @@ def _kubernetes(access: Access) -> dict[str, dict[str, Any]]:
         return cluster.nodes()
 
 
+class Looking:
+    """A status that is being asked for. With the end of the block, everything has been answered."""
+
+    def __init__(
+        self,
+        lab: Lab,
+        observed: Observed,
+        access: Access | None = None,
+        more: Sequence[str] = (),
+    ) -> None:
+        """Ask the engine, the masters and the cluster, side by side.
+
+        `more` is a further command, for which the caller would have to ask the masters once more.
+        """
+        self._lab, self._observed = lab, observed
+        running = [node for node in lab.topology.masters if _runs(observed, node)]
+        told = _asked_for(lab, observed, len(running)) if access is None else None
+        pool = self._pool = ThreadPoolExecutor(len(running) + 3)
+        ask = partial(_ask_master, lab, observed, told, more)
+        self._masters = {node.name: pool.submit(ask, node) for node in running}
+        self._access = pool.submit(lambda: access or _find_access(lab, observed, told))
+        self._nodes = pool.submit(lambda: _kubernetes(self._access.result()))
+        self._records = pool.submit(_fault_records, lab, observed, self._masters)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait for all answers."""
+        self._pool.shutdown()
+
+    def access(self) -> Access:
+        """Wait for the way to the API, which comes first. Raises LabError as `Lab.access`."""
+        return self._access.result()
+
+    def more(self, node: str) -> str:
+        """Wait for what the further command printed on a master; "" if it could not be asked."""
+        master = self._masters.get(node)
+        return "" if master is None or master.exception() else master.result().more
+
+    def status(self) -> LabStatus:
+        """Wait for the status."""
+        lab, observed = self._lab, self._observed
+        problems: list[str] = []
+        masters = {
+            name: _answer(future.result, MasterStatus(), problems)
+            for name, future in self._masters.items()
+        }
+        kubernetes: dict[str, dict[str, Any]] = _answer(self._nodes.result, {}, problems)
+        rows = tuple(
+            _row(node, observed, kubernetes, masters.get(node.name, MasterStatus()))
+            for node in lab.topology.machines
+        )
+        faults = _answer(self._records.result, FaultRecords(), problems)
+        bmc = observed.container(lab.topology.bmc.name)
+        return LabStatus(
+            name=lab.name,
+            distribution=_answer(lambda: lab.distribution(observed).name, UNKNOWN, problems),
+            release=release(observed),
+            api=_answer(lambda: self.access().server, UNKNOWN, []),
+            vip=str(lab.topology.network.vip),
+            vip_holders=tuple(row.name for row in rows if row.vip),
+            etcd_leader=next((row.name for row in rows if row.etcd == "leader"), ""),
+            nodes=rows,
+            fencing=lab.topology.ha.fencing,
+            fenced=lab.topology.ha.fenced,
+            fencings=_fencings(masters.values(), faults),
+            bmc=bmc.state if bmc else "missing",
+            addons=lab.topology.addons,
+            faults=tuple(f"{fault.fault} at {fault.node}" for fault in faults.active),
+            problems=tuple(dict.fromkeys(problems)),
+        )
+
+
 def look(lab: Lab, access: Access | None = None, observed: Observed | None = None) -> LabStatus:
     """Return a lab's status.
 
@@ -120,44 +196,8 @@ def look(lab: Lab, access: Access | None = None, observed: Observed | None = Non
     described, with its problems.
     """
     observed = lab.observe() if observed is None else observed
-    problems: list[str] = []
-    running = [node for node in lab.topology.masters if _runs(observed, node)]
-    with ThreadPoolExecutor(len(running) + 3) as pool:
-        told = _asked_for(lab, observed, len(running)) if access is None else None
-        answers = {
-            node.name: pool.submit(_ask_master, lab, node, observed, told) for node in running
-        }
-        way = pool.submit(lambda: access or _find_access(lab, observed, told))
-        nodes = pool.submit(lambda: _kubernetes(way.result()))
-        records = pool.submit(_fault_records, lab, observed, answers)
-        masters = {
-            name: _answer(future.result, MasterStatus(), problems)
-            for name, future in answers.items()
-        }
-        kubernetes: dict[str, dict[str, Any]] = _answer(nodes.result, {}, problems)
-    rows = tuple(
-        _row(node, observed, kubernetes, masters.get(node.name, MasterStatus()))
-        for node in lab.topology.machines
-    )
-    faults = _answer(records.result, FaultRecords(), problems)
-    bmc = observed.container(lab.topology.bmc.name)
-    return LabStatus(
-        name=lab.name,
-        distribution=_answer(lambda: lab.distribution(observed).name, UNKNOWN, problems),
-        release=release(observed),
-        api=_answer(lambda: way.result().server, UNKNOWN, []),
-        vip=str(lab.topology.network.vip),
-        vip_holders=tuple(row.name for row in rows if row.vip),
-        etcd_leader=next((row.name for row in rows if row.etcd == "leader"), ""),
-        nodes=rows,
-        fencing=lab.topology.ha.fencing,
-        fenced=lab.topology.ha.fenced,
-        fencings=_fencings(masters.values(), faults),
-        bmc=bmc.state if bmc else "missing",
-        addons=lab.topology.addons,
-        faults=tuple(f"{fault.fault} at {fault.node}" for fault in faults.active),
-        problems=tuple(dict.fromkeys(problems)),
-    )
+    with Looking(lab, observed, access) as looking:
+        return looking.status()
 
 
 def _runs(observed: Observed, node: Node) -> bool:
@@ -169,7 +209,10 @@ def _asked_for(lab: Lab, observed: Observed, masters: int) -> ToldKubeconfig | N
     """Return the kubeconfig that masters are to tell; None if none is needed, or none can."""
     if lab.knows_credentials or not masters:
         return None
-    return ToldKubeconfig(lab.distribution(observed).admin_kubeconfig, masters)
+    try:
+        return ToldKubeconfig(lab.distribution(observed).admin_kubeconfig, masters)
+    except LabError:  # it is among the status's problems
+        return None
 
 
 def _find_access(lab: Lab, observed: Observed, told: ToldKubeconfig | None) -> Access:
@@ -180,10 +223,10 @@ def _find_access(lab: Lab, observed: Observed, told: ToldKubeconfig | None) -> A
 
 
 def _ask_master(
-    lab: Lab, node: Node, observed: Observed, told: ToldKubeconfig | None
+    lab: Lab, observed: Observed, told: ToldKubeconfig | None, more: Sequence[str], node: Node
 ) -> MasterStatus:
     health, vip = lab.distribution(observed).health, str(lab.topology.network.vip)
-    return master_status.ask(lab.node(node.name), vip, health, told)
+    return master_status.ask(lab.node(node.name), vip, health, told, more)
 
 
 def _fault_records(

@@ -45,15 +45,18 @@ def power_on_again(node: NodeHandle) -> str:
     return f"was {state} (fenced by the others, who had not seen it return); powered on again"
 
 
-def revive(node: NodeHandle) -> str:
+def revive(node: NodeHandle, unit: str = "") -> str:
     """Start a master's Pacemaker if a fatal error ended it; return what was wrong, or "".
 
     The others' news of a fencing waits while Corosync agrees on who is left, and may reach the
     machine when it runs again. Its Pacemaker then says "We were allegedly just fenced" and exits
     with 100 (CRM_EX_FATAL); systemd does not restart it, for its unit counts 100 as a success.
+
+    `unit` is the answer to crm_mon.ASK_UNIT, if the caller has it already.
     """
-    state = node.run(crm_mon.ASK_UNIT, check=False, timeout_s=ASK_TIMEOUT_S).output.splitlines()
-    if not set(crm_mon.FATAL) <= set(state):
+    if not unit:
+        unit = node.run(crm_mon.ASK_UNIT, check=False, timeout_s=ASK_TIMEOUT_S).output
+    if not set(crm_mon.FATAL) <= set(unit.splitlines()):
         return ""
     node.run(("systemctl", "start", "--no-block", "pacemaker"), timeout_s=ASK_TIMEOUT_S)
     return "its Pacemaker had ended, told late that the machine had been shot; started again"

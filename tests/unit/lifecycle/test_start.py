@@ -16,7 +16,7 @@ from lab.engine.labels import LABEL, LABEL_DISTRIBUTION, LABEL_NODE, LABEL_RUN, 
 from lab.host import network
 from lab.lifecycle import boot
 from lab.lifecycle import start as starting
-from lab.lifecycle.plan import Action
+from lab.lifecycle.plan import Action, Plan, Step
 from lab.live.lab import Lab
 from lab.topology import loader
 
@@ -92,7 +92,7 @@ def test_start_looks_before_it_makes(engine: KilledEngine, monkeypatch: pytest.M
 
     def look(start: Context) -> None:
         done.append("look")
-        start.plan = starting.Plan(())
+        start.plan = Plan(())
 
     steps(monkeypatch, (look,), (lambda _: done.append("make"),))
     assert starting.start(lab(engine)).plan.empty
@@ -219,8 +219,10 @@ def test_start_refuses_when_the_lab_was_made_from_another_topology(engine: Kille
 def test_step_is_a_bug_before_the_one_that_it_stands_on(engine: KilledEngine) -> None:
     with pytest.raises(AttributeError, match="desired"):
         starting.compare(starting._context(lab(engine)))
+    context = starting._context(lab(engine))
+    context.plan = Plan((Step(action=Action.START, subject="m", reason="is off"),))
     with pytest.raises(AssertionError, match="find_access"):
-        starting.await_lab(starting._context(lab(engine)))
+        starting.await_lab(context)
 
 
 # --- ^C ---
