@@ -73,6 +73,14 @@ class Shown(NamedTuple):
     control: FaultControl | None = None
 
 
+class PageOrder(NamedTuple):
+    """What a page orders: a fault at a target, or that all faults are healed."""
+
+    fault: str = ""
+    target: str = ""
+    heals_all: bool = False
+
+
 def no_lab(_: str) -> Shown | None:
     """Return what a page shows of a lab that it is asked for: it has one, which needs no name."""
     return None
@@ -114,8 +122,8 @@ def _given_token(headers: Message) -> bytes:
     return given.encode() if scheme == "Bearer" else b""
 
 
-def order(headers: Message, body: BufferedIOBase) -> tuple[str, str] | tuple[()] | None:
-    """Return what a page orders: a fault and its target, () to heal all, None for nothing known."""
+def order(headers: Message, body: BufferedIOBase) -> PageOrder | None:
+    """Return what a page orders; None for what no page sends."""
     length = str(headers.get("Content-Length", ""))
     if headers.get_content_type() != "application/json" or not length.isdecimal():
         return None
@@ -126,10 +134,10 @@ def order(headers: Message, body: BufferedIOBase) -> tuple[str, str] | tuple[()]
     except ValueError:
         return None
     if said == {"heal": True}:
-        return ()
+        return PageOrder(heals_all=True)
     if not isinstance(said, dict) or set(said) != {"fault", "target"}:
         return None
-    return str(said["fault"]), str(said["target"])
+    return PageOrder(str(said["fault"]), str(said["target"]))
 
 
 class PageRequest(BaseHTTPRequestHandler):
@@ -185,11 +193,14 @@ class PageRequest(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Inject a fault or heal, as the page says; refused is all that it would not send."""
         control = self.shown.control if self.shown else None
-        said = order(self.headers, self.rfile)
-        if control is None or said is None:
+        wanted = order(self.headers, self.rfile)
+        if control is None or wanted is None:
             self._tell(HTTPStatus.BAD_REQUEST, TEXT, b"no order of this page\n")
             return
-        begun = control.inject(*said) if said else control.heal()
+        if wanted.heals_all:
+            begun = control.heal()
+        else:
+            begun = control.inject(wanted.fault, wanted.target)
         self._tell_control(control, HTTPStatus.ACCEPTED if begun else HTTPStatus.CONFLICT)
 
     def _tell_control(self, control: FaultControl, status: HTTPStatus = HTTPStatus.OK) -> None:

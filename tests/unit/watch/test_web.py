@@ -160,6 +160,13 @@ def test_page_with_a_control_orders(controlled: web.PageServer, control: DoubleC
     assert control.orders == [("crash", "@leader"), (), ("crash", "@leader")]
 
 
+def test_page_that_names_no_fault_heals_none(
+    controlled: web.PageServer, control: DoubleControl
+) -> None:
+    assert order(controlled, '{"fault": "", "target": ""}').status == 202
+    assert control.orders == [("", "")]
+
+
 @pytest.mark.parametrize(
     ("status", "text", "headers"),
     [
