@@ -5,6 +5,7 @@ A watch without it only asks.
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from lab.chaos.lab_faults import LabFaults
 
+LOG = logging.getLogger("halab.watch")
 SEEDS = 2**31
 
 
@@ -77,6 +79,9 @@ class FaultControl:
             self.said = act()
         except LabError as error:
             self.said = f"{what}: {error.message}"
+        except Exception as error:  # noqa: BLE001 (nobody else would say how this thread ended)
+            LOG.debug("%s", what, exc_info=True)
+            self.said = f"{what}: a bug: {type(error).__name__}: {error}"
 
     def _inject(self, fault: str, target: str) -> str:
         seed = random.randrange(SEEDS)  # noqa: S311 (a die)

@@ -122,6 +122,18 @@ def test_a_fault_that_cannot_be_injected_says_why(faults: DoubleFaults) -> None:
     assert keys.control.left == ()
 
 
+def test_a_bug_in_a_fault_is_said_and_the_next_one_may_begin(
+    faults: DoubleFaults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = made(faults)
+    monkeypatch.setattr(faults, "inject", lambda *_: {}["evidence"])
+    pressed(keys, "f", "1", "1")
+    assert keys.control.said == "crash at @vip-holder: a bug: KeyError: 'evidence'"
+    assert not keys.control.busy
+    pressed(keys, "h")
+    assert keys.control.said == "no fault is on"
+
+
 def test_one_thing_is_done_at_a_time(faults: DoubleFaults) -> None:
     keys = made(faults)
     faults.go_on.clear()
