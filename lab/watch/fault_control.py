@@ -79,7 +79,7 @@ class FaultControl:
             self.said = act()
         except LabError as error:
             self.said = f"{what}: {error.message}"
-        except Exception as error:  # noqa: BLE001 (nobody else would say how this thread ended)
+        except Exception as error:  # nobody else would say how this thread has ended
             LOG.debug("%s", what, exc_info=True)
             self.said = f"{what}: a bug: {type(error).__name__}: {error}"
 

@@ -80,6 +80,10 @@ class PageOrder(NamedTuple):
     target: str = ""
     heals_all: bool = False
 
+    def begin(self, control: FaultControl) -> bool:
+        """Begin what is ordered; return False if something is being done already."""
+        return control.heal() if self.heals_all else control.inject(self.fault, self.target)
+
 
 def no_lab(_: str) -> Shown | None:
     """Return what a page shows of a lab that it is asked for: it has one, which needs no name."""
@@ -197,10 +201,7 @@ class PageRequest(BaseHTTPRequestHandler):
         if control is None or wanted is None:
             self._tell(HTTPStatus.BAD_REQUEST, TEXT, b"no order of this page\n")
             return
-        if wanted.heals_all:
-            begun = control.heal()
-        else:
-            begun = control.inject(wanted.fault, wanted.target)
+        begun = wanted.begin(control)
         self._tell_control(control, HTTPStatus.ACCEPTED if begun else HTTPStatus.CONFLICT)
 
     def _tell_control(self, control: FaultControl, status: HTTPStatus = HTTPStatus.OK) -> None:
