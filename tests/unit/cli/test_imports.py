@@ -11,6 +11,8 @@ SLOW = ("cryptography", "jinja2", "kubernetes", "matplotlib", "pydantic", "rich"
 STATUS = "lab.cli.lifecycle, lab.cli.output, lab.kube.api, lab.live.lab, lab.live.status"
 HELP_NEEDS_NO = ("docker", "json", "logging", "pathlib", "tempfile", "traceback")
 """Of Python's own, what `--help` would wait for in vain: together a fifth of it."""
+START = "lab.lifecycle.start, lab.images.builder"
+"""It reads versions.yaml, but most starts build nothing."""
 UPSTREAM = "lab.nodes.distributions.upstream, lab.nodes.distributions.k3s"
 
 
@@ -19,6 +21,7 @@ UPSTREAM = "lab.nodes.distributions.upstream, lab.nodes.distributions.k3s"
     [
         ("lab.cli.main", (*SLOW, *HELP_NEEDS_NO)),
         (f"{STATUS}, {UPSTREAM}", SLOW),
+        (f"{STATUS}, {UPSTREAM}, {START}", (*(set(SLOW) - {"yaml"}), "filelock")),
     ],
 )
 def test_quick_commands_import_no_slow_library(modules: str, free_of: tuple[str, ...]) -> None:
