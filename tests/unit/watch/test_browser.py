@@ -12,6 +12,8 @@ from staged import StagedLab, StagedLabs, served
 
 from lab.chaos import targets
 from lab.watch import web
+from lab.watch.broadcast import Broadcast
+from lab.watch.delta import PlainStates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,6 +157,22 @@ def test_a_replay_is_played_to_its_end_by_the_page(visit: Callable[..., Visitor]
         assert server.token not in visitor.page.content()
         assert server.token not in visitor.page.url
         assert visitor.page.get_by_role("slider", name="Place in the run").is_visible()
+
+
+def test_a_tab_that_is_one_too_many_says_so(visit: Callable[..., Visitor]) -> None:
+    """Browsers keep six connections to an address, and each tab that listens has one."""
+    visitor, broadcast = visit(), Broadcast()
+    broadcast.publish(PlainStates().of(watched.at(9.0)))
+    with web.serving(broadcast) as server:
+        tabs = [visitor.page, *(visitor.context.new_page() for _ in range(6))]
+        for tab in tabs:
+            tab.goto(server.address)
+        for tab in tabs[:6]:
+            expect(tab.locator("#lab")).to_have_text("3m3w (replay)")
+        expect(tabs[6].locator("#notice")).to_contain_text("six tabs at most")
+        tabs[0].close()
+        expect(tabs[6].locator("#lab")).to_have_text("3m3w (replay)")
+        expect(tabs[6].locator("#notice")).to_be_hidden()
 
 
 def test_several_labs_have_a_health_word_each_and_a_click_opens_one(
