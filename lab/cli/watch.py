@@ -154,7 +154,7 @@ def _check_labs(labs: tuple[str, ...], *, everything: bool, web: bool) -> None:
     if everything and labs:
         raise InputError("--all are all labs", "leave out their names, or --all")
     if (everything or len(labs) > 1) and not web:
-        # A screen's rows are one lab's: cut to a line each they would show less than `halab list`.
+        # A screen's rows show what fails in one lab; cut to a line each they would not.
         raise InputError(
             "a terminal shows one lab",
             "add --web: a page shows several; or open a terminal for each",

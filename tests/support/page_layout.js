@@ -18,9 +18,15 @@
     }
     return "rgb(255, 255, 255)";
   };
-  const clip = element => {
-    const log = element.closest("#log");
-    return log ? log.getBoundingClientRect() : {top: -Infinity, bottom: Infinity};
+  // What is shown of an element's box: others hide the rest, or scroll.
+  const shown = (element, box) => {
+    let {left, right, top, bottom} = box;
+    for (let at = element; at; at = at.parentElement) {
+      if (at instanceof SVGElement || getComputedStyle(at).overflow === "visible") continue;
+      const by = at.getBoundingClientRect();
+      [left, right, top, bottom] = [Math.max(left, by.left), Math.min(right, by.right), Math.max(top, by.top), Math.min(bottom, by.bottom)];
+    }
+    return {left, right, top, bottom};
   };
   const texts = [];
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -33,12 +39,13 @@
     const large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
     const contrast = ratio(svg ? style.fill : style.color, behind(element));
     if (contrast < (large ? LARGE : CONTRAST)) found.push(`"${node.data}" has a contrast of ${contrast.toFixed(1)}`);
-    const range = document.createRange(), {top, bottom} = clip(element);
+    const range = document.createRange();
     range.selectNodeContents(node);
     for (const box of svg ? [element.getBoundingClientRect()] : range.getClientRects()) {
-      if (box.bottom <= top + 1 || box.top >= bottom - 1) continue;
-      if (box.left < -1 || box.right > innerWidth + 1) found.push(`"${node.data}" reaches beyond the edge`);
-      texts.push({text: node.data, left: box.left, right: box.right, top: Math.max(box.top, top), bottom: Math.min(box.bottom, bottom)});
+      const part = shown(element, box);
+      if (part.right <= part.left || part.bottom <= part.top + 1) continue;
+      if (part.left < -1 || part.right > innerWidth + 1) found.push(`"${node.data}" reaches beyond the edge`);
+      texts.push({...part, text: node.data, node});
     }
     const around = svg && element.closest("g")?.querySelector("rect")?.getBoundingClientRect();
     const own = element.getBoundingClientRect();
@@ -47,8 +54,16 @@
   texts.forEach((a, index) => texts.slice(index + 1).forEach(b => {
     const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
     const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-    if (wide > 1 && high > 4) found.push(`"${a.text}" and "${b.text}" lie on each other`);
+    if (a.node !== b.node && wide > 1 && high > 4) found.push(`"${a.text}" and "${b.text}" lie on each other`);
   }));
+  // In the picture, what is drawn later lies on what was drawn before.
+  for (const box of document.querySelectorAll("#picture rect")) for (const {node, text, ...part} of texts) {
+    const own = box.getBoundingClientRect(), element = node.parentElement;
+    const later = element.compareDocumentPosition(box) & Node.DOCUMENT_POSITION_FOLLOWING;
+    const wide = Math.min(own.right, part.right) - Math.max(own.left, part.left);
+    const high = Math.min(own.bottom, part.bottom) - Math.max(own.top, part.top);
+    if (element.closest("#picture") && later && wide > 1 && high > 1) found.push(`a box hides "${text}"`);
+  }
   for (const name of ["strips", "facts", "nodes", "picture", "tape", "cards"]) {
     const part = document.getElementById(name);
     if (part.checkVisibility() && part.getBoundingClientRect().height < 10) found.push(`#${name} is empty`);

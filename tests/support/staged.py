@@ -3,13 +3,19 @@ injects one. What happens then is what happened."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import threading
 import time
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.analysis.history.events import Event
+from lab.base.errors import LabError
+from lab.watch import web
+from lab.watch.broadcast import Broadcast
+from lab.watch.lab_grid import LabGrid
 from lab.watch.lab_shape import LabShape
 from lab.watch.reducer import Reducer
 from lab.watch.source import heard, wall_of
@@ -112,3 +118,40 @@ def _named(event: Event, name: str) -> Event:
     return Event(
         event.t, "run", {**event.data, "topology": {**event.data["topology"], "name": name}}
     )
+
+
+@contextlib.contextmanager
+def served(lab: StagedLab, *, control: bool = True) -> Iterator[str]:
+    """A lab on a page, as `halab watch LAB --web --control`; yields the address."""
+    watching, broadcast = lab.watching(), Broadcast()
+    teller = threading.Thread(target=web.tell, args=(watching, broadcast))
+    with web.serving(broadcast, control=watching.control if control else None) as server:
+        teller.start()
+        try:
+            yield server.address
+        finally:
+            watching.ended.set()
+            teller.join()
+
+
+class StagedLabs:
+    """Several labs, of which one cannot be watched."""
+
+    def __init__(self, *names: str) -> None:
+        self.labs = {name: StagedLab(name=name) for name in names}
+
+    @contextlib.contextmanager
+    def watch(self, name: str) -> Iterator[Watching]:
+        if name not in self.labs:
+            raise LabError(f"lab `{name}` is only half there")
+        yield self.labs[name].watching()
+
+    @contextlib.contextmanager
+    def served(self, *more: str) -> Iterator[tuple[LabGrid, str]]:
+        grid = LabGrid(self.watch, control=True)
+        try:
+            with web.serving(grid.broadcast, labs=grid.find) as server:
+                grid.follow([*self.labs, *more])
+                yield grid, server.address
+        finally:
+            grid.close()

@@ -1,34 +1,25 @@
-"""The page in a real Chromium: what it shows, by mouse and by keyboard, wide and narrow."""
+"""The page in a real Chromium: what it shows, by mouse and by keyboard."""
 
 from __future__ import annotations
 
-import contextlib
 import re
-import threading
 from typing import TYPE_CHECKING
 
-import chromium
 import pytest
-import staged
 import watched
-from chromium import Visitor
 from playwright.sync_api import expect
-from staged import StagedLab
+from staged import StagedLab, StagedLabs, served
 
-from lab.base.errors import LabError
 from lab.chaos import targets
-from lab.watch import page as pages
-from lab.watch import recording, web
+from lab.watch import web
 from lab.watch.broadcast import Broadcast
-from lab.watch.lab_grid import LabGrid
+from lab.watch.delta import PlainStates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
-    from playwright.sync_api import Browser, Page
-
-    from lab.watch.watching import Watching
+    from chromium import Visitor
+    from playwright.sync_api import Page
 
 SEQUENCE = (
     "⚡ fault crash on m2",
@@ -43,46 +34,6 @@ SEQUENCE = (
 )
 """Of the recorded crash, in this order."""
 CONTROLS = ["pause", "back", "forth", "big", "fault", "target", "inject", "heal", "log"]
-WIDTHS = [1280, 400]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium.started() as run:
-        yield run
-
-
-@pytest.fixture
-def visit(browser: Browser) -> Iterator[Callable[..., Visitor]]:
-    """Open browsers' windows; in none may anything fail."""
-    visitors: list[Visitor] = []
-
-    def visit(width: int = 1280) -> Visitor:
-        size = {"width": width, "height": 900}
-        visitors.append(Visitor(browser.new_context(viewport=size)))  # type: ignore[arg-type]
-        return visitors[-1]
-
-    yield visit
-    for visitor in visitors:
-        visitor.context.close()
-        assert visitor.errors == []
-        assert [
-            url for url in visitor.asked if not re.match(r"http://127\.0\.0\.1:|file:", url)
-        ] == []
-
-
-@contextlib.contextmanager
-def served(lab: StagedLab, *, control: bool = True) -> Iterator[str]:
-    """A lab on a page, as `halab watch LAB --web --control`; yields the address."""
-    watching, broadcast = lab.watching(), Broadcast()
-    teller = threading.Thread(target=web.tell, args=(watching, broadcast))
-    with web.serving(broadcast, control=watching.control if control else None) as server:
-        teller.start()
-        try:
-            yield server.address
-        finally:
-            watching.ended.set()
-            teller.join()
 
 
 def told(page: Page) -> str:
@@ -196,54 +147,6 @@ def test_without_a_control_nothing_can_be_broken(visit: Callable[..., Visitor]) 
     assert [url for url in visitor.asked if "control" in url] == []
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-def test_a_live_page_can_be_read(visit: Callable[..., Visitor], width: int) -> None:
-    visitor, lab = visit(width), StagedLab()
-    page = visitor.page
-    with served(lab) as address:
-        page.goto(address)
-        expect(page.locator("#control")).to_be_visible()
-        assert visitor.layout() == []
-        lab.inject("crash", "@vip-holder")
-        expect(page.locator("#tape")).to_contain_text("fencing begins")
-        page.keyboard.press("p")  # no key of the page: it goes on
-        page.keyboard.press(" ")
-        expect(page.locator("#pause")).to_have_text("Play")
-        assert visitor.layout() == []
-        page.keyboard.press("b")
-        assert visitor.layout() == []
-
-
-@pytest.fixture(scope="module")
-def run() -> dict[str, object]:
-    """The recorded crash, as a page plays it."""
-    return recording.record(staged.recorded())
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-def test_an_exported_run_can_be_read_from_a_disk(
-    visit: Callable[..., Visitor],
-    run: dict[str, object],
-    tmp_path: Path,
-    width: int,
-) -> None:
-    file = tmp_path / "run.html"
-    file.write_text(pages.with_run(run), encoding="utf-8")
-    visitor = visit(width)
-    page = visitor.page
-    page.goto(file.as_uri())
-    expect(page.locator("#lab")).to_have_text("3m3w (replay)")
-    for _ in range(40):
-        page.keyboard.press("ArrowRight")
-        if "✗ NOBODY" in page.locator("#facts").inner_text():
-            assert visitor.layout() == []
-    assert visitor.layout() == []
-    assert SEQUENCE[-1] in told(page)
-    page.keyboard.press("b")
-    assert visitor.layout() == []
-    assert visitor.asked == [file.as_uri()]
-
-
 def test_a_replay_is_played_to_its_end_by_the_page(visit: Callable[..., Visitor]) -> None:
     visitor = visit()
     with web.serving(web.told({**watched.recorded(), "speed": 100})) as server:
@@ -256,27 +159,20 @@ def test_a_replay_is_played_to_its_end_by_the_page(visit: Callable[..., Visitor]
         assert visitor.page.get_by_role("slider", name="Place in the run").is_visible()
 
 
-class StagedLabs:
-    """Several labs, of which one cannot be watched."""
-
-    def __init__(self, *names: str) -> None:
-        self.labs = {name: StagedLab(name=name) for name in names}
-
-    @contextlib.contextmanager
-    def watch(self, name: str) -> Iterator[Watching]:
-        if name not in self.labs:
-            raise LabError(f"lab `{name}` is only half there")
-        yield self.labs[name].watching()
-
-    @contextlib.contextmanager
-    def served(self, *more: str) -> Iterator[tuple[LabGrid, str]]:
-        grid = LabGrid(self.watch, control=True)
-        try:
-            with web.serving(grid.broadcast, labs=grid.find) as server:
-                grid.follow([*self.labs, *more])
-                yield grid, server.address
-        finally:
-            grid.close()
+def test_a_tab_that_is_one_too_many_says_so(visit: Callable[..., Visitor]) -> None:
+    """Browsers keep six connections to an address, and each tab that listens has one."""
+    visitor, broadcast = visit(), Broadcast()
+    broadcast.publish(PlainStates().of(watched.at(9.0)))
+    with web.serving(broadcast) as server:
+        tabs = [visitor.page, *(visitor.context.new_page() for _ in range(6))]
+        for tab in tabs:
+            tab.goto(server.address)
+        for tab in tabs[:6]:
+            expect(tab.locator("#lab")).to_have_text("3m3w (replay)")
+        expect(tabs[6].locator("#notice")).to_contain_text("six tabs at most")
+        tabs[0].close()
+        expect(tabs[6].locator("#lab")).to_have_text("3m3w (replay)")
+        expect(tabs[6].locator("#notice")).to_be_hidden()
 
 
 def test_several_labs_have_a_health_word_each_and_a_click_opens_one(
@@ -343,16 +239,3 @@ def test_a_lab_that_comes_has_a_card_and_one_that_goes_has_none(
         expect(page.locator("#cards a strong")).to_have_text(["ben", "eve"])
         grid.follow([])
         expect(page.locator("#health")).to_contain_text("No lab is here yet")
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-def test_cards_can_be_read(visit: Callable[..., Visitor], width: int) -> None:
-    labs, visitor = StagedLabs("anna", "a-lab-with-a-long-name-of-a-class"), visit(width)
-    page = visitor.page
-    with labs.served("eve") as (_, address):
-        page.goto(address)
-        labs.labs["anna"].inject("crash", "m2")
-        expect(page.locator("#cards a").nth(1)).to_contain_text("OUT")
-        assert visitor.layout() == []
-        page.keyboard.press("b")
-        assert visitor.layout() == []
