@@ -8,6 +8,7 @@ only answer questions.
 from __future__ import annotations
 
 import enum
+import itertools
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from ipaddress import IPv4Address, IPv4Network
@@ -290,7 +291,8 @@ def management_of(subnet: IPv4Network, *others: IPv4Network) -> IPv4Network:
     the candidates is free.
     """
     third = int(subnet.network_address) >> 8 & 0xFF
-    for candidate in (IPv4Network(f"172.29.{third}.0/24"), *_management_candidates()):
+    first = IPv4Network(f"172.29.{third}.0/24")
+    for candidate in itertools.chain([first], _management_candidates()):
         if not any(candidate.overlaps(other) for other in (subnet, *others)):
             return candidate
     raise LookupError("no network is free")
