@@ -2,6 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# Four processes at most: each collects all tests first.
+UNIT := tests/unit --numprocesses=auto --maxprocesses=4 --dist=worksteal
+# A busy machine may starve a test of a real lab once. Three second tries in all, so that a lab which
+# never starts is not tried for each test; none after a time limit, as all tries of a test share it.
+RERUN := --reruns=1 --max-suite-reruns=3 --rerun-except='from pytest-timeout' --rerun-show-tracebacks
+# $(call step,NAME,COMMAND): one line where all is well, and else all that the command said.
+step = @printf '%-8s' '$(1)'; if said=$$($(2) 2>&1); then printf '%s\n' "$$said" | tail -n 1; else printf '\n%s\n' "$$said"; exit 1; fi
 
 .PHONY: help engine browser start test check unit docker e2e test-k3s test-addons test-ceph test-lessons test-engines test-engine-smoke bench pictures images clean destroy
 
@@ -25,19 +32,19 @@ images: engine ## build the images that labs are made of
 	@$(BIN)/halab images build
 
 check: $(READY) ## style, types and unit tests; no Docker
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/mypy
-	@$(BIN)/pytest -q tests/unit
+	$(call step,style,$(BIN)/ruff check .)
+	$(call step,format,$(BIN)/ruff format --check .)
+	$(call step,types,$(BIN)/mypy)
+	$(call step,unit,$(BIN)/pytest -q $(UNIT))
 
 unit: $(READY) ## unit tests; no Docker
-	@$(BIN)/pytest tests/unit
+	@$(BIN)/pytest $(UNIT)
 
 docker: images ## each image on its own
-	@$(BIN)/pytest tests/docker
+	@$(BIN)/pytest $(RERUN) tests/docker
 
 e2e: images ## a real 3m3w lab, with the installed halab; without add-ons, Ceph and the longer lessons
-	@$(BIN)/pytest tests/e2e -m "not addons and not ceph and not lessons"
+	@$(BIN)/pytest $(RERUN) tests/e2e -m "not addons and not ceph and not lessons"
 
 browser: # for the tests that look at a page; where none can be installed they are skipped, and say so
 	@for name in chromium chromium-browser google-chrome google-chrome-stable; do command -v $$name >/dev/null && exit 0; done; \
@@ -45,26 +52,27 @@ browser: # for the tests that look at a page; where none can be installed they a
 	echo "installing Chromium"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
 
 test: images browser ## set everything up and run all tests
-	@$(BIN)/pytest tests/unit tests/docker tests/e2e --durations=20 \
+	@$(BIN)/pytest $(UNIT) --durations=20
+	@$(BIN)/pytest $(RERUN) tests/docker tests/e2e --durations=20 \
 		-m "not addons and not ceph and not lessons and not double"
-	@$(BIN)/pytest tests/e2e --distribution k3s -m distribution --durations=10
+	@$(BIN)/pytest $(RERUN) tests/e2e --distribution k3s -m distribution --durations=10
 	@$(BIN)/python tests/engines/run.py --smoke
 
 test-addons: images browser ## every add-on used on a real lab; the first time their programs are built, which takes minutes
 	@$(BIN)/halab images build --addons
-	@$(BIN)/pytest tests/e2e -m addons
+	@$(BIN)/pytest $(RERUN) tests/e2e -m addons
 
 test-ceph: images ## Ceph made with two nodes down, on a real lab; the first time its images are built, which takes minutes
 	@$(BIN)/halab images build --addons
-	@$(BIN)/pytest tests/e2e -m ceph
+	@$(BIN)/pytest $(RERUN) tests/e2e -m ceph
 
 test-lessons: images ## every lesson played on a real lab, half an hour; the first time Ceph's images are built, which takes minutes
 	@$(BIN)/halab images build --addons
-	@$(BIN)/pytest tests/e2e -m lessons
+	@$(BIN)/pytest $(RERUN) tests/e2e -m lessons
 
 test-k3s: images ## all e2e tests on K3s: yours, the release, or the double where neither can be had
-	@$(BIN)/pytest tests/docker -m double
-	@$(BIN)/pytest tests/e2e --distribution k3s
+	@$(BIN)/pytest $(RERUN) tests/docker -m double
+	@$(BIN)/pytest $(RERUN) tests/e2e --distribution k3s
 
 test-engines: images ## the docker tests and a part of the e2e tests on Docker 26 and 28, both image stores; ENGINES=28-containerd for one
 	@$(BIN)/python tests/engines/run.py $(ENGINES)

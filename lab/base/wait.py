@@ -12,6 +12,9 @@ from lab.base.errors import LabError, WaitTimeout
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+EVERY_S = 0.5
+"""How often `until` asks, if its caller does not say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
@@ -38,7 +41,7 @@ def until(
     ask: Callable[[], Observation],
     *,
     timeout_s: float,
-    every_s: float = 0.5,
+    every_s: float | None = None,
     on_change: Callable[[str], None] = lambda _: None,
     cancelled: threading.Event | None = None,
 ) -> Observation:
@@ -47,6 +50,7 @@ def until(
     `on_change` is called with what was seen whenever that changes. Raise WaitTimeout, which names
     `what` was awaited, after `timeout_s` seconds, or at once when `cancelled` is set.
     """
+    pause_s = EVERY_S if every_s is None else every_s
     begin = time.monotonic()
     last = ""
     while True:
@@ -59,4 +63,4 @@ def until(
         waited = time.monotonic() - begin
         if waited >= timeout_s or (cancelled is not None and cancelled.is_set()):
             raise WaitTimeout(what, waited, last)
-        (cancelled or threading.Event()).wait(every_s)
+        (cancelled or threading.Event()).wait(pause_s)

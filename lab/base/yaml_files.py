@@ -87,15 +87,14 @@ def _document(text: str, path: str) -> yaml.Node:
             path, (Problem(0, "the file is larger than 64 KiB", "a topology has a few kilobytes"),)
         )
     try:
-        _limits(text)
-        documents: list[yaml.Node] = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+        roots = _nodes(text)
     except yaml.YAMLError as error:
         raise TopologyError(path, (_invalid(text, error),)) from None
-    if not documents:
+    if not roots:
         raise TopologyError(
             path, (Problem(0, "the file is empty", "`halab init` writes a file to begin with"),)
         )
-    return documents[0]
+    return roots[0]
 
 
 def _invalid(text: str, error: yaml.YAMLError) -> Problem:
@@ -127,47 +126,57 @@ class _RefusedError(yaml.MarkedYAMLError):
     """Valid YAML that halab refuses."""
 
 
-def _events(text: str) -> Iterator[yaml.Event]:
-    loader = yaml.SafeLoader(text)
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses aliases, tags and deep nesting before anything is built from them.
+
+    Ten lines of aliases can stand for a gigabyte.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.depth = self.documents = 0
+
+    def get_event(self) -> yaml.Event:
+        """Return the next event, if it is accepted. The composer takes all of them from here."""
+        event: yaml.Event = super().get_event()  # type: ignore[no-untyped-call]
+        self.depth += isinstance(event, yaml.CollectionStartEvent)
+        self.depth -= isinstance(event, yaml.CollectionEndEvent)
+        self.documents += isinstance(event, yaml.DocumentStartEvent)
+        problem, note = self._refusal(event)
+        if problem:
+            raise _RefusedError(problem=problem, problem_mark=event.start_mark, note=note)  # type: ignore[arg-type]
+        return event
+
+    def _refusal(self, event: yaml.Event) -> tuple[str, str]:
+        """Return why an event is refused, and a hint; empty for one that is accepted."""
+        if self.documents > 1:
+            return "a second document (`---`)", "one file, one topology"
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            problem = "anchors and aliases (`&`, `*`) are not used here"
+            return problem, "write the value out, or put it in quotes"
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            problem = f"tags (`{shown(str(tag))}`) are not used here"
+            return problem, "leave the tag out, or put the value in quotes"
+        if self.depth > MAX_DEPTH:
+            return "nested too deeply", "a topology is at most four levels deep"
+        return "", ""
+
+
+def _nodes(text: str) -> list[yaml.Node]:
+    """Return the root of each document: of one at most, as a second one is refused."""
+    loader = _StrictLoader(text)
+    nodes = []
     try:
-        while loader.check_event():
-            yield loader.get_event()  # type: ignore[no-untyped-call]
+        while loader.check_node():
+            nodes.append(loader.get_node())
     # PyYAML lets the errors of chr() and int() about absurd escapes and directives through.
     except (ValueError, OverflowError):
         hint = r"escapes such as \U0010FFFF end there"
         raise _RefusedError(
             problem="an escape or number is out of range", problem_mark=loader.get_mark(), note=hint
         ) from None
-
-
-def _limits(text: str) -> None:
-    """Refuse aliases, tags and deep nesting before anything is built from them.
-
-    Ten lines of aliases can stand for a gigabyte.
-    """
-    depth = documents = 0
-    for event in _events(text):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
-            event, yaml.CollectionEndEvent
-        )
-        tag, problem, note = getattr(event, "tag", None), "", ""
-        documents += isinstance(event, yaml.DocumentStartEvent)
-        if documents > 1:
-            problem, note = "a second document (`---`)", "one file, one topology"
-        elif isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            problem, note = (
-                "anchors and aliases (`&`, `*`) are not used here",
-                "write the value out, or put it in quotes",
-            )
-        elif tag is not None:
-            problem, note = (
-                f"tags (`{shown(str(tag))}`) are not used here",
-                "leave the tag out, or put the value in quotes",
-            )
-        elif depth > MAX_DEPTH:
-            problem, note = "nested too deeply", "a topology is at most four levels deep"
-        if problem:
-            raise _RefusedError(problem=problem, problem_mark=event.start_mark, note=note)  # type: ignore[arg-type]
+    return [node for node in nodes if node]
 
 
 def _convert(node: yaml.Node, problems: Problems) -> Value:

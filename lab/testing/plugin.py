@@ -24,7 +24,7 @@ HELP = (
     "halab_fresh_lab is; set={'ha.token': '400ms'} changes values of the topology."
 )
 MEASURED = pytest.StashKey[int]()
-"""Of an item: how much was measured on the session's lab before it."""
+"""Of an item: how much was measured on the session's lab before this try."""
 FAILED = pytest.StashKey[bool]()
 WRONG = pytest.StashKey[str]()
 """Of an item: what is wrong with its marker."""
@@ -149,7 +149,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Fail a worker's test whose marker is wrong."""
+    """Begin a try, of which pytest-rerunfailures may make several; fail one with a bad marker."""
+    current = item.config.stash.get(CURRENT, None)
+    item.stash[MEASURED] = len(current.measurements) if current else 0
+    item.stash[FAILED] = False
     if wrong := item.stash.get(WRONG, ""):
         pytest.fail(wrong, pytrace=False)
 
@@ -241,8 +244,6 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
     This wrapper comes first: waiting for the others does not count for pytest-timeout.
     """
-    current = item.config.stash.get(CURRENT, None)
-    item.stash[MEASURED] = len(current.measurements) if current else 0
     reuse = item.config.getoption("halab_reuse")
     if not (reuse and _uses(item, LAB)):
         return (yield)

@@ -289,15 +289,15 @@ def management_of(subnet: IPv4Network, *others: IPv4Network) -> IPv4Network:
     seldom meet. Never in 172.31.0.0/16: that is AWS's default VPC. Raise LookupError if none of
     the candidates is free.
     """
-    third = int(subnet.network_address) >> 8 & 0xFF
-    for candidate in (IPv4Network(f"172.29.{third}.0/24"), *_management_candidates()):
+    for candidate in _management_candidates(int(subnet.network_address) >> 8 & 0xFF):
         if not any(candidate.overlaps(other) for other in (subnet, *others)):
             return candidate
     raise LookupError("no network is free")
 
 
-def _management_candidates() -> Iterator[IPv4Network]:
-    """Yield /24s of each private block (RFC 1918)."""
+def _management_candidates(third: int) -> Iterator[IPv4Network]:
+    """Yield the first choice, then /24s of each private block (RFC 1918)."""
+    yield IPv4Network(f"172.29.{third}.0/24")
     for start in ("172.29", "172.28", "10.29", "192.168"):
         yield from (IPv4Network(f"{start}.{third}.0/24") for third in range(256))
 

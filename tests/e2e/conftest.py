@@ -41,7 +41,9 @@ def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    # Each try of a test begins with its set-up.
+    before = report.when != "setup" and item.stash.get(FAILED, False)
+    item.stash[FAILED] = before or report.failed
     return report
 
 

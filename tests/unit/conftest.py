@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import docker
 import pytest
 
-from lab.base import locks
+from lab.base import locks, wait
 from lab.topology import loader
 
 if TYPE_CHECKING:
@@ -39,8 +39,12 @@ def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     home = str(tmp_path_factory.mktemp(f"home-{next(HOMES)}", numbered=False))
     for name in ("HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, home)
-    monkeypatch.delenv("KUBECONFIG", raising=False)
+    # pytest-xdist's: a test's lab is named after the worker, and would be after ours.
+    for name in ("KUBECONFIG", "PYTEST_XDIST_WORKER"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(locks, "PLACES", ())
+    # What is awaited here is a double's doing, and there at the next look.
+    monkeypatch.setattr(wait, "EVERY_S", 0.01)
 
 
 @pytest.fixture(scope="session")

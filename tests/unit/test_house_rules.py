@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2] / "lab"
-MODULES = {str(path.relative_to(ROOT)): path for path in sorted(ROOT.rglob("*.py"))}
-TREES = {place: ast.parse(path.read_text()) for place, path in MODULES.items()}
 
 NEAREST_NAME = "base/suggest.py"
 """The one module that looks for the name that was meant."""
@@ -24,6 +24,26 @@ SHARED_NAMES = {
     "Step": "a plan's and a scenario's, which never meet in one module",
 }
 """Public classes of one name, each with the reason. No new ones: give a class its own name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """What the rules look at."""
+
+    classes: list[str]
+    nested: list[int]
+    imported: set[str]
+
+
+@cache
+def modules() -> dict[str, Module]:
+    """Return all of lab/, by path. Each is parsed once, and no tree is kept."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        one = Module(public_classes(tree), nested_conditionals(tree), imported(tree))
+        found[str(path.relative_to(ROOT))] = one
+    return found
 
 
 def public_classes(tree: ast.Module) -> list[str]:
@@ -56,8 +76,8 @@ def imported(tree: ast.AST) -> set[str]:
 def test_public_classes_have_names_of_their_own() -> None:
     """One name means one thing: whoever searches for a class finds it."""
     places: dict[str, list[str]] = defaultdict(list)
-    for place, tree in TREES.items():
-        for name in public_classes(tree):
+    for place, one in modules().items():
+        for name in one.classes:
             places[name].append(place)
     shared = {name: found for name, found in places.items() if len(found) > 1}
     assert {name: found for name, found in shared.items() if name not in SHARED_NAMES} == {}
@@ -65,12 +85,12 @@ def test_public_classes_have_names_of_their_own() -> None:
 
 def test_conditional_expressions_hold_no_other() -> None:
     """Write `if` statements instead, or a function with a name."""
-    places = {place: nested_conditionals(tree) for place, tree in TREES.items()}
-    assert {place: lines for place, lines in places.items() if lines} == {}
+    assert {place: one.nested for place, one in modules().items() if one.nested} == {}
 
 
 def test_names_that_were_meant_are_looked_for_in_one_module() -> None:
-    assert {place for place, tree in TREES.items() if "difflib" in imported(tree)} == {NEAREST_NAME}
+    places = {place for place, one in modules().items() if "difflib" in one.imported}
+    assert places == {NEAREST_NAME}
 
 
 def test_rules_see_what_they_forbid() -> None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import ast
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2] / "lab"
 FLOORS = (
@@ -37,30 +41,34 @@ DOORS = {
     "pytest": {"testing/plugin.py"},
 }
 MODULES = sorted(ROOT.rglob("*.py"))
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""Where a statement has others; there are no imports within expressions."""
 
 
 @cache
-def imports(path: Path) -> set[str]:
+def imports(path: Path) -> frozenset[str]:
     """Return what a module imports when it runs: not what the type checker alone reads."""
-    found = set()
+    return frozenset(_imported(ast.parse(path.read_text()).body))
 
-    class Visitor(ast.NodeVisitor):
-        def visit_If(self, node: ast.If) -> None:
-            if not (isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
-                self.generic_visit(node)
 
-        def visit_Import(self, node: ast.Import) -> None:
-            found.update(alias.name for alias in node.names)
+def _imported(statements: list[ast.stmt]) -> Iterator[str]:
+    for node in statements:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "lab":
+            yield from (f"lab.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+        for block in ("orelse",) if _is_for_types(node) else BLOCKS:
+            yield from _imported(getattr(node, block, []))
 
-        def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-            found.update(
-                {f"lab.{alias.name}" for alias in node.names}
-                if node.module == "lab"
-                else {node.module or ""}
-            )
 
-    Visitor().visit(ast.parse(path.read_text()))
-    return found
+def _is_for_types(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
+    )
 
 
 def module(path: Path) -> str:
@@ -97,3 +105,16 @@ def test_outside_packages_have_one_door() -> None:
 def test_files_are_small() -> None:
     lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in MODULES}
     assert {place: length for place, length in lengths.items() if length > 400} == {}
+
+
+def test_imports_are_seen_wherever_they_stand(tmp_path: Path) -> None:
+    """A rule that finds nothing anywhere would pass, too."""
+    path = tmp_path / "module.py"
+    path.write_text(
+        "from lab import base\n"
+        "if TYPE_CHECKING:\n    import a\nelse:\n    import b\n"
+        "class C:\n    def f(self):\n        with x:\n            import c.d\n"
+        "try:\n    pass\nexcept E:\n    from . import e\nfinally:\n    import f\n"
+        "match x:\n    case 1:\n        import g\n"
+    )
+    assert imports(path) == {"lab.base", "b", "c.d", "", "f", "g"}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 import yaml
 from fake_engine import FakeEngine
+from loopback_server import answering
 
 from lab.base import locks, paths
 from lab.base.errors import ImageError, InputError, LabError, WaitTimeout
@@ -63,12 +64,8 @@ class Server(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as running, answering(running):
         yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-        thread.join()
 
 
 def test_a_download_is_proven_by_the_published_checksum(server: str, tmp_path: Path) -> None:

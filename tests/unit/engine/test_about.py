@@ -6,12 +6,12 @@ import json
 import platform
 import socket
 import socketserver
-import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import docker
 import pytest
+from loopback_server import answering
 
 from lab.base import kernel, paths
 from lab.base.errors import EngineError, ImageError
@@ -100,12 +100,8 @@ def connected(server: ServerDouble, version: str = "1.44") -> Engine:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerDouble]:
-    with ServerDouble(str(tmp_path / "docker.sock")) as made:
-        thread = threading.Thread(target=made.serve_forever)
-        thread.start()
+    with ServerDouble(str(tmp_path / "docker.sock")) as made, answering(made):
         yield made
-        made.shutdown()
-        thread.join()
 
 
 # --- where it is ---

@@ -18,6 +18,7 @@ import docker.errors
 import pytest
 import requests
 from docker.types import EndpointConfig
+from loopback_server import answering
 
 from lab.base.errors import EngineError
 from lab.engine import client, commands
@@ -95,14 +96,12 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     with socketserver.ThreadingUnixStreamServer(str(tmp_path / "s"), EngineDouble) as server:
         server.daemon_threads = True
         server.full = threading.Event()  # type: ignore[attr-defined]
-        threading.Thread(target=server.serve_forever).start()
-        client = docker.DockerClient(
-            base_url=f"unix://{tmp_path / 's'}", version="1.44", timeout=60
-        )
-        yield Engine(client)
-        client.close()
-        server.full.set()  # type: ignore[attr-defined]
-        server.shutdown()
+        address = f"unix://{tmp_path / 's'}"
+        client = docker.DockerClient(base_url=address, version="1.44", timeout=60)
+        with answering(server):
+            yield Engine(client)
+            client.close()
+            server.full.set()  # type: ignore[attr-defined]
 
 
 def test_what_came_with_the_answers_head_is_not_lost(engine: Engine) -> None:

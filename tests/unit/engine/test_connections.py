@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import docker
 import pytest
+from loopback_server import answering
 
 from lab.engine.client import Engine
 from lab.engine.connections import keep
@@ -59,10 +60,8 @@ class CountedConnection(socketserver.StreamRequestHandler):
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[CountedEngine]:
-    with CountedEngine(str(tmp_path / "s")) as made:
-        threading.Thread(target=made.serve_forever).start()
+    with CountedEngine(str(tmp_path / "s")) as made, answering(made):
         yield made
-        made.shutdown()
 
 
 @pytest.fixture

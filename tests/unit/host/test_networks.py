@@ -221,6 +221,8 @@ def begin_at_once(folder: Path, number: int, ready: Any, answers: Any) -> None:
     answers.put((str(begin(engine, topology).network.subnet), engine.refusals))
 
 
+# Python warns of the thread that pytest-xdist has in each worker. No child ever speaks with it.
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_ten_processes_that_start_at_once_get_networks_of_their_own(tmp_path: Path) -> None:
     fork = multiprocessing.get_context("fork")
     ready, answers = fork.Barrier(10), fork.Queue()

@@ -6,13 +6,13 @@ They are complete and checked, or there is one clear error and nothing is left.
 from __future__ import annotations
 
 import hashlib
-import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, ClassVar, cast
 
 import pytest
+from loopback_server import answering
 
 from lab.base.errors import ImageError, LabError, Unreached
 from lab.base.progress import Silent
@@ -76,15 +76,10 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (folder / f"sha256sum-{arch}.txt").write_text("\n".join(lines) + "\n")
     Release.faults = {}
     monkeypatch.setattr(download.time, "sleep", lambda _: None)
-    with ThreadingHTTPServer(
-        ("127.0.0.1", 0), partial(Release, directory=str(tmp_path / "releases"))
-    ) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        monkeypatch.setenv(k3s_release.MIRROR, f"http://127.0.0.1:{running.server_port}")
+    handler = partial(Release, directory=str(tmp_path / "releases"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, answering(server):
+        monkeypatch.setenv(k3s_release.MIRROR, f"http://127.0.0.1:{server.server_port}")
         yield folder
-        running.shutdown()
-        thread.join()
 
 
 def builder(tmp_path: Path, arch: str = "amd64") -> SimpleNamespace:

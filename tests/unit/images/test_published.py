@@ -9,13 +9,13 @@ import hashlib
 import io
 import json
 import tarfile
-import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
+from loopback_server import answering
 
 from lab.base import paths as data
 from lab.base.errors import ImageError, Unreached
@@ -55,12 +55,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str,
     Server.asked = []
     monkeypatch.setattr(components, "_silent", set())
     monkeypatch.setattr(download.time, "sleep", lambda _: None)
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Server, directory=str(folder))) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}", folder
-        running.shutdown()
-        thread.join()
+    handler = partial(Server, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, answering(server):
+        yield f"http://127.0.0.1:{server.server_port}", folder
 
 
 def publish(folder: Path, version: str = "v1.36.3", arch: str = "amd64") -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ssl
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from loopback_server import answering
 
 from lab.base.errors import LabError
 from lab.kube.api import Cluster
@@ -59,11 +59,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         running.socket = context.wrap_socket(
             running.socket, server_side=True, do_handshake_on_connect=False
         )
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"https://127.0.0.1:{running.server_port}"
-        running.shutdown()
-        thread.join()
+        with answering(running):
+            yield f"https://127.0.0.1:{running.server_port}"
 
 
 def test_the_api_is_asked_as_administrator(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

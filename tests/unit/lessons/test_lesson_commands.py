@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import click
@@ -23,7 +24,7 @@ from lab.scenarios import catalog as scenarios
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LESSONS = {name: catalog.find(name) for name in catalog.shipped()}
+LESSONS = tuple(catalog.shipped())
 SPACES = re.compile(r"\s+")
 IN_PROSE = re.compile(r"`(halab [^`]+)`")
 IN_BLOCK = re.compile(r"^ {4}(.*\bhalab .*)$", re.MULTILINE)
@@ -31,6 +32,12 @@ SHELL = re.compile(r"halab |for |until ")
 """How a hint begins that is nothing but commands."""
 NAMES = {"fault inject": faults.names(), "scenario run": scenarios.shipped()}
 """Command → what its second argument can be."""
+
+
+@cache
+def lessons() -> dict[str, Lesson]:
+    """Return all lessons that come with halab, by name."""
+    return {name: catalog.find(name) for name in LESSONS}
 
 
 def in_text(text: str) -> Iterator[str]:
@@ -92,12 +99,12 @@ def test_calls_are_found_in_all_of_a_shells_places() -> None:
     ]
     found = in_text("See `halab\nstatus`.\n\n    halab list\n")
     assert list(found) == ["halab status", "halab list"]
-    assert all(len(calls_of(lesson)) >= 10 for lesson in LESSONS.values())
+    assert all(len(calls_of(lesson)) >= 10 for lesson in lessons().values())
 
 
 @pytest.mark.parametrize("name", LESSONS)
 def test_lessons_call_what_the_program_understands(name: str) -> None:
-    for words in calls_of(LESSONS[name]):
+    for words in calls_of(lessons()[name]):
         parse(words)
         known = NAMES.get(" ".join(words[:2]))
         assert known is None or words[3] in known, words
@@ -129,7 +136,7 @@ MEANT = {"HOLDER": "m3", "NEW": "m3", "LEADER": "m2", "DEAD": "m", "ALIVE": "m2"
 
 
 def filters() -> Iterator[tuple[str, str, str]]:
-    for name, lesson in LESSONS.items():
+    for name, lesson in lessons().items():
         for step in lesson.steps:
             for command in step.solution:
                 for variable, program in READ.findall(command):
@@ -149,7 +156,7 @@ def test_solutions_read_the_status_rightly(
 
 
 def test_the_filters_are_found() -> None:
-    solutions = [text for one in LESSONS.values() for step in one.steps for text in step.solution]
+    solutions = [text for one in lessons().values() for step in one.steps for text in step.solution]
     assert sum(text.count("$(halab status LAB |") for text in solutions) == len(list(filters()))
 
 
@@ -175,7 +182,7 @@ def broken_steps(lesson: Lesson) -> Iterator[LessonStep]:
 
 @pytest.mark.parametrize("name", LESSONS)
 def test_nobody_is_sent_to_a_dead_master_alone(name: str) -> None:
-    for step in broken_steps(LESSONS[name]):
+    for step in broken_steps(lessons()[name]):
         assert not [look for look in step.look if EXEC.match(look)], step.name
         journals = [found.groups() for look in step.look if (found := LOGS.match(look))]
         units = [unit for _, unit in journals]
@@ -183,6 +190,6 @@ def test_nobody_is_sent_to_a_dead_master_alone(name: str) -> None:
 
 
 def test_steps_with_a_dead_master_are_found() -> None:
-    names = {(name, step.name) for name, one in LESSONS.items() for step in broken_steps(one)}
+    names = {(name, step.name) for name, one in lessons().items() for step in broken_steps(one)}
     assert {("vip-moves", "read"), ("minority", "one-cut-off"), ("silent-bmc", "wait")} <= names
     assert ("minority", "three-minorities") not in names

@@ -270,6 +270,36 @@ def test_next_test_finds_a_whole_lab_after_a_failed_one(run: Any, engine: Any) -
     ]
 
 
+def test_second_try_has_the_same_lab_made_whole_and_its_own_measurements(
+    run: Any, engine: Any
+) -> None:
+    result = run(
+        f"""{MEASURES}
+        tries = []
+
+        @pytest.fixture
+        def number():
+            tries.append("begun")
+            return len(tries)
+
+        def test_that_is_starved_once(halab_lab, number):
+            measure(halab_lab, f"try-{{number}}")
+            assert number > 1
+
+        def test_that_never_passes(halab_lab, number):
+            measure(halab_lab, f"try-{{number}}")
+            assert False
+    """,
+        *("-p", "pytest_rerunfailures", "--reruns=1"),
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    assert result.parseoutcomes()["rerun"] == 2
+    # After each test's first try, and not after the one that passed.
+    assert engine.log == ["start test-3m3w", "whole", "whole", "destroy test-3m3w"]
+    result.stdout.fnmatch_lines(["*halab: what was measured*", "run: */try-4"])
+    result.stdout.no_fnmatch_line("run: */try-3")
+
+
 def test_marker_and_options_are_explained(run: Any) -> None:
     run("", "--markers").stdout.fnmatch_lines(["@pytest.mark.halab(topology=*"])
     run("", "--help").stdout.fnmatch_lines(["*--halab-topology=NAME|FILE*", "*--halab-reuse=LAB*"])

@@ -215,7 +215,7 @@ def test_several_labs_are_for_a_page(words: tuple[str, ...], said: str) -> None:
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch, labs: DoubleLabs) -> list[dict[str, Any]]:
-    """What a page hears that is opened as soon as the command serves one."""
+    """What a page hears that is opened before the command follows a lab."""
     found: list[dict[str, Any]] = []
     serving = web.serving
 
@@ -227,6 +227,7 @@ def told(monkeypatch: pytest.MonkeyPatch, labs: DoubleLabs) -> list[dict[str, An
                 target=lambda: found.extend(value for kind, value in page if kind == "grid")
             )
             reader.start()
+            eventually("the page shows what there is", lambda: found)
             yield server
         reader.join(PATIENCE_S)
 
