@@ -11,7 +11,7 @@ from lab.engine.labels import LABEL_NODE
 from lab.lifecycle.plan import Action
 from lab.lifecycle.readiness import Readiness
 from lab.live.access import Access, Credentials
-from lab.live.status import Looking
+from lab.live.status import StatusQuery
 from lab.nodes.ha import crm_mon
 
 if TYPE_CHECKING:
@@ -46,18 +46,20 @@ def _check_unchanged(start: Context) -> None:
     """
     lab = start.lab
     more = crm_mon.ASK_UNIT if lab.topology.ha.fencing else ()
-    with Looking(lab, start.observed, more=more) as looking:
-        start.access = looking.access()
-        if _await_all(start, looking):
-            start.status = looking.status()
+    with StatusQuery(lab, start.observed, more=more) as query:
+        start.access = query.access()
+        if _await_all(start, query):
+            start.status = query.status()
 
 
-def _await_all(start: Context, looking: Looking | None = None) -> bool:
+def _await_all(start: Context, status_query: StatusQuery | None = None) -> bool:
     """Wait until all works; return whether it did at once, and nothing was changed."""
     lab, access = start.lab, _known_access(start)
     booted = start.plan.subjects(Action.BOOT, Action.START)
     with access.cluster() as cluster:
-        ready = Readiness(lab, access, cluster, booted=booted, since=start.since, looking=looking)
+        ready = Readiness(
+            lab, access, cluster, booted=booted, since=start.since, status_query=status_query
+        )
         ready.wait(start.timeout_s)
         addons = AddonManager(start.builder, ready.site, lab.reporter, lab.cancelled)
         results = addons.ensure()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lab.kube.api import Cluster
     from lab.live.access import Access
     from lab.live.lab import Lab
-    from lab.live.status import Looking
+    from lab.live.status import StatusQuery
     from lab.nodes.distributions import Distribution
     from lab.topology.model import Topology
 
@@ -69,7 +69,7 @@ class Readiness:
     What the API says of them may be from before, until their kubelets have been heard.
     """
     since: float = field(default_factory=time.time)
-    looking: Looking | None = None
+    status_query: StatusQuery | None = None
     """A status that is being asked for, with crm_mon.ASK_UNIT as the further command."""
     rounds: int = 0
     """How many rounds of questions there were."""
@@ -205,11 +205,11 @@ class Readiness:
             return fenced
         item = self._items.get(node.name)
         ready = item is not None and node_ready(item)[0]
-        return revive(handle, self._told_of_pacemaker(node)) if ready else ""
+        return revive(handle, self._pacemaker_status(node)) if ready else ""
 
-    def _told_of_pacemaker(self, node: Node) -> str:
+    def _pacemaker_status(self, node: Node) -> str:
         """Return what a master has just said of Pacemaker; "" if it must be asked."""
-        return self.looking.more(node.name) if self.looking and self.rounds == 1 else ""
+        return self.status_query.more(node.name) if self.status_query and self.rounds == 1 else ""
 
     def _label(self, node: Node) -> None:
         """Set the labels of a node's role, once it is registered."""

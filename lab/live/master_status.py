@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from lab.engine.node import NodeHandle
     from lab.live.active_faults import FaultRecords
-    from lab.live.told_kubeconfig import ToldKubeconfig
+    from lab.live.kubeconfig_answer import KubeconfigAnswer
     from lab.nodes.distributions import HealthCheck
     from lab.nodes.ha.fencings import Fencing
 
@@ -62,7 +62,7 @@ def ask(
     node: NodeHandle,
     vip: str,
     health: HealthCheck,
-    kubeconfig: ToldKubeconfig | None = None,
+    kubeconfig: KubeconfigAnswer | None = None,
     more: Sequence[str] = (),
 ) -> MasterStatus:
     """Ask a master that runs. Raises EngineError if it cannot be asked.

@@ -17,8 +17,8 @@ from lab.engine.labels import LABEL_RELEASE
 from lab.kube.objects import node_ready
 from lab.live import active_faults, master_status
 from lab.live.active_faults import FaultRecords
+from lab.live.kubeconfig_answer import KubeconfigAnswer
 from lab.live.master_status import UNKNOWN, MasterStatus
-from lab.live.told_kubeconfig import ToldKubeconfig
 from lab.nodes.ha import fencings
 from lab.topology.model import MachineSize, Role
 
@@ -113,7 +113,7 @@ def _kubernetes(access: Access) -> dict[str, dict[str, Any]]:
         return cluster.nodes()
 
 
-class Looking:
+class StatusQuery:
     """A status that is being asked for. With the end of the block, everything has been answered."""
 
     def __init__(
@@ -129,11 +129,11 @@ class Looking:
         """
         self._lab, self._observed = lab, observed
         running = [node for node in lab.topology.masters if _runs(observed, node)]
-        told = _asked_for(lab, observed, len(running)) if access is None else None
+        kubeconfig = _asked_for(lab, observed, len(running)) if access is None else None
         pool = self._pool = ThreadPoolExecutor(len(running) + 3)
-        ask = partial(_ask_master, lab, observed, told, more)
+        ask = partial(_ask_master, lab, observed, kubeconfig, more)
         self._masters = {node.name: pool.submit(ask, node) for node in running}
-        self._access = pool.submit(lambda: access or _find_access(lab, observed, told))
+        self._access = pool.submit(lambda: access or _find_access(lab, observed, kubeconfig))
         self._nodes = pool.submit(lambda: _kubernetes(self._access.result()))
         self._records = pool.submit(_fault_records, lab, observed, self._masters)
 
@@ -196,8 +196,8 @@ def look(lab: Lab, access: Access | None = None, observed: Observed | None = Non
     described, with its problems.
     """
     observed = lab.observe() if observed is None else observed
-    with Looking(lab, observed, access) as looking:
-        return looking.status()
+    with StatusQuery(lab, observed, access) as query:
+        return query.status()
 
 
 def _runs(observed: Observed, node: Node) -> bool:
@@ -205,28 +205,32 @@ def _runs(observed: Observed, node: Node) -> bool:
     return container is not None and container.running
 
 
-def _asked_for(lab: Lab, observed: Observed, masters: int) -> ToldKubeconfig | None:
+def _asked_for(lab: Lab, observed: Observed, masters: int) -> KubeconfigAnswer | None:
     """Return the kubeconfig that masters are to tell; None if none is needed, or none can."""
     if lab.knows_credentials or not masters:
         return None
     try:
-        return ToldKubeconfig(lab.distribution(observed).admin_kubeconfig, masters)
+        return KubeconfigAnswer(lab.distribution(observed).admin_kubeconfig, masters)
     except LabError:  # it is among the status's problems
         return None
 
 
-def _find_access(lab: Lab, observed: Observed, told: ToldKubeconfig | None) -> Access:
+def _find_access(lab: Lab, observed: Observed, kubeconfig: KubeconfigAnswer | None) -> Access:
     distribution = lab.distribution(observed)
-    if told:
-        lab.learn_credentials(told.first(), distribution)
+    if kubeconfig:
+        lab.learn_credentials(kubeconfig.first(), distribution)
     return lab.access(distribution, observed)
 
 
 def _ask_master(
-    lab: Lab, observed: Observed, told: ToldKubeconfig | None, more: Sequence[str], node: Node
+    lab: Lab,
+    observed: Observed,
+    kubeconfig: KubeconfigAnswer | None,
+    more: Sequence[str],
+    node: Node,
 ) -> MasterStatus:
     health, vip = lab.distribution(observed).health, str(lab.topology.network.vip)
-    return master_status.ask(lab.node(node.name), vip, health, told, more)
+    return master_status.ask(lab.node(node.name), vip, health, kubeconfig, more)
 
 
 def _fault_records(

@@ -19,9 +19,9 @@ from lab.lifecycle.plan import Action, Plan, Step
 from lab.lifecycle.start_context import Context
 from lab.live import status
 from lab.live.access import Access, Credentials
+from lab.live.kubeconfig_answer import BEGIN, END
 from lab.live.lab import Lab
 from lab.live.master_status import MORE
-from lab.live.told_kubeconfig import BEGIN, END
 from lab.nodes import distributions
 from lab.nodes.distributions.upstream import component_kubeconfig
 from lab.nodes.ha.crm_mon import FATAL

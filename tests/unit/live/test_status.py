@@ -12,8 +12,8 @@ from lab.engine.labels import LABEL_DISTRIBUTION, LABEL_NODE
 from lab.kube.secrets import Pair
 from lab.live import status
 from lab.live.access import Credentials
+from lab.live.kubeconfig_answer import BEGIN, END
 from lab.live.lab import Lab
-from lab.live.told_kubeconfig import BEGIN, END
 from lab.nodes.distributions.upstream import component_kubeconfig
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The administrator's kubeconfig, told by running masters that are asked for their status anyway.
+"""The administrator's kubeconfig, out of what running masters answer to a status query anyway.
 
 A command of its own would take one of them as long as all its other answers.
 """
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 BEGIN, END = "admin-kubeconfig", "admin-kubeconfig-end"
 
 
-class ToldKubeconfig:
-    """What the first of several masters tells, before its other answers."""
+class KubeconfigAnswer:
+    """What the first of several masters answers, before its other answers."""
 
     def __init__(self, path: str, masters: int) -> None:
         """Expect this file of so many masters."""
         self._path, self._masters = path, masters
-        self._told: SimpleQueue[str] = SimpleQueue()
+        self._answers: SimpleQueue[str] = SimpleQueue()
 
     @property
     def script(self) -> str:
@@ -32,28 +32,28 @@ class ToldKubeconfig:
     def listening(self) -> Iterator[Callable[[bytes], None]]:
         """Yield what hears the output of one master as it comes.
 
-        With the end of the block, that master has told it, or does not.
+        With the end of the block, that master has answered, or never will.
         """
         printed = bytearray()
-        told = False
+        answered = False
 
         def hear(chunk: bytes) -> None:
-            nonlocal told
+            nonlocal answered
             printed.extend(chunk)
-            if not told and (text := _between(printed.decode(errors="replace"))) is not None:
-                told = True
-                self._told.put(text)
+            if not answered and (text := _between(printed.decode(errors="replace"))) is not None:
+                answered = True
+                self._answers.put(text)
 
         try:
             yield hear
         finally:
-            if not told:
-                self._told.put("")
+            if not answered:
+                self._answers.put("")
 
     def first(self) -> str:
-        """Wait for the first master that tells it; return "" once all have ended without it."""
-        told = (self._told.get() for _ in range(self._masters))
-        return next(filter(None, told), "")
+        """Wait for the first master that has it; return "" once all have ended without it."""
+        answers = (self._answers.get() for _ in range(self._masters))
+        return next(filter(None, answers), "")
 
 
 def _between(output: str) -> str | None:
