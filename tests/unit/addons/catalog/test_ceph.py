@@ -20,7 +20,7 @@ from lab.addons.catalog.ceph import osd_disk as disk
 from lab.addons.catalog.ceph import rook as _rook
 from lab.addons.catalog.ceph.client import Health
 from lab.base import paths, yaml_files
-from lab.base.errors import InputError, LabError
+from lab.base.errors import CommandFailed, InputError, LabError
 from lab.base.wait import Observation
 from lab.images import versions
 from lab.scenarios import ceph_steps
@@ -295,6 +295,25 @@ def test_everything_is_read_through_every_node_once_it_has_a_client(
     monkeypatch.setattr(DoubleCeph, "hosts", lambda *_: ("m", "m2", "m3", "w1", "w3"))
     with pytest.raises(LabError, match="no client yet on w2"):
         steps.run("reread", 0)
+
+
+def test_a_reader_whose_answer_is_late_is_asked_again(
+    ceph: DoubleCeph, steps: CephSteps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps.run("write", 1)
+    late = {"w1": 2}
+    checksum = DoubleCeph.checksum
+
+    def sometimes_late(double: DoubleCeph, node: str, name: str) -> str:
+        if late.get(node):
+            late[node] -= 1
+            raise CommandFailed("rook-ceph-tools-x", ("rados", "get"), 124, "")
+        return checksum(double, node, name)
+
+    monkeypatch.setattr(DoubleCeph, "checksum", sometimes_late)
+    monkeypatch.setattr(ceph_steps, "EVERY_S", 0.001)
+    assert "through m, m2, m3, w1, w2, w3;" in steps.run("reread", 60)
+    assert late == {"w1": 0}
 
 
 def test_another_checksum_is_told(ceph: DoubleCeph, steps: CephSteps) -> None:
