@@ -101,7 +101,7 @@ class Applier:
     def _first_start(self, name: str, lay_down: Callable[[], None]) -> None:
         """Power on a new machine. If its port has been taken meanwhile, it gets the next one.
 
-        But only the load balancer: who names a node's port means this one.
+        Only the load balancer does: whoever names a node's port means that very one.
 
         Whether a port is free is asked on this machine. The engine may run on another one; and
         without its userland proxy nobody listens on a port that a container has.

@@ -70,9 +70,9 @@ def ranks(rows: Iterable[StoredObject]) -> list[list[StoredObject]]:
     """
     by_uid = {row.uid: row for row in rows}
 
-    def depth(row: StoredObject, seen: frozenset[str] = frozenset()) -> int:
-        owners = [by_uid[uid] for uid in row.owners if uid in by_uid and uid not in seen]
-        return max((1 + depth(owner, seen | {row.uid}) for owner in owners), default=0)
+    def depth(row: StoredObject, visited: frozenset[str] = frozenset()) -> int:
+        owners = [by_uid[uid] for uid in row.owners if uid in by_uid and uid not in visited]
+        return max((1 + depth(owner, visited | {row.uid}) for owner in owners), default=0)
 
     ordered: dict[tuple[int, int], list[StoredObject]] = {}
     for row in by_uid.values():
@@ -194,11 +194,11 @@ class Clearing:
     def _present(self, rows: Collection[StoredObject]) -> list[StoredObject]:
         """Return those of these objects that are still there, as they are now."""
         types = {row.type for row in rows}
-        found = listing(self.cluster, types, is_needed_whole)
+        listed = listing(self.cluster, types, is_needed_whole)
         awaited = {row.uid for row in rows}
-        present = [row for row in found.objects.values() if row.uid in awaited]
+        present = [row for row in listed.objects.values() if row.uid in awaited]
         # What cannot be listed at this moment may still be there.
-        return present + [row for row in rows if row.type in found.unlisted]
+        return present + [row for row in rows if row.type in listed.unlisted]
 
     def _help(self, row: StoredObject) -> None:
         """Take away what an object has been waiting for too long."""

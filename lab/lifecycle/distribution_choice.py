@@ -76,7 +76,7 @@ def choose(preferred: tuple[str, ...], builder: Builder, forced: str = "") -> Ch
             builder.reporter.done(name, f"is not available: {error.message.splitlines()[0]}")
         except LabError as error:
             # It is available, but building it failed (a broken download, a wrong checksum or
-            # program, a full disk): who prefers it would not silently want another one.
+            # program, a full disk): whoever prefers it does not want another one silently.
             if others := names[names.index(name) + 1 :]:
                 error.hint += f"{'; ' if error.hint else ''}or take `--distribution {others[0]}`"
             raise

@@ -1,7 +1,7 @@
 """Removes the leases of controllers that died with their masters, when all masters boot again.
 
 A candidate for leadership waits a whole lease from the moment it first sees the record, whatever
-time the record bears: machines' clocks need not agree (client-go, tools/leaderelection). So a lab
+time the record has: machines' clocks need not agree (client-go, tools/leaderelection). So a lab
 that was off waited 10 s for controllers that cannot run any more: no pod was scheduled, and no
 node's change was acted upon, while a new lab's controllers lead at once.
 """

@@ -92,7 +92,7 @@ def _refusal(spec: NetworkSpec, applier: Applier) -> SubnetTaken | None:
 
 
 def _explained(error: SubnetTaken, topology: Topology, applier: Applier) -> LabError:
-    """Return what says best why a network cannot be made: who has it and what is free, if seen."""
+    """Return the better explanation: who has these addresses and what is free; else the error."""
     try:
         there = applier.engine.observe(topology.name).networks
         network.check_subnets(topology, applier.engine, there)

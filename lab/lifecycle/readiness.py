@@ -287,10 +287,10 @@ class Readiness:
             f"{name}: {self.answers.get(name, 'waits for the API')}" for name in missing
         )
         asked = [name for name in missing if name in names][:3] or [self.topology.masters[0].name]
-        words = [_last_words(self.lab.node(name)) for name in asked]
+        journals = [_last_lines(self.lab.node(name)) for name in asked]
         silent = next((name for name in missing if name in names), "")
         hint = f"`halab logs {lab} {silent}` shows more; the lab is left as it is\n"
-        hint += "\n".join(words)
+        hint += "\n".join(journals)
         return WaitTimeout(f"lab {lab}: {', '.join(missing)} not ready", waited, last, hint)
 
 
@@ -315,7 +315,7 @@ def await_admitting(
             )
         except WaitTimeout as error:
             hint = f"`halab logs {node.lab} {node.name}` shows more; the lab is left as it is"
-            hint += f"\n{_last_words(node)}"
+            hint += f"\n{_last_lines(node)}"
             raise WaitTimeout(error.what, error.seconds, error.last, hint) from error
         reporter.say(node.name, "its etcd runs; the others may join")
 
@@ -327,7 +327,7 @@ def _admitting(distribution: Distribution, node: NodeHandle) -> Observation:
     return distribution.admits(node)
 
 
-def _last_words(node: NodeHandle) -> str:
+def _last_lines(node: NodeHandle) -> str:
     try:
         return f"--- journal of {node.name}\n{node.journal()}"
     except LabError as error:

@@ -55,7 +55,7 @@ NEVER_REPLACED = {"namespaces", "nodes", DEFINITIONS}
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one look found to be done."""
+    """What is to be done, by one look at the cluster."""
 
     surplus: tuple[StoredObject, ...]
     altered: tuple[tuple[StoredObject, dict[str, Any]], ...]
@@ -225,8 +225,8 @@ class _Resetting:
         """Compare the cluster with its record."""
         types = inventory.resource_types(self.cluster)
         listed = [each for each in types if baseline.is_listed(each)]
-        found = inventory.listing(self.cluster, listed, baseline.is_needed_whole)
-        differs = baseline.difference(self.record, found)
+        listing = inventory.listing(self.cluster, listed, baseline.is_needed_whole)
+        differs = baseline.difference(self.record, listing)
         with ThreadPoolExecutor(inventory.WORKERS) as pool:
             answers = list(pool.map(self._altered, differs.suspects))
         return Work(
@@ -234,8 +234,10 @@ class _Resetting:
             altered=tuple(answer for answer in answers if answer is not None),
             missing=differs.missing,
             types={each.name: each for each in types},
-            definitions=frozenset(key.name for key in found.objects if key.resource == DEFINITIONS),
-            unlisted=found.unlisted,
+            definitions=frozenset(
+                key.name for key in listing.objects if key.resource == DEFINITIONS
+            ),
+            unlisted=listing.unlisted,
         )
 
     def _altered(self, row: StoredObject) -> tuple[StoredObject, dict[str, Any]] | None:
@@ -327,8 +329,8 @@ class _Resetting:
         if self.result.restored or self.result.healed:
             for name in self.lab.topology.addons:
                 each = catalog.find(name)
-                if each.core and not (seen := each.ready(self.site)).ok:
-                    return seen
+                if each.core and not (state := each.ready(self.site)).ok:
+                    return state
         return Observation(ok=True, detail="complete")
 
     def _lacking(self) -> Iterator[str]:
@@ -345,12 +347,12 @@ def complete(item: dict[str, Any]) -> bool:
     if state.get("observedGeneration", 0) < item["metadata"].get("generation", 0):
         return False
     if "desiredNumberScheduled" in state:
-        wanted = state["desiredNumberScheduled"]
+        desired = state["desiredNumberScheduled"]
         updated = state.get("updatedNumberScheduled", 0)
-        return bool(min(state.get("numberReady", 0), updated) >= wanted)
-    wanted = item["spec"].get("replicas", 1)
+        return bool(min(state.get("numberReady", 0), updated) >= desired)
+    desired = item["spec"].get("replicas", 1)
     updated = state.get("updatedReplicas", 0)
-    return bool(min(state.get("readyReplicas", 0), updated) >= wanted)
+    return bool(min(state.get("readyReplicas", 0), updated) >= desired)
 
 
 def _waves(missing: tuple[BaselineObject, ...]) -> list[list[BaselineObject]]:

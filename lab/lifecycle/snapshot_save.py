@@ -95,10 +95,10 @@ def _require_own_build(source: Lab) -> str:
 
 
 def _require_whole(source: Lab) -> None:
-    seen = steady_state.steady(source)
-    if not seen.ok:
+    state = steady_state.steady(source)
+    if not state.ok:
         raise LabError(
-            f"lab {source.name} is not whole ({seen.detail}); no snapshot was saved",
+            f"lab {source.name} is not whole ({state.detail}); no snapshot was saved",
             f"`halab fault heal {source.name}` and `halab start {source.name}` make it whole",
         )
 
@@ -116,11 +116,11 @@ class Saving:
     _applier: Applier = field(init=False)
 
     def __post_init__(self) -> None:
-        """Draw the word that all images bear."""
-        word = random.token_hex(6)
+        """Draw the random value that marks all images of this snapshot."""
+        mark = random.token_hex(6)
         self.labels = {
             LABEL_SNAPSHOT: self.name,
-            LABEL_SNAPSHOT_SAVE: word,
+            LABEL_SNAPSHOT_SAVE: mark,
             LABEL_SNAPSHOT_BASE: self.base,
         }
         self._applier = Applier(self.engine, self.lab.reporter, "", self.lab.cancelled)

@@ -237,7 +237,7 @@ def start_node(lab: Lab, name: str) -> Started:
 def preview(lab: Lab, distribution: str = "", snapshot: Snapshot | None = None) -> Plan:
     """Return the plan that `start` would carry out; builds and changes nothing.
 
-    Of a snapshot that does not fit, the reporter hears that `start` will refuse it.
+    If the snapshot does not fit, the reporter hears that `start` will refuse it.
     """
     context = _context(lab, preferred=distribution, snapshot=snapshot)
     if snapshot and not _is_complete(context):

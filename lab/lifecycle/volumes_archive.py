@@ -50,7 +50,7 @@ NO_SPACE = "No space left on device"
 def packed(engine: Engine, image: str, lab: str, volumes: Mapping[str, str]) -> Iterator[str]:
     """Yield a container that has tars of volumes on its disk; remove it afterwards.
 
-    `volumes` are names, each with the word for its tar. Raises EngineError if tar fails.
+    `volumes` maps the name of each volume to the name of its tar. Raises EngineError if tar fails.
     """
     with _helper(engine, image, lab, volumes, PACK, {}) as helper:
         yield helper
@@ -74,7 +74,7 @@ def _helper(
     labels: dict[str, str],
 ) -> Iterator[str]:
     mode = "ro" if script == PACK else "rw"
-    binds = {name: {"bind": f"{VOLUMES}/{word}", "mode": mode} for name, word in volumes.items()}
+    binds = {name: {"bind": f"{VOLUMES}/{tar}", "mode": mode} for name, tar in volumes.items()}
     # A machine's privileges: devices and attributes of trusted names are root's alone to make.
     machine = engine.machine(privileged=fitness.privileged(engine, image), binds=binds)
     own = {**labels, LABEL: lab, **LABEL_HELPER}

@@ -306,7 +306,7 @@ def test_wait_starts_pacemaker_again_when_it_ended_for_good(bench: Bench) -> Non
 # --- how it ends ---
 
 
-def test_wait_names_what_is_missing_with_its_last_words_when_time_is_out(bench: Bench) -> None:
+def test_wait_names_what_is_missing_with_its_last_lines_when_time_is_out(bench: Bench) -> None:
     del bench.cluster.items["w2"]
     with pytest.raises(WaitTimeout, match="lab 3m3w: w2 not ready") as caught:
         bench.readiness().wait(0)
