@@ -44,7 +44,7 @@ PRINT = (
     f" echo {RECORDS_END}"
 )
 """Shell that prints a running node's records for `printed`: a node that is asked for more anyway
-tells them for nothing, while the engine needs a tenth of a second to pack a folder."""
+prints them at no cost, while the engine needs a tenth of a second to pack a folder."""
 
 
 def _path(active: ActiveFault) -> str:

@@ -150,19 +150,19 @@ def record(cluster: Cluster, addons: Iterable[str]) -> int:
     `addons` are those that are enabled. Raises LabError.
     """
     types = [each for each in resource_types(cluster) if is_listed(each)]
-    found = listing(cluster, types, is_kept_whole)
-    for each, why in found.unlisted.items():
+    current = listing(cluster, types, is_kept_whole)
+    for each, why in current.unlisted.items():
         raise LabError(f"{each.name} cannot be listed: {why}", "remove what serves them")
-    made = of_listing(found, addons)
+    made = of_listing(current, addons)
     write(cluster, made)
     return len(made.objects)
 
 
-def of_listing(found: Listing, addons: Iterable[str]) -> Baseline:
-    """Return the record of a cluster. `found` has whole objects of types that are kept whole."""
+def of_listing(current: Listing, addons: Iterable[str]) -> Baseline:
+    """Return the record of a cluster. `current` has whole objects of types that are kept whole."""
     rows = [
         BaselineObject(row.key, row.version, _body(row) if _is_put_back(row) else None)
-        for row in found.objects.values()
+        for row in current.objects.values()
         if not row.leaving
     ]
     return Baseline({row.key: row for row in rows}, tuple(addons))
@@ -209,8 +209,7 @@ def _annotations(row: StoredObject) -> dict[str, str]:
     """Return the annotations that are its makers'; a node's are kubelet's and the network's."""
     if row.type.name == NODES:
         return {}
-    found = row.annotations
-    return {key: text for key, text in found.items() if key not in OF_CONTROLLERS}
+    return {key: text for key, text in row.annotations.items() if key not in OF_CONTROLLERS}
 
 
 def write(cluster: Cluster, made: Baseline) -> None:
@@ -267,13 +266,13 @@ def is_automatic(row: StoredObject) -> bool:
 class _Judge:
     """Decides what stays."""
 
-    found: Listing
+    current: Listing
     record: Baseline
     by_uid: dict[str, StoredObject] = field(init=False)
     known: dict[ObjectKey, bool] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.by_uid = {row.uid: row for row in self.found.objects.values()}
+        self.by_uid = {row.uid: row for row in self.current.objects.values()}
         self.known = {}
 
     def stays(self, row: StoredObject) -> bool:
@@ -295,7 +294,7 @@ class _Judge:
         return row.key in self.record.objects or is_automatic(row) or self._is_used(row)
 
     def _has_place(self, namespace: str) -> bool:
-        owner = self.found.objects.get(ObjectKey("namespaces", "", namespace))
+        owner = self.current.objects.get(ObjectKey("namespaces", "", namespace))
         return owner is not None and self.stays(owner)
 
     def _is_used(self, row: StoredObject) -> bool:
@@ -309,39 +308,39 @@ class _Judge:
             )
         else:
             return False
-        other = self.found.objects.get(belongs)
+        other = self.current.objects.get(belongs)
         return other is not None and self.stays(other)
 
 
-def difference(kept: Baseline, found: Listing) -> BaselineDifference:
+def difference(kept: Baseline, current: Listing) -> BaselineDifference:
     """Compare a cluster with its record."""
-    judge = _Judge(found, kept)
-    surplus = [row for row in found.objects.values() if not judge.stays(row)]
+    judge = _Judge(current, kept)
+    surplus = [row for row in current.objects.values() if not judge.stays(row)]
     suspects, missing = [], []
-    for wanted in kept.objects.values():
-        if wanted.body is None:
+    for recorded in kept.objects.values():
+        if recorded.body is None:
             continue
-        row = found.objects.get(wanted.key)
+        row = current.objects.get(recorded.key)
         if row is None:
-            missing.append(wanted)
-        elif row.version != wanted.version and judge.stays(row):
+            missing.append(recorded)
+        elif row.version != recorded.version and judge.stays(row):
             suspects.append(row)
     return BaselineDifference(tuple(surplus), tuple(suspects), tuple(missing))
 
 
-def restored(wanted: BaselineObject, live: StoredObject) -> Item | None:
+def restored(recorded: BaselineObject, live: StoredObject) -> Item | None:
     """Return an object as it is put back in place of the live one; None if it does not differ.
 
     What only the API and controllers write stays as it is.
     """
-    if wanted.body is None:
+    if recorded.body is None:
         return None
-    body = wanted.body
-    if wanted.key.resource == NODES:  # an older halab's record may have such taints
+    body = recorded.body
+    if recorded.key.resource == NODES:  # an older halab's record may have such taints
         body = _without_conditions(body)
     if _comparable(body) == _comparable(_body(live)):
         return None
-    if wanted.key.resource == NODES:
+    if recorded.key.resource == NODES:
         body = _with_conditions(body, live.item)
     own = body["metadata"]
     metadata = live.metadata

@@ -46,17 +46,17 @@ def read(lab: Lab, since: float) -> tuple[BootSpan, ...]:
 
 
 def _ask(since: float, node: NodeHandle) -> list[BootSpan]:
-    words = "|".join(SERVING.values())
+    pattern = "|".join(SERVING.values())
     script = (
         f"systemctl show --timestamp=us+utc -p {UNITS} '*.service'; echo; "
-        f"journalctl --no-pager -q -o short-unix --since=@{int(since)} -g '{words}'"
+        f"journalctl --no-pager -q -o short-unix --since=@{int(since)} -g '{pattern}'"
     )
     try:
         output = node.run(["sh", "-c", script], check=False).output
     except LabError:
         return []
-    found = (*units(node.name, output), *served(node.name, output))
-    return [span for span in found if span.begin >= since]
+    spans = (*units(node.name, output), *served(node.name, output))
+    return [span for span in spans if span.begin >= since]
 
 
 def units(node: str, output: str) -> Iterator[BootSpan]:
@@ -70,16 +70,16 @@ def units(node: str, output: str) -> Iterator[BootSpan]:
 
 
 def served(node: str, output: str) -> Iterator[BootSpan]:
-    """Return the moment at which each server first said that it serves."""
-    for name, words in SERVING.items():
-        line = _first(output.splitlines(), words)
+    """Return the moment at which each server first logged that it serves."""
+    for name, pattern in SERVING.items():
+        line = _first(output.splitlines(), pattern)
         stamp = re.match(r"(\d+\.\d+) ", line)
         if stamp:
             yield BootSpan(node, name, float(stamp[1]), float(stamp[1]))
 
 
-def _first(lines: Iterable[str], words: str) -> str:
-    return next((line for line in lines if re.search(words, line)), "")
+def _first(lines: Iterable[str], pattern: str) -> str:
+    return next((line for line in lines if re.search(pattern, line)), "")
 
 
 def posix(text: str) -> float | None:

@@ -1,7 +1,7 @@
 """The user's images, brought to nodes from the engine or from a tar, where they are missing.
 
 What a node was given is remembered on the node, by a further name with the image's id in it. So an
-image that was built anew under the same name is told from the one that the node has.
+image that was built anew under the same name is distinguished from the one that the node has.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class NodeImage:
 class Source:
     """Where images come from: the engine, or a tar."""
 
-    word: str
-    """As the user names it."""
+    reference: str
+    """A name or a path, as the user gave it."""
     images: tuple[NamedImage, ...]
     tar: Path | None = None
 
@@ -75,42 +75,45 @@ def load(
     """
     report = progress or lab.reporter
     targets = _targets(lab, nodes)
-    sources = [find(lab.engine, word) for word in dict.fromkeys(images)]
-    found: list[NodeImage] = []
+    sources = [find(lab.engine, reference) for reference in dict.fromkeys(images)]
+    results: list[NodeImage] = []
     for source in sources:
         states = _bring(lab, source, targets, report)
-        found += [
+        results += [
             NodeImage(node, image.name, state)
             for node, state in states.items()
             for image in source.images
         ]
-    return tuple(found)
+    return tuple(results)
 
 
-def find(engine: Engine, word: str) -> Source:
-    """Return what a word means: an image of the engine, else a tar. Raises InputError."""
-    path = Path(word).expanduser()
-    named_so = word.startswith((".", "/", "~")) or word.endswith(TARS)
-    known = None if named_so else engine.image(word)
+def find(engine: Engine, reference: str) -> Source:
+    """Return what the user means: an image of the engine, else a tar. Raises InputError."""
+    path = Path(reference).expanduser()
+    is_path = reference.startswith((".", "/", "~")) or reference.endswith(TARS)
+    known = None if is_path else engine.image(reference)
     if known is not None:
-        return Source(word, (_of_engine(word, known.get("Id", ""), known.get("RepoTags")),))
+        image = _of_engine(reference, known.get("Id", ""), known.get("RepoTags"))
+        return Source(reference, (image,))
     if path.is_file():
-        return Source(word, archive.read(path), path)
-    if named_so:
-        raise InputError(f"there is no file {word}", "`docker save -o app.tar IMAGE` writes one")
+        return Source(reference, archive.read(path), path)
+    if is_path:
+        raise InputError(
+            f"there is no file {reference}", "`docker save -o app.tar IMAGE` writes one"
+        )
     raise InputError(
-        f"the engine has no image `{word}`, and there is no file of that name",
+        f"the engine has no image `{reference}`, and there is no file of that name",
         "`docker images` lists those that it has",
     )
 
 
-def _of_engine(word: str, id_: str, tags: list[str] | None) -> NamedImage:
-    """Return the image under the name that the word is; pods can use an image by its name only."""
-    name = with_tag(word)
+def _of_engine(reference: str, id_: str, tags: list[str] | None) -> NamedImage:
+    """Return the image under the name it was given by; pods can use an image by its name only."""
+    name = with_tag(reference)
     if name in {with_tag(tag) for tag in tags or ()}:
         return NamedImage(name, id_.rpartition(":")[2])
     own = f"its names: {', '.join(tags)}" if tags else "`docker tag` gives it one"
-    raise InputError(f"`{word}` is an image, but not by its name", own)
+    raise InputError(f"`{reference}` is an image, but not by its name", own)
 
 
 def _targets(lab: Lab, names: Sequence[str]) -> list[NodeHandle]:
@@ -132,14 +135,14 @@ def _bring(
     lab: Lab, source: Source, nodes: Sequence[NodeHandle], report: Reporter
 ) -> dict[str, str]:
     """Return each node's state after a source's images were brought to those that lack them."""
-    found, errors = attempt_all([partial(_state, source, node) for node in nodes])
+    answers, errors = attempt_all([partial(_state, source, node) for node in nodes])
     raise_together(errors)
-    states = {node.name: state for node, state in zip(nodes, found, strict=True)}
+    states = {node.name: state for node, state in zip(nodes, answers, strict=True)}
     for name, state in states.items():
         if state == PRESENT:
-            report.done(name, f"has {source.word} already")
+            report.done(name, f"has {source.reference} already")
         elif state == OFF:
-            report.done(name, f"is off, and does not get {source.word}")
+            report.done(name, f"is off, and does not get {source.reference}")
     lacking = [node for node in nodes if not states[node.name]]
     return states | (_import_all(lab, source, lacking, report) if lacking else {})
 
@@ -164,10 +167,10 @@ def _import_all(
     arch = sources_for(lab.engine).arch
 
     def bring(node: NodeHandle, tar: Path) -> str:
-        report.say(node.name, f"loading {source.word} ({tar.stat().st_size / 1e6:.0f} MB)")
+        report.say(node.name, f"loading {source.reference} ({tar.stat().st_size / 1e6:.0f} MB)")
         there = node_images.put(node, tar, arch, source.marks)
-        said = f"has {source.word}" if there else f"stopped before it had {source.word}"
-        report.done(node.name, said)
+        outcome = "has" if there else "stopped before it had"
+        report.done(node.name, f"{outcome} {source.reference}")
         return LOADED if there else OFF
 
     with _tar(lab, source, arch, report) as tar, ThreadPoolExecutor(node_images.AT_ONCE) as pool:
@@ -182,11 +185,11 @@ def _tar(lab: Lab, source: Source, arch: str, report: Reporter) -> Iterator[Path
     if source.tar:
         yield source.tar
         return
-    report.say(lab.name, f"taking {source.word} out of the engine")
+    report.say(lab.name, f"taking {source.reference} out of the engine")
     with tempfile.NamedTemporaryFile(dir=sources_for(lab.engine).cache, suffix=".tar") as file:
         # With its tag: a name without one would be all images of that name.
         for chunk in lab.engine.save([image.name for image in source.images], arch):
             file.write(chunk)
         file.flush()
-        report.done(lab.name, f"took {source.word} out of the engine")
+        report.done(lab.name, f"took {source.reference} out of the engine")
         yield Path(file.name)

@@ -16,7 +16,7 @@ BEGIN, END = "admin-kubeconfig", "admin-kubeconfig-end"
 
 
 class KubeconfigAnswer:
-    """What the first of several masters answers, before its other answers."""
+    """The kubeconfig that the first of several masters prints, before its other answers."""
 
     def __init__(self, path: str, masters: int) -> None:
         """Expect this file of so many masters."""

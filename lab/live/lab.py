@@ -45,7 +45,7 @@ def find(
     """Return a lab that the engine holds; without a name, the only one.
 
     `held` is what the engine holds, if the caller has just looked. Raises InputError, which lists
-    the labs, if there is no such lab, and LabError if its network bears another lab's topology.
+    the labs, if there is no such lab, and LabError if its network has another lab's topology.
     """
     held = engine.labs() if held is None else held
     labs = {lab: observed for lab, observed in held.items() if names.is_name(lab)}
@@ -168,7 +168,7 @@ class Lab:
         return self._credentials is not None
 
     def learn_credentials(self, text: str, distribution: Distribution) -> None:
-        """Keep the credentials in the kubeconfig that a master told, if it is one."""
+        """Keep the credentials in the kubeconfig that a master printed, if it is one."""
         with contextlib.suppress(LabError):
             path = distribution.admin_kubeconfig
             self._credentials = Credentials(*kubeconfig.credentials(text, path))

@@ -45,7 +45,7 @@ class MasterStatus:
 
 def holds_vip(output: str, vip: str) -> bool:
     """Whether the output of `ip -4 -o addr` shows the address."""
-    return any(word.split("/")[0] == vip for word in output.split())
+    return any(column.split("/")[0] == vip for column in output.split())
 
 
 def etcd_part(metrics: str) -> str:
@@ -67,7 +67,8 @@ def ask(
 ) -> MasterStatus:
     """Ask a master that runs. Raises EngineError if it cannot be asked.
 
-    With `kubeconfig` it tells that, first of all. `more` is a further command, carried out last.
+    If `kubeconfig` is given, the master prints it first. `more` is a further command, carried out
+    last.
     """
     first = (kubeconfig.script,) if kubeconfig else ()
     last = (f"echo {MORE}", shlex.join(more)) if more else ()

@@ -34,20 +34,20 @@ COLUMNS = 3
 
 def names(node: NodeHandle) -> frozenset[str] | None:
     """Return the names of the images that a node has; None where it does not run."""
-    said = _asked(node, "-q")
-    return None if said is None else frozenset(said.split())
+    output = _list(node, "-q")
+    return None if output is None else frozenset(output.split())
 
 
 def digests(node: NodeHandle) -> dict[str, str] | None:
     """Return what a node's images are, name → digest; None where it does not run."""
-    said = _asked(node)
-    if said is None:
+    output = _list(node)
+    if output is None:
         return None
-    rows = [line.split() for line in said.splitlines()]
+    rows = [line.split() for line in output.splitlines()]
     return {row[0]: row[2] for row in rows if len(row) >= COLUMNS and row[2].startswith("sha256:")}
 
 
-def _asked(node: NodeHandle, *options: str) -> str | None:
+def _list(node: NodeHandle, *options: str) -> str | None:
     try:
         return node.run([*CTR, "images", "ls", *options]).output
     except LabError as error:

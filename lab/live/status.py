@@ -206,7 +206,7 @@ def _runs(observed: Observed, node: Node) -> bool:
 
 
 def _asked_for(lab: Lab, observed: Observed, masters: int) -> KubeconfigAnswer | None:
-    """Return the kubeconfig that masters are to tell; None if none is needed, or none can."""
+    """Return the kubeconfig that masters are to print; None if none is needed, or none can."""
     if lab.knows_credentials or not masters:
         return None
     try:

@@ -21,8 +21,8 @@ from lab.live.verify_judges import (
     judge_members,
     judge_nodes,
     judge_pods,
+    judge_presence,
     judge_quorum,
-    judge_words,
     pod_runs,
     shorten,
 )
@@ -75,7 +75,7 @@ class CheckResult:
     command: str
     ok: bool
     detail: str
-    """What is wrong, or what was seen."""
+    """What is wrong, or what the command showed."""
 
 
 @dataclass(slots=True)
@@ -185,11 +185,11 @@ class Verifier:
             "pods": ("kubectl get pods -A --no-headers", judge_pods),
             "API endpoints": (
                 "kubectl get endpointslices kubernetes -o jsonpath='{.endpoints[*].addresses[*]}'",
-                lambda text: judge_words(text, addresses),
+                lambda text: judge_presence(text, addresses),
             ),
             "DNS service": (
                 "kubectl -n kube-system get service kube-dns -o jsonpath='{.spec.clusterIP}'",
-                lambda text: judge_words(text, dns),
+                lambda text: judge_presence(text, dns),
             ),
             "services": (
                 "kubectl get services -A --no-headers",
@@ -345,7 +345,7 @@ class Verifier:
                 name=f"DNS from a pod on {name}",
                 node=master,
                 command=command,
-                judge=lambda text: judge_words(text, service),
+                judge=lambda text: judge_presence(text, service),
             )
             others = [other for other in addresses if other != name]
             if others:
@@ -354,7 +354,7 @@ class Verifier:
                     name=f"pod to pod from {name}",
                     node=master,
                     command=f"{inside} sh -c '{' && '.join(gets)}'",
-                    judge=partial(judge_words, expected=others),
+                    judge=partial(judge_presence, expected=others),
                 )
 
 

@@ -28,8 +28,8 @@ def shorten(text: str) -> str:
     return " ".join(text.split())[:120]
 
 
-def judge_words(text: str, expected: Iterable[str]) -> Observation:
-    """Whether the output has all the expected words."""
+def judge_presence(text: str, expected: Iterable[str]) -> Observation:
+    """Whether all the expected words are in the output."""
     expected = list(expected)
     missing = [each for each in expected if each not in text.split()]
     if missing:

@@ -127,5 +127,5 @@ def test_quorum_and_answers() -> None:
     assert not verify_judges.judge_quorum("Nodes:            1\nQuorate:          No\n").ok
     assert verify_judges.judge_answer("401").ok
     assert not verify_judges.judge_answer("000").ok
-    assert verify_judges.judge_words("a b", ["a", "b"]).ok
-    assert verify_judges.judge_words("a", ["a", "b"]).detail == "missing: b"
+    assert verify_judges.judge_presence("a b", ["a", "b"]).ok
+    assert verify_judges.judge_presence("a", ["a", "b"]).detail == "missing: b"
