@@ -84,7 +84,7 @@ class ApiError(LabError):
     """The API's answer is an error; `status` is HTTP's."""
 
     def __init__(self, status: int, message: str) -> None:
-        """Keep the status and the API's own words."""
+        """Keep the status and the API's own message."""
         super().__init__(message)
         self.status = status
 
@@ -139,7 +139,7 @@ class Cluster:
         """Send one request; return the decoded JSON, or the text of an answer that is none.
 
         `kind` is the body's content type, `accept` the answer's. Raises LabError if there is no
-        answer, and ApiError, with the API's own words, if the answer is an error.
+        answer, and ApiError, with the API's own message, if the answer is an error.
         """
         headers = {"Accept": accept, "Content-Type": kind}
         send = partial(

@@ -144,7 +144,7 @@ class Listing:
 
 def resource_types(cluster: Cluster) -> tuple[ResourceType, ...]:
     """Return all types whose objects can be listed and deleted. Raises LabError."""
-    found: list[ResourceType] = []
+    types: list[ResourceType] = []
     for path in ("/api", "/apis"):
         answer = cluster.request("GET", path, accept=DISCOVERY)
         if answer.get("kind") != "APIGroupDiscoveryList":
@@ -153,8 +153,8 @@ def resource_types(cluster: Cluster) -> tuple[ResourceType, ...]:
                 "Kubernetes does since 1.27, unless a feature gate turns it off",
             )
         for group in answer.get("items", []):
-            found += _of_group(group)
-    return tuple(found)
+            types += _of_group(group)
+    return tuple(types)
 
 
 def _of_group(group: dict[str, Any]) -> list[ResourceType]:
@@ -195,6 +195,6 @@ def listing(
     asked = tuple(types)
     with ThreadPoolExecutor(WORKERS) as pool:
         answers = dict(zip(asked, pool.map(ask, asked), strict=True))
-    found = [row for rows in answers.values() if not isinstance(rows, str) for row in rows]
+    objects = [row for rows in answers.values() if not isinstance(rows, str) for row in rows]
     silent = {each: rows for each, rows in answers.items() if isinstance(rows, str)}
-    return Listing({row.key: row for row in found}, silent)
+    return Listing({row.key: row for row in objects}, silent)

@@ -95,14 +95,14 @@ CAUSES = (
     ("stopped posting node status", "its kubelet has stopped reporting"),
     ("container runtime status check may not have completed", "waits for the container runtime"),
 )
-"""Words in the message of a node's condition `Ready`, and the cause in short."""
+"""Phrases in the message of a node's condition `Ready`, and the cause in short."""
 CAUSE_LENGTH = 120
 
 
 def cause(message: str) -> str:
     """Return in short why a node is not Ready: a known cause, else the message's beginning."""
-    for words, short in CAUSES:
-        if words in message:
+    for phrase, short in CAUSES:
+        if phrase in message:
             return short
     return textwrap.shorten(message, CAUSE_LENGTH, placeholder=" …")
 
