@@ -1,5 +1,5 @@
 """The container engine: the only door to Docker.
 
-Whatever it makes bears a label of halab; whatever it removes must bear one. privileges.py explains
+Whatever it makes has a label of halab; whatever it removes must have one. privileges.py explains
 each privilege that a container gets.
 """

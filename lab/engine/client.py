@@ -55,7 +55,7 @@ REMOVAL_TRIES, REMOVAL_EVERY_S = 20, 0.5
 """Ten seconds for somebody else's removal: a busy engine takes two or three for a machine's
 files."""
 REMOVAL_UNDER_WAY = ("in progress", "failed to remove")
-"""Words of the engine's message when two removals meet, of ^C and of `destroy`: "already in
+"""Phrases of the engine's message when two removals meet, of ^C and of `destroy`: "already in
 progress", "failed to remove root filesystem"."""
 
 
@@ -65,7 +65,7 @@ def connect() -> Engine:
     docker's library follows both. Raises EngineError, with a hint, if no engine answers.
     """
     try:
-        # A short time first: an engine that hangs is found out soon. Long work gets its own.
+        # A short time first: an engine that hangs is noticed soon. Long work gets its own.
         client = docker.from_env(version="auto", timeout=GREETING_TIMEOUT_S)
         client.api.timeout = API_TIMEOUT_S
         keep(client.api, CONNECTIONS)
@@ -89,7 +89,7 @@ def _unreached(reason: str) -> EngineError:
 
 
 class Engine(AgentCalls, FileCalls, ImageCalls, AboutCalls, NetworkCalls, PowerCalls, RunCalls):
-    """Docker's API in the words of a lab."""
+    """Docker's API in a lab's terms."""
 
     def __init__(self, client: docker.DockerClient) -> None:
         """Use a connected client."""
@@ -99,18 +99,18 @@ class Engine(AgentCalls, FileCalls, ImageCalls, AboutCalls, NetworkCalls, PowerC
     # --- looking ---
 
     def labs(self) -> dict[str, Observed]:
-        """Return everything that bears a lab's label: lab → what it has, sorted by name."""
+        """Return everything that has a lab's label: lab → what it has, sorted by name."""
         resources = self._bearing(LABEL)
         names = {item["Labels"][LABEL] for items in resources.values() for item in items}
         # Empty on what was made of a snapshot's image, and is no lab's.
         return {name: _observed(name, resources) for name in sorted(names - {""})}
 
     def observe(self, lab: str) -> Observed:
-        """Return everything that bears this lab's label."""
+        """Return everything that has this lab's label."""
         return _observed(lab, self._bearing(f"{LABEL}={lab}"))
 
     def _bearing(self, label: str) -> dict[str, list[dict[str, Any]]]:
-        """Return what bears a label (`key` or `key=value`): kind → the engine's descriptions."""
+        """Return what has a label (`key` or `key=value`): kind → the engine's descriptions."""
         filters = {"label": label}
         with engine_errors(f"listing what bears {label}"), ThreadPoolExecutor(3) as pool:
             networks = pool.submit(self._api.networks, filters=filters)
@@ -279,7 +279,7 @@ class Engine(AgentCalls, FileCalls, ImageCalls, AboutCalls, NetworkCalls, PowerC
                     self._api.remove_container(container, v=True, force=True)
                 except docker.errors.APIError as error:
                     reason = str(error.explanation)
-                    if not left or not any(words in reason for words in REMOVAL_UNDER_WAY):
+                    if not left or not any(phrase in reason for phrase in REMOVAL_UNDER_WAY):
                         raise
                 else:
                     break
@@ -304,7 +304,7 @@ class Engine(AgentCalls, FileCalls, ImageCalls, AboutCalls, NetworkCalls, PowerC
             self._api.remove_network(network)
 
     def labelled(self, label: str) -> tuple[list[str], list[str], list[str]]:
-        """Return what bears a label (`key=value`).
+        """Return what has a label (`key=value`).
 
         These are the containers' ids, the volumes' names and the networks' ids.
         """

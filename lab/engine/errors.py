@@ -26,15 +26,15 @@ def engine_errors(
 ) -> Iterator[None]:
     """Turn the docker library's errors into EngineError, and log how long the block took.
 
-    The message is `what` ("removing halab-x-m") and the engine's own words. `kinds` maps words of
-    the engine's message to a subclass that is raised instead.
+    The message is `what` ("removing halab-x-m") and the engine's own message. `kinds` maps
+    phrases of that message to a subclass that is raised instead.
     """
     begin = time.monotonic()
     try:
         yield
     except docker.errors.APIError as error:
         message = f"{what}: {error.explanation or error}"
-        kind = next((kind for words, kind in kinds.items() if words in message), EngineError)
+        kind = next((kind for phrase, kind in kinds.items() if phrase in message), EngineError)
         raise kind(message, hint) from error
     except (docker.errors.DockerException, OSError) as error:
         # OSError comes from the HTTP library, from a command's stream that was cut because its

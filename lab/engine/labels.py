@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 LABEL = "halab.lab"
-"""On everything of a lab: the lab's name. `destroy` removes what bears it, and nothing else."""
+"""On everything of a lab: the lab's name. `destroy` removes what has it, and nothing else."""
 LABEL_NODE = "halab.node"
 LABEL_ROLE = "halab.role"
 LABEL_DISTRIBUTION = "halab.distribution"
@@ -28,7 +28,7 @@ LABEL_SNAPSHOT_BASE = "halab.snapshot.base"
 """On a snapshot's images, and so on containers made of them: the image that the first lab's nodes
 were made of."""
 LABEL_SNAPSHOT_SAVE = "halab.snapshot.save"
-"""On a snapshot's images: a random word, the same on all that were written together."""
+"""On a snapshot's images: a random value, the same on all that were written together."""
 LABEL_SNAPSHOT_RECORD = "halab.snapshot.record"
 """On the image that is written last: what the snapshot is, as JSON. Without it, one is half
 written."""

@@ -146,5 +146,5 @@ class Observed:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing bears the lab's label."""
+        """Whether nothing has the lab's label."""
         return not (self.networks or self.volumes or self.containers)
