@@ -136,16 +136,16 @@ def power_command(lab: str, node: str, verb: str, output: str) -> None:
     from lab.live.power import press
 
     handle = find_lab(lab)
-    said = press(handle, node, verb)
+    answer = press(handle, node, verb)
     if output == "text":
-        click.echo(f"{node}: {said}")
+        click.echo(f"{node}: {answer}")
         return
     out.answer(
         {
             "lab": handle.name,
             "node": node,
             "verb": verb,
-            "answer": said,
+            "answer": answer,
             "power": press(handle, node, "status").rsplit(" ", 1)[-1],
         }
     )

@@ -49,7 +49,7 @@ def complete_fault(
 def complete_target(
     ctx: click.Context, _: click.Parameter, incomplete: str
 ) -> list[CompletionItem | str]:
-    """Complete targets: words, and nodes of the lab that was named before."""
+    """Complete targets: selectors, and nodes of the lab that was named before."""
     from lab.base.errors import LabError
     from lab.chaos import targets
 

@@ -62,19 +62,19 @@ def load_command(lab: str, images: tuple[str, ...], nodes: tuple[str, ...], outp
     from lab.live.image_load import load
 
     with out.Progress(f"loading {', '.join(images)}") as progress:
-        found = load(find_lab(lab, progress), images, nodes)
+        results = load(find_lab(lab, progress), images, nodes)
     if output == "json":
-        out.answer([asdict(row) for row in found])
+        out.answer([asdict(row) for row in results])
     else:
-        rows = [[row.node, row.image, row.state] for row in found]
+        rows = [[row.node, row.image, row.state] for row in results]
         out.table(["NODE", "IMAGE", "STATE"], rows)
-    _refuse_off(found)
+    _refuse_off(results)
 
 
-def _refuse_off(found: tuple[NodeImage, ...]) -> None:
+def _refuse_off(results: tuple[NodeImage, ...]) -> None:
     from lab.live.image_load import OFF
 
-    off = list(dict.fromkeys(row.node for row in found if row.state == OFF))
+    off = list(dict.fromkeys(row.node for row in results if row.state == OFF))
     if off:
         raise LabError(
             f"not loaded into {', '.join(off)}: off",

@@ -63,7 +63,7 @@ def list_lessons(output: str) -> None:
 
     That is in the lab in which you worked on the lesson last.
     """
-    from lab.cli import lesson_output as told
+    from lab.cli import lesson_output
     from lab.cli import output as out
     from lab.lessons import catalog, record
 
@@ -71,7 +71,7 @@ def list_lessons(output: str) -> None:
     known = record.all_of()
     states = {one.lesson: one for one in reversed(known)}
     if output == "json":
-        out.answer([told.plain(lesson, states.get(lesson.name)) for lesson in lessons])
+        out.answer([lesson_output.plain(lesson, states.get(lesson.name)) for lesson in lessons])
         return
     rows = [
         [
@@ -79,7 +79,7 @@ def list_lessons(output: str) -> None:
             f"{lesson.minutes} min",
             lesson.title,
             "; ".join(lesson.trains),
-            told.state(lesson, states.get(lesson.name)),
+            lesson_output.state(lesson, states.get(lesson.name)),
         ]
         for lesson in lessons
     ]
@@ -113,7 +113,7 @@ def start(name: str, lab: str, overrides: tuple[str, ...], distribution: str, ou
 
     Before it begins, what an earlier try may have left in the lab is removed.
     """
-    from lab.cli import lesson_output as told
+    from lab.cli import lesson_output
     from lab.cli import output as out
     from lab.lessons import catalog, desk, record
 
@@ -128,13 +128,13 @@ def start(name: str, lab: str, overrides: tuple[str, ...], distribution: str, ou
                 mine = desk.begin(handle, lesson)
             record.write(mine)
     if output == "json":
-        out.answer(told.step_answer(handle, lesson, mine))
+        out.answer(lesson_output.step_answer(handle, lesson, mine))
         return
     if mine.step == 0:
         click.echo(f"{lesson.title} ({lesson.minutes} minutes)\n\n{lesson.objective}\n")
         click.echo(f"It trains {'; '.join(lesson.trains)}.\n")
-        click.echo(told.named(handle, lesson.text) + "\n")
-    told.show_step(handle, lesson, mine)
+        click.echo(lesson_output.named(handle, lesson.text) + "\n")
+    lesson_output.show_step(handle, lesson, mine)
 
 
 def _ready(
@@ -146,21 +146,21 @@ def _ready(
     from lab.live.lab import Lab
 
     connected = client.connect()
-    wanted = load_topology(lesson.topology, (*lesson.overrides, *overrides), name)
-    if wanted.name in connected.labs():
+    topology = load_topology(lesson.topology, (*lesson.overrides, *overrides), name)
+    if topology.name in connected.labs():
         if overrides or distribution:
-            what = f"lab {wanted.name} exists: --set and --distribution are for one that is made"
+            what = f"lab {topology.name} exists: --set and --distribution are for one that is made"
             raise InputError(what, "leave them out, or give another name by --lab")
-        handle = find_lab(wanted.name, progress)
-        desk.fits(handle, wanted)
+        handle = find_lab(topology.name, progress)
+        desk.fits(handle, topology)
         return handle
-    handle = Lab(connected, wanted, progress)
+    handle = Lab(connected, topology, progress)
     start_lab(handle, distribution)
     return find_lab(handle.name, progress)
 
 
 def _refuse_broken(lab: Lab, reporter: Reporter) -> None:
-    """Raise InputError if a lesson cannot begin in a lab, because that stays broken."""
+    """Raise InputError if a lesson cannot begin in a lab because the lab stays broken."""
     from lab.live import steady_state
 
     def look() -> Observation:
@@ -185,7 +185,7 @@ def go_on(lab: str, skip: bool, output: str) -> None:
 
     Then the lab is made whole: faults are healed, and what the lesson made is removed.
     """
-    from lab.cli import lesson_output as told
+    from lab.cli import lesson_output
     from lab.cli import output as out
     from lab.lessons import desk, record
 
@@ -194,9 +194,9 @@ def go_on(lab: str, skip: bool, output: str) -> None:
         desk.go_on(handle, lesson, mine, skip=skip)
         record.write(mine)
     if output == "json":
-        out.answer(told.step_answer(handle, lesson, mine))
+        out.answer(lesson_output.step_answer(handle, lesson, mine))
     else:
-        told.show_step(handle, lesson, mine)
+        lesson_output.show_step(handle, lesson, mine)
     if mine.step < len(lesson.steps):
         return
     # After the figures: they may be of a lab that is still broken.
@@ -210,14 +210,14 @@ def go_on(lab: str, skip: bool, output: str) -> None:
 @option_output
 def show(name: str | None, lab: str, output: str) -> None:
     """Show the step you are at, or all the text of lesson NAME."""
-    from lab.cli import lesson_output as told
+    from lab.cli import lesson_output
     from lab.cli import output as out
     from lab.lessons import catalog
 
     if name:
         lesson = catalog.find_or_load(name)
         if output == "json":
-            out.answer(told.plain(lesson, None))
+            out.answer(lesson_output.plain(lesson, None))
             return
         click.echo(f"{lesson.title} ({lesson.minutes} minutes)\n\n{lesson.objective}\n")
         parts = [lesson.text, *(f"{step.name}\n\n{step.text}" for step in lesson.steps)]
@@ -225,9 +225,9 @@ def show(name: str | None, lab: str, output: str) -> None:
         return
     handle, lesson, mine = _current(lab)
     if output == "json":
-        out.answer(told.step_answer(handle, lesson, mine))
+        out.answer(lesson_output.step_answer(handle, lesson, mine))
     else:
-        told.show_step(handle, lesson, mine)
+        lesson_output.show_step(handle, lesson, mine)
 
 
 @lesson_command.command("hint", epilog="Example: halab lesson hint")
@@ -235,7 +235,7 @@ def show(name: str | None, lab: str, output: str) -> None:
 @option_output
 def give_hint(lab: str, output: str) -> None:
     """Give the next hint for this step, from a nudge to the whole answer."""
-    from lab.cli import lesson_output as told
+    from lab.cli import lesson_output
     from lab.cli import output as out
     from lab.lessons import desk, record
 
@@ -244,11 +244,11 @@ def give_hint(lab: str, output: str) -> None:
         number, text = desk.next_hint(lesson, mine)
         record.write(mine)
     of = len(desk.step_of(lesson, mine).hints)
-    words = told.named(handle, text)
+    text = lesson_output.named(handle, text)
     if output == "json":
-        out.answer({"hint": number, "of": of, "text": words})
+        out.answer({"hint": number, "of": of, "text": text})
     else:
-        click.echo(f"hint {number} of {of}: {words}")
+        click.echo(f"hint {number} of {of}: {text}")
 
 
 @lesson_command.command(
@@ -261,7 +261,7 @@ def give_hint(lab: str, output: str) -> None:
 @option_output
 def check(lab: str, patience: str, output: str) -> None:
     """Look at the lab: is this step done? Exit code 0 if it is, 4 if not."""
-    from lab.cli import lesson_output as told
+    from lab.cli import lesson_output
     from lab.cli import output as out
     from lab.lessons import desk, record
 
@@ -269,27 +269,27 @@ def check(lab: str, patience: str, output: str) -> None:
     handle, lesson, mine = _current(lab)
     step = desk.step_of(lesson, mine)
     with out.Progress(f"checking {step.name}") as progress:
-        found = desk.look_until(
+        result = desk.look_until(
             handle, lesson, mine, timeout_s, lambda text: progress.say(step.name, text)
         )
-    if found.ok and step.name not in mine.passed:
+    if result.ok and step.name not in mine.passed:
         with record.locked(handle.name):
             mine = record.read(handle.name, lesson.name) or mine
             mine.passed.append(step.name)
             record.write(mine)
     if output == "json":
-        rows = {"step": step.name, "ok": found.ok, **asdict(found)}
+        rows = {"step": step.name, "ok": result.ok, **asdict(result)}
         out.answer(rows)
     else:
-        told.show_checks(found)
-    raise SystemExit(0 if found.ok else EXIT_FAIL)
+        lesson_output.show_checks(result)
+    raise SystemExit(0 if result.ok else EXIT_FAIL)
 
 
 @lesson_command.command("reset", epilog="Example: halab lesson reset")
 @option_lab
 def reset(lab: str) -> None:
     """Make the lab whole, remove what the lesson made in it, and begin at the first step."""
-    from lab.cli import lesson_output as told
+    from lab.cli import lesson_output
     from lab.cli import output as out
     from lab.lessons import desk, record
 
@@ -298,7 +298,7 @@ def reset(lab: str) -> None:
         desk.restore(handle, lesson, progress)
         mine = desk.begin(handle, lesson)
         record.write(mine)
-    told.show_step(handle, lesson, mine)
+    lesson_output.show_step(handle, lesson, mine)
 
 
 @lesson_command.command(
@@ -329,7 +329,7 @@ def verify(name: str, lab: str, overrides: tuple[str, ...], distribution: str, o
     may go: take a lab in which nobody learns. The lab stays, whole and clean. Exit code 0 if all
     steps are so, 4 if one is not.
     """
-    from lab.cli import lesson_output as told
+    from lab.cli import lesson_output
     from lab.cli import output as out
     from lab.lessons import catalog, desk, record
     from lab.lessons.verify import play
@@ -347,7 +347,7 @@ def verify(name: str, lab: str, overrides: tuple[str, ...], distribution: str, o
         for step in played.steps:
             verdict = "passed" if step.ok else "FAILED"
             click.echo(f"{verdict}  {step.step} ({step.seconds:.1f} s): {step.detail}")
-        told.show_figures(played.figures)
+        lesson_output.show_figures(played.figures)
         taken = f"{time.monotonic() - begin:.0f} s"
         done = sum(step.ok for step in played.steps)
         click.echo(f"{done} of {len(lesson.steps)} steps of {lesson.name} are right ({taken})")

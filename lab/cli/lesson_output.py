@@ -45,17 +45,17 @@ def plain(lesson: Lesson, progress: LessonProgress | None) -> dict[str, Any]:
     }
 
 
-def show_checks(found: StepAnswer) -> None:
+def show_checks(result: StepAnswer) -> None:
     """Print what checks say, and what to do next."""
-    for answer in found.answers:
+    for answer in result.answers:
         click.echo(f"{'passed' if answer.ok else 'not yet'}  {answer.check}: {answer.seen}")
-    good = sum(answer.ok for answer in found.answers)
-    click.echo(f"{good} of {len(found.answers)} checks passed")
-    for answer in found.lost:
+    good = sum(answer.ok for answer in result.answers)
+    click.echo(f"{good} of {len(result.answers)} checks passed")
+    for answer in result.lost:
         click.echo(f"cannot be done any more: {answer.check}: {answer.seen}")
-    if found.ok:
+    if result.ok:
         hint("go on: halab lesson next")
-    elif found.lost:
+    elif result.lost:
         hint("only starting again helps: halab lesson reset")
     else:
         hint("halab lesson hint helps; halab lesson check --wait 1m looks until it passes")

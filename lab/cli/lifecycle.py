@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from lab.live.status import LabStatus
 
 RUNNING = "running"
-"""The engine's word for the state of a container that runs."""
+"""The engine's term for the state of a container that runs."""
 START_EXAMPLES = """
 \b
 Examples:
@@ -158,7 +158,7 @@ def start_command(
     _refuse_both(file, snapshot_name)
     with out.Progress(f"starting {file or f'from {snapshot_name}'}") as progress:
         reporter = profile.hearing(progress) if profile else progress
-        lab, snapshot = _wanted(file, snapshot_name, name, overrides, reporter)
+        lab, snapshot = _lab_and_snapshot(file, snapshot_name, name, overrides, reporter)
         if dry_run:
             _show_plan(lab, distribution, output, snapshot)
             return
@@ -204,7 +204,7 @@ def _refuse_both(file: str, snapshot: str) -> None:
         )
 
 
-def _wanted(
+def _lab_and_snapshot(
     file: str, snapshot: str, name: str, overrides: tuple[str, ...], reporter: Reporter
 ) -> tuple[Lab, Snapshot | None]:
     """Return the lab that is to be started, and the snapshot that it is made from, if any."""
@@ -278,8 +278,8 @@ def status_command(lab: str | None, output: str) -> None:
     from lab.cli import output as out
     from lab.live.status import look
 
-    found, observed = find_observed(lab)
-    status = look(found, observed=observed)
+    handle, observed = find_observed(lab)
+    status = look(handle, observed=observed)
     if output == "json":
         out.answer(status.to_dict())
     else:

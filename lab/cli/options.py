@@ -95,20 +95,20 @@ def load_scenarios(argument: str) -> tuple[Scenario, ...]:
 
 
 def find_lab(name: str | None, reporter: Reporter | None = None) -> Lab:
-    """Return a lab of the engine; without a name the only one."""
+    """Return a lab of the engine; without a name, the only one."""
     from lab.live import lab
 
     return lab.find(client.connect(), name or "", reporter)
 
 
 def find_observed(name: str | None) -> tuple[Lab, Observed]:
-    """Return a lab of the engine, and what the engine holds of it; without a name the only one."""
+    """Return a lab of the engine, and what the engine holds of it; without a name, the only one."""
     from lab.live import lab
 
     engine = client.connect()
     held = engine.labs()
-    found = lab.find(engine, name or "", held=held)
-    return found, held[found.name]
+    handle = lab.find(engine, name or "", held=held)
+    return handle, held[handle.name]
 
 
 def complete_lab(

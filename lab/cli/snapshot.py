@@ -42,7 +42,7 @@ def lab_of(
 ) -> tuple[Lab, Snapshot]:
     """Return the handle of a lab that is to be made from a snapshot, and the snapshot.
 
-    A lab of that name that is there already is that one. Raises InputError as `find` does, for
+    If a lab of that name exists already, it is that one. Raises InputError as `find` does, for
     settings other than the subnet, and for another subnet than that of a lab that is there.
     """
     from lab.lifecycle import snapshot_restore
@@ -55,18 +55,18 @@ def lab_of(
     held = connected.labs()
     there = held.get(topology.name)
     if there and there.topology and there.snapshot == name:
-        found = lab.find(connected, topology.name, reporter, held)
-        _refuse_another_subnet(found, subnet)
-        return found, snapshot
+        existing = lab.find(connected, topology.name, reporter, held)
+        _refuse_another_subnet(existing, subnet)
+        return existing, snapshot
     return lab.Lab(connected, topology, reporter), snapshot
 
 
-def _refuse_another_subnet(found: Lab, subnet: IPv4Network | None) -> None:
-    own = found.topology.network.subnet
+def _refuse_another_subnet(existing: Lab, subnet: IPv4Network | None) -> None:
+    own = existing.topology.network.subnet
     if subnet not in {None, own}:
         raise InputError(
-            f"there is a lab {found.name} already, with the subnet {own}; nothing was changed",
-            f"`halab destroy {found.name}` first, or give this one another name: --name OTHER",
+            f"there is a lab {existing.name} already, with the subnet {own}; nothing was changed",
+            f"`halab destroy {existing.name}` first, or give this one another name: --name OTHER",
         )
 
 
@@ -108,9 +108,9 @@ def save_command(lab: str, name: str, output: str) -> None:
     from lab.live import snapshots
 
     with out.Progress(f"saving {lab} as {name}") as progress:
-        found = find_lab(lab, progress)
-        save(found, name)
-    row = _row(snapshots.find(found.engine, name))
+        handle = find_lab(lab, progress)
+        save(handle, name)
+    row = _row(snapshots.find(handle.engine, name))
     if output == "json":
         out.answer(row)
     else:
