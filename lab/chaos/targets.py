@@ -1,4 +1,4 @@
-"""Targets: words for nodes, resolved when a fault fires."""
+"""Targets: names of nodes and selectors of nodes, resolved when a fault fires."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lab.live.status import LabStatus
     from lab.topology.model import Topology
 
-WORDS = (
+SELECTORS = (
     "@leader",
     "@vip-holder",
     "@first-master",
@@ -25,7 +25,7 @@ WORDS = (
 )
 HELP = (
     "a node's name, "
-    + ", ".join(WORDS)
+    + ", ".join(SELECTORS)
     + ", role:master, role:worker, role:loadbalancer, all; several by commas"
 )
 
@@ -84,7 +84,14 @@ def _fixed(topology: Topology) -> dict[str, Sequence[str]]:
 
 def check(listed: str, topology: Topology) -> None:
     """Raise InputError, with a suggestion, if one of a comma-separated list is no target."""
-    known = [*_names(topology), *WORDS, "role:master", "role:worker", "role:loadbalancer", "all"]
+    known = [
+        *_names(topology),
+        *SELECTORS,
+        "role:master",
+        "role:worker",
+        "role:loadbalancer",
+        "all",
+    ]
     for target in listed.split(","):
         if target not in known:
             raise InputError(f"no node and no target `{target}`", did_you_mean(target, known))

@@ -57,7 +57,7 @@ def complete_target(
         nodes = [node.name for node in find_lab(ctx.params.get("lab")).topology.machines]
     except LabError:
         nodes = []
-    known = (*nodes, *targets.WORDS, "role:master", "role:worker", "all")
+    known = (*nodes, *targets.SELECTORS, "role:master", "role:worker", "all")
     return [target for target in known if target.startswith(incomplete)]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lab.base.errors import LabError
 from lab.base.wait import Observation
-from lab.lessons import check_words, past_runs
+from lab.lessons import check_names, past_runs
 from lab.lessons.model import with_names
 from lab.lessons.schema import NOBODY, NONE
 from lab.live import steady_state
@@ -106,7 +106,7 @@ def _etcd(view: LabView, check: LessonCheck) -> Observation:
 
 def _voters(view: LabView, count: int) -> Observation:
     client = view.lab.distribution().etcd_client
-    (master,) = view.targets(check_words.RUNNING_MASTER)
+    (master,) = view.targets(check_names.RUNNING_MASTER)
     members = etcd.members(view.lab.node(master), client)
     names = ", ".join(member.name or "unnamed" for member in members)
     return Observation(ok=len(members) == count, detail=f"{len(members)} members: {names}")
@@ -170,7 +170,7 @@ def _printed(view: LabView, check: LessonCheck, command: str) -> Observation:
     ok, details = True, []
     vip = str(view.lab.topology.network.vip)
     named = with_names(command, view.lab.name, vip)
-    for node in view.targets(check.options.get("at", check_words.RUNNING_MASTER)):
+    for node in view.targets(check.options.get("at", check_names.RUNNING_MASTER)):
         result = view.run(node, named)
         ok = ok and result.code == 0 and bool(re.search(pattern, result.output))
         output = result.output.strip()[:SHOWN] or "nothing"
@@ -182,7 +182,7 @@ def _printed(view: LabView, check: LessonCheck, command: str) -> Observation:
 
 def _api(view: LabView, check: LessonCheck) -> Observation:
     topology = view.lab.topology
-    ways = {check_words.VIP: topology.network.vip, check_words.LB: topology.loadbalancer.ip}
+    ways = {check_names.VIP: topology.network.vip, check_names.LB: topology.loadbalancer.ip}
     places = [ways[check.subject]] if check.subject in ways else []
     if not places:
         places = [topology.node(name).ip for name in view.targets(check.subject)]
@@ -191,12 +191,12 @@ def _api(view: LabView, check: LessonCheck) -> Observation:
         ok = all(code in {READY, *STRANGER} for code in codes.values())
     else:  # an error is an answer: who is silent says nothing at all
         ok = not any(codes.values())
-    said = [f"{place} {_api_words(code)}" for place, code in codes.items()]
-    return Observation(ok=ok, detail=", ".join(said))
+    answers = [f"{place} {_meaning(code)}" for place, code in codes.items()]
+    return Observation(ok=ok, detail=", ".join(answers))
 
 
-def _api_words(code: str) -> str:
-    """Say what an API server's answer to /readyz means."""
+def _meaning(code: str) -> str:
+    """Return what the HTTP code of an API server's answer to /readyz means."""
     if not code:
         return "answers nothing"
     if code == READY:

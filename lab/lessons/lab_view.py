@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.base.errors import LabError
 from lab.chaos import targets
-from lab.lessons import check_words
+from lab.lessons import check_names
 from lab.lessons.record import Former
 from lab.live import active_faults, status
 from lab.nodes import etcd
@@ -90,7 +90,7 @@ class LabView:
         """
         names: list[str] = []
         for target in listed.split(","):
-            if target in check_words.OWN:
+            if target in check_names.OWN:
                 names.append(self._own(target))
             else:
                 names += targets.resolve_one(target, self.lab.topology, lambda: self.status, 0)
@@ -99,9 +99,9 @@ class LabView:
     def _own(self, target: str) -> str:
         former = self.progress.former
         names = {
-            check_words.FORMER_HOLDER: former.holder,
-            check_words.FORMER_LEADER: former.leader,
-            check_words.RUNNING_MASTER: next(iter(self.running_masters), ""),
+            check_names.FORMER_HOLDER: former.holder,
+            check_names.FORMER_LEADER: former.leader,
+            check_names.RUNNING_MASTER: next(iter(self.running_masters), ""),
         }
         if not names[target]:
             raise LabError(f"`{target}` means no node now")

@@ -14,7 +14,7 @@ from lab.base import paths
 from lab.base.errors import InputError, Problem, TopologyError, WrongError
 from lab.base.suggest import did_you_mean
 from lab.base.yaml_files import MAX_BYTES, Problems, Value, compose
-from lab.lessons import check_words, lesson_text
+from lab.lessons import check_names, lesson_text
 from lab.lessons.model import DebriefFigure, Lesson, LessonCheck, LessonStep
 from lab.lessons.schema import CERTIFICATES, CHECKS, KEYS, STAGES
 from lab.topology import loader, values
@@ -213,7 +213,7 @@ def _check(item: Value, problems: Problems, topology: Topology | None) -> Lesson
         kind=kind, subject=subject, options=given, expect=expectations, line=item.line
     )
     try:
-        check_words.check(check, topology)
+        check_names.check(check, topology)
     except WrongError as wrong:
         problems.add(item, f"check `{kind}` {wrong.message}", wrong.hint)
         return None
@@ -244,7 +244,7 @@ def _figure(item: Value, problems: Problems) -> DebriefFigure:
         problems.add(item, "a figure comes from one place", hint)
     if scenario:
         try:
-            check_words.check_scenario(scenario)
+            check_names.check_scenario(scenario)
         except WrongError as wrong:
             problems.add(item, f"a figure {wrong.message}", wrong.hint)
     return DebriefFigure(

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from lab.topology.expectation import Expectation
 
-LAB_WORD = re.compile(r"\bLAB\b")
-VIP_WORD = re.compile(r"\bVIP-ADDRESS\b")
+LAB_PLACEHOLDER = re.compile(r"\bLAB\b")
+VIP_PLACEHOLDER = re.compile(r"\bVIP-ADDRESS\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,5 +100,5 @@ class Lesson:
 
 
 def with_names(text: str, lab: str, vip: str) -> str:
-    """Return a text or command with the words LAB and VIP-ADDRESS replaced by the lab's own."""
-    return VIP_WORD.sub(vip, LAB_WORD.sub(lab, text))
+    """Return a text or command with LAB and VIP-ADDRESS replaced by the lab's own names."""
+    return VIP_PLACEHOLDER.sub(vip, LAB_PLACEHOLDER.sub(lab, text))

@@ -208,7 +208,7 @@ class PageRequest(BaseHTTPRequestHandler):
         """Tell what may be chosen, and what is being done."""
         values = {
             "faults": faults.names(),
-            "targets": [*targets.WORDS, *control.nodes],
+            "targets": [*targets.SELECTORS, *control.nodes],
             "said": control.said,
             "busy": control.busy,
         }

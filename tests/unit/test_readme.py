@@ -62,9 +62,9 @@ def test_readme_names_every_command_fault_addon_and_scenario(name: str) -> None:
     assert name in code(README)
 
 
-@pytest.mark.parametrize("word", [*targets.WORDS, "role:master", "role:worker", "all"])
-def test_readme_names_every_target(word: str) -> None:
-    assert word in code(README)
+@pytest.mark.parametrize("target", [*targets.SELECTORS, "role:master", "role:worker", "all"])
+def test_readme_names_every_target(target: str) -> None:
+    assert target in code(README)
 
 
 def test_readme_names_every_exit_code() -> None:

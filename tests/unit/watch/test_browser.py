@@ -214,7 +214,7 @@ def test_labs_are_opened_broken_and_left_by_keyboard(visit: Callable[..., Visito
         expect(page.locator("#lab")).to_have_text("ben")
         expect(page.locator("#control")).to_be_visible()
         assert visitor.focused() == "all"
-        page.select_option("#target", targets.WORDS[0])
+        page.select_option("#target", targets.SELECTORS[0])
         page.focus("#inject")
         page.keyboard.press("Enter")
         expect(page.locator("#health")).to_contain_text("DEGRADED")

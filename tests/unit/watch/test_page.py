@@ -127,7 +127,7 @@ def test_page_with_a_control_injects_and_heals(tmp_path: Path) -> None:
     with web.serving(ToldTwice(), control=DoubleControl()) as server:  # type: ignore[arg-type]
         (_, injected, healed) = looks(served(server, tmp_path), server.address, "inject", "heal")
     # The first fault and the first target, as a browser chooses them.
-    assert injected["said"] == f"{faults.names()[0]} at {targets.WORDS[0]}: it is"
+    assert injected["said"] == f"{faults.names()[0]} at {targets.SELECTORS[0]}: it is"
     assert healed["said"] == "healed everything"
 
 

@@ -1,6 +1,6 @@
 """What checks may name: faults, scenarios, patterns and targets.
 
-Besides a scenario's targets they have some for what was: a holder that died holds nothing now.
+Besides a scenario's targets there are some for what was: a holder that died holds nothing now.
 """
 
 from __future__ import annotations
