@@ -255,8 +255,8 @@ def _all_labs() -> list[str]:
 def _serve_run(run: str, speed: float, port: int, for_s: float | None, output: str) -> None:
     from lab.watch import recording, web
 
-    told = web.told(recording.record(_history(run), speed))
-    with web.serving(told, port) as server:
+    broadcast = web.run_broadcast(recording.record(_history(run), speed))
+    with web.serving(broadcast, port) as server:
         _tell_address(server.address, output)
         threading.Event().wait(for_s)
 

@@ -1,7 +1,7 @@
 """The samplers of a watch: an agent on the lab's network, and one on each worker.
 
 Each ends with its reader. What is left of a killed watch is a container that has ended, or was
-never started; it bears the lab's label, and the next watch removes it.
+never started; it has the lab's label, and the next watch removes it.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ STARTED_WITHIN = timedelta(minutes=1)
 
 
 def complaint(listener: Listener | None) -> str:
-    """Return why an agent ended, in a line; "" if it runs, or sampled and ended without a word."""
+    """Return why an agent ended, in a line; "" if it runs, or sampled and ended silently."""
     if listener is None or listener.alive:
         return ""
-    if said := listener.complaints.splitlines():
-        return said[-1]
+    if lines := listener.complaints.splitlines():
+        return lines[-1]
     return "" if listener.last else str(listener.error or "it ended before it sampled")
 
 

@@ -83,17 +83,17 @@ class Broadcast:
             self._closed = True
             self._changed.notify_all()
 
-    def after(self, seen: int) -> tuple[int, bytes]:
-        """Wait for a newer state than the one of number `seen`, 0 for none.
+    def after(self, version: int) -> tuple[int, bytes]:
+        """Wait for a newer state than the one of number `version`, 0 for none.
 
-        Return its number and the message for who saw that one. The number is 0 with the last
+        Return its number and the message for whoever has that one. The number is 0 with the last
         message of all.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._version > seen)
-            if self._version <= seen:
+            self._changed.wait_for(lambda: self._closed or self._version > version)
+            if self._version <= version:
                 return 0, message(END, {})
-            if seen and seen == self._version - 1:
+            if version and version == self._version - 1:
                 return self._version, self._change
             if not self._whole:
                 self._whole = message(self.kind, self._state)

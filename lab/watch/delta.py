@@ -80,8 +80,8 @@ def difference(old: Any, new: Any) -> Any:  # noqa: ANN401 (any JSON value)
 
 
 def _parts(old: Any, new: Any, keys: Sequence[Any]) -> dict[str, Any]:  # noqa: ANN401
-    found = {str(key): difference(old[key], new[key]) for key in keys}
-    return {key: change for key, change in found.items() if change is not SAME}
+    changes = {str(key): difference(old[key], new[key]) for key in keys}
+    return {key: change for key, change in changes.items() if change is not SAME}
 
 
 def _of_lists(old: list[Any], new: list[Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class FaultControl:
     """Injects and heals in a thread of its own, and says what it does."""
 
     faults: LabFaults
-    said: str = ""
+    message: str = ""
     """What is being done, or what the last one did, or why not."""
     _injected: set[str] = field(default_factory=set)
     _thread: threading.Thread | None = None
@@ -67,7 +67,7 @@ class FaultControl:
         with self._turn:  # keys and pages may come at once
             if self.busy:
                 return False
-            self.said = f"{what} …"
+            self.message = f"{what} …"
             self._thread = threading.Thread(
                 target=self._act, args=(what, act), name="halab-fault-control"
             )
@@ -76,12 +76,12 @@ class FaultControl:
 
     def _act(self, what: str, act: Callable[[], str]) -> None:
         try:
-            self.said = act()
+            self.message = act()
         except LabError as error:
-            self.said = f"{what}: {error.message}"
+            self.message = f"{what}: {error.message}"
         except Exception as error:  # nobody else would say how this thread has ended
             LOG.debug("%s", what, exc_info=True)
-            self.said = f"{what}: a bug: {type(error).__name__}: {error}"
+            self.message = f"{what}: a bug: {type(error).__name__}: {error}"
 
     def _inject(self, fault: str, target: str) -> str:
         seed = random.randrange(SEEDS)  # noqa: S311 (a die)
@@ -100,4 +100,4 @@ class FaultControl:
         return f"healed {', '.join(rows)}" if rows else "no fault is on"
 
     def _tell_progress(self, detail: str) -> None:
-        self.said = f"healing … {detail}"
+        self.message = f"healing … {detail}"

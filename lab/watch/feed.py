@@ -21,7 +21,7 @@ from lab.topology.model import Role
 from lab.watch.agent import NodeAgent, OutsideAgent
 from lab.watch.node_talk import CONTROLLER, COROSYNC, FAULTS, PROGRAM, NodeTalk
 from lab.watch.source import Arrivals
-from lab.watch.state import pod_word
+from lab.watch.state import pod_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -62,13 +62,13 @@ class NodeConversation:
         """Whether the node still speaks, or may speak again: a frozen one does."""
         return self._thread.is_alive()
 
-    def ask(self, now: float, words: Sequence[str]) -> None:
+    def ask(self, now: float, questions: Sequence[str]) -> None:
         """Ask what is due."""
-        for word in words:
-            if now >= self._due[word]:
-                self._due[word] = now + ASK[word]
+        for question in questions:
+            if now >= self._due[question]:
+                self._due[question] = now + ASK[question]
                 with contextlib.suppress(OSError):
-                    self._conversation.say(word)
+                    self._conversation.say(question)
 
     def stop(self) -> None:
         """Hang up; the shell on the node ends."""
@@ -153,8 +153,8 @@ class LiveFeed:
         self._arrivals.put([Event(self.now(), kind, data)])
 
     @contextlib.contextmanager
-    def _told(self, what: str, before: str = "") -> Iterator[None]:
-        """Tell of an error once, and of its end; of `before` if there is none."""
+    def _reporting(self, what: str, before: str = "") -> Iterator[None]:
+        """Report an error once, and its end; `before` if there is none."""
         text = before
         try:
             yield
@@ -174,7 +174,7 @@ class LiveFeed:
 
     def _look_again(self) -> None:
         while not self._ended.is_set():
-            with self._told("engine"):
+            with self._reporting("engine"):
                 self.look()
             self._poked.wait(ENGINE_S)
             self._poked.clear()
@@ -211,7 +211,7 @@ class LiveFeed:
             if now < self._again.get(name, 0.0):
                 return
             self._again[name] = now + AGAIN_S
-            with self._told(f"node {name}"):
+            with self._reporting(f"node {name}"):
                 self._talks[name] = self._talk(name)
         if talk := self._talks.get(name):
             master = node.role is Role.MASTER
@@ -237,9 +237,9 @@ class LiveFeed:
             return
         self._again[f"disk of {name}"] = now + AGAIN_S
         known = self._offline.setdefault(name, self._talks_of(name))
-        found = active_faults.read_from_disk(self._lab.engine, self._lab.node(name))
-        if found is not None:  # who cannot read heals nothing
-            self._write(list(known.take_faults(found.active, now)))
+        records = active_faults.read_from_disk(self._lab.engine, self._lab.node(name))
+        if records is not None:  # whoever cannot read heals nothing
+            self._write(list(known.take_faults(records.active, now)))
 
     # --- samplers ---
 
@@ -261,7 +261,7 @@ class LiveFeed:
                 self._problem("probes", "")
             return
         self._say("measuring", text="")
-        with self._told("probes", agent.complaint):
+        with self._reporting("probes", agent.complaint):
             agent.start()
             self._say("measuring", text="watch")
 
@@ -273,7 +273,7 @@ class LiveFeed:
             if agent.sampled:
                 self._problem(what, "")
             return
-        with self._told(what, agent.complaint if agent else ""):
+        with self._reporting(what, agent.complaint if agent else ""):
             self._inside[name] = NodeAgent(self._lab, name, self.begin, self._write)
 
     # --- power and pods ---
@@ -295,8 +295,8 @@ class LiveFeed:
         script = "; ".join(asks)
         with contextlib.suppress(LabError):
             bmc = lab.node(lab.topology.bmc.name)
-            said = bmc.run(["sh", "-c", script], check=False, timeout_s=POWER_TIMEOUT_S).output
-            answers = powers(said)
+            output = bmc.run(["sh", "-c", script], check=False, timeout_s=POWER_TIMEOUT_S).output
+            answers = powers(output)
         for node in lab.topology.nodes:
             self._say("power", node=node.name, power=answers.get(node.name, "no answer"))
 
@@ -312,13 +312,13 @@ class LiveFeed:
             return [pod(item) for item in cluster.get("/api/v1/pods")["items"]]
 
 
-def powers(said: str) -> dict[str, str]:
+def powers(output: str) -> dict[str, str]:
     """Read the answers of `ipmitool power status`, one a line after the node's name."""
     rows = {}
-    for line in said.splitlines():
+    for line in output.splitlines():
         node, _, answer = line.partition(" ")
-        word = answer.rpartition(" is ")[2].strip()
-        rows[node] = word if word in {"on", "off"} else "no answer"
+        state = answer.rpartition(" is ")[2].strip()
+        rows[node] = state if state in {"on", "off"} else "no answer"
     return rows
 
 
@@ -329,7 +329,7 @@ def pod(item: dict[str, Any]) -> dict[str, str]:
         "name": about["name"],
         "namespace": about["namespace"],
         "node": str(item["spec"].get("nodeName", "")),
-        "state": pod_word(
+        "state": pod_state(
             str(status.get("phase", "")),
             ready=node_ready(item)[0],
             deleting=bool(about.get("deletionTimestamp")),

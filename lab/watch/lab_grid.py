@@ -1,4 +1,4 @@
-"""Several labs on one page: a card with a health word for each, and all of one for who opens it.
+"""Several labs on one page: a card with each one's health, and all of one for whoever opens it.
 
 Each lab has a watch of its own. What nobody looks at is reduced as well, for the card, but its
 states are made seldom and with few cells: a lab more costs little.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lab.watch.watching import Watching
 
 QUIET_S = 0.5
-"""Between two looks at a lab that nobody has opened; what happens is told at once."""
+"""Between two looks at a lab that nobody has opened; what happens is shown at once."""
 AGAIN_S = 3.0
 """Until a lab that could not be watched is tried again: it may be half started."""
 PLACES = 1
@@ -78,11 +78,11 @@ class LabGrid:
 
     def follow(self, names: Iterable[str]) -> None:
         """Watch these labs and no others."""
-        wanted = set(names)
-        for name in sorted(wanted - self._labs.keys()):
+        watched = set(names)
+        for name in sorted(watched - self._labs.keys()):
             self._tell(name, silent_card(name, "is being looked at …"))
             self._labs[name] = _LabOfGrid(name, self._watch, self._tell)
-        gone = [self._labs.pop(name) for name in sorted(self._labs.keys() - wanted)]
+        gone = [self._labs.pop(name) for name in sorted(self._labs.keys() - watched)]
         self._end(gone)
 
     def find(self, name: str) -> Shown | None:
@@ -95,8 +95,8 @@ class LabGrid:
     @property
     def controls(self) -> tuple[FaultControl, ...]:
         """What may have broken a lab."""
-        found = [one.control for one in self._labs.values()] if self._may_control else []
-        return tuple(control for control in found if control is not None)
+        controls = [one.control for one in self._labs.values()] if self._may_control else []
+        return tuple(control for control in controls if control is not None)
 
     def close(self) -> None:
         """End all watches."""
@@ -113,10 +113,10 @@ class LabGrid:
                 self._cards.pop(one.name, None)
         self._tell()
 
-    def _tell(self, name: str = "", told: dict[str, Any] | None = None) -> None:
+    def _tell(self, name: str = "", card: dict[str, Any] | None = None) -> None:
         with self._turn:
-            if told is not None:
-                self._cards[name] = told
+            if card is not None:
+                self._cards[name] = card
             self.broadcast.publish({"labs": [each for _, each in sorted(self._cards.items())]})
 
 

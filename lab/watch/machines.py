@@ -33,7 +33,7 @@ class _Machine:
     """Since when it does not run."""
     not_ready: float | None = None
     """Since when Kubernetes calls it NotReady."""
-    word: str = ""
+    summary: str = ""
     since: float | None = None
 
 
@@ -52,7 +52,7 @@ class Machines:
         return self._rows.setdefault(node, _Machine(node, "bmc" if node == "bmc" else ""))
 
     def take_machine(self, t: float, node: str, state: str) -> str:
-        """Take in the engine's word; return what changed for the tape, or ""."""
+        """Take in a machine's state by the engine; return what changed for the tape, or ""."""
         row = self._row(node)
         before, row.machine = row.machine, state
         if state == "running":
@@ -63,7 +63,7 @@ class Machines:
         return f"{node} is {state}" if before and state and before != state else ""
 
     def take_power(self, node: str, power: str) -> bool:
-        """Take in a controller's word; return whether it changed."""
+        """Take in a node's power by its controller; return whether it changed."""
         row = self._row(node)
         before, row.power = row.power, power
         return bool(before) and before != power
@@ -73,21 +73,21 @@ class Machines:
         value = event.get("value")
         if event.get("ok") is not True or not isinstance(value, dict):
             return
-        for node, word in value.items():
+        for node, state in value.items():
             row = self._row(str(node))
-            before, row.kubernetes, row.asked = row.kubernetes, str(word), event.end
-            if word == "Ready":
+            before, row.kubernetes, row.asked = row.kubernetes, str(state), event.end
+            if state == "Ready":
                 row.not_ready = None
             elif row.not_ready is None:
                 row.not_ready = event.t
             self._settle(row, event.t)
-            if before and before != word:
-                yield row.name, f"{node} is {word}"
+            if before and before != state:
+                yield row.name, f"{node} is {state}"
 
     def _settle(self, row: _Machine, t: float) -> None:
-        word = _word(row.role, row.machine, row.kubernetes)
-        if word != row.word:
-            row.word, row.since = word, t
+        summary = _summary(row.role, row.machine, row.kubernetes)
+        if summary != row.summary:
+            row.summary, row.since = summary, t
 
     def states(self, now: float, active: tuple[FaultSpan, ...]) -> tuple[NodeState, ...]:
         """Return them as they are shown."""
@@ -103,7 +103,7 @@ class Machines:
             machine=row.machine,
             power=row.power,
             kubernetes=kubernetes,
-            word=_word(row.role, row.machine, kubernetes) or "unknown",
+            word=_summary(row.role, row.machine, kubernetes) or "unknown",
             good=running and kubernetes != "NotReady",
             since=row.since,
             not_ready_in=not_ready_in,
@@ -128,7 +128,7 @@ class Machines:
         return left, left + evict
 
 
-def _word(role: str, state: str, kubernetes: str) -> str:
+def _summary(role: str, state: str, kubernetes: str) -> str:
     """Return what all say of a machine in a few words."""
     if role in NOT_IN_KUBERNETES:
         return "off" if state in OFF else _plain(state)

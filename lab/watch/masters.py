@@ -89,13 +89,13 @@ class Membership:
             self.fencing[target] = max(t, self.fencing.get(target, t))
 
     def _fenced(self, event: Event, target: str, text: str) -> None:
-        result = RESULT.search(text)
+        match = RESULT.search(text)
         self.fenced[target] = max(event.t, self.fenced.get(target, event.t))
         if self.fencing.get(target, event.t) <= event.t:
             self.fencing.pop(target, None)
-        word = result[1] if result else "OK"
+        result = match[1] if match else "OK"
         if self.last is None or self.last[0] != target or event.t - self.last[1] > SETTLE_S:
-            self.last = (target, event.t, word)
+            self.last = (target, event.t, result)
         if event.get("what") == "fenced":
             self.silence(event.t, target)
 
@@ -145,11 +145,11 @@ class Quorum:
         if event.get("ok") is None:
             return ""
         value = event.get("value")
-        said = value if event.get("ok") is True and isinstance(value, dict) else {}
-        term = said.get("term")
+        status = value if event.get("ok") is True and isinstance(value, dict) else {}
+        term = status.get("term")
         known = term if isinstance(term, int) else None
-        leads = said.get("leader") is True
-        self._members[node] = (event.end, bool(said), known, leads)
+        leads = status.get("leader") is True
+        self._members[node] = (event.end, bool(status), known, leads)
         if known is not None and (self.term is None or known > self.term):
             self.term = known
         return self._changed(event.t)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 WRITERS = ("corosync", "pacemaker-controld", "pacemaker-fenced", "IPaddr2(FAILOVER-ADDR)")
 """Whose lines show a failover's stages (SYSLOG_IDENTIFIER)."""
 COROSYNC, CONTROLLER, FAULTS = "corosync", "dc", "faults"
-"""The words that ask: members by Corosync, Pacemaker's designated controller, records of faults."""
+"""The questions: members by Corosync, Pacemaker's designated controller, records of faults."""
 _FILTER = " ".join(f"-t '{writer}'" for writer in WRITERS)
 PROGRAM = f"""
 if command -v corosync-quorumtool >/dev/null; then
@@ -36,14 +36,14 @@ fi
 records() {{
     {PRINT}
 }}
-while read -r word; do
-    case $word in
-        {COROSYNC}) said=$(timeout 2 corosync-quorumtool -s 2>&1 | base64 -w0) ;;
-        {CONTROLLER}) said=$(timeout 2 crmadmin -D 2>&1 | base64 -w0) ;;
-        {FAULTS}) said=$(records | base64 -w0) ;;
+while read -r question; do
+    case $question in
+        {COROSYNC}) answer=$(timeout 2 corosync-quorumtool -s 2>&1 | base64 -w0) ;;
+        {CONTROLLER}) answer=$(timeout 2 crmadmin -D 2>&1 | base64 -w0) ;;
+        {FAULTS}) answer=$(records | base64 -w0) ;;
         *) continue ;;
     esac
-    printf '%s %s\\n' "$word" "$said"
+    printf '%s %s\\n' "$question" "$answer"
 done
 """
 """An answer is one line, written at once: the journal's lines come between answers, not within."""
@@ -69,19 +69,19 @@ class NodeTalk:
             if line.startswith("{"):
                 yield from milestones(entries(self.node, [line]), self.begin - self.clock)
             else:
-                word, _, said = line.partition(" ")
-                yield from self.answer(word, _text(said), now)
+                question, _, encoded = line.partition(" ")
+                yield from self.answer(question, _text(encoded), now)
 
-    def answer(self, word: str, said: str, now: float) -> Iterator[Event]:
-        """Return the events in an answer."""
-        if word == COROSYNC:
-            names = members(said)
+    def answer(self, question: str, output: str, now: float) -> Iterator[Event]:
+        """Return the events in the answer to a question: what its command printed."""
+        if question == COROSYNC:
+            names = members(output)
             about: dict[str, Any] = {"members": names} if names else {"ok": False}
             yield Event(now, "cluster", {"node": self.node, **about})
-        elif word == CONTROLLER:
-            yield Event(now, "dc", {"name": controller(said)})
-        elif word == FAULTS:
-            records = printed(said, self.node)
+        elif question == CONTROLLER:
+            yield Event(now, "dc", {"name": controller(output)})
+        elif question == FAULTS:
+            records = printed(output, self.node)
             if records is not None:  # an answer that was cut off says nothing of any fault
                 yield from self.take_faults(records.active, now)
 
@@ -110,17 +110,17 @@ def _text(encoded: str) -> str:
         return ""
 
 
-def members(said: str) -> list[str]:
+def members(output: str) -> list[str]:
     """Read corosync-quorumtool's table of members; empty if Corosync does not answer."""
-    _, _, table = said.partition("Membership information")
+    _, _, table = output.partition("Membership information")
     rows = [line.split() for line in table.splitlines()]
     return [row[2] for row in rows if len(row) > 2 and row[0].isdigit()]  # noqa: PLR2004 (id, votes, name)
 
 
-def controller(said: str) -> str:
+def controller(output: str) -> str:
     """Read crmadmin's answer: `Designated Controller is: m 3.0.0`; "" for none."""
-    _, found, rest = said.partition("Designated Controller is: ")
-    return rest.split()[0] if found and rest.split() else ""
+    _, _, rest = output.partition("Designated Controller is: ")
+    return rest.split()[0] if rest.split() else ""
 
 
 def own_probe(configuration: dict[str, Any], program: str) -> list[str]:

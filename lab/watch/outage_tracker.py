@@ -1,7 +1,7 @@
 """One probe's outages while they happen, by the rules of lab/analysis/history/series.py.
 
 Samples come in the order of their answers; the rules count in the order of the questions. What runs
-now is told at once. What is over is counted a moment later, when no earlier question is open.
+now is reported at once. What is over is counted a moment later, when no earlier question is open.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class OutageTracker:
         stale = now - self._last > max(OPEN_S, LASTING * self.interval)
         return None if stale or self.begin is None else self._since(self.begin, now)
 
-    def seen(self, now: float) -> float:
-        """Return how long the outage that is not over has been seen, seconds; 0 if there is none.
+    def observed(self, now: float) -> float:
+        """Return how long the outage that is not over has been observed, seconds; 0 for none.
 
         It counts to the last sample if nobody samples any more.
         """
@@ -139,8 +139,8 @@ class ProbeOutages:
         return self._prompt.running(now)
 
     def longest_by(self, now: float) -> float:
-        """Return the longest outage, seconds: one that is not over counts as far as it was seen."""
-        return max(self.longest, self._prompt.seen(now))
+        """Return the longest outage, seconds; one that is not over counts as far as observed."""
+        return max(self.longest, self._prompt.observed(now))
 
     def feed(self, point: Point) -> None:
         """Take in one sample, in the order of answers."""

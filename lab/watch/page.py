@@ -42,8 +42,8 @@ def policy(connect: str) -> str:
     `connect` says whom the script may ask (CSP level 3, 6.1.2).
     """
     page = text()
-    scripts = " ".join(_hash(found) for found in SCRIPT.findall(page))
-    styles = " ".join(_hash(found) for found in STYLE.findall(page))
+    scripts = " ".join(_hash(script) for script in SCRIPT.findall(page))
+    styles = " ".join(_hash(style) for style in STYLE.findall(page))
     return (
         f"default-src 'none'; script-src {scripts}; style-src {styles}; connect-src {connect}; "
         "base-uri 'none'; form-action 'none'"

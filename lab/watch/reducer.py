@@ -3,7 +3,7 @@
 Pure: it reads no clock and asks nobody. Beside the kinds of a history (lab/analysis/history/
 events.py) it takes what only a live feed has:
 
-machine     the engine's word for a machine: node, state (running, paused, exited, missing, …;
+machine     a machine's state by the engine: node, state (running, paused, exited, missing, …;
             "": the engine does not answer)
 power       what a machine's baseboard controller says: node, power (on, off, no answer)
 cluster     what a master's Corosync says: node, members (names); ok: false: no answer
@@ -31,7 +31,7 @@ from lab.watch.state import (
     PodState,
     VipState,
     WatchState,
-    pod_word,
+    pod_state,
 )
 from lab.watch.strip_chart import StripChart, is_observer
 from lab.watch.tape import EventTape
@@ -60,7 +60,7 @@ LOGGED = {
     "vip-start": "Pacemaker starts the VIP",
     "vip-stop": "Pacemaker stops the VIP",
 }
-"""Milestones of journals that the tape shows; etcd's leader is told by its members."""
+"""Milestones of journals that the tape shows; etcd's leader is reported by its members."""
 STATE = re.compile(r"(\S+) is (running|paused|exited)")
 """What proves a fault of a machine (lab/chaos/faults/machine.py)."""
 
@@ -207,9 +207,10 @@ class Reducer:
         elif probe.startswith(f"{leader_terms.PREFIX}."):
             self._etcd(event, probe.partition(".")[2])
         elif not is_observer(probe):
-            told = self._chart.feed(event)
-            if told is not None:
-                self._tape.note(told[0], told[1], "", told[2])
+            change = self._chart.feed(event)
+            if change is not None:
+                t, what, text = change
+                self._tape.note(t, what, "", text)
 
     def _arp(self, event: Event) -> None:
         if event.get("ok") is None:
@@ -242,7 +243,7 @@ class Reducer:
                     name=str(name),
                     namespace=SPACE,
                     node=str(row.get("node") or ""),
-                    state=pod_word(
+                    state=pod_state(
                         str(row.get("phase") or ""),
                         ready=bool(row.get("ready")),
                         deleting=bool(row.get("deleting")),
@@ -277,7 +278,7 @@ class Reducer:
             self._faults[f"{key} until {known.end}"] = known
 
     def _infer(self, event: Event, node: str) -> None:
-        """Take a machine's state from what a fault proved: a history has no engine's words."""
+        """Take a machine's state from what a fault proved: a history has none of the engine's."""
         state = STATE.fullmatch(str(event.get("detail") or ""))
         if event.get("action") == "proof" and state and state[1] == node:
             self._set_machine(event.t, node, state[2])
@@ -299,11 +300,13 @@ class Reducer:
             return
         match = TARGET.search(text)
         about = match[1] if match else node
-        said = f"{LOGGED[what]}: {about}" if match else f"{LOGGED[what]} (told by {node})"
+        message = f"{LOGGED[what]}: {about}" if match else f"{LOGGED[what]} (told by {node})"
         if what == "quorum":
-            said = f"{node} has no quorum" if "non-primary" in text else f"{node} has quorum"
+            message = f"{node} has no quorum" if "non-primary" in text else f"{node} has quorum"
         if not self._tape.has(event.t, what, about if match else ""):
-            self._tape.note(event.t, what, about, said, float(event.get("resolution") or JOURNAL_S))
+            self._tape.note(
+                event.t, what, about, message, float(event.get("resolution") or JOURNAL_S)
+            )
 
     def _step(self, event: Event) -> None:
         state, text = event.get("state"), event.get("text")

@@ -13,9 +13,8 @@ OK, SLOW, FAILED, UNSAMPLED = "o", "s", "f", "u"
 """A strip's cells: all samples good; one was good but late; one failed; nobody sampled."""
 STALE_S = 5.0
 """What nobody has confirmed for so long is unknown."""
-CELL_WORDS = {OK: "ok", SLOW: "slow", FAILED: "failed", UNSAMPLED: "not sampled"}
 Health = Literal["healthy", "degraded", "down", "stopped", "unknown"]
-"""In one word: all is well; users are served but something is lost; the API answers nobody; no
+"""All is well; users are served but something is lost; the API answers nobody; no
 machine of the lab runs; nobody asks the API."""
 
 
@@ -79,7 +78,7 @@ class EtcdState:
     leader: str
     """A master's name, or "" for none."""
     term: int | None
-    """The highest that a member told."""
+    """The highest that a member reported."""
     since: float | None
     """Since when this leader leads (or none does)."""
     answering: int
@@ -118,7 +117,7 @@ class NodeState:
     name: str
     role: str
     machine: str
-    """The engine's word: running, paused, exited, missing; "" if the engine does not answer."""
+    """The engine's term: running, paused, exited, missing; "" if the engine does not answer."""
     power: str
     """What its baseboard controller says: on, off, no answer; ""."""
     kubernetes: str
@@ -146,8 +145,8 @@ class PodState:
     """`Ready`, `not ready`, `terminating`, or the phase."""
 
 
-def pod_word(phase: str, *, ready: bool, deleting: bool) -> str:
-    """Return a pod's state in a word; one that has done its work is as good as ready."""
+def pod_state(phase: str, *, ready: bool, deleting: bool) -> str:
+    """Return a pod's state; one that has done its work is as good as ready."""
     if deleting:
         return "terminating"
     if phase == "Running":

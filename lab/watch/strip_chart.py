@@ -22,8 +22,8 @@ KEPT_S = 600.0
 """Older cells are dropped: nobody's terminal is so wide."""
 SLOW_S = PATIENCE_S
 """A good answer that took longer is slow: a person notices it."""
-TOLD_S = 1.0
-"""An outage is told on the tape once it has lasted so long."""
+REPORT_AFTER_S = 1.0
+"""An outage is put on the tape once it has lasted so long."""
 RANK = {UNSAMPLED: 0, OK: 1, SLOW: 2, FAILED: 3}
 GROUPS = (
     ("api.vip", "API by VIP"),
@@ -66,24 +66,24 @@ class _Row:
     questions: dict[str, str] = field(default_factory=dict)
     last: float = float("-inf")
     """When its last sample ended."""
-    told: float | None = None
+    reported: float | None = None
     """When the outage began that is on the tape and not over yet."""
 
     def tell(self, now: float) -> tuple[float, str, str] | None:
-        """Return the outage that has become long, or the end of one that was told."""
+        """Return the outage that has become long, or the end of one that was reported."""
         # As reports have it: answers come one interval apart even without an outage.
         begins = _known(
             None if tracker.begin is None else tracker.begin + tracker.interval
             for tracker in self.trackers.values()
         )
-        if self.told is None and begins and now - min(begins) >= TOLD_S:
-            self.told = min(begins)
-            return self.told, "outage", f"{self.label}: no answer"
-        if self.told is None or begins:
+        if self.reported is None and begins and now - min(begins) >= REPORT_AFTER_S:
+            self.reported = min(begins)
+            return self.reported, "outage", f"{self.label}: no answer"
+        if self.reported is None or begins:
             return None
         ended = max(_known(tracker.ended for tracker in self.trackers.values()), default=now)
-        text = f"{self.label}: answers again after {max(0.0, ended - self.told):.1f} s"
-        self.told = None
+        text = f"{self.label}: answers again after {max(0.0, ended - self.reported):.1f} s"
+        self.reported = None
         return ended, "answer", text
 
     def mark(self, first: int, last: int, code: str) -> bool:
@@ -126,7 +126,7 @@ class StripChart:
     def feed(self, sample: Event) -> tuple[float, str, str] | None:
         """Take in a sample; return what the tape should tell: time, kind and text.
 
-        Outages shorter than TOLD_S are told by the cells alone.
+        Outages shorter than REPORT_AFTER_S are shown by the cells alone.
         """
         probe = str(sample.get("probe"))
         row = self._row(probe)
@@ -154,7 +154,7 @@ class StripChart:
                 if inside and place == node:
                     row.trackers[probe] = ProbeOutages(tracker.interval, tracker.longest)
             if not any(tracker.begin is not None for tracker in row.trackers.values()):
-                row.told = None
+                row.reported = None
 
     def _row(self, probe: str) -> _Row:
         place, name, label = row_of(probe)

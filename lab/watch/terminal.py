@@ -96,16 +96,16 @@ def _note(watching: Watching, moments: Moments, faults: FaultKeys | None) -> str
     """Return the screen's last line."""
     if faults is None:
         return f"{OVER if watching.source.over else ''}{moments.note}"
-    said = [faults.control.said] if faults.control.said else []
-    return faults.menu or "   ".join([*said, KEYS, moments.note])
+    messages = [faults.control.message] if faults.control.message else []
+    return faults.menu or "   ".join([*messages, KEYS, moments.note])
 
 
 def leave(term: Console, control: FaultControl) -> None:
     """Wait for what is being done, and say what stays in the lab."""
     if control.busy:
-        term.print(f"waiting for the end of this: {control.said}", markup=False)
+        term.print(f"waiting for the end of this: {control.message}", markup=False)
         control.wait()
-        term.print(control.said, markup=False)
+        term.print(control.message, markup=False)
     if control.left:
         heal = f"`halab fault heal {control.faults.lab.name}`"
         term.print(f"{', '.join(control.left)}: stays until {heal} heals it", markup=False)

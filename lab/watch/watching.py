@@ -155,11 +155,11 @@ def json_lines(states: Iterator[WatchState]) -> Iterator[str]:
 
 def plain_lines(states: Iterator[WatchState]) -> Iterator[str]:
     """Yield one line for each event of the tape, and for each change of the lab's health."""
-    told: set[TapeEntry] = set()
+    printed: set[TapeEntry] = set()
     health = ""
     for state in states:
-        new = [entry for entry in state.tape if entry not in told]
-        told.update(new)
+        new = [entry for entry in state.tape if entry not in printed]
+        printed.update(new)
         yield from (screen.tape_line(state, entry).text for entry in new)
         if state.health != health:
             health = state.health

@@ -109,8 +109,8 @@ def refusal(
 
 def hosts(port: int) -> list[str]:
     """Return what the header Host may say: anything else was led here by a foreign name."""
-    found = [f"{name}:{port}" for name in NAMES]
-    return [*found, *NAMES] if port == HTTP_PORT else found
+    with_port = [f"{name}:{port}" for name in NAMES]
+    return [*with_port, *NAMES] if port == HTTP_PORT else with_port
 
 
 def _of_this_site(headers: Message, port: int) -> bool:
@@ -134,14 +134,14 @@ def order(headers: Message, body: BufferedIOBase) -> PageOrder | None:
     if int(length) > CONTROL_BYTES:
         return None
     try:
-        said = json.loads(body.read(int(length)))
+        fields = json.loads(body.read(int(length)))
     except ValueError:
         return None
-    if said == {"heal": True}:
+    if fields == {"heal": True}:
         return PageOrder(heals_all=True)
-    if not isinstance(said, dict) or set(said) != {"fault", "target"}:
+    if not isinstance(fields, dict) or set(fields) != {"fault", "target"}:
         return None
-    return PageOrder(str(said["fault"]), str(said["target"]))
+    return PageOrder(str(fields["fault"]), str(fields["target"]))
 
 
 class PageRequest(BaseHTTPRequestHandler):
@@ -164,10 +164,11 @@ class PageRequest(BaseHTTPRequestHandler):
         self.shown = self._find_shown()
         port, token = self.server.server_port, self.server.token
         control = self.shown is not None and self.shown.control is not None
-        found = refusal(self.command, self.path, self.headers, port, token, control=control)
-        if found is None:
+        refused = refusal(self.command, self.path, self.headers, port, token, control=control)
+        if refused is None:
             return True
-        self._tell(found[0], TEXT, f"{found[1]}\n".encode())
+        status, reason = refused
+        self._tell(status, TEXT, f"{reason}\n".encode())
         return False
 
     def _find_shown(self) -> Shown | None:
@@ -179,15 +180,15 @@ class PageRequest(BaseHTTPRequestHandler):
         if self.path == "/":
             self._tell(HTTPStatus.OK, "text/html; charset=utf-8", page.text().encode())
         elif shown is None:
-            told = f"no lab `{self.lab}` is watched here\n".encode()
-            self._tell(HTTPStatus.NOT_FOUND, TEXT, told)
+            reason = f"no lab `{self.lab}` is watched here\n".encode()
+            self._tell(HTTPStatus.NOT_FOUND, TEXT, reason)
         elif self.path == CONTROL and shown.control:
             self._tell_control(shown.control)
         elif self.path != EVENTS:
             self._tell(HTTPStatus.NOT_FOUND, TEXT, b"there is no such page\n")
         elif not self.server.places.acquire(blocking=False):
-            told = f"{READERS} pages listen already\n".encode()
-            self._tell(HTTPStatus.SERVICE_UNAVAILABLE, TEXT, told)
+            reason = f"{READERS} pages listen already\n".encode()
+            self._tell(HTTPStatus.SERVICE_UNAVAILABLE, TEXT, reason)
         else:
             try:
                 self._tell_events(shown)
@@ -195,13 +196,13 @@ class PageRequest(BaseHTTPRequestHandler):
                 self.server.places.release()
 
     def do_POST(self) -> None:
-        """Inject a fault or heal, as the page says; refused is all that it would not send."""
+        """Inject a fault or heal, as the page says; refuse all that it would not send."""
         control = self.shown.control if self.shown else None
-        wanted = order(self.headers, self.rfile)
-        if control is None or wanted is None:
+        page_order = order(self.headers, self.rfile)
+        if control is None or page_order is None:
             self._tell(HTTPStatus.BAD_REQUEST, TEXT, b"no order of this page\n")
             return
-        begun = wanted.begin(control)
+        begun = page_order.begin(control)
         self._tell_control(control, HTTPStatus.ACCEPTED if begun else HTTPStatus.CONFLICT)
 
     def _tell_control(self, control: FaultControl, status: HTTPStatus = HTTPStatus.OK) -> None:
@@ -209,7 +210,7 @@ class PageRequest(BaseHTTPRequestHandler):
         values = {
             "faults": faults.names(),
             "targets": [*targets.SELECTORS, *control.nodes],
-            "said": control.said,
+            "said": control.message,
             "busy": control.busy,
         }
         body = json.dumps(values).encode()
@@ -230,15 +231,15 @@ class PageRequest(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")
         self.end_headers()
         with shown.broadcast.reading():
-            seen, told = shown.broadcast.after(0)
+            version, data = shown.broadcast.after(0)
             # Only now: a lab that was not there yet had no control.
             now = self._find_shown()
             if now and now.control:
                 self.wfile.write(message(MAY_CONTROL, {}))
-            while seen:
-                self.wfile.write(told)
-                seen, told = shown.broadcast.after(seen)
-            self.wfile.write(told)
+            while version:
+                self.wfile.write(data)
+                version, data = shown.broadcast.after(version)
+            self.wfile.write(data)
 
     def version_string(self) -> str:
         """Return what the header Server says: no versions."""
@@ -330,8 +331,8 @@ def tell(watching: Watching, broadcast: Broadcast) -> None:
         broadcast.publish(values.of(state))
 
 
-def told(run: dict[str, Any]) -> Broadcast:
-    """Return what tells pages a run that is over; they play it by themselves."""
+def run_broadcast(run: dict[str, Any]) -> Broadcast:
+    """Return the broadcast of a run that is over; pages play it by themselves."""
     broadcast = Broadcast(RUN)
     broadcast.publish(run)
     broadcast.close()

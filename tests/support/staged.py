@@ -52,7 +52,7 @@ class StagedLab:
     def __init__(self, speed: float = 4.0, name: str = "3m3w") -> None:
         run = recorded()
         self.fault = run.of("fault")[0]
-        self.speed, self.said, self.left = speed, "", ()
+        self.speed, self.message, self.left = speed, "", ()
         self.orders: list[tuple[str, ...]] = []
         self.wall = wall_of(run)
         events = (*(_named(event, name) for event in heard(run)), *self._engine())
@@ -94,14 +94,14 @@ class StagedLab:
 
     def inject(self, fault: str, target: str) -> bool:
         self.orders.append((fault, target))
-        self.said = f"{fault} at {self.fault.get('node')}: the engine says exited"
+        self.message = f"{fault} at {self.fault.get('node')}: the engine says exited"
         if self._begun is None:
             self._begun = time.monotonic()
         return True
 
     def heal(self) -> bool:
         self.orders.append(())
-        self.said = "healed everything"
+        self.message = "healed everything"
         return True
 
     def watching(self) -> Watching:

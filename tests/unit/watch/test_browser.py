@@ -149,7 +149,7 @@ def test_without_a_control_nothing_can_be_broken(visit: Callable[..., Visitor]) 
 
 def test_a_replay_is_played_to_its_end_by_the_page(visit: Callable[..., Visitor]) -> None:
     visitor = visit()
-    with web.serving(web.told({**watched.recorded(), "speed": 100})) as server:
+    with web.serving(web.run_broadcast({**watched.recorded(), "speed": 100})) as server:
         visitor.page.goto(server.address)
         expect(visitor.page.locator("#lab")).to_have_text("3m3w (replay)")
         expect(visitor.page.locator("#playing")).to_contain_text("The run is over")

@@ -91,12 +91,12 @@ def test_two_digits_choose_a_fault_and_where(faults: DoubleFaults) -> None:
     pressed(keys, "3")
     assert keys.menu.startswith("hang at: 1 @vip-holder 2 @leader 3 @random-worker 4 m 5 m2")
     assert pressed(keys, "1") == [True]
-    assert (keys.menu, keys.control.said) == ("", "hang at m2: it is")
+    assert (keys.menu, keys.control.message) == ("", "hang at m2: it is")
     assert keys.control.left == ("hang at m2",)
     pressed(keys, "h")
-    assert (keys.control.said, keys.control.left) == ("healed hang at m2", ())
+    assert (keys.control.message, keys.control.left) == ("healed hang at m2", ())
     pressed(keys, "h")
-    assert keys.control.said == "no fault is on"
+    assert keys.control.message == "no fault is on"
 
 
 def test_the_menu_of_faults_fits_80_columns_and_all_of_them_exist(faults: DoubleFaults) -> None:
@@ -110,7 +110,7 @@ def test_the_menu_of_faults_fits_80_columns_and_all_of_them_exist(faults: Double
 def test_any_other_key_closes_the_menu_and_nothing_is_done(faults: DoubleFaults, key: str) -> None:
     keys = made(faults)
     assert pressed(keys, "f", key) == [True, True]
-    assert (keys.menu, keys.control.said, faults.done) == ("", "", [])
+    assert (keys.menu, keys.control.message, faults.done) == ("", "", [])
     assert pressed(keys, "q", "1", "p") == [False, False, False]
 
 
@@ -118,7 +118,9 @@ def test_a_fault_that_cannot_be_injected_says_why(faults: DoubleFaults) -> None:
     keys = made(faults)
     faults.error = "m2 is exited: crash needs a node that runs"
     pressed(keys, "f", "1", "1")
-    assert keys.control.said == "crash at @vip-holder: m2 is exited: crash needs a node that runs"
+    assert (
+        keys.control.message == "crash at @vip-holder: m2 is exited: crash needs a node that runs"
+    )
     assert keys.control.left == ()
 
 
@@ -128,10 +130,10 @@ def test_a_bug_in_a_fault_is_said_and_the_next_one_may_begin(
     keys = made(faults)
     monkeypatch.setattr(faults, "inject", lambda *_: {}["evidence"])
     pressed(keys, "f", "1", "1")
-    assert keys.control.said == "crash at @vip-holder: a bug: KeyError: 'evidence'"
+    assert keys.control.message == "crash at @vip-holder: a bug: KeyError: 'evidence'"
     assert not keys.control.busy
     pressed(keys, "h")
-    assert keys.control.said == "no fault is on"
+    assert keys.control.message == "no fault is on"
 
 
 def test_one_thing_is_done_at_a_time(faults: DoubleFaults) -> None:
@@ -140,9 +142,9 @@ def test_one_thing_is_done_at_a_time(faults: DoubleFaults) -> None:
     for key in "f11":
         keys.press(key)
     assert keys.control.busy
-    assert keys.control.said == "crash at @vip-holder …"
+    assert keys.control.message == "crash at @vip-holder …"
     assert [keys.press(key) for key in "fh"] == [True, True]
-    assert (keys.menu, keys.control.said) == ("", "crash at @vip-holder …")
+    assert (keys.menu, keys.control.message) == ("", "crash at @vip-holder …")
     faults.go_on.set()
     keys.control.wait()
     assert faults.done == ["crash at m2"]

@@ -160,7 +160,7 @@ def test_an_engine_that_is_gone_is_no_end(engine: TalkingEngine) -> None:
     feed.due()
     engine.gone = True
     for _ in range(2):
-        with feed._told("engine"):
+        with feed._reporting("engine"):
             feed.look()
     events = feed.due()
     assert set(of(events, "machine", "state").values()) == {""}
@@ -168,7 +168,7 @@ def test_an_engine_that_is_gone_is_no_end(engine: TalkingEngine) -> None:
         "the engine does not answer"
     ]
     engine.gone = False
-    with feed._told("engine"):
+    with feed._reporting("engine"):
         feed.look()
     events = feed.due()
     assert set(of(events, "machine", "state").values()) == {"running"}
@@ -308,8 +308,10 @@ def test_shell_gives_its_own_probe_a_configuration() -> None:
 
 
 def test_power_and_pods_are_read() -> None:
-    said = "m Chassis Power is on\nm2 Chassis Power is off\nm3 Error: Unable to establish session\n"
-    assert powers(said) == {"m": "on", "m2": "off", "m3": "no answer"}
+    output = (
+        "m Chassis Power is on\nm2 Chassis Power is off\nm3 Error: Unable to establish session\n"
+    )
+    assert powers(output) == {"m": "on", "m2": "off", "m3": "no answer"}
     item: dict[str, Any] = {
         "metadata": {"name": "a", "namespace": "d"},
         "spec": {"nodeName": "w1"},

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class DoubleControl:
     """A double of what breaks a lab."""
 
-    nodes, said, busy, left = ("m",), "", False, ()
+    nodes, message, busy, left = ("m",), "", False, ()
 
     def __init__(self) -> None:
         self.orders: list[tuple[str, ...]] = []

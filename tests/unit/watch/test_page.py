@@ -80,13 +80,13 @@ def test_page_shows_a_state_in_words(exported: Path) -> None:
 class ToldTwice(Broadcast):
     """Has a second state once the first one was read, and ends after that."""
 
-    def after(self, seen: int) -> tuple[int, bytes]:
+    def after(self, version: int) -> tuple[int, bytes]:
         values = PlainStates()
-        if seen < 2:
-            self.publish(values.of(watched.at((9.0, 11.0)[seen])))
+        if version < 2:
+            self.publish(values.of(watched.at((9.0, 11.0)[version])))
         else:
             self.close()
-        return super().after(seen)
+        return super().after(version)
 
 
 def served(server: PageServer, tmp_path: Path) -> Path:
@@ -112,14 +112,14 @@ def test_page_of_a_live_lab_takes_changes_and_says_that_it_ended(tmp_path: Path)
 class DoubleControl:
     """A double of what breaks a lab: it is done at once."""
 
-    said, busy, nodes = "", False, ("m", "m2")
+    message, busy, nodes = "", False, ("m", "m2")
 
     def inject(self, fault: str, target: str) -> bool:
-        self.said = f"{fault} at {target}: it is"
+        self.message = f"{fault} at {target}: it is"
         return True
 
     def heal(self) -> bool:
-        self.said = "healed everything"
+        self.message = "healed everything"
         return True
 
 

@@ -122,7 +122,7 @@ class DoubleControl:
     """A double of what breaks a lab: it notes its orders, and is busy if told so."""
 
     nodes = ("m", "w1")
-    said = "hang at m: it is"
+    message = "hang at m: it is"
 
     def __init__(self) -> None:
         self.busy = False
