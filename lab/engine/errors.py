@@ -26,7 +26,7 @@ def engine_errors(
 ) -> Iterator[None]:
     """Turn the docker library's errors into EngineError, and log how long the block took.
 
-    The message is `what` ("removing halab-x-m") and the engine's own message. `kinds` maps
+    The error's message is `what` ("removing halab-x-m") and the engine's own message. `kinds` maps
     phrases of that message to a subclass that is raised instead.
     """
     begin = time.monotonic()

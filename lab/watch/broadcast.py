@@ -61,7 +61,7 @@ class Broadcast:
                 self._readers -= 1
 
     def forget(self) -> None:
-        """Have no state if nobody reads: who comes then waits for a new one."""
+        """Have no state if nobody reads: whoever comes then waits for a new one."""
         with self._changed:
             if not self._readers:
                 self._version, self._state, self._whole = 0, None, b""

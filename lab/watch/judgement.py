@@ -1,4 +1,4 @@
-"""A lab's health in one word, with the reason."""
+"""A lab's health, with the reason."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def judge(
     corosync: CorosyncState,
     active: tuple[FaultSpan, ...],
 ) -> tuple[Health, str]:
-    """Return the word and the reason."""
+    """Return the health and the reason."""
     known = [node for node in nodes if node.machine]
     stopped = [node for node in known if node.machine != "running"]
     if known and len(stopped) == len(nodes):

@@ -52,7 +52,7 @@ class Machines:
         return self._rows.setdefault(node, _Machine(node, "bmc" if node == "bmc" else ""))
 
     def take_machine(self, t: float, node: str, state: str) -> str:
-        """Take in a machine's state by the engine; return what changed for the tape, or ""."""
+        """Take in a machine's state in the engine; return what changed for the tape, or ""."""
         row = self._row(node)
         before, row.machine = row.machine, state
         if state == "running":
@@ -63,7 +63,7 @@ class Machines:
         return f"{node} is {state}" if before and state and before != state else ""
 
     def take_power(self, node: str, power: str) -> bool:
-        """Take in a node's power by its controller; return whether it changed."""
+        """Take in a node's power, as its controller says; return whether it changed."""
         row = self._row(node)
         before, row.power = row.power, power
         return bool(before) and before != power

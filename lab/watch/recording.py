@@ -21,7 +21,7 @@ FRAME_S = 0.25
 IDLE_S = 5.0
 """Between two states while nothing does: a run may wait for long before it measures."""
 FRAMES = 1200
-"""If something happens for more than five minutes, states are further apart: a page shall open
+"""If something happens for more than five minutes, states are further apart: a page must open
 at once."""
 
 

@@ -3,7 +3,7 @@
 Pure: it reads no clock and asks nobody. Beside the kinds of a history (lab/analysis/history/
 events.py) it takes what only a live feed has:
 
-machine     a machine's state by the engine: node, state (running, paused, exited, missing, …;
+machine     a machine's state in the engine: node, state (running, paused, exited, missing, …;
             "": the engine does not answer)
 power       what a machine's baseboard controller says: node, power (on, off, no answer)
 cluster     what a master's Corosync says: node, members (names); ok: false: no answer
@@ -278,7 +278,7 @@ class Reducer:
             self._faults[f"{key} until {known.end}"] = known
 
     def _infer(self, event: Event, node: str) -> None:
-        """Take a machine's state from what a fault proved: a history has none of the engine's."""
+        """Take a machine's state from what a fault proved: a history has none from the engine."""
         state = STATE.fullmatch(str(event.get("detail") or ""))
         if event.get("action") == "proof" and state and state[1] == node:
             self._set_machine(event.t, node, state[2])

@@ -93,7 +93,7 @@ def no_lab(_: str) -> Shown | None:
 def refusal(
     method: str, path: str, headers: Message, port: int, token: str, *, control: bool = False
 ) -> Refusal | None:
-    """Return why a request is refused, or None. With `control` a page may also tell."""
+    """Return why a request is refused, or None. With `control`, a page may also order."""
     if method != "GET" and not (control and method == "POST" and path == CONTROL):
         return HTTPStatus.METHOD_NOT_ALLOWED, "a watch only tells: ask with GET"
     if headers.get_all("Host", []) not in ([host] for host in hosts(port)):
