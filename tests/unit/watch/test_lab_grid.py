@@ -66,7 +66,8 @@ class DoubleLabs:
 
 
 @pytest.fixture
-def labs() -> DoubleLabs:
+def labs(monkeypatch: pytest.MonkeyPatch) -> DoubleLabs:
+    monkeypatch.setattr(lab_grid, "QUIET_S", 0.05)  # a watch ends at its next look
     return DoubleLabs()
 
 
