@@ -55,7 +55,7 @@ def find(
         raise _not_there(name, labs)
     topology = from_json(labs[name].topology)
     if topology.name != name:
-        raise LabError(f"the network of lab `{name}` bears the label of another lab's topology")
+        raise LabError(f"the network of lab `{name}` has the label of another lab's topology")
     return Lab(engine, topology, reporter or Silent())
 
 

@@ -103,7 +103,10 @@ def refusal(
     if path == "/":
         return None
     if not hmac.compare_digest(_given_token(headers), token.encode()):
-        return HTTPStatus.UNAUTHORIZED, "no token, or a wrong one: open the address that was told"
+        return (
+            HTTPStatus.UNAUTHORIZED,
+            "no token, or a wrong one: open the address that `halab watch` printed",
+        )
     return None
 
 
