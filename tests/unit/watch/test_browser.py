@@ -201,6 +201,21 @@ def test_several_labs_have_a_health_word_each_and_a_click_opens_one(
         expect(cards.nth(0)).to_contain_text("HEALTHY")
 
 
+def test_a_click_opens_a_lab_whose_card_changes_meanwhile(visit: Callable[..., Visitor]) -> None:
+    labs, visitor = StagedLabs("anna", "ben"), visit()
+    page = visitor.page
+    with labs.served() as (_, address):
+        page.goto(address)
+        ben = page.get_by_role("link", name="ben")
+        expect(ben).to_contain_text("HEALTHY")
+        ben.get_by_text("HEALTHY").hover(force=True)
+        page.mouse.down()
+        labs.labs["ben"].inject("crash", "m2")
+        expect(ben).to_contain_text("DEGRADED")
+        page.mouse.up()
+        expect(page.locator("#lab")).to_have_text("ben")
+
+
 def test_labs_are_opened_broken_and_left_by_keyboard(visit: Callable[..., Visitor]) -> None:
     labs, visitor = StagedLabs("anna", "ben"), visit()
     page = visitor.page
