@@ -39,11 +39,15 @@ TIMEOUT_S = 5.0
 CRD_TIMEOUT_S = 30
 """For a kind whose definition was just applied: it takes 1 to 10 s until the API serves it or its
 webhook answers."""
+UNAVAILABLE_TIMEOUT_S = 60
+"""For a server that answers 503: K3s does, while it boots (pkg/server/handlers, APIServer), and the
+load balancer leads to such a master until it has looked twice, in two to four seconds."""
 CONNECTIONS = 32
 """That are kept: more than are asked side by side."""
 NOT_FOUND = 404
 CONFLICT = 409
 UNPROCESSABLE = 422
+UNAVAILABLE = 503
 BAD_REQUEST = 400
 
 
@@ -194,21 +198,35 @@ class Cluster:
     def apply(self, objects: Iterable[dict[str, Any]]) -> None:
         """Apply objects on the server's side: make those that are missing, change what differs.
 
-        What does not need each other is applied side by side. In conflicts halab's values win.
-        Raises LabError as `request` does; ApplyError with all errors, if there are several.
+        What does not need each other is applied side by side. In conflicts halab's values win. A
+        server that is not available yet is asked again. Raises LabError as `request` does,
+        WaitTimeout if it stays so; ApplyError with all errors, if there are several.
         """
         for wave in waves(objects):
             run_all([partial(self._apply, item) for item in wave])
 
     def _apply(self, item: dict[str, Any]) -> None:
         query = f"?fieldManager={FIELD_MANAGER}&force=true"
-        self.request(
+        send = partial(
+            self.request,
             "PATCH",
             path(item) + query,
             item,
             kind="application/apply-patch+yaml",
             timeout_s=WRITE_TIMEOUT_S,
         )
+
+        def attempt() -> Observation:
+            try:
+                send()
+            except ApiError as error:
+                if error.status != UNAVAILABLE:
+                    raise
+                return Observation(ok=False, detail=error.message)
+            return Observation(ok=True, detail="applied")
+
+        what = f"{item['kind']} {item['metadata']['name']} is applied"
+        until(what, attempt, timeout_s=UNAVAILABLE_TIMEOUT_S)
 
     def apply_patiently(self, item: dict[str, Any]) -> None:
         """Apply an object whose kind the API may not know yet, or whose webhook may not be up.

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import urllib3.exceptions
 
-from lab.base.errors import ApplyError, LabError
-from lab.kube.api import Cluster
+from lab.base.errors import ApplyError, LabError, WaitTimeout
+from lab.kube import api
+from lab.kube.api import ApiError, Cluster
 from lab.kube.objects import cause, node_ready, waves
 
 
@@ -95,3 +96,39 @@ def test_errors_of_objects_that_were_applied_side_by_side_are_all_told() -> None
     with pytest.raises(ApplyError, match="does not answer"):
         client.apply([item("ConfigMap", "x"), item("Secret", "x"), item("Deployment", "x")])
     assert len(sent) == 4  # each of two twice: what needs them is not applied
+
+
+def answering(*answers: tuple[int, bytes]) -> tuple[Cluster, list[str]]:
+    """Return a client that is given these answers, one after another, and what is sent."""
+    client, sent = cluster(0)
+    given = iter(answers)
+
+    def request(method: str, *_: Any, **__: Any) -> Any:
+        sent.append(method)
+        status, data = next(given)
+        return SimpleNamespace(status=status, data=data)
+
+    client._pool = SimpleNamespace(request=request)  # type: ignore[assignment]
+    return client, sent
+
+
+def test_an_object_is_applied_again_where_the_balancer_led_to_a_server_that_boots() -> None:
+    """As K3s answers before it has an API server."""
+    booting = (503, b"apiserver not ready\n")
+    client, sent = answering(booting, booting, (200, b"{}"))
+    client.apply([item("ConfigMap", "x")])
+    assert sent == ["PATCH"] * 3
+
+
+def test_an_object_that_is_refused_is_applied_once() -> None:
+    client, sent = answering((422, b'{"message": "spec is wrong"}'))
+    with pytest.raises(ApiError, match="422: spec is wrong"):
+        client.apply([item("ConfigMap", "x")])
+    assert sent == ["PATCH"]
+
+
+def test_a_server_that_boots_for_ever_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "UNAVAILABLE_TIMEOUT_S", 0)
+    client, _ = answering((503, b"apiserver not ready\n"))
+    with pytest.raises(WaitTimeout, match="apiserver not ready"):
+        client.apply([item("ConfigMap", "x")])
