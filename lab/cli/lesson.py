@@ -15,6 +15,8 @@ from lab.cli.options import complete_lab, find_lab, load_topology, option_output
 from lab.engine import client
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from click.shell_completion import CompletionItem
 
     from lab.base.progress import Reporter
@@ -45,6 +47,36 @@ def option_lab(function: Any) -> Any:  # noqa: ANN401 (a decorator)
         shell_complete=complete_lab,
         help="The lesson's lab; default: that of the lesson you worked on last.",
     )(function)
+
+
+def options_of_the_lab(what: str) -> Callable[[Any], Any]:
+    """Return what adds `--lab`, which `what` explains, and the options for a lab that is made."""
+    options = (
+        click.option(
+            "--lab",
+            default="",
+            metavar="LAB",
+            shell_complete=complete_lab,
+            help=f"{what}; default: the one named as the lesson's topology.",
+        ),
+        click.option(
+            "--set",
+            "overrides",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="If the lab is made: change one value of its topology.",
+        ),
+        click.option(
+            "--distribution", default="", metavar="D", help="If it is made: k3s or upstream."
+        ),
+    )
+
+    def add(function: Any) -> Any:  # noqa: ANN401 (a decorator)
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
 
 
 @click.group("lesson", epilog="Example: halab lesson start vip-moves")
@@ -92,21 +124,7 @@ def list_lessons(output: str) -> None:
     " · halab lesson start split-brain --lab anna --set network.subnet=auto",
 )
 @click.argument("name", shell_complete=complete_lesson)
-@click.option(
-    "--lab",
-    default="",
-    metavar="LAB",
-    shell_complete=complete_lab,
-    help="The lab to use, or to make; default: the one named as the lesson's topology.",
-)
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="If the lab is made: change one value of its topology.",
-)
-@click.option("--distribution", default="", metavar="D", help="If it is made: k3s or upstream.")
+@options_of_the_lab("The lab to use, or to make")
 @option_output
 def start(name: str, lab: str, overrides: tuple[str, ...], distribution: str, output: str) -> None:
     """Start a lesson, and make its lab if there is none; or go on where you stopped.
@@ -306,21 +324,7 @@ def reset(lab: str) -> None:
     epilog="Examples: halab lesson verify vip-moves · halab lesson verify split-brain --lab two",
 )
 @click.argument("name", shell_complete=complete_lesson)
-@click.option(
-    "--lab",
-    default="",
-    metavar="LAB",
-    shell_complete=complete_lab,
-    help="The lab to play on; default: the one named as the lesson's topology.",
-)
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="If the lab is made: change one value of its topology.",
-)
-@click.option("--distribution", default="", metavar="D", help="If it is made: k3s or upstream.")
+@options_of_the_lab("The lab to play on")
 @option_output
 def verify(name: str, lab: str, overrides: tuple[str, ...], distribution: str, output: str) -> None:
     """Prove that a lesson works: in each step its checks fail, then its solution makes them pass.

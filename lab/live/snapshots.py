@@ -175,16 +175,22 @@ def find(engine: Engine, name: str) -> Snapshot:
 
     Raises InputError if there is none of that name, LabError if it is half written or damaged.
     """
-    there = every(engine)
-    if name not in there:
-        known_names = ", ".join(there) or "none"
-        raise InputError(f"there is no snapshot `{name}`", f"snapshots here: {known_names}")
-    if problem := there[name].problem:
+    snapshot = _existing(engine, name)
+    if snapshot.problem:
         raise LabError(
-            f"snapshot {name} cannot be used: {problem}",
+            f"snapshot {name} cannot be used: {snapshot.problem}",
             f"`halab snapshot remove {name}`, then save it again",
         )
-    return there[name]
+    return snapshot
+
+
+def _existing(engine: Engine, name: str) -> Snapshot:
+    """Return a snapshot, whole or not. Raises InputError, which names all, if it is not there."""
+    snapshots = every(engine)
+    if name not in snapshots:
+        known_names = ", ".join(snapshots) or "none"
+        raise InputError(f"there is no snapshot `{name}`", f"snapshots here: {known_names}")
+    return snapshots[name]
 
 
 def _check_name(name: str) -> None:
@@ -233,19 +239,16 @@ def remove(engine: Engine, name: str) -> int:
     Raises InputError if there is none, and LabError if labs are made of it.
     """
     with working_on(name):
-        there = every(engine)
-        if name not in there:
-            known_names = ", ".join(there) or "none"
-            raise InputError(f"there is no snapshot `{name}`", f"snapshots here: {known_names}")
-        if users := there[name].used_by:
+        snapshot = _existing(engine, name)
+        if users := snapshot.used_by:
             raise LabError(
                 f"snapshot {name} is in use by {', '.join(users)}; nothing was changed",
                 f"`halab destroy {users[0]}` first",
             )
-        if there[name].problem:
+        if snapshot.problem:
             _remove_helpers(engine, name)
-        remove_images(engine, there[name].tags)
-        return len(there[name].tags)
+        remove_images(engine, snapshot.tags)
+        return len(snapshot.tags)
 
 
 def _remove_helpers(engine: Engine, name: str) -> None:
