@@ -386,8 +386,9 @@ def test_a_node_lost_while_images_are_loaded_gets_them_when_it_returns(
 
     thread = threading.Thread(target=watch)
     thread.start()
-    assert process.wait(300) == 0, "".join(lines)
+    code = process.wait(300)
     thread.join()
+    assert code == 0, "".join(lines)
     assert any("w3: loading" in line for line in lines)
     halab("start", inside.lab, "w3")
     assert "rancher/local-path-provisioner" in inside.run(
