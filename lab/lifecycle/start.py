@@ -21,6 +21,8 @@ from lab.lifecycle.apply import Applier
 from lab.lifecycle.awaiting import await_lab, await_node, find_access
 from lab.lifecycle.start_context import START_TIMEOUT_S, Context
 from lab.live.lab import distribution_of
+from lab.topology import difference
+from lab.topology.model import from_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from lab.live.lab import Lab
     from lab.live.snapshots import Snapshot
     from lab.live.status import LabStatus
+
+SETTINGS_SHOWN = 4
+"""In an error: as many as are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +123,7 @@ def refuse_changes(start: Context) -> None:
     if different := plan.changed(desired, start.observed):
         free = network.free_for(lab.topology, lab.engine)
         raise InputError(
-            f"lab {lab.name} was made from another topology or other images"
-            f" ({', '.join(different)} would differ); nothing was changed",
+            f"lab {lab.name} was made {_made_otherwise(start, different)}; nothing was changed",
             f"`halab destroy {lab.name}` and start again, or start this one beside it"
             f" with --name X --set network.subnet={free}",
         )
@@ -130,6 +134,16 @@ def refuse_changes(start: Context) -> None:
                 f"a container named {spec.name} exists that is not this lab's",
                 "rename or remove it, or use --name",
             )
+
+
+def _made_otherwise(start: Context, nodes: tuple[str, ...]) -> str:
+    """Return what these nodes of a running lab were made from, against what is asked for now."""
+    made_from = start.observed.topology
+    settings = difference.settings(from_json(made_from), start.lab.topology) if made_from else ()
+    if not settings:
+        return f"from another topology or other images ({', '.join(nodes)} would differ)"
+    more = f"; and {len(settings) - SETTINGS_SHOWN} more" if settings[SETTINGS_SHOWN:] else ""
+    return f"with other settings ({'; '.join(settings[:SETTINGS_SHOWN])}{more})"
 
 
 def compare(start: Context) -> None:

@@ -12,7 +12,14 @@ import pytest
 from fake_engine import FakeEngine
 
 from lab.base.errors import EngineError, InputError, LabError
-from lab.engine.labels import LABEL, LABEL_DISTRIBUTION, LABEL_NODE, LABEL_RUN, secrets_volume
+from lab.engine.labels import (
+    LABEL,
+    LABEL_DISTRIBUTION,
+    LABEL_NODE,
+    LABEL_RUN,
+    LABEL_SPEC,
+    secrets_volume,
+)
 from lab.host import network
 from lab.lifecycle import boot
 from lab.lifecycle import start as starting
@@ -206,13 +213,27 @@ def test_start_refuses_when_a_container_of_that_name_is_not_the_labs(engine: Kil
     assert engine.calls == []
 
 
-def test_start_refuses_when_the_lab_was_made_from_another_topology(engine: KilledEngine) -> None:
+def test_start_refuses_when_the_lab_was_made_with_other_settings(engine: KilledEngine) -> None:
     starting.start(lab(engine))
     engine.calls.clear()
-    other = loader.load(SHIPPED / "1m1w.yaml", ("nodes.w1.ip=172.30.1.77",)).topology
-    with pytest.raises(InputError, match="was made from another topology") as caught:
+    overrides = ("nodes.w1.ip=172.30.1.77", "ha.token=400ms")
+    other = loader.load(SHIPPED / "1m1w.yaml", overrides).topology
+    with pytest.raises(InputError) as caught:
         starting.start(lab(engine, other))
+    settings = "ha.token: 1s → 400ms; nodes.w1.ip: 172.30.1.41 → 172.30.1.77"
+    assert f"was made with other settings ({settings}); nothing was changed" in str(caught.value)
     assert "--name X --set network.subnet=" in caught.value.hint
+    assert engine.calls == []
+
+
+def test_start_names_the_nodes_when_the_lab_was_made_from_other_images(
+    engine: KilledEngine,
+) -> None:
+    starting.start(lab(engine))
+    engine.calls.clear()
+    engine.containers["halab-1m1w-w1"].labels[LABEL_SPEC] = "another"
+    with pytest.raises(InputError, match=r"or other images \(w1 would differ\)"):
+        starting.start(lab(engine))
     assert engine.calls == []
 
 
