@@ -12,7 +12,7 @@ RERUN := --reruns=1 --max-suite-reruns=3 --rerun-except='from pytest-timeout' --
 # $(call step,NAME,COMMAND): one line where all is well, and else all that the command said.
 step = @printf '%-8s' '$(1)'; if said=$$($(2) 2>&1); then printf '%s\n' "$$said" | tail -n 1; else printf '\n%s\n' "$$said"; exit 1; fi
 
-.PHONY: help engine browser start test check unit docker e2e test-k3s test-addons test-ceph test-lessons test-engines test-engine-smoke bench pictures images clean destroy
+.PHONY: help engine browser start test check unit docker e2e test-k3s test-addons test-ceph test-lessons test-engines test-engine-smoke test-recipes bench pictures images clean destroy
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -81,6 +81,9 @@ test-engines: images ## the docker tests and a part of the e2e tests on Docker 2
 
 test-engine-smoke: images ## the smallest part of that, on Docker 28 with containerd's image store; skipped where no other engine can run
 	@$(BIN)/python tests/engines/run.py --smoke $(ENGINES)
+
+test-recipes: $(READY) ## the recipes for CI: yamllint, actionlint, and each step of the action and the release walked in an empty home
+	@$(BIN)/python tests/recipes/run.py
 
 bench: images ## measure start, memory, stop, failover; prints a table
 	@$(BIN)/python tests/bench/bench.py
