@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from labs import Cli, Inside
 
+pytestmark = pytest.mark.services
 SERVICES = TOPOLOGIES / "services"
 IMAGE = "shop/postgres:1"
 TABLE = "create table kept (key text primary key)"
