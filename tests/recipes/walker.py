@@ -130,7 +130,7 @@ class Walker:
                 continue
             self.say(f"--- {name}")
             try:
-                self._step(step)
+                self.step(step)
             except StepFailed as failure:
                 failures.append(f"{name}: {failure}")
             else:
@@ -138,7 +138,8 @@ class Walker:
         if failures:
             raise StepFailed("; ".join(failures))
 
-    def _step(self, step: dict[str, Any]) -> None:
+    def step(self, step: dict[str, Any]) -> None:
+        """Do one step. Raises StepFailed."""
         if "run" in step:
             outputs = self._run(step)
         else:

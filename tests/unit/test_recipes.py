@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from expressions import UnknownExpression, expanded, holds
 from walker import StepFailed, Walker
 
 from lab.cli.main import cli
+from lab.images import image_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,6 +170,47 @@ def test_action_builds_images_once_and_loads_them_from_then_on(
     second.action(ACTION.parent, more)
     assert "Load the images" in second.walked
     assert not {"Build the images", "Keep the images"} & set(second.walked)
+
+
+def test_action_pulls_what_a_list_names(machine: Walker) -> None:
+    machine.action(ACTION.parent, {"source": "halab-images.yaml"})
+    assert "halab images build --source halab-images.yaml" in called(machine)
+
+
+DOCKER = """#!/bin/sh
+case "$1" in
+login) cat >{folder}/token ;;
+push) echo "$3" >>{folder}/pushed ;;
+inspect) printf 'other@sha256:%064d\\nregistry.example/labs@sha256:%064d\\n' 1 2 ;;
+esac
+"""
+BUILT = """#!/bin/sh
+echo '[{"image": "upstream", "tag": "halab/upstream:a1", "here": true},
+ {"image": "k3s", "tag": "halab/k3s:b2", "here": false},
+ {"image": "base", "tag": "halab/base:c3", "here": true},
+ {"image": "bmc", "tag": "halab/bmc:d4", "here": true}]'
+"""
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="GitHub's runners have jq")
+def test_release_lists_the_digests_of_what_it_pushes(machine: Walker, tmp_path: Path) -> None:
+    programs = {"docker": DOCKER.replace("{folder}", str(tmp_path)), "halab": BUILT}
+    for name, text in programs.items():
+        (machine.programs[0] / name).write_text(text)
+        (machine.programs[0] / name).chmod(0o755)
+    names = {"vars.IMAGES": "registry.example/labs", "github.actor": "me", "github.ref_name": "v1"}
+    machine.values |= {**names, "github.repository": "me/halab", "secrets.GITHUB_TOKEN": "secret"}
+    workflow = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]
+    push, write = workflow["images"]["steps"][-2], workflow["list"]["steps"][-1]
+    machine.step(push)
+    assert (tmp_path / "token").read_text() == "secret\n"
+    pushed = (tmp_path / "pushed").read_text().split()
+    assert pushed == ["registry.example/labs:upstream-a1", "registry.example/labs:bmc-d4"]
+    (machine.programs[0] / "gh").symlink_to("/bin/true")
+    machine.step(write)
+    source = image_source.read(machine.workspace / "halab-images.yaml")
+    assert source.repository == "registry.example/labs"
+    assert source.digests == dict.fromkeys(("upstream:a1", "bmc:d4"), f"sha256:{2:064}")
 
 
 def test_action_fails_if_the_lab_does_not_start(machine: Walker) -> None:
