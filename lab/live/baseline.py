@@ -78,8 +78,12 @@ AUTOMATIC_LABELS = {
 }
 AUTOMATIC_ANNOTATIONS = {
     "apf.kubernetes.io/autoupdate-spec": "true",  # flow schemas and priority levels
-    "objectset.rio.cattle.io/owner-gvk": "k3s.cattle.io/v1, Kind=Addon",  # what K3s includes
 }
+PACKAGED = ("objectset.rio.cattle.io/owner-gvk", "k3s.cattle.io/v1, Kind=Addon")
+"""The annotation of what K3s includes. K3s applies it when a server starts, and not when somebody
+changes or removes it (k3s/pkg/deploy/controller.go looks at files): so it is recorded and put back.
+What is not in the record came with a restart, and stays.
+"""
 OF_CONTROLLERS = {
     "deployment.kubernetes.io/revision",
     "deprecated.daemonset.template.generation",
@@ -274,6 +278,12 @@ def is_automatic(row: StoredObject) -> bool:
     return any(annotations.get(key) == text for key, text in AUTOMATIC_ANNOTATIONS.items())
 
 
+def is_packaged(row: StoredObject) -> bool:
+    """Whether an object came with K3s."""
+    name, owner = PACKAGED
+    return row.annotations.get(name) == owner
+
+
 @dataclass(slots=True)
 class _Judge:
     """Decides what stays."""
@@ -303,7 +313,8 @@ class _Judge:
                 return any(self.stays(owner) for owner in owners)
         if row.leaving:
             return False
-        return row.key in self.record.objects or is_automatic(row) or self._is_used(row)
+        known = row.key in self.record.objects or is_automatic(row) or is_packaged(row)
+        return known or self._is_used(row)
 
     def _has_place(self, namespace: str) -> bool:
         owner = self.current.objects.get(ObjectKey("namespaces", "", namespace))

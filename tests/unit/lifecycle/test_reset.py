@@ -226,6 +226,27 @@ def test_preview_tells_the_same_and_changes_nothing(
     assert api.objects == before
 
 
+def test_what_k3s_includes_is_put_back_and_what_it_brings_later_stays(
+    lab: Lab, api: FakeApi
+) -> None:
+    name, owner = baseline.PACKAGED
+    own = {"annotations": {name: owner}}
+    place = api.add("ConfigMap", "local-path-config", SYSTEM, data={"a": "1"}, metadata=own)
+    gone = api.add("ClusterRole", "local-path", group=RBAC, metadata=own)
+    resetting.record(lab)
+    assert not reset(lab).changed
+    api.add("ConfigMap", "local-path-config", SYSTEM, data={"a": "2"}, metadata=own)
+    api.add("ConfigMap", "of-a-newer-k3s", SYSTEM, metadata=own)
+    del api.objects[gone]
+    assert texts(reset(lab).restored) == {
+        f"configmaps {SYSTEM}/local-path-config",
+        f"clusterroles.{RBAC} local-path",
+    }
+    assert api.objects[place]["data"] == {"a": "1"}
+    assert api.objects[place]["metadata"]["annotations"] == {name: owner}
+    assert "of-a-newer-k3s" in api.names()
+
+
 # --- an API server that does not know yet what others know ---
 
 
