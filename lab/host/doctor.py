@@ -143,7 +143,8 @@ def _disk(
     name = likely(topology, built, k3s=_reached(sources, RELEASE))
     making = capacity.missing(topology, connected.observe(topology.name))
     room = capacity.room_of(info, (), local=True)
-    return room_findings.disk(topology, making, room, name, built=bool(built))
+    place = str(info.get("DockerRootDir", "/"))
+    return room_findings.disk(topology, making, room, name, place=place, built=bool(built))
 
 
 def _subnet(connected: Engine, topology: Topology) -> list[Finding]:

@@ -48,14 +48,20 @@ def processors(topology: Topology, others: list[Role], room: Room) -> Finding:
 
 
 def disk(
-    topology: Topology, making: list[Node], room: Room, distribution: str, *, built: bool
+    topology: Topology,
+    making: list[Node],
+    room: Room,
+    distribution: str,
+    *,
+    place: str,
+    built: bool,
 ) -> Finding:
-    """Judge the disk of the engine's data for the machines that a start would make.
+    """Judge the disk of the engine's data, at `place`, for the machines that a start would make.
 
     `distribution` is the one that they would get. `built`: the images are here, so that no room is
     needed to build them.
     """
-    free = f"{room.free_disk / GIB:.1f} GiB free"
+    free = f"{room.free_disk / GIB:.1f} GiB free at {place}"
     if not room.free_disk:
         return Finding("disk", "warning", "free space not known", "see `docker system df`")
     need = capacity.disk_need(making, (distribution,))

@@ -30,7 +30,7 @@ def memory(topology: Topology, room: Room) -> Finding:
 def disk(topology: Topology, free: float, name: str = "upstream", *, built: bool = True) -> Finding:
     making = capacity.missing(topology, NEW)
     room = replace(ROOM, free_disk=int(free * GIB))
-    return room_findings.disk(topology, making, room, name, built=built)
+    return room_findings.disk(topology, making, room, name, place="/d", built=built)
 
 
 def test_memory_is_judged_against_the_topology(topology: Topology) -> None:
@@ -48,7 +48,7 @@ def test_memory_is_judged_against_the_topology(topology: Topology) -> None:
 def test_a_lab_that_runs_needs_no_memory_and_no_disk(topology: Topology) -> None:
     full = replace(ROOM, free_memory=1, free_disk=1)
     assert room_findings.memory(topology, [], full).state == "ok"
-    assert room_findings.disk(topology, [], full, "k3s", built=False).state == "ok"
+    assert room_findings.disk(topology, [], full, "k3s", place="/d", built=False).state == "ok"
 
 
 def test_processors_are_judged_with_those_of_other_labs(topology: Topology) -> None:
@@ -60,6 +60,7 @@ def test_processors_are_judged_with_those_of_other_labs(topology: Topology) -> N
 
 def test_the_disk_is_judged_against_the_distribution(topology: Topology) -> None:
     assert disk(topology, 50).state == "ok"
+    assert "50.0 GiB free at /d, " in disk(topology, 50).seen
     assert "6 new nodes with upstream need 3.1 GiB" in disk(topology, 50).seen
     assert "6 new nodes with k3s need 10.9 GiB" in disk(topology, 50, "k3s").seen
     assert "a first build 6 GiB more" in disk(topology, 5, built=False).seen
@@ -92,7 +93,9 @@ def test_doctor_fails_what_a_start_refuses(
         refused = True
     findings = [
         memory(topology, room),
-        room_findings.disk(topology, capacity.missing(topology, NEW), room, "upstream", built=True),
+        room_findings.disk(
+            topology, capacity.missing(topology, NEW), room, "upstream", place="/d", built=True
+        ),
     ]
     assert ("failed" in {each.state for each in findings}) == refused
     if not refused:
