@@ -12,7 +12,7 @@ RERUN := --reruns=1 --max-suite-reruns=3 --rerun-except='from pytest-timeout' --
 # $(call step,NAME,COMMAND): one line where all is well, and else all that the command said.
 step = @printf '%-8s' '$(1)'; if said=$$($(2) 2>&1); then printf '%s\n' "$$said" | tail -n 1; else printf '\n%s\n' "$$said"; exit 1; fi
 
-.PHONY: help engine browser start test check unit docker e2e test-k3s test-addons test-ceph test-lessons test-engines test-engine-smoke bench pictures images clean destroy
+.PHONY: help engine browser start test check unit docker e2e test-k3s test-addons test-ceph test-lessons test-services test-engines test-engine-smoke test-recipes bench pictures images clean destroy
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -45,8 +45,8 @@ unit: $(READY) ## unit tests; no Docker
 docker: images ## each image on its own
 	@$(BIN)/pytest $(RERUN) tests/docker
 
-e2e: images ## a real 3m3w lab, with the installed halab; without add-ons, Ceph and the longer lessons
-	@$(BIN)/pytest $(RERUN) tests/e2e -m "not addons and not ceph and not lessons"
+e2e: images ## a real 3m3w lab, with the installed halab; without add-ons, Ceph, a database and the longer lessons
+	@$(BIN)/pytest $(RERUN) tests/e2e -m "not addons and not ceph and not lessons and not services"
 
 browser: # for the tests that look at a page; where none can be installed they are skipped, and say so
 	@for name in chromium chromium-browser google-chrome google-chrome-stable; do command -v $$name >/dev/null && exit 0; done; \
@@ -56,7 +56,7 @@ browser: # for the tests that look at a page; where none can be installed they a
 test: images browser ## set everything up and run all tests
 	@$(BIN)/pytest $(UNIT) --durations=20
 	@$(BIN)/pytest $(RERUN) tests/docker tests/e2e --durations=20 \
-		-m "not addons and not ceph and not lessons and not double"
+		-m "not addons and not ceph and not lessons and not services and not double"
 	@$(BIN)/pytest $(RERUN) tests/e2e --distribution k3s -m distribution --durations=10
 	@$(BIN)/python tests/engines/run.py --smoke
 
@@ -72,6 +72,9 @@ test-lessons: images ## every lesson played on a real lab, half an hour; the fir
 	@$(BIN)/halab images build --addons
 	@$(BIN)/pytest $(RERUN) tests/e2e -m lessons
 
+test-services: images ## a database and a shop of one's own measured while their node dies, on a real lab; some five minutes
+	@$(BIN)/pytest $(RERUN) tests/e2e -m services
+
 test-k3s: images ## all e2e tests on K3s: yours, the release, or the double where neither can be had
 	@$(BIN)/pytest $(RERUN) tests/docker -m double
 	@$(BIN)/pytest $(RERUN) tests/e2e --distribution k3s
@@ -81,6 +84,9 @@ test-engines: images ## the docker tests and a part of the e2e tests on Docker 2
 
 test-engine-smoke: images ## the smallest part of that, on Docker 28 with containerd's image store; skipped where no other engine can run
 	@$(BIN)/python tests/engines/run.py --smoke $(ENGINES)
+
+test-recipes: $(READY) ## the recipes for CI: yamllint, actionlint, and each step of the action and the release walked in an empty home
+	@$(BIN)/python tests/recipes/run.py
 
 bench: images ## measure start, memory, stop, failover; prints a table
 	@$(BIN)/python tests/bench/bench.py

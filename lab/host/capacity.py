@@ -14,13 +14,6 @@ from typing import TYPE_CHECKING, Any
 from lab.base.errors import InputError, LabError
 from lab.base.sizes import MIB, spell
 from lab.engine.labels import LABEL_ROLE
-from lab.host.findings import (
-    BESIDE_BYTES,
-    MASTER_BYTES,
-    NODE_BYTES,
-    SPARE_BYTES,
-    WORKER_BYTES,
-)
 from lab.topology.model import Role
 
 if TYPE_CHECKING:
@@ -38,8 +31,18 @@ IDLE_BYTES = {
 }
 """Memory of an idle machine of upstream Kubernetes (tests/bench/README.md: 1.7 GiB for 3m3w), that
 of K3s is not less. Without it a lab certainly does not run."""
-USUAL_BYTES = {**IDLE_BYTES, Role.MASTER: MASTER_BYTES, Role.WORKER: WORKER_BYTES}
-"""What a machine may use while pods of the lab's own run, as `halab doctor` reckons."""
+USUAL_BYTES = {**IDLE_BYTES, Role.MASTER: 600 * MIB, Role.WORKER: 150 * MIB}
+"""What a machine may use while pods of the lab's own run."""
+SPARE_BYTES = 512 * MIB
+NODE_BYTES = {"upstream": 512 * MIB, "k3s": 1843 * MIB}
+"""Distribution → what a node writes to disk, its volumes included.
+
+A K3s node has its unpacked programs (250 MB) and the archive of its images (200 MB), which an empty
+volume copies from the image, and what it imports (1.3 GB: the archive of v1.36 unpacked, and its
+compressed blobs).
+"""
+BESIDE_BYTES = 64 * MIB
+"""The load balancer's or the BMC's journal and files."""
 IDLE_MILLICPUS = {Role.MASTER: 110, Role.WORKER: 20, Role.LOADBALANCER: 10, Role.BMC: 0}
 """Thousandths of a processor that an idle machine uses (0.4 in all for 3m3w, measured)."""
 BUSY = 0.5
@@ -66,6 +69,11 @@ class Room:
     no figure shows."""
 
 
+def missing(topology: Topology, observed: Observed) -> list[Node]:
+    """Return the machines that a start of the lab would make."""
+    return [node for node in topology.containers if observed.container(node.name) is None]
+
+
 def starting(topology: Topology, observed: Observed) -> list[Node]:
     """Return the machines that a start of the lab would power on."""
     return [node for node in topology.containers if not _runs(observed, node)]
@@ -84,13 +92,12 @@ def check(
     """
     info = engine.about
     _check_limits(topology, info)
-    room = look(info, others, local="MemTotal" in info and engine.local)
-    off = starting(topology, observed)
-    making = [node for node in off if observed.container(node.name) is None]
+    room = room_of(info, others, local=engine.local)
+    off, making = starting(topology, observed), missing(topology, observed)
     judged = {node.name: _larger(node, room) for node in making} | {
         "memory": _memory(topology, off, room),
         "disk": _disk(topology, making, room),
-        "processors": _processors(
+        "processors": processors(
             topology, [*others, *(node.role for node in topology.containers)], room
         ),
     }
@@ -117,6 +124,11 @@ def _running(lab: Observed) -> list[Role]:
 def _runs(observed: Observed, node: Node) -> bool:
     container = observed.container(node.name)
     return container is not None and container.running
+
+
+def room_of(info: Mapping[str, Any], others: Iterable[Role], *, local: bool) -> Room:
+    """Return what the engine's machine has, also of an engine that does not tell its memory."""
+    return look(info, others, local="MemTotal" in info and local)
 
 
 def look(
@@ -154,9 +166,11 @@ def _cgroup_limit(root: Path) -> int:
 
 
 def _free_disk(folder: Path) -> int:
+    """Return what is free where a folder is, or will be; 0 if that is not this user's to know."""
     try:
-        return shutil.disk_usage(folder).free
-    except OSError:  # it is not this user's to look at, or not there
+        there = next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))
+        return shutil.disk_usage(there).free
+    except OSError:
         return 0
 
 
@@ -177,17 +191,43 @@ def _check_limits(topology: Topology, info: Mapping[str, Any]) -> None:
             raise InputError(f"this engine cannot limit `{key}` of a node", hint)
 
 
+def memory_needs(off: Iterable[Node]) -> tuple[int, int]:
+    """Return the bytes without which machines do not run, and those that will do, with a rest."""
+    machines = tuple(off)
+    return _bytes(machines, IDLE_BYTES), _bytes(machines, USUAL_BYTES) + SPARE_BYTES
+
+
+def memory_suffices(least: int, room: Room) -> bool:
+    """Whether machines may run at all. Of another kernel's memory nobody can say that they do not.
+
+    `halab start` refuses a lab otherwise, and `halab doctor` says `failed`.
+    """
+    return not (room.sure and 0 < room.memory < least)
+
+
+def disk_need(making: Iterable[Node], distributions: Iterable[str]) -> int:
+    """Return the bytes that new machines write, by the distribution that writes least."""
+    machines = tuple(making)
+    nodes = count_nodes(node.role for node in machines)
+    each = min(NODE_BYTES[name] for name in distributions)
+    return nodes * each + (len(machines) - nodes) * BESIDE_BYTES
+
+
+def disk_suffices(need: int, room: Room) -> bool:
+    """Whether new machines may fit; see `memory_suffices`. Half of `need` is what nobody saves."""
+    return not room.free_disk or room.free_disk >= need // 2
+
+
 def _memory(topology: Topology, off: list[Node], room: Room) -> str:
-    least = _bytes(off, IDLE_BYTES)
     if not room.memory or not off:
         return ""
-    if room.sure and room.memory < least:
+    least, need = memory_needs(off)
+    if not memory_suffices(least, room):
         raise LabError(
             f"lab {topology.name} needs {spell(least)} of memory when idle,"
             f" the engine's machine has {spell(room.memory)}, swap included; nothing was changed",
             "take a smaller topology (1m1w), or a larger machine",
         )
-    need = _bytes(off, USUAL_BYTES) + SPARE_BYTES
     if room.free_memory >= need:
         return ""
     return (
@@ -198,19 +238,18 @@ def _memory(topology: Topology, off: list[Node], room: Room) -> str:
 
 def _disk(topology: Topology, making: list[Node], room: Room) -> str:
     """Judge the disk by the distribution that writes least: which one it will be is not known."""
-    nodes = sum(node.role in {Role.MASTER, Role.WORKER} for node in making)
-    each = min(NODE_BYTES[name] for name in topology.kubernetes.distributions)
-    need = nodes * each + (len(making) - nodes) * BESIDE_BYTES
+    need = disk_need(making, topology.kubernetes.distributions)
     if not room.free_disk or room.free_disk >= need:
         return ""
     figures = f"{spell(need)} of disk for {len(making)} machines, {spell(room.free_disk)} are free"
     remedy = "`docker system df` shows what takes it, `halab destroy` gives some back"
-    if room.free_disk < need // 2:
+    if not disk_suffices(need, room):
         raise LabError(f"lab {topology.name} needs {figures}; nothing was changed", remedy)
     return f"a lab writes some {figures}: {remedy}"
 
 
-def _processors(topology: Topology, roles: list[Role], room: Room) -> str:
+def processors(topology: Topology, roles: Iterable[Role], room: Room) -> str:
+    """Return a warning if machines of these roles, idle, leave too little; "" if they do not."""
     idle = sum(IDLE_MILLICPUS[role] for role in roles) / 1000
     if not room.cpus or idle <= room.cpus * BUSY:
         return ""

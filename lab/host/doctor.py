@@ -10,21 +10,18 @@ import contextlib
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.base import paths
 from lab.base.errors import LabError
 from lab.engine import about, client, fitness, labels
 from lab.engine.spec import Observed
-from lab.host import cpu_weight, limits, network, realtime
+from lab.host import capacity, cpu_weight, limits, network, realtime, room_findings
 from lab.host.findings import (
     Finding,
-    disk,
     engine_setup,
     leftovers,
     likely,
-    memory,
     no_engine,
     port,
     privileges,
@@ -68,7 +65,9 @@ def examine(topology: Topology | None = None) -> tuple[Finding, ...]:
             findings = _engine(connected, info, lab)
             if connected.local:
                 findings += [*limits.look(), *realtime.look(info), *cpu_weight.look(info)]
-                findings += _guarded("disk", lambda: _disk(info, lab, built, sources.result()))
+                findings += _guarded(
+                    "disk", lambda: [_disk(connected, info, lab, built, sources.result())]
+                )
         except LabError as error:
             ours = about.startable()
             startable = ours and (there("dockerd", "/usr/sbin/dockerd") or there("apt-get"))
@@ -109,15 +108,13 @@ def there(program: str, place: str = "") -> bool:
 
 
 def _engine(connected: Engine, info: dict[str, Any], topology: Topology) -> list[Finding]:
-    near, ours = connected.local, connected.images()
+    ours = connected.images()
     looks: dict[str, Callable[[], list[Finding]]] = {
         "engine": lambda: [version(info), *unfit(info), *engine_setup(info)],
         "privilege": lambda: [
             privileges(full=fitness.privileged(connected, min(ours)) if ours else None)
         ],
-        "memory": lambda: [
-            memory(int(info.get("MemTotal", 0)), _available() if near else 0, topology)
-        ],
+        "memory": lambda: _memory(connected, info, topology),
         "subnet": lambda: _subnet(connected, topology),
         "port": lambda: _port(topology, connected.observe(topology.name)),
         "left-overs": lambda: [leftovers(helpers(connected))],
@@ -125,19 +122,29 @@ def _engine(connected: Engine, info: dict[str, Any], topology: Topology) -> list
     return [finding for name, look in looks.items() for finding in _guarded(name, look)]
 
 
-def _available() -> int:
-    lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    return int(lines["MemAvailable"].split()[0]) * 1024
+def _memory(connected: Engine, info: dict[str, Any], topology: Topology) -> list[Finding]:
+    """Return whether there is room for the lab beside those that run: memory, processors."""
+    others = capacity.others(connected, topology.name)
+    room = capacity.room_of(info, others, local=connected.local)
+    off = capacity.starting(topology, connected.observe(topology.name))
+    return [
+        room_findings.memory(topology, off, room),
+        room_findings.processors(topology, others, room),
+    ]
 
 
 def _disk(
-    info: dict[str, Any], topology: Topology, built: tuple[str, ...], sources: list[Finding]
-) -> list[Finding]:
-    root = Path(str(info.get("DockerRootDir", "/")))
-    place = next((path for path in (root, *root.parents) if path.exists()), Path("/"))
+    connected: Engine,
+    info: dict[str, Any],
+    topology: Topology,
+    built: tuple[str, ...],
+    sources: list[Finding],
+) -> Finding:
     name = likely(topology, built, k3s=_reached(sources, RELEASE))
-    free = shutil.disk_usage(place).free
-    return [disk(free, topology, name, str(place), built=bool(built))]
+    making = capacity.missing(topology, connected.observe(topology.name))
+    room = capacity.room_of(info, (), local=True)
+    place = str(info.get("DockerRootDir", "/"))
+    return room_findings.disk(topology, making, room, name, place=place, built=bool(built))
 
 
 def _subnet(connected: Engine, topology: Topology) -> list[Finding]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from lab.base.sizes import GIB, MIB
 from lab.engine import fitness
 from lab.host.network import free_network
 
@@ -34,20 +33,8 @@ class Finding:
     """Whether `doctor --fix` can do it; for most findings it needs root."""
 
 
-MASTER_BYTES, WORKER_BYTES, SPARE_BYTES = 600 * MIB, 150 * MIB, 512 * MIB
-"""Memory. In an idle lab a master has up to 570 MiB, a worker 110."""
 MIN_API = (1, 41)
 """Docker 20.10: the first with private cgroup namespaces."""
-BUILD_BYTES = 6 * GIB
-NODE_BYTES = {"upstream": 512 * MIB, "k3s": 1843 * MIB}
-"""Distribution → what a node writes to disk, its volumes included.
-
-A K3s node has its unpacked programs (250 MB) and the archive of its images (200 MB), which an empty
-volume copies from the image, and what it imports (1.3 GB: the archive of v1.36 unpacked, and its
-compressed blobs).
-"""
-BESIDE_BYTES = 64 * MIB
-"""The load balancer's or the BMC's journal and files."""
 
 
 def no_engine(error: LabError, *, startable: bool) -> Finding:
@@ -118,20 +105,6 @@ def privileges(*, full: bool | None) -> Finding:
     return Finding("privilege", "ok", "--privileged starts" if full else other)
 
 
-def memory(total: int, available: int, topology: Topology) -> Finding:
-    """Judge whether the memory is enough for a topology, in bytes; `available` 0: not known."""
-    need = len(topology.masters) * MASTER_BYTES + len(topology.workers) * WORKER_BYTES + SPARE_BYTES
-    free = min(total, available) if available else total
-    detail = f"{free / GIB:.1f} GiB free, lab {topology.name} needs {need / GIB:.1f} GiB"
-    if total < need:
-        remedy = "take a smaller topology (1m1w), or give Docker more memory"
-        return Finding("memory", "failed", detail, remedy)
-    if free < need:
-        remedy = "stop something, or take a smaller topology (1m1w)"
-        return Finding("memory", "warning", detail, remedy)
-    return Finding("memory", "ok", detail)
-
-
 def likely(topology: Topology, built: tuple[str, ...], *, k3s: bool) -> str:
     """Return the distribution that a lab would get.
 
@@ -140,26 +113,6 @@ def likely(topology: Topology, built: tuple[str, ...], *, k3s: bool) -> str:
     names = topology.kubernetes.distributions
     can = [name for name in names if name != "k3s" or k3s or topology.images.k3s_binary]
     return (*built, *can, *names)[0]
-
-
-def disk(
-    free: int, topology: Topology, distribution: str, place: str, *, built: bool = False
-) -> Finding:
-    """Judge the free bytes at `place`, where the engine keeps its data.
-
-    `built`: the images are here, so no room is needed to build them.
-    """
-    nodes, room = len(topology.nodes), 0 if built else BUILD_BYTES
-    need = nodes * NODE_BYTES[distribution] + (len(topology.containers) - nodes) * BESIDE_BYTES
-    here = f"{free / GIB:.1f} GiB free at {place}"
-    detail = f"{here}, {nodes} nodes with {distribution} need {need / GIB:.1f} GiB"
-    if free < need:
-        remedy = "free some: `docker system df`, `halab images remove`"
-        return Finding("disk", "failed", detail, remedy)
-    if free < need + room:
-        detail = f"{detail}, a first build {room / GIB:.0f} GiB more"
-        return Finding("disk", "warning", detail, "free some: `docker system df`")
-    return Finding("disk", "ok", detail)
 
 
 def subnet(key: str, own: IPv4Network, used: dict[IPv4Network, str]) -> Finding:

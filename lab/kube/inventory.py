@@ -29,6 +29,9 @@ WORKERS = 8
 LIST_TIMEOUT_S = 15.0
 """For one list. A conversion webhook that does not answer takes the API server ten seconds."""
 NOT_ALLOWED = 405
+DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
+"""The type of custom types' definitions. Its objects are called as the types that they define."""
+NOT_SERVED = "the API server that was asked does not serve it yet"
 NEEDED = {"list", "delete"}
 """Verbs of a type whose objects can be found and removed: metrics, for example, are none."""
 
@@ -141,6 +144,10 @@ class Listing:
     objects: dict[ObjectKey, StoredObject] = field(default_factory=dict)
     unlisted: dict[ResourceType, str] = field(default_factory=dict)
 
+    def joined(self, other: Listing) -> Listing:
+        """Return both."""
+        return Listing({**self.objects, **other.objects}, {**self.unlisted, **other.unlisted})
+
 
 def resource_types(cluster: Cluster) -> tuple[ResourceType, ...]:
     """Return all types whose objects can be listed and deleted. Raises LabError."""
@@ -174,12 +181,56 @@ def _of_group(group: dict[str, Any]) -> list[ResourceType]:
     return list(types.values())
 
 
+def late_types(
+    cluster: Cluster, known: Iterable[str], defined: Iterable[str]
+) -> list[ResourceType]:
+    """Return the custom types that are defined, but were not among the `known` ones.
+
+    Each API server learns of a definition by itself, and the load balancer leads to any of them:
+    what it says it serves may be a second old, while definitions are read from etcd.
+    """
+    names = sorted(set(defined) - set(known))
+    return [each for name in names if (each := _defined(cluster, name))]
+
+
+def _defined(cluster: Cluster, name: str) -> ResourceType | None:
+    """Return the custom type of a name; None for one that is not served by any server, or goes."""
+    item = cluster.find(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}")
+    if item is None or "deletionTimestamp" in item["metadata"]:
+        return None
+    conditions = item.get("status", {}).get("conditions", [])
+    if not any(row["type"] == "Established" and row["status"] == "True" for row in conditions):
+        return None
+    spec = item["spec"]
+    version = next(row["name"] for row in spec["versions"] if row["served"])
+    names = spec["names"]
+    namespaced = spec["scope"] == "Namespaced"
+    return ResourceType(spec["group"], version, names["plural"], names["kind"], namespaced)
+
+
+def everything(
+    cluster: Cluster, wanted: Callable[[ResourceType], bool], whole: Callable[[ResourceType], bool]
+) -> tuple[tuple[ResourceType, ...], Listing]:
+    """Return all types, and a listing of those that are `wanted`: see `listing`.
+
+    Raises LabError if the API does not answer.
+    """
+    types = resource_types(cluster)
+    found = listing(cluster, filter(wanted, types), whole)
+    defined = [key.name for key in found.objects if key.resource == DEFINITIONS]
+    late = late_types(cluster, (each.name for each in types), defined)
+    if late:
+        found = found.joined(listing(cluster, filter(wanted, late), whole))
+    return (*types, *late), found
+
+
 def listing(
     cluster: Cluster, types: Iterable[ResourceType], whole: Callable[[ResourceType], bool]
 ) -> Listing:
     """List all objects of these types, side by side; `whole`: whether more than metadata.
 
-    Raises LabError if the API does not answer. A type that only it refuses is `unlisted`.
+    Raises LabError if the API does not answer. A type that only it refuses is `unlisted`, and so is
+    a custom one of which the server that was asked does not know yet. One that is gone has none.
     """
 
     def ask(each: ResourceType) -> list[StoredObject] | str:
@@ -187,8 +238,9 @@ def listing(
         try:
             answer = cluster.request("GET", each.path(), accept=accept, timeout_s=LIST_TIMEOUT_S)
         except ApiError as error:
-            gone = error.status in {NOT_FOUND, NOT_ALLOWED}  # its definition went meanwhile
-            return [] if gone else error.message
+            if error.status not in {NOT_FOUND, NOT_ALLOWED}:
+                return error.message
+            return NOT_SERVED if _defined(cluster, each.name) else []
         about = {"apiVersion": each.api_version, "kind": each.kind}
         return [StoredObject(each, {**item, **about}) for item in answer["items"] or ()]
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from lab.base.errors import WaitTimeout
 from lab.base.wait import Observation, until
 from lab.kube.api import CONFLICT, NOT_FOUND, WRITE_TIMEOUT_S, ApiError
-from lab.kube.inventory import WORKERS, ObjectKey, StoredObject, listing
-from lab.live.baseline import DEFINITIONS, VOLUMES, is_needed_whole
+from lab.kube.inventory import DEFINITIONS, WORKERS, ObjectKey, StoredObject, listing
+from lab.live.baseline import VOLUMES, is_needed_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence

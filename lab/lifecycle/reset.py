@@ -21,12 +21,12 @@ from lab.chaos.healing import Healer
 from lab.chaos.lab_faults import LabFaults
 from lab.kube import inventory
 from lab.kube.api import CONFLICT, NOT_FOUND, UNPROCESSABLE, WRITE_TIMEOUT_S, ApiError
+from lab.kube.inventory import DEFINITIONS
 from lab.lifecycle.clearing import MEDDLING, Clearing
 from lab.lifecycle.plan import Action
 from lab.lifecycle.reset_result import ResetResult
 from lab.lifecycle.start import start_again
 from lab.live import baseline, status, steady_state
-from lab.live.baseline import DEFINITIONS
 from lab.measure import leftovers
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def preview_reset(lab: Lab) -> ResetResult:
     access = lab.access()
     with access.cluster() as cluster:
         resetting = _Resetting(lab, access, cluster, result)
-        resetting.note(resetting.look())
+        resetting.note(resetting.settled_look())
         result.disabled = resetting.enabled_since()
     return result
 
@@ -204,7 +204,7 @@ class _Resetting:
             self.result.disabled.append(name)
         for count in range(ROUNDS):
             self.lab.cancelled.wait(count and PAUSE_S * (count - 1))
-            work = self.look()
+            work = self.settled_look()
             if work.done and not work.unlisted:
                 break
             self.note(work)
@@ -221,11 +221,25 @@ class _Resetting:
         now = addonrecord.enabled(self.lab.topology.addons, rows)
         return [name for name in now if name not in self.record.addons and name in catalog.names()]
 
+    def settled_look(self) -> Work:
+        """Compare, and again while an API server does not know a new type yet.
+
+        Until then its objects have no names, and would go after their operators.
+        """
+        for count in range(ROUNDS):
+            self.lab.cancelled.wait(PAUSE_S * count)
+            work = self.look()
+            if inventory.NOT_SERVED not in work.unlisted.values():
+                break
+        for each, why in work.unlisted.items():
+            self.lab.reporter.say(self.lab.name, f"{each.name} cannot be listed: {why}")
+        return work
+
     def look(self) -> Work:
         """Compare the cluster with its record."""
-        types = inventory.resource_types(self.cluster)
-        listed = [each for each in types if baseline.is_listed(each)]
-        listing = inventory.listing(self.cluster, listed, baseline.is_needed_whole)
+        types, listing = inventory.everything(
+            self.cluster, baseline.is_listed, baseline.is_needed_whole
+        )
         differs = baseline.difference(self.record, listing)
         with ThreadPoolExecutor(inventory.WORKERS) as pool:
             answers = list(pool.map(self._altered, differs.suspects))

@@ -19,7 +19,9 @@ from lab.host import capacity, network
 from lab.lifecycle import desired_state, distribution_choice, networks, plan, snapshot_restore
 from lab.lifecycle.apply import Applier
 from lab.lifecycle.awaiting import await_lab, await_node, find_access
+from lab.lifecycle.plan import Action
 from lab.lifecycle.start_context import START_TIMEOUT_S, Context
+from lab.live import snapshots
 from lab.live.lab import distribution_of
 from lab.topology import difference
 from lab.topology.model import from_json
@@ -165,8 +167,11 @@ def make_networks(start: Context) -> None:
     lab = start.lab
     if not start.plan.empty:
         start.boot.require_bridge(start.desired)
-    snapshot = start.snapshot.name if start.snapshot else ""
-    made = networks.make(lab.topology, start.distribution.name, start.plan, start.applier, snapshot)
+    # From here on the lab's network names the snapshot, which then cannot be removed.
+    source = start.snapshot if start.plan.subjects(Action.CREATE_NETWORK) else None
+    name, kind = (source.name if source else ""), start.distribution.name
+    with snapshots.claiming(lab.engine, source, lab.reporter):
+        made = networks.make(lab.topology, kind, start.plan, start.applier, name)
     if made != lab.topology:
         lab.topology = made
         describe(start)

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lab.base.errors import LabError
-from lab.kube.inventory import ObjectKey, listing, resource_types
+from lab.base.wait import Observation, until
+from lab.kube.inventory import NOT_SERVED, ObjectKey, everything
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,6 +31,8 @@ TYPE = "halab/baseline"
 DATA = "baseline.json.gz"
 FORMAT = 1
 """Of the record. One of another halab's format is refused."""
+SERVED_TIMEOUT_S = 30.0
+"""For all API servers to know a type that was defined a moment ago: it takes them a second."""
 MOST_BYTES = 1_000_000
 """A Secret has 1 MiB at most; a lab's record has some 30 KiB, and Rook's definitions 200 more."""
 
@@ -59,8 +62,6 @@ STATES = {
 """Types that say what is: never put back. What was made of them goes all the same."""
 VOLUMES = "persistentvolumes"
 NODES = "nodes"
-DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
-"""The type of custom types' definitions."""
 CONTROLLED = {
     ObjectKey("configmaps", SPACE, "extension-apiserver-authentication"),
     ObjectKey("configmaps", SPACE, "kube-apiserver-legacy-service-account-token-tracking"),
@@ -77,8 +78,12 @@ AUTOMATIC_LABELS = {
 }
 AUTOMATIC_ANNOTATIONS = {
     "apf.kubernetes.io/autoupdate-spec": "true",  # flow schemas and priority levels
-    "objectset.rio.cattle.io/owner-gvk": "k3s.cattle.io/v1, Kind=Addon",  # what K3s includes
 }
+PACKAGED = ("objectset.rio.cattle.io/owner-gvk", "k3s.cattle.io/v1, Kind=Addon")
+"""The annotation of what K3s includes. K3s applies it when a server starts, and not when somebody
+changes or removes it (k3s/pkg/deploy/controller.go looks at files): so it is recorded and put back.
+What is not in the record came with a restart, and stays.
+"""
 OF_CONTROLLERS = {
     "deployment.kubernetes.io/revision",
     "deprecated.daemonset.template.generation",
@@ -149,13 +154,24 @@ def record(cluster: Cluster, addons: Iterable[str]) -> int:
 
     `addons` are those that are enabled. Raises LabError.
     """
-    types = [each for each in resource_types(cluster) if is_listed(each)]
-    current = listing(cluster, types, is_kept_whole)
-    for each, why in current.unlisted.items():
-        raise LabError(f"{each.name} cannot be listed: {why}", "remove what serves them")
-    made = of_listing(current, addons)
+    made = of_listing(_listed(cluster), addons)
     write(cluster, made)
     return len(made.objects)
+
+
+def _listed(cluster: Cluster) -> Listing:
+    """Return all that is recorded; a server that does not know a new type yet is waited for."""
+    current: list[Listing] = []
+
+    def look() -> Observation:
+        current[:] = [everything(cluster, is_listed, is_kept_whole)[1]]
+        late = [each.name for each, why in current[0].unlisted.items() if why == NOT_SERVED]
+        return Observation(ok=not late, detail=f"not served yet: {', '.join(late)}")
+
+    until("all types are served", look, timeout_s=SERVED_TIMEOUT_S)
+    for each, why in current[0].unlisted.items():
+        raise LabError(f"{each.name} cannot be listed: {why}", "remove what serves them")
+    return current[0]
 
 
 def of_listing(current: Listing, addons: Iterable[str]) -> Baseline:
@@ -262,6 +278,12 @@ def is_automatic(row: StoredObject) -> bool:
     return any(annotations.get(key) == text for key, text in AUTOMATIC_ANNOTATIONS.items())
 
 
+def is_packaged(row: StoredObject) -> bool:
+    """Whether an object came with K3s."""
+    name, owner = PACKAGED
+    return row.annotations.get(name) == owner
+
+
 @dataclass(slots=True)
 class _Judge:
     """Decides what stays."""
@@ -291,7 +313,8 @@ class _Judge:
                 return any(self.stays(owner) for owner in owners)
         if row.leaving:
             return False
-        return row.key in self.record.objects or is_automatic(row) or self._is_used(row)
+        known = row.key in self.record.objects or is_automatic(row) or is_packaged(row)
+        return known or self._is_used(row)
 
     def _has_place(self, namespace: str) -> bool:
         owner = self.current.objects.get(ObjectKey("namespaces", "", namespace))

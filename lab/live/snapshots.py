@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from lab.base.errors import InputError, LabError, WrongError
 from lab.base.locks import Lock
 from lab.base.names import check_label, is_name
+from lab.base.wait import Observation, until
 from lab.engine.labels import (
     LABEL_NODE,
     LABEL_SNAPSHOT,
@@ -26,10 +27,15 @@ from lab.topology.model import from_json, known
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lab.base.progress import Reporter
     from lab.engine.client import Engine
     from lab.topology.model import Topology
 
 REPOSITORY = "halab-snapshot"
+KIND = "snapshot"
+"""Of its lock."""
+CLAIM_S = 120.0
+"""For another start from it, which makes its networks, or for who removes its images."""
 SECRETS = "lab.secrets"
 """The tag of the image that is written last. No node's name has a dot."""
 FORMAT = 1
@@ -215,13 +221,47 @@ def require_free(engine: Engine, name: str) -> None:
 
 
 @contextlib.contextmanager
+def claiming(engine: Engine, snapshot: Snapshot | None, reporter: Reporter) -> Iterator[None]:
+    """Let nobody remove a snapshot until a lab that names it is made, in the block.
+
+    Without a snapshot nothing is held. Raises LabError, before the block, if it was removed or
+    saved anew meanwhile: a start may have built images since it found it.
+    """
+    if snapshot is None:
+        yield
+        return
+    lock = Lock(snapshot.name, KIND)
+
+    def acquire() -> Observation:
+        return Observation(ok=lock.acquire(), detail="another halab is working on it")
+
+    until(
+        f"snapshot {snapshot.name} is free",
+        acquire,
+        timeout_s=CLAIM_S,
+        on_change=lambda text: reporter.say(snapshot.name, text),
+    )
+    try:
+        now = every(engine).get(snapshot.name)
+        if now is None or (now.record, now.problem) != (snapshot.record, ""):
+            raise LabError(
+                f"snapshot {snapshot.name} was removed or saved anew meanwhile; nothing was made",
+                "`halab snapshot list` shows what there is",
+            )
+        yield
+    finally:
+        lock.forget()
+        lock.release()
+
+
+@contextlib.contextmanager
 def working_on(name: str) -> Iterator[None]:
     """Be the only one who writes or removes a snapshot.
 
     Raises LabError if another one does, and InputError if a name cannot be a snapshot's.
     """
     _check_name(name)
-    lock = Lock(name, "snapshot")
+    lock = Lock(name, KIND)
     if not lock.acquire():
         raise LabError(
             f"another halab is working on snapshot {name}", "try again when it has ended"

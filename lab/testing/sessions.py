@@ -148,6 +148,9 @@ def remove_abandoned(engine: Engine, reporter: Reporter, *, keep: str = "") -> t
     """
     removed = []
     for name in _recorded():
+        if name == keep and name in _SHARED:  # this process has its lock already
+            _path(name).unlink(missing_ok=True)
+            continue
         left = Claim.take(name)
         if left is None:
             continue

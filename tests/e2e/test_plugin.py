@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from labs import Cli, Inside
+    from collections.abc import Iterator
+
+    from labs import Cli, Distribution, Inside
 
 ROOT = Path(__file__).parents[2]
 SHOP = """
@@ -99,24 +102,25 @@ def test_next_one_finds_a_whole_lab(halab_lab):
 """
 
 
-def run(cli: Cli, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run pytest in a folder of its own, as the installed halab's user."""
+def command(cli: Cli, folder: Path, *options: str) -> dict[str, Any]:
+    """Return what runs pytest in a folder of its own, as the installed halab's user."""
     known = any(point.name == "halab" for point in entry_points(group="pytest11"))
     plugin = () if known else ("-p", "lab.testing.plugin")
-    argv = [sys.executable, "-m", "pytest", *plugin, "-p", "no:cacheprovider", *options]
-    return subprocess.run(
-        argv,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=850,
-        env={
+    return {
+        "args": [sys.executable, "-m", "pytest", *plugin, "-p", "no:cacheprovider", *options],
+        "cwd": folder,
+        "env": {
             **cli.environment,
             "PYTHONPATH": str(ROOT),
             "XDG_DATA_HOME": str(folder / "data"),
         },
-    )
+    }
+
+
+def run(cli: Cli, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run pytest to its end."""
+    given = command(cli, folder, *options)
+    return subprocess.run(capture_output=True, text=True, check=False, timeout=850, **given)
 
 
 @pytest.fixture
@@ -149,3 +153,67 @@ def test_plugin_refuses_a_lab_of_another_shape(inside: Inside, folder: Path) -> 
     assert done.returncode == 1
     assert "not 1m1w" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+
+
+LAB = "e2e-killed"
+"""Labs whose names begin so are removed by the next run of these tests, if need be."""
+TURNS = """
+import pathlib, time
+import pytest
+
+@pytest.mark.parametrize("number", range(2))
+def test_turn(halab_lab, number, worker_id):
+    begin = time.time()
+    time.sleep(1)  # so that two at once would be seen
+    pathlib.Path(f"turn-{number}").write_text(f"{worker_id} {halab_lab.name} {begin} {time.time()}")
+"""
+KILLED = """
+from lab.testing import HalabLab
+import pathlib, time
+with HalabLab("1m1w", name=NAME, distribution=DISTRIBUTION, set=SETTINGS) as lab:
+    pathlib.Path("name").write_text(lab.name)
+    time.sleep(900)
+"""
+
+
+@pytest.fixture
+def killed(halab: Cli, distribution: Distribution, tmp_path: Path) -> Iterator[str]:
+    """A lab whose session was killed: nobody has removed it, and its record is there."""
+    settings = dict(word.split("=", 1) for word in distribution.words if "=" in word)
+    values = {"NAME": LAB, "DISTRIBUTION": distribution.name, "SETTINGS": settings}
+    text = "".join(f"{name} = {value!r}\n" for name, value in values.items())
+    (tmp_path / "session.py").write_text(f"{text}{KILLED}")
+    (tmp_path / "test_turns.py").write_text(TURNS)
+    options = command(halab, tmp_path)
+    session = subprocess.Popen(**{**options, "args": [sys.executable, "session.py"]})
+    try:
+        deadline = time.monotonic() + 600
+        while not (tmp_path / "name").exists():
+            assert session.poll() is None, "the session ended by itself"
+            assert time.monotonic() < deadline, "its lab does not start"
+            time.sleep(0.2)
+        session.kill()
+        session.wait()
+        yield LAB
+    finally:
+        session.kill()
+        session.wait()
+        halab("destroy", LAB)
+
+
+@pytest.mark.docker
+def test_lab_of_a_killed_session_is_reused_by_two_workers_that_take_turns(
+    halab: Cli, killed: str, tmp_path: Path
+) -> None:
+    assert killed in {row["name"] for row in halab.json("list")}
+    done = run(halab, tmp_path, f"--halab-reuse={killed}", "--numprocesses=2", "--dist=load")
+    assert "2 passed" in done.stdout, done.stdout[-5000:] + done.stderr[-2000:]
+    turns = [(tmp_path / f"turn-{number}").read_text().split() for number in range(2)]
+    assert {name for _, name, *_ in turns} == {killed}
+    assert len({worker for worker, *_ in turns}) == 2
+    first, second = sorted((float(begin), float(end)) for *_, begin, end in turns)
+    assert first[1] <= second[0]
+    # It was named by the option: it runs on, and is nobody's to remove any more.
+    assert killed in {row["name"] for row in halab.json("list")}
+    state = Path(halab.environment["XDG_STATE_HOME"])
+    assert not list(state.rglob(f"{killed}.test"))

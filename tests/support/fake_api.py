@@ -35,6 +35,8 @@ class FakeApi:
     """By path."""
     custom: dict[str, str] = field(default_factory=dict)
     """Group of custom types → version and kinds."""
+    unaware: dict[str, int] = field(default_factory=dict)
+    """Group of custom types → how often a server is asked for it that does not know it yet."""
     sent: list[str] = field(default_factory=list)
     refuses: dict[str, int] = field(default_factory=dict)
     """A part of `METHOD path` → the status of the refusal."""
@@ -61,6 +63,24 @@ class FakeApi:
         if item["metadata"].get("namespace") or item["kind"] in CLUSTER_WIDE:
             return found
         return found.replace("/namespaces/default/", "/")
+
+    def define(self, group: str, kind: str) -> None:
+        """Define a custom type of namespaces, and say that all servers may serve it."""
+        sample = {"apiVersion": f"{group}/v1", "kind": kind, "metadata": {"name": "x"}}
+        plural = path(sample).split("/")[-2]
+        self.custom[group] = f"v1 {kind}"
+        self.add(
+            "CustomResourceDefinition",
+            f"{plural}.{group}",
+            group="apiextensions.k8s.io",
+            spec={
+                "group": group,
+                "scope": "Namespaced",
+                "names": {"plural": plural, "kind": kind},
+                "versions": [{"name": "v1", "served": True}],
+            },
+            status={"conditions": [{"type": "Established", "status": "True"}]},
+        )
 
     def names(self) -> set[str]:
         """Return the last words of all paths."""
@@ -99,6 +119,10 @@ class FakeApi:
     def _get(self, path: str, body: Any, accept: str) -> Any:
         if "APIGroupDiscoveryList" in accept:
             return {"kind": "APIGroupDiscoveryList", "items": list(self._groups(path))}
+        for group, left in self.unaware.items():
+            if left and path.startswith(f"/apis/{group}/"):
+                self.unaware[group] -= 1
+                raise ApiError(404, "the server could not find the requested resource")
         if path in self.objects:
             return self.objects[path]
         plural, root = path.rsplit("/", 1)[-1], path.rsplit("/", 1)[0]
@@ -114,6 +138,8 @@ class FakeApi:
     def _groups(self, path: str) -> Any:
         for group, words in {**TYPES, **self.custom}.items():
             version, *kinds = words.split()
+            if self.unaware.get(group):
+                continue
             if bool(group) == (path == "/apis"):
                 rows = [self._resource(kind) for kind in kinds]
                 yield {

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
 import yaml
+from expressions import UnknownExpression, expanded, holds
+from walker import StepFailed, Walker
 
 from lab.cli.main import cli
+from lab.images import image_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,3 +103,152 @@ def test_workflows_call_targets_of_the_makefile() -> None:
 def test_workflows_have_no_more_rights_than_reading() -> None:
     for path in WORKFLOWS:
         assert yaml.safe_load(path.read_text())["permissions"] == {"contents": "read"}, path
+
+
+def test_recipes_are_clean_yaml() -> None:
+    words = [sys.executable, "-m", "yamllint", "--strict", ".github", ".gitlab"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+# --- the action's own shell, with programs that only write down how they are called ---
+
+PYTHON = """#!/bin/sh
+if [ "$1 $2" != "-m venv" ]; then exec {python} "$@"; fi
+mkdir -p "$3/bin"
+for name in pip halab; do cp {programs}/said "$3/bin/$name"; done
+"""
+SAID = """#!/bin/sh
+echo "${{0##*/}} $*" >>{log}
+case "${{0##*/}} $1 $2" in
+"halab images list") echo '[{{"tag": "halab/b:2"}}, {{"tag": "halab/a:1"}}]' ;;
+"halab images save") echo saved >"$3" ;;
+"halab start "*) [ "$2" != broken.yaml ] && echo '{{"kubeconfig": "/home/lab.kubeconfig"}}' ;;
+esac
+"""
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Walker:
+    """A machine whose Python makes environments in which pip and halab do nothing."""
+    programs, place = tmp_path / "programs", tmp_path / "machine"
+    programs.mkdir()
+    place.mkdir()
+    texts = {"python3": PYTHON, "said": SAID}
+    for name, text in texts.items():
+        made = text.format(python=sys.executable, programs=programs, log=tmp_path / "log")
+        (programs / name).write_text(made)
+        (programs / name).chmod(0o755)
+    return Walker(place, tmp_path / "cache", programs=(programs,), say=lambda _: None)
+
+
+def called(machine: Walker) -> list[str]:
+    lines = (machine.folder.parent / "log").read_text().splitlines()
+    return [line for line in lines if line.startswith("halab ")]
+
+
+def test_action_builds_images_once_and_loads_them_from_then_on(
+    machine: Walker, tmp_path: Path
+) -> None:
+    more = {"topology": "1m1w", "distribution": "k3s", "set": "a.b=1\nc=x y\n"}
+    outputs = machine.action(ACTION.parent, more)
+    tar = f"{machine.folder}/temp/halab-images.tar"
+    assert called(machine) == [
+        "halab doctor --fix --machine",
+        "halab images list -o json",
+        "halab images build --distribution k3s",
+        f"halab images save {tar}",
+        "halab start 1m1w --distribution k3s --set a.b=1 --set c=x y -o json",
+    ]
+    assert outputs == {"kubeconfig": "/home/lab.kubeconfig"}
+    assert machine.environment["KUBECONFIG"] == "/home/lab.kubeconfig"
+    (tmp_path / "log").unlink()
+    (tmp_path / "second").mkdir()
+    second = Walker(
+        tmp_path / "second", machine.cache, programs=machine.programs, say=lambda _: None
+    )
+    second.action(ACTION.parent, more)
+    assert "Load the images" in second.walked
+    assert not {"Build the images", "Keep the images"} & set(second.walked)
+
+
+def test_action_pulls_what_a_list_names(machine: Walker) -> None:
+    machine.action(ACTION.parent, {"source": "halab-images.yaml"})
+    assert "halab images build --source halab-images.yaml" in called(machine)
+
+
+DOCKER = """#!/bin/sh
+case "$1" in
+login) cat >{folder}/token ;;
+push) echo "$3" >>{folder}/pushed ;;
+inspect) printf 'other@sha256:%064d\\nregistry.example/labs@sha256:%064d\\n' 1 2 ;;
+esac
+"""
+BUILT = """#!/bin/sh
+echo '[{"image": "upstream", "tag": "halab/upstream:a1", "here": true},
+ {"image": "k3s", "tag": "halab/k3s:b2", "here": false},
+ {"image": "base", "tag": "halab/base:c3", "here": true},
+ {"image": "bmc", "tag": "halab/bmc:d4", "here": true}]'
+"""
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="GitHub's runners have jq")
+def test_release_lists_the_digests_of_what_it_pushes(machine: Walker, tmp_path: Path) -> None:
+    programs = {"docker": DOCKER.replace("{folder}", str(tmp_path)), "halab": BUILT}
+    for name, text in programs.items():
+        (machine.programs[0] / name).write_text(text)
+        (machine.programs[0] / name).chmod(0o755)
+    names = {"vars.IMAGES": "registry.example/labs", "github.actor": "me", "github.ref_name": "v1"}
+    machine.values |= {**names, "github.repository": "me/halab", "secrets.GITHUB_TOKEN": "secret"}
+    workflow = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]
+    push, write = workflow["images"]["steps"][-2], workflow["list"]["steps"][-1]
+    machine.step(push)
+    assert (tmp_path / "token").read_text() == "secret\n"
+    pushed = (tmp_path / "pushed").read_text().split()
+    assert pushed == ["registry.example/labs:upstream-a1", "registry.example/labs:bmc-d4"]
+    (machine.programs[0] / "gh").symlink_to("/bin/true")
+    machine.step(write)
+    source = image_source.read(machine.workspace / "halab-images.yaml")
+    assert source.repository == "registry.example/labs"
+    assert source.digests == dict.fromkeys(("upstream:a1", "bmc:d4"), f"sha256:{2:064}")
+
+
+def test_action_fails_if_the_lab_does_not_start(machine: Walker) -> None:
+    with pytest.raises(StepFailed, match="Start the lab"):
+        machine.action(ACTION.parent, {"topology": "broken.yaml"})
+    assert "KUBECONFIG" not in machine.environment
+
+
+def test_walker_runs_in_an_empty_home(machine: Walker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HALAB_LAB", "mine")
+    assert not list(Path(machine.environment["HOME"]).iterdir())
+    made = Walker(Path(machine.cache), machine.cache)
+    assert "HALAB_LAB" not in made.environment
+    assert made.environment["PATH"].endswith(os.environ["PATH"])
+
+
+def test_job_runs_what_always_runs_and_fails_all_the_same(machine: Walker, tmp_path: Path) -> None:
+    steps = [
+        {"run": "exit 3"},
+        {"name": "never", "run": "true"},
+        {"name": "hint", "if": "failure()", "run": "echo ${{ matrix.one }} >said"},
+        {"name": "kept", "if": "always()", "uses": "actions/upload-artifact@v4"},
+    ]
+    steps[-1]["with"] = {"path": "said"}
+    file = tmp_path / "workflow.yml"
+    file.write_text(yaml.safe_dump({"jobs": {"a": {"steps": steps}}}))
+    with pytest.raises(StepFailed, match="exit 3: ended with 3"):
+        machine.job(file, "a", {"one": "1"})
+    assert machine.walked == ["hint", "kept"]
+    assert (machine.workspace / "said").read_text() == "1\n"
+
+
+def test_expressions() -> None:
+    values = {"steps.a.outputs.hit": "true", "inputs.x": "y"}
+    assert expanded("${{ inputs.x }}-${{steps.b.outputs.c}}", values) == "y-"
+    assert holds("steps.a.outputs.hit == 'true'", values, failed=False)
+    assert not holds("${{ steps.a.outputs.hit != 'true' }}", values, failed=False)
+    assert not holds("steps.a.outputs.hit == 'true'", values, failed=True)
+    for text in ("hashFiles('x')", "inputs.z"):
+        with pytest.raises(UnknownExpression):
+            expanded(f"${{{{ {text} }}}}", values)

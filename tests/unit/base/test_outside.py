@@ -19,7 +19,6 @@ from loopback_server import answering
 
 from lab.base import locks, paths
 from lab.base.errors import ImageError, InputError, LabError, WaitTimeout
-from lab.base.sizes import GIB
 from lab.base.wait import Observation, until
 from lab.host import findings, fixes, limits, network
 from lab.host.findings import Finding
@@ -266,17 +265,6 @@ def test_tags_follow_what_goes_in(tmp_path: Path) -> None:
 def test_components_fill_in_version_and_architecture() -> None:
     row = Component(name="x", version="v1.2.3")
     assert row.expand("{version} {plain} {arch}", "arm64") == "v1.2.3 1.2.3 arm64"
-
-
-@pytest.mark.parametrize(
-    ("total", "free", "state"), [(16, 8, "ok"), (16, 1, "warning"), (1, 1, "failed")]
-)
-def test_memory_is_judged_against_the_topology(
-    topology: Topology, total: int, free: int, state: str
-) -> None:
-    finding = findings.memory(total * GIB, free * GIB, topology)
-    assert finding.state == state
-    assert bool(finding.remedy) == (state != "ok")
 
 
 @pytest.mark.parametrize(("api", "state"), [("1.40", "failed"), ("1.41", "ok"), ("1.50", "ok")])

@@ -21,7 +21,8 @@ from lab.base.kernel import FEATURES
 from lab.base.sizes import GIB
 from lab.engine import about, client, fitness
 from lab.engine.spec import Observed, ObservedContainer
-from lab.host import doctor, findings, fixes, limits, network, wire
+from lab.host import capacity, doctor, findings, fixes, limits, network, wire
+from lab.host.capacity import Room
 from lab.host.findings import Finding
 from lab.images import components
 from lab.images.sources import sources_for, tags
@@ -83,6 +84,9 @@ class Machine:
         self.removed.append(helper)
         del self.helpers[helper]
 
+    def labs(self) -> dict[str, Observed]:
+        return {}
+
     def subnets(self) -> dict[str, str]:
         return self.networks
 
@@ -102,7 +106,13 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(network, "free_port", lambda first: first)
     monkeypatch.setattr(components, "reachable", lambda _: True)
     monkeypatch.setattr(about, "startable", lambda: True)
-    monkeypatch.setattr(doctor, "_available", lambda: 12 * GIB)
+    room = Room(memory=16 * GIB, free_memory=12 * GIB, cpus=4, free_disk=100 * GIB, sure=True)
+    look = capacity.look
+    monkeypatch.setattr(
+        capacity,
+        "look",
+        lambda *given, local: room if local else look(*given, local=False),
+    )
     return made
 
 
@@ -151,55 +161,6 @@ CASES = {
         "warning",
         "no image",
         "asked at the first start",
-    ),
-    "memory": (
-        lambda t: findings.memory(16 * GIB, 8 * GIB, t),
-        "ok",
-        "8.0 GiB free, lab 3m3w needs 2.7 GiB",
-        "",
-    ),
-    "memory unknown": (lambda t: findings.memory(8 * GIB, 0, t), "ok", "8.0 GiB free", ""),
-    "memory in use": (
-        lambda t: findings.memory(16 * GIB, 2 * GIB, t),
-        "warning",
-        "2.0 GiB free",
-        "smaller topology",
-    ),
-    "memory too small": (
-        lambda t: findings.memory(2 * GIB, 2 * GIB, t),
-        "failed",
-        "needs 2.7 GiB",
-        "smaller topology",
-    ),
-    "disk": (
-        lambda t: findings.disk(50 * GIB, t, "upstream", "/d"),
-        "ok",
-        "50.0 GiB free at /d, 6 nodes with upstream need 3.1 GiB",
-        "",
-    ),
-    "disk for K3s": (
-        lambda t: findings.disk(50 * GIB, t, "k3s", "/d"),
-        "ok",
-        "6 nodes with k3s need 10.9 GiB",
-        "",
-    ),
-    "disk for a build": (
-        lambda t: findings.disk(5 * GIB, t, "upstream", "/d"),
-        "warning",
-        "a first build 6 GiB more",
-        "docker system df",
-    ),
-    "disk when built": (
-        lambda t: findings.disk(5 * GIB, t, "upstream", "/d", built=True),
-        "ok",
-        "5.0 GiB",
-        "",
-    ),
-    "too little disk for K3s": (
-        lambda t: findings.disk(5 * GIB, t, "k3s", "/d", built=True),
-        "failed",
-        "5.0 GiB",
-        "docker system df",
     ),
     "port": (lambda _: findings.port(6443, 6443), "ok", "6443 can be used", ""),
     "any port": (lambda _: findings.port(0, 40001), "ok", "any can be used", ""),

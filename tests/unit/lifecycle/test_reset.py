@@ -226,6 +226,80 @@ def test_preview_tells_the_same_and_changes_nothing(
     assert api.objects == before
 
 
+def test_what_k3s_includes_is_put_back_and_what_it_brings_later_stays(
+    lab: Lab, api: FakeApi
+) -> None:
+    name, owner = baseline.PACKAGED
+    own = {"annotations": {name: owner}}
+    place = api.add("ConfigMap", "local-path-config", SYSTEM, data={"a": "1"}, metadata=own)
+    gone = api.add("ClusterRole", "local-path", group=RBAC, metadata=own)
+    resetting.record(lab)
+    assert not reset(lab).changed
+    api.add("ConfigMap", "local-path-config", SYSTEM, data={"a": "2"}, metadata=own)
+    api.add("ConfigMap", "of-a-newer-k3s", SYSTEM, metadata=own)
+    del api.objects[gone]
+    assert texts(reset(lab).restored) == {
+        f"configmaps {SYSTEM}/local-path-config",
+        f"clusterroles.{RBAC} local-path",
+    }
+    assert api.objects[place]["data"] == {"a": "1"}
+    assert api.objects[place]["metadata"]["annotations"] == {name: owner}
+    assert "of-a-newer-k3s" in api.names()
+
+
+# --- an API server that does not know yet what others know ---
+
+
+def test_an_object_of_a_type_that_a_server_does_not_know_yet_is_named_and_goes(
+    lab: Lab, api: FakeApi
+) -> None:
+    api.define("x.io", "Shop")
+    api.add("Shop", "one", "default", "x.io")
+    api.unaware["x.io"] = 2
+    result = reset(lab)
+    assert texts(result.removed) == {
+        "shops.x.io default/one",
+        f"{inventory.DEFINITIONS} shops.x.io",
+    }
+    assert not {"one", "shops.x.io"} & api.names()
+
+
+def test_a_preview_waits_for_a_server_that_does_not_know_a_type_yet(
+    lab: Lab, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = SimpleNamespace(faults=(), nodes=(), bmc="running")
+    monkeypatch.setattr(resetting.status, "look", lambda _: seen)
+    api.define("x.io", "Shop")
+    api.add("Shop", "one", "default", "x.io")
+    api.unaware["x.io"] = 2
+    removed = texts(resetting.preview_reset(lab).removed)
+    assert removed == {"shops.x.io default/one", f"{inventory.DEFINITIONS} shops.x.io"}
+
+
+def test_what_is_defined_before_the_record_is_in_it_whoever_is_asked(
+    lab: Lab, api: FakeApi
+) -> None:
+    api.define("x.io", "Shop")
+    api.add("Shop", "one", "default", "x.io")
+    api.unaware["x.io"] = 2
+    resetting.record(lab)
+    assert not reset(lab).changed
+
+
+def test_a_type_whose_definition_goes_or_is_not_established_has_no_objects() -> None:
+    api = FakeApi()
+    api.define("x.io", "Shop")
+    api.unaware["x.io"] = 100
+    place = f"/apis/apiextensions.k8s.io/v1/{inventory.DEFINITIONS.split('.')[0]}/shops.x.io"
+    known: list[str] = []
+    assert [one.name for one in inventory.late_types(api, known, ["shops.x.io"])] == ["shops.x.io"]  # type: ignore[arg-type]
+    api.objects[place]["metadata"]["deletionTimestamp"] = "now"
+    assert not inventory.late_types(api, known, ["shops.x.io"])  # type: ignore[arg-type]
+    del api.objects[place]["metadata"]["deletionTimestamp"]
+    api.objects[place]["status"] = {}
+    assert not inventory.late_types(api, known, ["shops.x.io", "never.x.io"])  # type: ignore[arg-type]
+
+
 # --- order, finalizers ---
 
 

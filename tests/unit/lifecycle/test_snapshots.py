@@ -27,7 +27,7 @@ from lab.engine.labels import (
 )
 from lab.host import network
 from lab.kube import pki
-from lab.lifecycle import boot, removal, snapshot_restore, snapshot_save, volumes_archive
+from lab.lifecycle import boot, networks, removal, snapshot_restore, snapshot_save, volumes_archive
 from lab.lifecycle import start as starting
 from lab.live import snapshots, steady_state
 from lab.live.lab import Lab, find
@@ -334,6 +334,50 @@ def test_restored_nodes_boot_at_once_with_machine_ids_of_their_own(
     assert snapshot_restore.MARK not in engine.containers["halab-3m3w-w1"].files
     assert "/etc/machine-id" in engine.containers["halab-3m3w-w1"].files
     assert "/etc/machine-id" not in engine.containers["halab-3m3w-lb"].files
+
+
+def test_a_snapshot_that_was_removed_while_a_lab_was_begun_from_it_makes_none(
+    engine: SnapshotEngine, builder: SimpleNamespace
+) -> None:
+    save(engine)
+    destroy(engine)
+
+    def build_meanwhile(_: str) -> None:
+        snapshots.remove(engine, "mine")  # type: ignore[arg-type]
+
+    builder.missing, builder.build = lambda *_: ["bmc"], build_meanwhile
+    with pytest.raises(LabError, match="removed or saved anew meanwhile; nothing was made"):
+        start_from(engine)
+    assert (engine.containers, engine.volumes, engine.networks) == ({}, {}, {})
+
+
+def test_a_snapshot_is_not_removed_while_a_lab_claims_it(
+    engine: SnapshotEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(engine)
+    destroy(engine)
+    own, refusals = networks.make, []
+
+    def make(*given: Any) -> Any:
+        with pytest.raises(LabError, match="another halab is working on snapshot mine"):
+            snapshots.remove(engine, "mine")  # type: ignore[arg-type]
+        refusals.append(given)
+        return own(*given)
+
+    monkeypatch.setattr(networks, "make", make)
+    start_from(engine)
+    assert (len(refusals), runs(engine)) == (1, ALL)
+
+
+def test_a_start_waits_for_who_works_on_its_snapshot(
+    engine: SnapshotEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(engine)
+    destroy(engine)
+    monkeypatch.setattr(snapshots, "CLAIM_S", 0)
+    with snapshots.working_on("mine"), pytest.raises(LabError, match="snapshot mine is free"):
+        start_from(engine)
+    assert not engine.networks
 
 
 def test_a_second_start_changes_nothing(engine: SnapshotEngine) -> None:

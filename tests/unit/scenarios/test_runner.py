@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from lab.analysis.history import run_folders
 from lab.analysis.history.events import Event, history
@@ -148,6 +149,23 @@ def test_the_example_of_ones_own_services_is_good(topology: Topology) -> None:
         "orders-file",
         "orders",
     }
+
+
+def test_the_example_of_a_database_is_good(topology: Topology) -> None:
+    services = paths.shipped("topologies") / "services"
+    found = scenario_file.load(services / "postgres-power-cut.yaml")
+    precheck.check(found, lab_of(topology))
+    known = UserServices(topology, ServiceNames(lambda *_: {}))
+    rows = {row.name: row for row in known.rows(found.user_probes, found.user_writes)}
+    assert rows.keys() == {"db", "shop", "rows"}
+    objects = list(yaml.safe_load_all((services / "postgres.yaml").read_text()))
+    ports = [
+        row["nodePort"]
+        for item in objects
+        if item["kind"] == "Service"
+        for row in item["spec"]["ports"]
+    ]
+    assert f"tcp://vip:{ports[0]}" in {probe.url for probe in found.user_probes}
 
 
 @pytest.mark.parametrize(
