@@ -16,7 +16,7 @@ from lab.kube.api import NOT_FOUND, ApiError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from lab.kube.api import Cluster
+    from lab.kube.api import KubeApi
 
 DISCOVERY = ",".join(
     f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
@@ -142,7 +142,7 @@ class Listing:
     unlisted: dict[ResourceType, str] = field(default_factory=dict)
 
 
-def resource_types(cluster: Cluster) -> tuple[ResourceType, ...]:
+def resource_types(cluster: KubeApi) -> tuple[ResourceType, ...]:
     """Return all types whose objects can be listed and deleted. Raises LabError."""
     types: list[ResourceType] = []
     for path in ("/api", "/apis"):
@@ -175,7 +175,7 @@ def _of_group(group: dict[str, Any]) -> list[ResourceType]:
 
 
 def listing(
-    cluster: Cluster, types: Iterable[ResourceType], whole: Callable[[ResourceType], bool]
+    cluster: KubeApi, types: Iterable[ResourceType], whole: Callable[[ResourceType], bool]
 ) -> Listing:
     """List all objects of these types, side by side; `whole`: whether more than metadata.
 

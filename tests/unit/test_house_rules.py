@@ -16,15 +16,6 @@ ROOT = Path(__file__).parents[2] / "lab"
 NEAREST_NAME = "base/suggest.py"
 """The one module that looks for the name that was meant."""
 
-SHARED_NAMES = {
-    "Cluster": "the cluster's API, and the probe of that name, found by its file",
-    "LoadBalancer": "the node of a topology, and the add-on of that name, found by its file",
-    "Master": "what a status says of a master, and the role of that name, found by its file",
-    "Service": "a fault and a probe, each found by its file",
-    "Step": "a plan's and a scenario's, which never meet in one module",
-}
-"""Public classes of one name, each with the reason. No new ones: give a class its own name."""
-
 
 @dataclass(frozen=True, slots=True)
 class Module:
@@ -79,8 +70,7 @@ def test_public_classes_have_names_of_their_own() -> None:
     for place, one in modules().items():
         for name in one.classes:
             places[name].append(place)
-    shared = {name: found for name, found in places.items() if len(found) > 1}
-    assert {name: found for name, found in shared.items() if name not in SHARED_NAMES} == {}
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 def test_conditional_expressions_hold_no_other() -> None:

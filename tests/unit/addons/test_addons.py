@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lab.images.builder import Builder
-    from lab.kube.api import Cluster
+    from lab.kube.api import KubeApi
     from lab.topology.model import Topology
 
 SECRETS = pki.new_secrets("test")
@@ -56,7 +56,7 @@ def site(
 
     chosen = distributions.find(distribution)
     access = Access(chosen, Credentials.of_secrets(chosen, SECRETS), 6443)
-    return AddonContext(topology, access, cast("Cluster", cluster), node)
+    return AddonContext(topology, access, cast("KubeApi", cluster), node)
 
 
 @dataclass
@@ -261,7 +261,7 @@ def test_names_of_images_in_full(name: str, full: str) -> None:
 
 def test_a_record_remembers_and_forgets() -> None:
     cluster = FakeCluster()
-    record = addonrecord.Record(cast("Cluster", cluster))
+    record = addonrecord.Record(cast("KubeApi", cluster))
     assert record.rows() == {}
     record.write("prometheus", AddonState(enabled=True, digest="d", options={"chart": "x"}))
     record.write("dns-ha", AddonState(disabled=True))

@@ -30,7 +30,7 @@ from lab.nodes import distributions
 from lab.topology import loader
 
 if TYPE_CHECKING:
-    from lab.kube.api import Cluster
+    from lab.kube.api import KubeApi
 
 ROOT = Path(__file__).parents[3]
 TOPOLOGY = loader.load(ROOT / "topologies" / "3m3w.yaml").topology
@@ -495,7 +495,7 @@ def test_a_namespace_that_stays_says_why() -> None:
         def request(self, verb: str, path: str, body: object) -> None:
             asked.append(f"{verb} {path} {body}")
 
-    remove(cast("Cluster", ClusterDouble()), told.append)
+    remove(cast("KubeApi", ClusterDouble()), told.append)
     assert [text for text in asked if text.startswith("DELETE")] == [
         f"DELETE /api/v1/namespaces/{SPACE} {{'propagationPolicy': 'Background'}}"
     ]

@@ -31,7 +31,7 @@ from lab.nodes.ha import cib, corosync, nginx
 from lab.topology.known_names import ADDONS, DISTRIBUTIONS
 
 if TYPE_CHECKING:
-    from lab.kube.api import Cluster
+    from lab.kube.api import KubeApi
     from lab.topology.model import Topology
 
 UPSTREAM = distributions.find("upstream")
@@ -259,7 +259,7 @@ def site(
     def nowhere(name: str) -> NoReturn:
         raise AssertionError(f"rendering asked for node {name}")
 
-    cluster = cast("Cluster", VersionDouble(release))
+    cluster = cast("KubeApi", VersionDouble(release))
     return AddonContext(topology, distributions.find(distribution), cluster, nowhere, SECRETS)
 
 
