@@ -11,12 +11,15 @@ import pytest
 
 from lab.base.errors import InputError
 from lab.images import archive
-from lab.images.archive import NamedImage
+from lab.images.archive import NamedImage, full_name
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+
 DOCKER_LIST = [{"Config": "blobs/sha256/c0ffee", "RepoTags": ["app:dev"], "Layers": []}]
+
+
 OCI_LIST = {
     "manifests": [
         {"digest": "sha256:beef", "annotations": {archive.NAME: "docker.io/library/app:dev"}}
@@ -114,3 +117,16 @@ def test_a_tar_that_was_cut_off_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-60])
     with pytest.raises(InputError, match="is no tar of images"):
         archive.read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("registry.k8s.io/a/b:1", "registry.k8s.io/a/b:1"),
+        ("rancher/x:1", "docker.io/rancher/x:1"),
+        ("busybox:1", "docker.io/library/busybox:1"),
+        ("localhost/x:1", "localhost/x:1"),
+    ],
+)
+def test_names_of_images_in_full(name: str, full: str) -> None:
+    assert full_name(name) == full

@@ -132,3 +132,7 @@ def test_a_server_that_boots_for_ever_ends_the_wait(monkeypatch: pytest.MonkeyPa
     client, _ = answering((503, b"apiserver not ready\n"))
     with pytest.raises(WaitTimeout, match="apiserver not ready"):
         client.apply([item("ConfigMap", "x")])
+
+
+def test_an_api_error_keeps_its_status() -> None:
+    assert ApiError(404, "gone").status == 404
