@@ -48,7 +48,7 @@ class FakeNode:
 
 
 @dataclass
-class FakeCluster:
+class RecordApi:
     """Keeps objects by path, and what was asked of it; a double of the API server."""
 
     objects: dict[str, Any] = field(default_factory=dict)

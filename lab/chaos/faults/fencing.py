@@ -34,7 +34,7 @@ class FencingOff(Base):
         """Fencing must be on, and the node a master."""
         del options
         if site.node.role != "master":
-            return f"{site.node.name} is no master"
+            return f"{site.node.name} is not a master"
         return "" if value(site) == "true" else "fencing is off already (`ha: {fencing: none}`)"
 
     def inject(self, site: FaultSite, active: ActiveFault) -> None:

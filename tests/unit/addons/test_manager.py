@@ -4,7 +4,7 @@ import threading
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from addon_site import FakeCluster, site
+from addon_site import RecordApi, site
 
 from lab.addons.manager import AddonManager, known
 from lab.base.errors import InputError
@@ -29,7 +29,7 @@ def test_what_the_cluster_stands_on_is_not_disabled(
     topology: Topology, name: str, why: str
 ) -> None:
     addons = AddonManager(
-        cast("Builder", None), site(topology, "k3s", FakeCluster()), Silent(), threading.Event()
+        cast("Builder", None), site(topology, "k3s", RecordApi()), Silent(), threading.Event()
     )
     with pytest.raises(InputError, match=why):
         addons.disable(name)

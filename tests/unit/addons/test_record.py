@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from addon_site import FakeCluster
+from addon_site import RecordApi
 
 from lab.addons import record as addonrecord
 from lab.addons.record import AddonState
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def test_a_record_remembers_and_forgets() -> None:
-    cluster = FakeCluster()
+    cluster = RecordApi()
     record = addonrecord.Record(cast("KubeApi", cluster))
     assert record.rows() == {}
     record.write("prometheus", AddonState(enabled=True, digest="d", options={"chart": "x"}))

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
-from addon_site import FakeCluster, site
+from addon_site import RecordApi, site
 
 from lab.addons import addon, requirements
 from lab.addons.addon import AddonContext, Needs
@@ -23,7 +23,7 @@ def test_no_memory_is_refused_beforehand_with_the_figure(topology: Topology) -> 
         def prepare(self, _: AddonContext) -> NoReturn:
             raise AssertionError("something was done")
 
-    here = site(topology, cluster=FakeCluster(), memory="812\n")
+    here = site(topology, cluster=RecordApi(), memory="812\n")
     with pytest.raises(
         InputError,
         match="needs 5000 MiB of memory, 812 MiB are free on the engine's machine; nothing was",

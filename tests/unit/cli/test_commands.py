@@ -675,7 +675,7 @@ def test_start_says_where_the_seconds_go(empty: FakeEngine, tmp_path: Path) -> N
 def test_start_refuses_a_place_for_the_profile_before_anything_is_made(empty: FakeEngine) -> None:
     assert "no folder" in halab("start", "1m1w", "--profile=a/b", code=2).stderr
     Path("file").touch()
-    assert "is no folder" in halab("start", "1m1w", "--profile=file", code=2).stderr
+    assert "is not a folder" in halab("start", "1m1w", "--profile=file", code=2).stderr
     assert "one node" in halab("start", "1m1w", "w1", "--profile=.", code=2).stderr
     assert "starts nothing" in halab("start", "1m1w", "--profile", "--dry-run", code=2).stderr
     swallowed = halab("start", "--profile", "1m1w", code=2).stderr
