@@ -83,6 +83,14 @@ def test_names_that_were_meant_are_looked_for_in_one_module() -> None:
     assert places == {NEAREST_NAME}
 
 
+def test_unit_tests_lie_in_the_folders_of_what_they_test() -> None:
+    """Whoever looks for the tests of a module finds them by its path."""
+    tests = Path(__file__).parent
+    folders = {path.parent.relative_to(tests) for path in tests.rglob("test_*.py")}
+    assert len(folders) > 20
+    assert {str(folder) for folder in folders if not (ROOT / folder).is_dir()} == set()
+
+
 def test_rules_see_what_they_forbid() -> None:
     """A rule that finds nothing anywhere would pass, too."""
     tree = ast.parse(
