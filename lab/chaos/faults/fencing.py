@@ -55,7 +55,7 @@ class FencingOff(Base):
         del active
         masters = [site.node, *(other for other in site.others.values() if other.role == "master")]
         for node in masters:
-            if site.engine.inspect(node.container)["State"]["Status"] != "running":
+            if not node.running:
                 continue
             if node.run([*ATTRIBUTE, "--update", "true"], check=False).code == 0:
                 return
