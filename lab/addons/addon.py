@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lab.base.wait import Observation
     from lab.engine.node import NodeHandle
-    from lab.kube.api import Cluster
+    from lab.kube.api import KubeApi
     from lab.live.access import Access
     from lab.nodes.distributions import Distribution
     from lab.topology.model import Topology
@@ -35,7 +35,7 @@ class AddonContext:
 
     topology: Topology
     access: Access
-    cluster: Cluster
+    cluster: KubeApi
     node: Callable[[str], NodeHandle]
     options: dict[str, str] = field(default_factory=dict)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lab.topology.model import known
 
 if TYPE_CHECKING:
-    from lab.kube.api import Cluster
+    from lab.kube.api import KubeApi
 
 SPACE = "kube-system"
 NAME = "halab-addons"
@@ -55,7 +55,7 @@ def is_stamped(name: str, item: dict[str, Any] | None) -> bool:
 class Record:
     """Reads and writes the ConfigMap."""
 
-    cluster: Cluster
+    cluster: KubeApi
 
     def rows(self) -> dict[str, AddonState]:
         """Return what is remembered, by add-on."""

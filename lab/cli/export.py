@@ -56,7 +56,9 @@ def _check(place: Path) -> None:
         if place.exists():
             raise InputError(f"{place} exists already", "name another file, or remove it")
     elif place.exists() and (not place.is_dir() or any(place.iterdir())):
-        raise InputError(f"{place} exists already and is no empty folder", "name another folder")
+        raise InputError(
+            f"{place} exists already and is not an empty folder", "name another folder"
+        )
     if not place.resolve().parent.is_dir():
         raise InputError(
             f"there is no folder {place.parent}", "make it first, or name another place"

@@ -32,7 +32,7 @@ def complete_image(
 
 @click.group("image", epilog="Example: halab image load 3m3w myapp:dev")
 def image_command() -> None:
-    """Images of yours, for pods of a lab; `halab images` is about those that nodes are made of."""
+    """Your own images, for the pods of a lab. Those of its nodes: `halab images`."""
 
 
 @image_command.command(

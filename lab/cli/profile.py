@@ -91,7 +91,7 @@ def _say_where(path: str) -> None:
 def check(folder: Path) -> None:
     """Raise InputError if the file cannot be written there; changes nothing."""
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is no folder", "name a folder for profile.json")
+        raise InputError(f"{folder} is not a folder", "name a folder for profile.json")
     if not folder.resolve().parent.is_dir():
         raise InputError(f"there is no folder {folder.parent}", "make it first, or name another")
 

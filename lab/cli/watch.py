@@ -57,20 +57,22 @@ def _speed(_: click.Context, __: click.Parameter, given: float | None) -> float 
     " · halab watch --replay last --export run.html",
 )
 @click.argument("labs", metavar="[LAB]...", nargs=-1, shell_complete=complete_lab)
-@click.option("--all", "everything", is_flag=True, help="All labs, on one page: add --web.")
-@click.option("--replay", metavar="RUN", shell_complete=complete_run, help="Play a run again.")
+@click.option("--all", "everything", is_flag=True, help="Show all labs on one page; needs --web.")
+@click.option(
+    "--replay", metavar="RUN", shell_complete=complete_run, help="Play this run again instead."
+)
 @click.option(
     "--speed",
     type=click.FloatRange(*SPEEDS),
     callback=_speed,
-    help="Of a replay: 2 is twice as fast as it happened.  [default: 1]",
+    help="Speed of a replay: 2 is twice as fast as it happened.  [default: 1]",
 )
 @click.option(
     "--for",
     "for_s",
     metavar="DURATION",
     callback=_seconds,
-    help="End after so long, for example 30s.",
+    help="End after this time, for example 30s.",
 )
 @click.option(
     "--url",
@@ -84,7 +86,7 @@ def _speed(_: click.Context, __: click.Parameter, given: float | None) -> float 
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),
-    help="Of the page, on 127.0.0.1.  [default: any that is free]",
+    help="Port of the page, on 127.0.0.1.  [default: any that is free]",
 )
 @click.option(
     "--control", is_flag=True, help="Let whoever has the page's address inject faults and heal."
@@ -113,13 +115,13 @@ def watch_command(
     """Show what happens in LAB now: who answers, who leads, who is fenced, what users feel.
 
     It goes on whatever fails. On a terminal: q quits, p pauses, the arrow keys step through the
-    events; f injects a fault that two digits choose, h heals all. Without these keys it only asks.
-    Elsewhere it prints a line for each event; with `-o json` an object for each
+    events; f injects a fault that two digits choose, h heals all. Without these two keys a watch
+    changes nothing. Elsewhere it prints a line for each event; with `-o json` an object for each
     change. ^C ends it with exit code 0.
 
-    With --web it prints the address of a page, for which one must know the token in it. The page
-    has the same rows and a picture of the lab. It changes nothing, unless --control lets it. Of
-    several labs it has a health word each, and a click opens one.
+    With --web it prints the address of a page with the same rows and a picture of the lab; nobody
+    sees it without the token in that address. The page changes nothing, unless --control lets it.
+    With several labs it shows each one's health, and a click opens one.
     """
     if speed and not replay:
         raise InputError("--speed is a replay's: a lab has its own", "add --replay RUN")

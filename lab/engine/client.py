@@ -112,7 +112,7 @@ class Engine(AgentCalls, FileCalls, ImageCalls, AboutCalls, NetworkCalls, PowerC
     def _bearing(self, label: str) -> dict[str, list[dict[str, Any]]]:
         """Return what has a label (`key` or `key=value`): kind → the engine's descriptions."""
         filters = {"label": label}
-        with engine_errors(f"listing what bears {label}"), ThreadPoolExecutor(3) as pool:
+        with engine_errors(f"listing what has the label {label}"), ThreadPoolExecutor(3) as pool:
             networks = pool.submit(self._api.networks, filters=filters)
             volumes = pool.submit(self._api.volumes, filters=filters)
             containers = pool.submit(self._api.containers, all=True, filters=filters)

@@ -42,7 +42,7 @@ class ImageCalls:
 
     def images_bearing(self, label: str) -> dict[str, dict[str, Any]]:
         """Return the images that have a label (`key` or `key=value`): tag → description."""
-        with engine_errors(f"listing images that bear {label}"):
+        with engine_errors(f"listing images with the label {label}"):
             items = self._api.images(filters={"label": label})
         return {tag: item for item in items for tag in (item.get("RepoTags") or [])}
 

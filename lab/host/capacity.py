@@ -263,7 +263,7 @@ def _larger(node: Node, room: Room) -> str:
     """Return a warning about limits of a node above all that there is: they limit nothing."""
     size, whole = node.size, room.memory
     if size.memory > whole > 0:
-        return f"may use {spell(size.memory)} of memory, there are {spell(whole)}"
+        return f"may use {spell(size.memory)} of memory, the machine has {spell(whole)}"
     if size.millicpus > room.cpus * 1000 > 0:
-        return f"may use {size.millicpus / 1000:g} processors, there are {room.cpus}"
+        return f"may use {size.millicpus / 1000:g} processors, the machine has {room.cpus}"
     return ""

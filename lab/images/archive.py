@@ -75,17 +75,17 @@ def read(path: Path) -> tuple[NamedImage, ...]:
         ) from None
     except (tarfile.TarError, EOFError):
         raise InputError(
-            f"{path} is no tar of images: it is no tar, or not a whole one", hint
+            f"{path} is not a tar of images: it is not a tar, or its end is missing", hint
         ) from None
     except ValueError as error:
-        raise InputError(f"{path} is no tar of images: {error}", hint) from None
+        raise InputError(f"{path} is not a tar of images: {error}", hint) from None
     if not lists:
         raise InputError(f"{path} is a tar, but it holds no images", hint)
     try:
         images = _of_docker(lists[DOCKER]) if DOCKER in lists else _of_oci(lists[OCI])
     except (AttributeError, KeyError, TypeError):
         raise InputError(
-            f"{path} is no tar of images: its list is in no known form", hint
+            f"{path} is not a tar of images: its list is in no known form", hint
         ) from None
     if not images:
         remedy = "`docker load` it, `docker tag` it, and load it by that name"

@@ -93,7 +93,7 @@ class ApiError(LabError):
         self.status = status
 
 
-class Cluster:
+class KubeApi:
     """A client of the API: questions and changes, as the administrator."""
 
     def __init__(self, server: str, authority: bytes, admin: Pair) -> None:

@@ -16,7 +16,7 @@ from lab.kube.api import NOT_FOUND, ApiError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from lab.kube.api import Cluster
+    from lab.kube.api import KubeApi
 
 DISCOVERY = ",".join(
     f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
@@ -149,7 +149,7 @@ class Listing:
         return Listing({**self.objects, **other.objects}, {**self.unlisted, **other.unlisted})
 
 
-def resource_types(cluster: Cluster) -> tuple[ResourceType, ...]:
+def resource_types(cluster: KubeApi) -> tuple[ResourceType, ...]:
     """Return all types whose objects can be listed and deleted. Raises LabError."""
     types: list[ResourceType] = []
     for path in ("/api", "/apis"):
@@ -182,7 +182,7 @@ def _of_group(group: dict[str, Any]) -> list[ResourceType]:
 
 
 def late_types(
-    cluster: Cluster, known: Iterable[str], defined: Iterable[str]
+    cluster: KubeApi, known: Iterable[str], defined: Iterable[str]
 ) -> list[ResourceType]:
     """Return the custom types that are defined, but were not among the `known` ones.
 
@@ -193,7 +193,7 @@ def late_types(
     return [each for name in names if (each := _defined(cluster, name))]
 
 
-def _defined(cluster: Cluster, name: str) -> ResourceType | None:
+def _defined(cluster: KubeApi, name: str) -> ResourceType | None:
     """Return the custom type of a name; None for one that is not served by any server, or goes."""
     item = cluster.find(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}")
     if item is None or "deletionTimestamp" in item["metadata"]:
@@ -209,7 +209,7 @@ def _defined(cluster: Cluster, name: str) -> ResourceType | None:
 
 
 def everything(
-    cluster: Cluster, wanted: Callable[[ResourceType], bool], whole: Callable[[ResourceType], bool]
+    cluster: KubeApi, wanted: Callable[[ResourceType], bool], whole: Callable[[ResourceType], bool]
 ) -> tuple[tuple[ResourceType, ...], Listing]:
     """Return all types, and a listing of those that are `wanted`: see `listing`.
 
@@ -225,7 +225,7 @@ def everything(
 
 
 def listing(
-    cluster: Cluster, types: Iterable[ResourceType], whole: Callable[[ResourceType], bool]
+    cluster: KubeApi, types: Iterable[ResourceType], whole: Callable[[ResourceType], bool]
 ) -> Listing:
     """List all objects of these types, side by side; `whole`: whether more than metadata.
 

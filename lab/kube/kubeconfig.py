@@ -71,7 +71,7 @@ def credentials(text: str, path: str) -> tuple[bytes, Pair]:
         certificate = base64.b64decode(user["user"]["client-certificate-data"])
         key = base64.b64decode(user["user"]["client-key-data"])
     except (KeyError, TypeError, ValueError) as error:
-        raise LabError(f"{path} is no kubeconfig of a lab: {error!r}") from error
+        raise LabError(f"{path} is not a kubeconfig of a lab: {error!r}") from error
     return authority, Pair(key, certificate)
 
 
@@ -150,7 +150,7 @@ def _locked(path: Path) -> Iterator[None]:
 def merge(path: Path, added: dict[str, Any]) -> None:
     """Put a lab's entries into the user's file and make its context the current one.
 
-    Entries of other names stay as they are. Raises InputError if the file is no kubeconfig, and
+    Entries of other names stay as they are. Raises InputError if the file is not a kubeconfig, and
     LabError if it cannot be locked.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

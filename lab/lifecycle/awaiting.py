@@ -15,7 +15,7 @@ from lab.live.status import StatusQuery
 from lab.nodes.ha import crm_mon
 
 if TYPE_CHECKING:
-    from lab.kube.api import Cluster
+    from lab.kube.api import KubeApi
     from lab.lifecycle.start_context import Context
 
 
@@ -69,7 +69,7 @@ def _await_all(start: Context, status_query: StatusQuery | None = None) -> bool:
     return ready.at_once and not any(result.changed for result in results)
 
 
-def _record(start: Context, cluster: Cluster, addons: AddonManager) -> None:
+def _record(start: Context, cluster: KubeApi, addons: AddonManager) -> None:
     """Record what a new cluster holds: `reset` goes back to it. Without it all else works."""
     # Imported late, as the API's client is.
     from lab.live import baseline

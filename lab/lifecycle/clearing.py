@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from lab.base.progress import Reporter
-    from lab.kube.api import Cluster
+    from lab.kube.api import KubeApi
 
 MEDDLING = {"admissionregistration.k8s.io", "apiregistration.k8s.io"}
 """Groups whose objects make the API server ask others before it answers."""
@@ -85,7 +85,7 @@ def ranks(rows: Iterable[StoredObject]) -> list[list[StoredObject]]:
 class Clearing:
     """Removes objects of a cluster; killed half-way, another one goes on."""
 
-    cluster: Cluster
+    cluster: KubeApi
     reporter: Reporter
     subject: str
     """The lab, for progress."""

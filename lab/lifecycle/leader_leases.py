@@ -16,14 +16,14 @@ from lab.base.errors import LabError
 from lab.kube.api import WRITE_TIMEOUT_S
 
 if TYPE_CHECKING:
-    from lab.kube.api import Cluster
+    from lab.kube.api import KubeApi
 
 PATH = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
 CONTROLLERS = {"kube-controller-manager", "kube-scheduler", "k3s-cloud-controller-manager"}
 """Those that pods and nodes wait for. Other leases tell who lives; they are not led by."""
 
 
-def remove_stale(cluster: Cluster, booted_at: float) -> None:
+def remove_stale(cluster: KubeApi, booted_at: float) -> None:
     """Remove controllers' leases that were renewed last before `booted_at` (POSIX time).
 
     All masters must have been off then. It only saves time: an API that does not answer, or a lease
@@ -41,7 +41,7 @@ def _renewed_at(lease: dict[str, Any]) -> float:
     return datetime.fromisoformat(text).timestamp() if text else float("inf")
 
 
-def _remove(cluster: Cluster, metadata: dict[str, Any]) -> None:
+def _remove(cluster: KubeApi, metadata: dict[str, Any]) -> None:
     """Delete a lease as it was seen: one that was renewed since stays."""
     unchanged = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
     with contextlib.suppress(LabError):

@@ -27,7 +27,7 @@ class Action(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class PlanStep:
     """One change. `subject` is a node, volume or network."""
 
     action: Action
@@ -39,14 +39,14 @@ class Step:
 class Plan:
     """Steps in the order of their kinds: network, volumes, containers, boots."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[PlanStep, ...]
 
     @property
     def empty(self) -> bool:
         """Whether nothing is to be done."""
         return not self.steps
 
-    def of(self, *actions: Action) -> tuple[Step, ...]:
+    def of(self, *actions: Action) -> tuple[PlanStep, ...]:
         """Return the steps of these kinds."""
         return tuple(step for step in self.steps if step.action in actions)
 
@@ -61,27 +61,31 @@ def start(desired: Desired, observed: Observed) -> Plan:
     A node that was made but never booted gets its files again. Nothing that runs is touched: a node
     with another specification is reported by `changed`, not replaced.
     """
-    steps: list[Step] = []
+    steps: list[PlanStep] = []
     absent = [spec.name for spec in desired.networks if spec.name not in observed.networks]
     steps.extend(
-        Step(action=Action.CREATE_NETWORK, subject=name, reason="missing") for name in absent
+        PlanStep(action=Action.CREATE_NETWORK, subject=name, reason="missing") for name in absent
     )
     missing = [name for name in desired.volumes if name not in observed.volumes]
     steps.extend(
-        Step(action=Action.CREATE_VOLUME, subject=name, reason="missing") for name in missing
+        PlanStep(action=Action.CREATE_VOLUME, subject=name, reason="missing") for name in missing
     )
     for spec in desired.containers:
         node = spec.labels[LABEL_NODE]
         container = observed.container(node)
         if container is None:
             steps.append(
-                Step(action=Action.CREATE, subject=node, reason="the node has no container")
+                PlanStep(action=Action.CREATE, subject=node, reason="the node has no container")
             )
-            steps.append(Step(action=Action.BOOT, subject=node, reason="first boot"))
+            steps.append(PlanStep(action=Action.BOOT, subject=node, reason="first boot"))
         elif container.state == "created":
-            steps.append(Step(action=Action.BOOT, subject=node, reason="made, but never booted"))
+            steps.append(
+                PlanStep(action=Action.BOOT, subject=node, reason="made, but never booted")
+            )
         elif not container.running:
-            steps.append(Step(action=Action.START, subject=node, reason=f"is {container.state}"))
+            steps.append(
+                PlanStep(action=Action.START, subject=node, reason=f"is {container.state}")
+            )
     order = list(Action)
     return Plan(tuple(sorted(steps, key=lambda step: order.index(step.action))))
 
@@ -115,21 +119,21 @@ def stop(observed: Observed, nodes: tuple[str, ...] = ()) -> Plan:
     # What has no node's name is a helper of a run that goes on: no machine to be shut down.
     names = [one.labels[LABEL_NODE] for one in running if LABEL_NODE in one.labels]
     chosen = [name for name in names if not nodes or name in nodes]
-    return Plan(tuple(Step(action=Action.STOP, subject=name, reason="runs") for name in chosen))
+    return Plan(tuple(PlanStep(action=Action.STOP, subject=name, reason="runs") for name in chosen))
 
 
 def destroy(observed: Observed) -> Plan:
     """Return the steps that leave nothing of a lab."""
     steps = [
-        Step(action=Action.REMOVE, subject=container.name, reason="has the lab's label")
+        PlanStep(action=Action.REMOVE, subject=container.name, reason="has the lab's label")
         for container in observed.containers
     ]
     steps += [
-        Step(action=Action.REMOVE_VOLUME, subject=name, reason="has the lab's label")
+        PlanStep(action=Action.REMOVE_VOLUME, subject=name, reason="has the lab's label")
         for name in observed.volumes
     ]
     steps += [
-        Step(action=Action.REMOVE_NETWORK, subject=name, reason="has the lab's label")
+        PlanStep(action=Action.REMOVE_NETWORK, subject=name, reason="has the lab's label")
         for name in observed.networks
     ]
     return Plan(tuple(steps))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from lab.base.progress import Reporter
     from lab.engine.node import NodeHandle
-    from lab.kube.api import Cluster
+    from lab.kube.api import KubeApi
     from lab.live.access import Access
     from lab.live.lab import Lab
     from lab.live.status import StatusQuery
@@ -60,7 +60,7 @@ class Readiness:
 
     lab: Lab
     access: Access
-    cluster: Cluster
+    cluster: KubeApi
     only: tuple[str, ...] | None = None
     """Wait for the API and these nodes alone; None: for everything."""
     booted: tuple[str, ...] = ()

@@ -32,7 +32,7 @@ from lab.measure import leftovers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lab.kube.api import Cluster
+    from lab.kube.api import KubeApi
     from lab.kube.inventory import ObjectKey, ResourceType, StoredObject
     from lab.live.access import Access
     from lab.live.baseline import Baseline, BaselineObject
@@ -178,7 +178,7 @@ class _Resetting:
 
     lab: Lab
     access: Access
-    cluster: Cluster
+    cluster: KubeApi
     result: ResetResult
     record: Baseline = field(init=False)
     _failed: dict[ObjectKey, str] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from lab.kube import kubeconfig
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lab.kube.api import Cluster
+    from lab.kube.api import KubeApi
     from lab.kube.secrets import Pair, Secrets
     from lab.nodes.distributions import Distribution
 
@@ -50,12 +50,12 @@ class Access:
         return kubeconfig.build(lab, self.server, own.authority, own.admin)
 
     @contextlib.contextmanager
-    def cluster(self) -> Iterator[Cluster]:
+    def cluster(self) -> Iterator[KubeApi]:
         """Yield a client of the API, which is closed at the end of the block."""
         # Imported late: the library takes a quarter of a second, in which nodes can be asked.
-        from lab.kube.api import Cluster
+        from lab.kube.api import KubeApi
 
-        cluster = Cluster(self.server, self.credentials.authority, self.credentials.admin)
+        cluster = KubeApi(self.server, self.credentials.authority, self.credentials.admin)
         try:
             yield cluster
         finally:

@@ -19,7 +19,7 @@ from lab.kube.inventory import NOT_SERVED, ObjectKey, everything
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lab.kube.api import Cluster
+    from lab.kube.api import KubeApi
     from lab.kube.inventory import Listing, ResourceType, StoredObject
 
     Item = dict[str, Any]
@@ -149,7 +149,7 @@ def is_needed_whole(each: ResourceType) -> bool:
 # --- the record ---
 
 
-def record(cluster: Cluster, addons: Iterable[str]) -> int:
+def record(cluster: KubeApi, addons: Iterable[str]) -> int:
     """Record what a cluster holds now, in place of an earlier record; return how many objects.
 
     `addons` are those that are enabled. Raises LabError.
@@ -159,7 +159,7 @@ def record(cluster: Cluster, addons: Iterable[str]) -> int:
     return len(made.objects)
 
 
-def _listed(cluster: Cluster) -> Listing:
+def _listed(cluster: KubeApi) -> Listing:
     """Return all that is recorded; a server that does not know a new type yet is waited for."""
     current: list[Listing] = []
 
@@ -228,7 +228,7 @@ def _annotations(row: StoredObject) -> dict[str, str]:
     return {key: text for key, text in row.annotations.items() if key not in OF_CONTROLLERS}
 
 
-def write(cluster: Cluster, made: Baseline) -> None:
+def write(cluster: KubeApi, made: Baseline) -> None:
     """Keep the record in the cluster, in place of an earlier one. Raises LabError."""
     rows = [[*row.key, row.version, row.body] for row in made.objects.values()]
     content = {"format": FORMAT, "addons": made.addons, "objects": rows}
@@ -246,7 +246,7 @@ def write(cluster: Cluster, made: Baseline) -> None:
     cluster.apply([item])
 
 
-def read(cluster: Cluster, lab: str) -> Baseline:
+def read(cluster: KubeApi, lab: str) -> Baseline:
     """Return the record. Raises NoRecord if there is none, or it cannot be read."""
     item = cluster.find(PATH)
     hint = f"`halab reset {lab} --record` records what is there now, and later resets go back to it"

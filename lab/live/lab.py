@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lab.engine.node import NodeHandle
     from lab.engine.spec import Observed
     from lab.images.builder import Builder
-    from lab.kube.api import Cluster
+    from lab.kube.api import KubeApi
     from lab.kube.secrets import Secrets
     from lab.nodes.distributions import Distribution
 
@@ -200,7 +200,7 @@ class Lab:
         return Credentials.of_secrets(distribution, self.secrets())
 
     @contextlib.contextmanager
-    def cluster(self) -> Iterator[Cluster]:
+    def cluster(self) -> Iterator[KubeApi]:
         """Yield a client of the lab's API. Raises LabError as `access` does."""
         with self.access().cluster() as cluster:
             yield cluster

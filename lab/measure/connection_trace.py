@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from lab.engine.node import NodeHandle
-    from lab.kube.api import Cluster
+    from lab.kube.api import KubeApi
     from lab.measure.probe import ProbeContext
 
 LOG = logging.getLogger("halab.trace")
@@ -85,7 +85,7 @@ class ConnectionTraces:
         """The file of a trace, on each node."""
         return f"{manifests.FOLDER}/{self.run}.trace"
 
-    def start(self, cluster: Cluster, t: float) -> list[Event]:
+    def start(self, cluster: KubeApi, t: float) -> list[Event]:
         """Start the traces, at `t` of the run; return an event for each node that can trace.
 
         Raises LabError if the API does not say which node has which pods' addresses.

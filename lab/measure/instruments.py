@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from lab.base.progress import Reporter
-    from lab.kube.api import Cluster
+    from lab.kube.api import KubeApi
     from lab.live.lab import Lab
     from lab.measure.pod_asker import PodAsker
 
@@ -148,7 +148,7 @@ class Instruments:
         )
         self.reporter.done("probes", f"{len(self._rows)} sample")
 
-    def _trace(self, cluster: Cluster, context: ProbeContext) -> None:
+    def _trace(self, cluster: KubeApi, context: ProbeContext) -> None:
         """Trace which pods the askers' questions go to."""
         nodes = [self.lab.node(name) for name in self._pods()]
         self._traces = ConnectionTraces(nodes, self._run, addresses(context))
@@ -163,7 +163,7 @@ class Instruments:
         """Return the nodes in whose pods something is asked."""
         return sorted({row.pod for row in self._rows if row.pod})
 
-    def _target(self, cluster: Cluster) -> ProbeContext:
+    def _target(self, cluster: KubeApi) -> ProbeContext:
         """Make the test Service. Its registers' first values are recorded like other writes."""
         begin = time.monotonic()
         context = target_service.make(cluster, self.lab.topology, self._say)

@@ -15,7 +15,7 @@ from lab.measure.probe import SPACE, ProbeContext
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lab.kube.api import Cluster
+    from lab.kube.api import KubeApi
     from lab.topology.model import Topology
 
 READY_S = 180.0
@@ -29,7 +29,7 @@ hour of writing leaves took more than a minute."""
 EVERY_S = 0.3
 
 
-def make(cluster: Cluster, topology: Topology, say: Callable[[str], None]) -> ProbeContext:
+def make(cluster: KubeApi, topology: Topology, say: Callable[[str], None]) -> ProbeContext:
     """Make the test Service, wait until its pods are ready, and return where it is.
 
     Raises WaitTimeout.
@@ -49,19 +49,19 @@ def make(cluster: Cluster, topology: Topology, say: Callable[[str], None]) -> Pr
     )
 
 
-def await_askers(cluster: Cluster, pods: int, say: Callable[[str], None]) -> None:
+def await_askers(cluster: KubeApi, pods: int, say: Callable[[str], None]) -> None:
     """Wait until so many asking pods run. Raises WaitTimeout."""
     path = f"/apis/apps/v1/namespaces/{SPACE}/daemonsets/{manifests.ASKER}"
     if pods:
         _await("the asking pods", lambda: _count(cluster, path, "numberReady", pods), READY_S, say)
 
 
-def exists(cluster: Cluster) -> bool:
+def exists(cluster: KubeApi) -> bool:
     """Whether the instrument's namespace is there. Raises LabError if the API does not answer."""
     return bool(_spaces(cluster))
 
 
-def remove(cluster: Cluster, say: Callable[[str], None]) -> None:
+def remove(cluster: KubeApi, say: Callable[[str], None]) -> None:
     """Remove the namespace, if there is one, and wait until it is gone.
 
     Raises LabError if the API does not answer.
@@ -78,7 +78,7 @@ def remove(cluster: Cluster, say: Callable[[str], None]) -> None:
         _await(f"namespace {SPACE} gone", gone, GONE_S, say)
 
 
-def _spaces(cluster: Cluster) -> list[dict[str, Any]]:
+def _spaces(cluster: KubeApi) -> list[dict[str, Any]]:
     items = cluster.get("/api/v1/namespaces")["items"]
     return [item for item in items if item["metadata"]["name"] == SPACE]
 
@@ -94,7 +94,7 @@ def _remaining(space: dict[str, Any]) -> str:
     return f"namespace {SPACE} is still there{'. ' if messages else ''}{' '.join(messages)}"
 
 
-def _count(cluster: Cluster, path: str, field: str, expected: int) -> Observation:
+def _count(cluster: KubeApi, path: str, field: str, expected: int) -> Observation:
     count = cluster.get(path).get("status", {}).get(field, 0)
     name = path.rsplit("/", 1)[1]
     return Observation(

@@ -159,7 +159,7 @@ def target(
     try:
         parts = urlsplit(url)
     except ValueError:  # a bracket without its other half
-        raise InputError(f"{url}: it is no URL", EXAMPLE) from None
+        raise InputError(f"{url}: it is not a URL", EXAMPLE) from None
     port = _port(parts, url)
     host = parts.hostname or ""
     if services and _names_a_service(host):

@@ -118,7 +118,7 @@ def of_lab(
     def find(namespace: str, name: str) -> dict[str, Any]:
         if not all(re.fullmatch(pod_command.NAME, part) for part in (namespace, name)):
             raise InputError(
-                f"`{name}.{namespace}` is no name of a Service", "for example shop.default"
+                f"`{name}.{namespace}` is not the name of a Service", "for example shop.default"
             )
         try:
             with lab.cluster() as cluster:

@@ -118,7 +118,7 @@ def _judge(spec: LabSpec) -> None:
 def _text(given: Mapping[str, object], key: str) -> str:
     value = given.get(key) or ""
     if not isinstance(value, str):
-        raise InputError(f"{key}={value!r} is no text")
+        raise InputError(f"{key}={value!r} is not a text")
     return value
 
 
@@ -130,7 +130,7 @@ def _beside(topology: str, folder: Path | None) -> str:
 def overrides(given: object) -> tuple[str, ...]:
     """Return `{"ha.token": "400ms"}` as the words of `--set`, sorted. Raises InputError."""
     if not hasattr(given, "items"):
-        raise InputError(f"set={given!r} is no mapping", 'for example set={"ha.token": "400ms"}')
+        raise InputError(f"set={given!r} is not a mapping", 'for example set={"ha.token": "400ms"}')
     return tuple(sorted(f"{key}={_yaml(value)}" for key, value in given.items()))
 
 

@@ -195,7 +195,9 @@ def _argument(name: str, argument: str | None) -> str:
     if argument is not None and not kind:
         raise ExpectationError(f"`{name}` has no brackets", f"write {_example(name, None)}")
     if probe and not _ARGUMENT.fullmatch(probe):
-        raise ExpectationError(f"`{probe[:40]}` is no name of a probe", f"brackets name {kind}")
+        raise ExpectationError(
+            f"`{probe[:40]}` is not the name of a probe", f"brackets name {kind}"
+        )
     return probe
 
 

@@ -246,7 +246,7 @@ def _check(component: str, option: str) -> None:
     if not _NAME.fullmatch(option):
         bare = option.lstrip("-").partition("=")[0].replace("_", "-")
         hint = f"write {bare}: VALUE" if _NAME.fullmatch(bare) else "for example v: 2"
-        raise WrongError("is no name of an option", hint)
+        raise WrongError("is not an option's name", hint)
     if reason := OWN[component].get(option):
         raise WrongError("is halab's own", reason)
     if component == "k3s" and option not in K3S_OPEN:

@@ -83,7 +83,7 @@ def _mount(base: Path) -> Callable[[Value], Mount]:
         path, _, mode = rest.partition(":")
         if not (folder and colon and path) or (mode or "ro") not in MODES:
             hint = "FOLDER:PATH, or FOLDER:PATH:rw where the node may write"
-            raise WrongError(f"has `{shown(text)}`, which is no mount", hint)
+            raise WrongError(f"has `{shown(text)}`, which is not a mount", hint)
         return Mount(folder=_folder(base, folder), path=_path(path), writable=MODES[mode or "ro"])
 
     return parse

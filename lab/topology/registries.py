@@ -45,7 +45,7 @@ def _registry(host: str, item: Value, base: Path, problems: Problems) -> Registr
     name = f"kubernetes.registries.{shown(host)}"
     if host != ALL and not _HOST.fullmatch(host):
         hint = "HOST or HOST:PORT, without https://; for example docker.io"
-        problems.add(item, f"`{name}` is no registry's name", hint)
+        problems.add(item, f"`{name}` is not a registry's name", hint)
     section = values.open_section(item, name, KEYS, item, problems)
     mirrors = section.find_all("mirrors", _url, ())
     username = section.find("username", _one_line, "")
@@ -102,7 +102,7 @@ def _url(value: Value) -> str:
     good = parts.scheme in {"http", "https"} and _HOST.fullmatch(parts.netloc)
     if not good or port == 0 or parts.query or parts.fragment or not url.isprintable():
         hint = "http:// or https://, a host, perhaps a port and a path"
-        raise WrongError(f"has `{shown(url)}`, which is no registry's address", hint)
+        raise WrongError(f"has `{shown(url)}`, which is not a registry's address", hint)
     return url
 
 

@@ -50,7 +50,7 @@ def patch(version: str) -> tuple[int, int, int]:
     """Return major, minor and patch release. Raise ValueError if they are not all there."""
     match = re.match(r"v(\d+)\.(\d+)\.(\d+)", version)
     if match is None:
-        raise ValueError(f"`{version}` is no version of three numbers")
+        raise ValueError(f"`{version}` is not a version of three numbers")
     return int(match[1]), int(match[2]), int(match[3])
 
 

@@ -108,7 +108,7 @@ def _kubernetes() -> dict[str, Any]:
             UPSTREAM,
         ),
         "k3s": _text(
-            "K3s's version, for example v1.34.3+k3s1, from v1.32 on; by default halab's own.",
+            "K3s's version, for example v1.34.6+k3s1, from v1.32 on; by default its newest stable.",
             K3S,
         ),
         "pod_cidr": _text("The pods' network; each node gets a /24 of it.", _CIDR, "10.42.0.0/16"),

@@ -29,7 +29,7 @@ TYPES = {
 
 @dataclass
 class FakeApi:
-    """The double, with the methods of lab/kube/api.py's Cluster that are asked."""
+    """The double, with the methods of lab/kube/api.py's KubeApi that are asked."""
 
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By path."""
@@ -153,7 +153,7 @@ class FakeApi:
         return {
             "resource": path(sample).split("/")[-2],
             "responseKind": {"kind": kind},
-            "scope": "Cluster" if kind in CLUSTER_WIDE else "Namespaced",
+            "scope": "KubeApi" if kind in CLUSTER_WIDE else "Namespaced",
             "verbs": verbs,
         }
 

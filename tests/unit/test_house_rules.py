@@ -16,15 +16,6 @@ ROOT = Path(__file__).parents[2] / "lab"
 NEAREST_NAME = "base/suggest.py"
 """The one module that looks for the name that was meant."""
 
-SHARED_NAMES = {
-    "Cluster": "the cluster's API, and the probe of that name, found by its file",
-    "LoadBalancer": "the node of a topology, and the add-on of that name, found by its file",
-    "Master": "what a status says of a master, and the role of that name, found by its file",
-    "Service": "a fault and a probe, each found by its file",
-    "Step": "a plan's and a scenario's, which never meet in one module",
-}
-"""Public classes of one name, each with the reason. No new ones: give a class its own name."""
-
 
 @dataclass(frozen=True, slots=True)
 class Module:
@@ -79,8 +70,7 @@ def test_public_classes_have_names_of_their_own() -> None:
     for place, one in modules().items():
         for name in one.classes:
             places[name].append(place)
-    shared = {name: found for name, found in places.items() if len(found) > 1}
-    assert {name: found for name, found in shared.items() if name not in SHARED_NAMES} == {}
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 def test_conditional_expressions_hold_no_other() -> None:
@@ -91,6 +81,14 @@ def test_conditional_expressions_hold_no_other() -> None:
 def test_names_that_were_meant_are_looked_for_in_one_module() -> None:
     places = {place for place, one in modules().items() if "difflib" in one.imported}
     assert places == {NEAREST_NAME}
+
+
+def test_unit_tests_lie_in_the_folders_of_what_they_test() -> None:
+    """Whoever looks for the tests of a module finds them by its path."""
+    tests = Path(__file__).parent
+    folders = {path.parent.relative_to(tests) for path in tests.rglob("test_*.py")}
+    assert len(folders) > 20
+    assert {str(folder) for folder in folders if not (ROOT / folder).is_dir()} == set()
 
 
 def test_rules_see_what_they_forbid() -> None:

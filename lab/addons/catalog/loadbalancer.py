@@ -228,7 +228,7 @@ def _pool(topology: Topology) -> tuple[Object, ...]:
     )
 
 
-class LoadBalancer(Addon):
+class LoadBalancerAddon(Addon):
     """MetalLB as an Addon; on K3s a look at ServiceLB."""
 
     name = "loadbalancer"
@@ -293,4 +293,4 @@ def _pod_ready(pod: Object) -> bool:
     return any(row["type"] == "Ready" and row["status"] == "True" for row in conditions)
 
 
-ADDON = LoadBalancer()
+ADDON = LoadBalancerAddon()

@@ -131,9 +131,7 @@ class VipDoubled(Base):
         if same_life(site, active):
             RELEASE.run(site.node, vip, VIP_RESOURCE, site.node.name, check=False)
         for node in (site.node, *site.others.values()):
-            if node.role != "master":
-                continue
-            if site.engine.inspect(node.container)["State"]["Status"] == "running":
+            if node.role == "master" and node.running:
                 ANNOUNCE.run(node, vip, check=False)
 
 

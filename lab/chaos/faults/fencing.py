@@ -34,7 +34,7 @@ class FencingOff(Base):
         """Fencing must be on, and the node a master."""
         del options
         if site.node.role != "master":
-            return f"{site.node.name} is no master"
+            return f"{site.node.name} is not a master"
         return "" if value(site) == "true" else "fencing is off already (`ha: {fencing: none}`)"
 
     def inject(self, site: FaultSite, active: ActiveFault) -> None:
@@ -55,7 +55,7 @@ class FencingOff(Base):
         del active
         masters = [site.node, *(other for other in site.others.values() if other.role == "master")]
         for node in masters:
-            if site.engine.inspect(node.container)["State"]["Status"] != "running":
+            if not node.running:
                 continue
             if node.run([*ATTRIBUTE, "--update", "true"], check=False).code == 0:
                 return

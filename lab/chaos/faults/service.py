@@ -34,7 +34,7 @@ def unit(site: FaultSite, service: str) -> str:
 
 
 @dataclass(frozen=True)
-class Service(Base):
+class ServiceFault(Base):
     """A service ends and stays ended, is killed and comes back by itself, or freezes."""
 
     name: str
@@ -100,15 +100,17 @@ class Service(Base):
 
 
 FAULTS = (
-    Service("service-stop", "stop a service; it stays down until healed (--set unit=etcd)", ""),
+    ServiceFault(
+        "service-stop", "stop a service; it stays down until healed (--set unit=etcd)", ""
+    ),
     # A daemon that crashes leaves its children: the shims of containerd and K3s, and so the pods,
     # live on in its cgroup (their units have KillMode=process).
-    Service(
+    ServiceFault(
         "service-kill",
         "kill a service's main process; systemd brings it back "
         "(--set unit=etcd --set whom=main|all; all: its children, too, such as pods' shims)",
         "SIGKILL",
         {"unit": "", "whom": "main"},
     ),
-    Service("service-hang", "freeze a service's processes (--set unit=etcd)", "SIGSTOP"),
+    ServiceFault("service-hang", "freeze a service's processes (--set unit=etcd)", "SIGSTOP"),
 )

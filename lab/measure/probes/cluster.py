@@ -17,7 +17,7 @@ POLL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
+class ClusterProbe:
     """Lists from any master that answers: they show the cluster's state, not the way to it."""
 
     summary: str = "nodes and their readiness, the test Service's endpoints and pods"
@@ -44,4 +44,4 @@ class Cluster:
         )
 
 
-QUESTION = Cluster()
+QUESTION = ClusterProbe()

@@ -17,7 +17,7 @@ PORT = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ServiceProbe:
     """Plain HTTP on new connections: kube-proxy chooses an endpoint for each."""
 
     summary: str = "the test Service, from outside (VIP and node port) and from a pod on each node"
@@ -44,4 +44,4 @@ def _row(name: str, address: str, where: str, pod: str) -> ProbeSpec:
     )
 
 
-QUESTION = Service()
+QUESTION = ServiceProbe()

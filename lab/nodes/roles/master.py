@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Master:
+class MasterRole:
     """The role that runs the control plane and may hold the floating address."""
 
     traits: Traits = field(default=Traits(), init=False)
@@ -52,4 +52,4 @@ class Master:
         return {}
 
 
-ROLE = Master()
+ROLE = MasterRole()

@@ -25,7 +25,10 @@ from lab.lifecycle import removal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+
 NOBODY = 65534
+
+
 BAD = ["../../x", "/etc/x", "", ".", "a/b", "a.b", "A", "x\n", "x" * 31]
 
 
@@ -167,3 +170,42 @@ def test_destroy_all_leaves_what_is_there_when_it_bears_no_labs_name(
     assert "'../../x'" in str(done.exception)
     assert '"good": 1' in done.stdout
     assert list(double.volumes) == ["of ../../x"]
+
+
+def test_the_second_holder_of_a_lock_says_so_and_waits() -> None:
+    said: list[str] = []
+    entered = threading.Event()
+
+    class Told:
+        def say(self, _: str, text: str) -> None:
+            said.append(text)
+            entered.set()
+
+        def done(self, _: str, text: str) -> None:
+            pass
+
+    def second() -> None:
+        with locks.exclusive("x", Told()):
+            said.append("in")
+
+    with locks.exclusive("x", Told()):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert entered.wait(10)
+        assert "in" not in said
+    thread.join(10)
+    assert said == ["another halab is working on this lab; waiting for it", "in"]
+
+
+def test_a_second_run_in_a_lab_is_refused_and_told_of_the_first() -> None:
+    with locks.alone("x", "scenario one"):
+        with (
+            pytest.raises(LabError, match=r"in lab x: scenario one \(process \d+\)"),
+            locks.alone("x", "scenario two"),
+        ):
+            pytest.fail("two at once")
+        with locks.alone("y", "scenario two"):
+            pass
+    with locks.alone("x", "scenario two"):
+        pass
+    assert [path.name for path in paths.state().iterdir() if path.suffix == ".run"] == []

@@ -298,6 +298,14 @@ def test_power_says_what_the_controller_says(engine: FakeEngine) -> None:
     assert all(line.startswith("halab-3m3w-bmc: ipmitool") for line in engine.commands)
 
 
+def test_power_fails_when_no_controller_runs_or_the_node_has_none(engine: FakeEngine) -> None:
+    assert "these have: m, m2, m3" in halab("power", "3m3w", "lb", "off", code=2).stderr
+    engine.containers["halab-3m3w-bmc"].state = "exited"
+    done = halab("power", "3m3w", "m", "off", code=1)
+    assert "do not run (exited)" in done.stderr
+    assert "`halab start 3m3w bmc`" in done.stderr
+
+
 # --- export, verify, doctor, versions ---
 
 
@@ -537,9 +545,11 @@ def test_lesson_leads_through_its_steps(
     assert answer("lesson", "start", "vip-moves")["step"] == "kill"  # where he stopped
     assert tidied == ["clean"]  # when the lesson began
     assert "step 2 of 4 in lab 3m3w" in " ".join(halab("lesson", "list").stdout.split())
-    for step in ("read", "heal", None):
-        assert answer("lesson", "next", "--skip")["step"] == step
+    assert "Step 1 of 4: before" in halab("lesson", "reset").stdout
     assert tidied == ["clean", "whole", "clean"]
+    for step in ("kill", "read", "heal", None):
+        assert answer("lesson", "next", "--skip")["step"] == step
+    assert tidied == ["clean", "whole", "clean", "whole", "clean"]
     assert engine.running() == set(engine.containers)
 
 
@@ -634,14 +644,20 @@ def test_images_remove_removes_them(empty: FakeEngine, images: list[str]) -> Non
 # --- all ---
 
 
+def commands_of(*group: str) -> list[tuple[str, ...]]:
+    """Return the commands that the help of halab, or of a group of it, lists."""
+    listed = halab(*group, "--help").stdout.partition("Commands:")[2]
+    return [(*group, name) for name in re.findall(r"^  ([a-z]+)  ", listed, re.MULTILINE)]
+
+
 def test_every_command_has_a_test_here_or_beside() -> None:
-    commands = halab("--help").stdout.partition("Commands:")[2]
-    names = set(re.findall(r"^  ([a-z]+)  ", commands, re.MULTILINE))
-    assert len(names) > 20
+    named = [command for name in commands_of() for command in (name, *commands_of(*name))]
+    assert len(named) > 50
     beside = Path(__file__).parents[1] / "watch" / "test_watching.py"
     files = [*Path(__file__).parent.glob("test_*.py"), beside]
     source = "\n".join(file.read_text() for file in files)
-    assert {name for name in names if f'"{name}"' not in source} == set()
+    words = {command: ", ".join(f'"{word}"' for word in command) for command in named}
+    assert {command for command in named if words[command] not in source} == set()
 
 
 def test_start_says_where_the_seconds_go(empty: FakeEngine, tmp_path: Path) -> None:
@@ -659,7 +675,7 @@ def test_start_says_where_the_seconds_go(empty: FakeEngine, tmp_path: Path) -> N
 def test_start_refuses_a_place_for_the_profile_before_anything_is_made(empty: FakeEngine) -> None:
     assert "no folder" in halab("start", "1m1w", "--profile=a/b", code=2).stderr
     Path("file").touch()
-    assert "is no folder" in halab("start", "1m1w", "--profile=file", code=2).stderr
+    assert "is not a folder" in halab("start", "1m1w", "--profile=file", code=2).stderr
     assert "one node" in halab("start", "1m1w", "w1", "--profile=.", code=2).stderr
     assert "starts nothing" in halab("start", "1m1w", "--profile", "--dry-run", code=2).stderr
     swallowed = halab("start", "--profile", "1m1w", code=2).stderr

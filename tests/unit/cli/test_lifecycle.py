@@ -16,7 +16,7 @@ from lab.cli.main import cli
 from lab.engine import client
 from lab.engine.labels import LABEL_DISTRIBUTION, LABEL_NODE, container_name
 from lab.lifecycle import start
-from lab.lifecycle.plan import Action, Plan, Step
+from lab.lifecycle.plan import Action, Plan, PlanStep
 from lab.live import lab
 from lab.topology.loader import load
 from lab.topology.model import to_json
@@ -113,7 +113,7 @@ def without_balancer(monkeypatch: pytest.MonkeyPatch) -> WithoutLoadBalancer:
     return engine
 
 
-def started(monkeypatch: pytest.MonkeyPatch, *steps: Step) -> None:
+def started(monkeypatch: pytest.MonkeyPatch, *steps: PlanStep) -> None:
     done = start.Started(Plan(steps))
     monkeypatch.setattr(start, "start_node", lambda *_: done)
 
@@ -122,7 +122,7 @@ def test_start_of_a_node_says_what_is_off_when_the_load_balancer_is(
     without_balancer: WithoutLoadBalancer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del without_balancer
-    started(monkeypatch, Step(action=Action.START, subject="w1", reason="it is off"))
+    started(monkeypatch, PlanStep(action=Action.START, subject="w1", reason="it is off"))
     done = CliRunner().invoke(cli, ["start", "1m1w", "w1"])
     assert done.exit_code == 0, done.output
     assert "w1 runs; still off: lb (`halab start 1m1w` starts all)" in done.stderr

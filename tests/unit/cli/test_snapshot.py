@@ -20,7 +20,7 @@ from lab.engine.labels import (
     LABEL_SNAPSHOT_SAVE,
     LABEL_TOPOLOGY,
 )
-from lab.lifecycle import removal
+from lab.lifecycle import removal, snapshot_save
 from lab.live.snapshots import SnapshotRecord
 from lab.topology import loader
 from lab.topology.model import to_json
@@ -81,6 +81,21 @@ def test_list_tells_size_age_shape_and_version(engine: SnapshotEngine) -> None:
     assert "1m1w" in text.stdout
     assert "281 MB" in text.stdout
     assert "halab snapshot remove half" in text.stderr
+
+
+def test_save_says_how_large_it_is_and_how_to_start_it(
+    engine: SnapshotEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[tuple[str, str]] = []
+    monkeypatch.setattr(snapshot_save, "save", lambda lab, name: saved.append((lab.name, name)))
+    engine.networks["halab-shop"] = FakeNetwork(
+        {LABEL: "shop", LABEL_TOPOLOGY: to_json(replace(SMALL, name="shop"))}
+    )
+    done = halab("snapshot", "save", "shop", "whole")
+    assert "saved shop as whole (281 MB); try `halab start --from whole`" in done.stderr
+    row = json.loads(halab("snapshot", "save", "shop", "whole", "-o", "json").stdout)
+    assert (row["name"], row["usable"]) == ("whole", True)
+    assert saved == [("shop", "whole")] * 2
 
 
 def test_remove_takes_a_half_written_one_and_all(engine: SnapshotEngine) -> None:

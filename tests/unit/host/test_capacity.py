@@ -91,8 +91,8 @@ def test_limits_count_instead_of_what_a_machine_would_take(monkeypatch: pytest.M
     )
     large = load(SHIPPED / "3m3w.yaml", ("nodes.w1.memory=64GiB", "nodes.w2.cpus=4")).topology
     assert warned(monkeypatch, ENOUGH, large) == {
-        "w1": "may use 64 GiB of memory, there are 24 GiB",
-        "w2": "may use 4 processors, there are 2",
+        "w1": "may use 64 GiB of memory, the machine has 24 GiB",
+        "w2": "may use 4 processors, the machine has 2",
     }
 
 

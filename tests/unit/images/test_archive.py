@@ -11,12 +11,15 @@ import pytest
 
 from lab.base.errors import InputError
 from lab.images import archive
-from lab.images.archive import NamedImage
+from lab.images.archive import NamedImage, full_name
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+
 DOCKER_LIST = [{"Config": "blobs/sha256/c0ffee", "RepoTags": ["app:dev"], "Layers": []}]
+
+
 OCI_LIST = {
     "manifests": [
         {"digest": "sha256:beef", "annotations": {archive.NAME: "docker.io/library/app:dev"}}
@@ -85,7 +88,7 @@ def test_the_oci_layout_gives_name_and_manifest(tmp_path: Path) -> None:
     ("files", "message"),
     [
         ({"readme": b"hello"}, "holds no images"),
-        ({"manifest.json": b"{"}, "is no tar of images"),
+        ({"manifest.json": b"{"}, "is not a tar of images"),
         ({"manifest.json": [1]}, "in no known form"),
         ({"manifest.json": {"a": 1}}, "in no known form"),
         ({"manifest.json": [{"Config": "x", "RepoTags": None}]}, "no image that has a name"),
@@ -103,7 +106,7 @@ def test_a_tar_that_holds_no_image_is_refused(
 def test_what_is_no_tar_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "bad.tar"
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"bad\.tar is (no|a) tar") as caught:
+    with pytest.raises(InputError, match=r"bad\.tar is (not )?a tar") as caught:
         archive.read(path)
     assert "\n" not in caught.value.message
     assert "bad.tar" not in caught.value.hint  # it must not be told to overwrite the file
@@ -112,5 +115,18 @@ def test_what_is_no_tar_is_refused(tmp_path: Path, data: bytes) -> None:
 def test_a_tar_that_was_cut_off_is_refused(tmp_path: Path) -> None:
     path = tar(tmp_path / "cut.tar.gz", {"x": bytes(100_000), "manifest.json": DOCKER_LIST}, "w:gz")
     path.write_bytes(path.read_bytes()[:-60])
-    with pytest.raises(InputError, match="is no tar of images"):
+    with pytest.raises(InputError, match="is not a tar of images"):
         archive.read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("registry.k8s.io/a/b:1", "registry.k8s.io/a/b:1"),
+        ("rancher/x:1", "docker.io/rancher/x:1"),
+        ("busybox:1", "docker.io/library/busybox:1"),
+        ("localhost/x:1", "localhost/x:1"),
+    ],
+)
+def test_names_of_images_in_full(name: str, full: str) -> None:
+    assert full_name(name) == full

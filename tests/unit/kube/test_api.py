@@ -10,11 +10,11 @@ import urllib3.exceptions
 
 from lab.base.errors import ApplyError, LabError, WaitTimeout
 from lab.kube import api
-from lab.kube.api import ApiError, Cluster
+from lab.kube.api import ApiError, KubeApi
 from lab.kube.objects import cause, node_ready, waves
 
 
-def cluster(failures: int) -> tuple[Cluster, list[str]]:
+def cluster(failures: int) -> tuple[KubeApi, list[str]]:
     """Return a client whose first connections are closed without an answer, and what is sent."""
     sent: list[str] = []
 
@@ -24,7 +24,7 @@ def cluster(failures: int) -> tuple[Cluster, list[str]]:
             raise urllib3.exceptions.ProtocolError("Connection aborted.")
         return SimpleNamespace(status=200, data=b'{"kind": "Status"}')
 
-    client: Any = object.__new__(Cluster)
+    client: Any = object.__new__(KubeApi)
     client.server = "https://127.0.0.1:1"
     client._pool = SimpleNamespace(request=request)
     return client, sent
@@ -98,7 +98,7 @@ def test_errors_of_objects_that_were_applied_side_by_side_are_all_told() -> None
     assert len(sent) == 4  # each of two twice: what needs them is not applied
 
 
-def answering(*answers: tuple[int, bytes]) -> tuple[Cluster, list[str]]:
+def answering(*answers: tuple[int, bytes]) -> tuple[KubeApi, list[str]]:
     """Return a client that is given these answers, one after another, and what is sent."""
     client, sent = cluster(0)
     given = iter(answers)
@@ -132,3 +132,7 @@ def test_a_server_that_boots_for_ever_ends_the_wait(monkeypatch: pytest.MonkeyPa
     client, _ = answering((503, b"apiserver not ready\n"))
     with pytest.raises(WaitTimeout, match="apiserver not ready"):
         client.apply([item("ConfigMap", "x")])
+
+
+def test_an_api_error_keeps_its_status() -> None:
+    assert ApiError(404, "gone").status == 404

@@ -10,7 +10,7 @@ import pytest
 from loopback_server import answering
 
 from lab.base.errors import LabError
-from lab.kube.api import Cluster
+from lab.kube.api import KubeApi
 from lab.kube.pki import issue, new_authority
 from lab.kube.secrets import Pair
 
@@ -65,26 +65,26 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def test_the_api_is_asked_as_administrator(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # loopback needs no proxy
-    cluster = Cluster(url, AUTHORITY.certificate, ADMIN)
+    cluster = KubeApi(url, AUTHORITY.certificate, ADMIN)
     assert cluster.request("GET", "/version") == "halab-admin"
     cluster.close()
 
 
 def test_the_kubernetes_package_asks_as_the_same(url: str) -> None:
-    cluster = Cluster(url, AUTHORITY.certificate, ADMIN)
+    cluster = KubeApi(url, AUTHORITY.certificate, ADMIN)
     answer = cluster.client.rest_client.request("GET", f"{url}/version")
     assert answer.read() == b"halab-admin"
     cluster.close()
 
 
 def test_a_server_of_another_authority_is_not_trusted(url: str) -> None:
-    cluster = Cluster(url, OTHER.certificate, ADMIN)
+    cluster = KubeApi(url, OTHER.certificate, ADMIN)
     with pytest.raises(LabError, match="does not answer: SSLError"):
         cluster.request("GET", "/version")
 
 
 def test_an_administrator_of_another_authority_is_refused(url: str) -> None:
-    cluster = Cluster(url, AUTHORITY.certificate, issue(OTHER, "halab-admin"))
+    cluster = KubeApi(url, AUTHORITY.certificate, issue(OTHER, "halab-admin"))
     with pytest.raises(LabError, match="does not answer"):
         cluster.request("GET", "/version")
 
@@ -102,4 +102,4 @@ def test_damaged_credentials_are_told_before_anything_is_asked(
     authority: bytes, admin: Pair
 ) -> None:
     with pytest.raises(LabError, match="credentials cannot be used"):
-        Cluster("https://127.0.0.1:1", authority, admin)
+        KubeApi("https://127.0.0.1:1", authority, admin)

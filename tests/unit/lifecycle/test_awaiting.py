@@ -15,7 +15,7 @@ from lab.engine.commands import Result
 from lab.kube.secrets import Pair
 from lab.lifecycle import awaiting, desired_state
 from lab.lifecycle.apply import Applier
-from lab.lifecycle.plan import Action, Plan, Step
+from lab.lifecycle.plan import Action, Plan, PlanStep
 from lab.lifecycle.start_context import Context
 from lab.live import status
 from lab.live.access import Access, Credentials
@@ -48,7 +48,7 @@ class Bench:
     changed: list[bool] = field(default_factory=list)
     """For each add-on, whether `ensure` changed it."""
 
-    def context(self, *steps: Step) -> Context:
+    def context(self, *steps: PlanStep) -> Context:
         lab = Lab(self.engine, self.topology)  # type: ignore[arg-type]
         applier = Applier(lab.engine, lab.reporter, "run", lab.cancelled)
         context = Context(lab, lab.observe(), SimpleNamespace(), applier, timeout_s=60)  # type: ignore[arg-type]
@@ -56,7 +56,7 @@ class Bench:
         context.plan = Plan(steps)
         return context
 
-    def awaited(self, *steps: Step) -> Context:
+    def awaited(self, *steps: PlanStep) -> Context:
         context = self.context(*steps)
         awaiting.find_access(context)
         awaiting.await_lab(context)
@@ -131,6 +131,6 @@ def test_unchanged_labs_pacemaker_is_started_when_it_has_ended_for_good(
 def test_changed_lab_is_not_looked_at_before_it_works(bench: Bench) -> None:
     path = distributions.find("upstream").admin_kubeconfig
     bench.engine.answers[f"cat {path}"] = Result(0, KUBECONFIG)
-    context = bench.awaited(Step(action=Action.CREATE_VOLUME, subject="v", reason="missing"))
+    context = bench.awaited(PlanStep(action=Action.CREATE_VOLUME, subject="v", reason="missing"))
     assert context.status is None
     assert not [line for line in bench.engine.commands if BEGIN in line]

@@ -21,7 +21,7 @@ from lab.lifecycle import boot as boot_module
 from lab.lifecycle import desired_state, plan, rejoin
 from lab.lifecycle.apply import Applier
 from lab.lifecycle.boot import Boot
-from lab.lifecycle.plan import Action, Plan, Step
+from lab.lifecycle.plan import Action, Plan, PlanStep
 from lab.nodes import distributions, etcd
 from lab.nodes.distributions.k3s import NODE_FILE
 
@@ -122,7 +122,7 @@ def boot(
     kinds = {Action.CREATE: first if made is None else made, Action.BOOT: first}
     kinds[Action.START] = again
     steps = [
-        Step(action=kind, subject=node, reason="")
+        PlanStep(action=kind, subject=node, reason="")
         for kind, names in kinds.items()
         for node in names
     ]

@@ -23,7 +23,7 @@ from lab.engine.labels import (
 from lab.host import network
 from lab.lifecycle import boot
 from lab.lifecycle import start as starting
-from lab.lifecycle.plan import Action, Plan, Step
+from lab.lifecycle.plan import Action, Plan, PlanStep
 from lab.live.lab import Lab
 from lab.topology import loader
 
@@ -241,7 +241,7 @@ def test_step_is_a_bug_before_the_one_that_it_stands_on(engine: KilledEngine) ->
     with pytest.raises(AttributeError, match="desired"):
         starting.compare(starting._context(lab(engine)))
     context = starting._context(lab(engine))
-    context.plan = Plan((Step(action=Action.START, subject="m", reason="is off"),))
+    context.plan = Plan((PlanStep(action=Action.START, subject="m", reason="is off"),))
     with pytest.raises(AssertionError, match="find_access"):
         starting.await_lab(context)
 

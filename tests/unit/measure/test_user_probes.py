@@ -70,7 +70,7 @@ def test_commands_write_and_read(topology: Topology) -> None:
         (UserProbe(name="a b", url="http://vip/"), "cannot name a probe"),
         (UserProbe(name="db", url=COMMAND, place="workers"), "runs in its pod"),
         (UserProbe(name="db", url="http://10.43.0.7/", place="workers"), "not in the lab's subnet"),
-        (UserProbe(name="db", url="http://[x/"), "it is no URL"),
+        (UserProbe(name="db", url="http://[x/"), "it is not a URL"),
     ],
 )
 def test_probes_that_cannot_be_are_told(topology: Topology, probe: UserProbe, said: str) -> None:

@@ -158,7 +158,7 @@ def test_lab_that_cannot_be_started_is_an_error_without_a_traceback(run: Any, en
         ("'3m3w'", "its arguments have names: halab(topology=*"),
         ("topology='3m3'", "no topology `3m3`"),
         ("set={'ha.tokn': '1s'}", "*tokn*"),
-        ("set=3", "set=3 is no mapping"),
+        ("set=3", "set=3 is not a mapping"),
         ("distribution='rke2'", "no distribution `rke2`"),
         ("keep=1", "keep=1 is neither True nor False"),
     ],

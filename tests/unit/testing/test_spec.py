@@ -55,10 +55,10 @@ def test_spec_fits_a_lab_in_what_it_names() -> None:
     [
         ({"topologie": "3m3w"}, "did you mean `topology`"),
         ({"topology": "3m3"}, "did you mean `3m3w`"),
-        ({"topology": 3}, "no text"),
+        ({"topology": 3}, "not a text"),
         ({"topology": "./none.yaml"}, "no such file"),
         ({"distribution": "k8s"}, "did you mean `k3s`"),
-        ({"set": ["ha.token=400ms"]}, "no mapping"),
+        ({"set": ["ha.token=400ms"]}, "not a mapping"),
         ({"set": {"ha.tokn": "400ms"}}, "tokn"),
         ({"set": {"ha.token": 1}}, "ha.token"),
         ({"keep": "yes"}, "neither True nor False"),

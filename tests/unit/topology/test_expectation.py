@@ -52,7 +52,7 @@ def test_truths(truth: str) -> None:
         ("outage(api.vip) <= five", "is no number", "outage(api.vip) <= 5s"),
         ("outage <= 5s", "`outage` of what?", "outage(api.vip) <= 5s"),
         ("outage() <= 5s", "`outage` of what?", "api.vip"),
-        ("outage(api vip) <= 5s", "is no name of a probe", "api.vip"),
+        ("outage(api vip) <= 5s", "is not the name of a probe", "api.vip"),
         ("outage(api.vip)", "is compared with something", "outage(api.vip) <= 5s"),
         ("lost_writes() == 0", "`lost_writes` of what?", "one of the scenario's writes"),
         ("leader_changes(x) == 0", "has no brackets", "leader_changes"),

@@ -81,7 +81,7 @@ def test_one_can_be_set_from_the_command_line() -> None:
         (
             "kubelet: {--max_pods: 2}",
             0,
-            "`kubernetes.args.kubelet.--max_pods` is no name of an option",
+            "`kubernetes.args.kubelet.--max_pods` is not an option's name",
             "write max-pods: VALUE",
         ),
         (

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from ipaddress import IPv4Network
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,7 +14,13 @@ from lab.base.hashing import digest
 from lab.topology.loader import load
 from lab.topology.model import Role, Topology, from_json, to_json
 
+if TYPE_CHECKING:
+    from lab.topology.model import Topology
+
+
 SHIPPED = sorted((Path(__file__).parents[3] / "topologies").glob("*.yaml"))
+
+
 REFERENCE = next(path for path in SHIPPED if path.stem == "3m3w")
 
 
@@ -97,3 +106,13 @@ def test_the_reference_installation(reference: Topology) -> None:
 def test_digest() -> None:
     assert digest("halab") == digest("halab") != digest("halab ")
     assert len(digest("")) == 12
+
+
+def test_the_pool_is_the_last_28_without_what_is_used(topology: Topology) -> None:
+    assert [str(ip) for ip in topology.service_addresses][
+        :: len(topology.service_addresses) - 1
+    ] == ["172.30.0.240", "172.30.0.254"]
+    network = replace(topology.network, pool=IPv4Network("172.30.0.40/29"))
+    assert [str(ip) for ip in replace(topology, network=network).service_addresses] == [
+        f"172.30.0.{last}" for last in (44, 45, 46)
+    ]

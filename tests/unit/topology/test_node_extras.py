@@ -109,9 +109,9 @@ def test_two_nodes_cannot_have_the_same_port(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("mount", "message"),
     [
-        ("data", "which is no mount"),
-        ("data:/mnt:wr", "which is no mount"),
-        (":/mnt", "which is no mount"),
+        ("data", "which is not a mount"),
+        ("data:/mnt:wr", "which is not a mount"),
+        (":/mnt", "which is not a mount"),
         ("none:/mnt", "names no folder: none"),
         ("file:/mnt", "names no folder: file"),
         ("/:/mnt", "names /, a folder of the host's own system"),

@@ -90,14 +90,14 @@ KUBERNETES = [
         "kube_deployment_spec_replicas > kube_deployment_status_replicas_available",
         "20s",
         "warning",
-        "{{ $labels.namespace }}/{{ $labels.deployment }} has not its replicas.",
+        "{{ $labels.namespace }}/{{ $labels.deployment }} has fewer replicas than it should.",
     ),
     _rule(
         "KubePodNotReady",
         'sum by (namespace, pod) (kube_pod_status_phase{phase=~"Pending|Unknown"}) > 0',
         "30s",
         "warning",
-        "{{ $labels.namespace }}/{{ $labels.pod }} does not come to run.",
+        "{{ $labels.namespace }}/{{ $labels.pod }} does not start.",
     ),
     _rule(
         "CoreDNSDown",

@@ -11,33 +11,13 @@ from typing import TYPE_CHECKING, Any
 import histories
 import pytest
 from histories import FIRE, HEAL, changed, plus, sample, without
+from judged import check, dead, end, op, probe
 
-from lab.analysis import checkers, report, verdicts
-from lab.analysis.checkers import failover
-from lab.analysis.history import failover_phases, vip_holders
+from lab.analysis import checkers, report
 from lab.analysis.history.events import Event, History, history, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-Mutation = "Callable[[History], History]"
-
-
-@pytest.fixture(scope="module")
-def good() -> History:
-    return histories.good()
-
-
-def check(name: str, run: History) -> verdicts.Verdict:
-    return checkers.find(name).check(run)
-
-
-def probe(event: Event, name: str, begin: float = 0.0, end: float = 99.0) -> bool:
-    return event.kind == "probe" and event.get("probe") == name and begin <= event.t < end
-
-
-def op(event: Event, **values: Any) -> bool:
-    return event.kind == "op" and all(event.get(key) == value for key, value in values.items())
 
 
 @pytest.mark.parametrize("name", checkers.names())
@@ -243,22 +223,6 @@ def test_a_stalled_instrument_makes_it_unknown(
     assert any(reason in text for text in verdict.reasons), verdict.reasons
 
 
-def test_an_instrument_that_died_is_not_steady_but_unknown(good: History) -> None:
-    short = without(good, lambda event: probe(event, "api.lb.new", 25.0))
-    assert check("steady", short).outcome == "unknown"
-    assert check("outage", short).outcome == "unknown"
-
-
-def dead(run: History, since: float, *ends: Event) -> History:
-    """A history whose instrument said nothing any more from then on; steps and faults went on."""
-    kept = without(run, lambda event: event.kind in {"probe", "op", "watch"} and event.t >= since)
-    return plus(kept, Event(0.0, "agent", {"state": "begin"}), *ends)
-
-
-def end(code: int | None, *, told: bool) -> Event:
-    return Event(29.9, "agent", {"state": "end", "code": code, "told": told})
-
-
 EXPECTED = [
     "outage(api.vip) <= 5s", "outages(api.vip) == 0", "unavailable(api) <= 5s", "vip_unique",
     "one_leader", "steady", "leader_changes <= 3", "vip_overlap == 0", "failover(vip) <= 5s",
@@ -309,15 +273,6 @@ def test_an_instrument_that_ended_well_is_believed(good: History) -> None:
     assert {row.outcome for row in report.judge(cut, ())} == {"pass"}
 
 
-def test_two_holders_are_two_holders_whatever_became_of_the_instrument(good: History) -> None:
-    def doubled(event: Event) -> dict[str, Any] | None:
-        return {"value": ["m", "m2"]} if probe(event, "vip.arp", 5, 6) else None
-
-    both = changed(dead(good, FIRE, end(137, told=False)), doubled)
-    rows = report.judge(both, ["vip_unique", "not vip_unique", "vip_overlap == 0"])
-    assert [row.outcome for row in rows] == ["fail", "pass", "fail"]
-
-
 def test_an_instrument_that_never_sampled_is_told(good: History) -> None:
     mute = plus(good, histories.instrument("dns.pod.w1"))
     assert any(
@@ -330,155 +285,6 @@ def test_samples_without_an_instrument_have_no_resolution(good: History) -> None
         good, lambda event: event.kind == "instrument" and event.get("probe") == "vip.arp"
     )
     assert check("vip_unique", torn).outcome == "unknown"
-
-
-def test_no_final_read_leaves_writes_unknown(good: History) -> None:
-    verdict = check("lost_writes", without(good, lambda event: op(event, op="list")))
-    assert verdict.outcome == "unknown"
-    assert "never read after that" in verdict.reasons[0]
-    assert next(figure for figure in verdict.figures if figure.name == "lost_writes").value is None
-
-
-def test_a_list_that_began_before_the_last_write_ended_is_no_final_read(good: History) -> None:
-    late = Event(
-        27.99,
-        "op",
-        {"client": "a", "op": "create", "key": "late", "value": 1, "end": 28.05, "outcome": "ok"},
-    )
-    assert check("lost_writes", plus(good, late)).outcome == "unknown"
-
-
-@pytest.mark.parametrize("there", [True, False])
-def test_an_unanswered_write_may_or_may_not_be_there(there: bool, good: History) -> None:  # noqa: FBT001
-    final = next(event for event in good.events if op(event, op="list"))
-    unknown = next(event for event in good.events if op(event, op="create", outcome="unknown"))
-    value = {**final.get("value"), **({unknown.get("key"): unknown.get("value")} if there else {})}
-    assert (
-        check(
-            "lost_writes", changed(good, lambda event: {"value": value} if event is final else None)
-        ).outcome
-        == "pass"
-    )
-
-
-def test_a_list_of_keys_without_values_will_do(good: History) -> None:
-    open_write = changed(
-        good, lambda event: {"value": sorted(event.get("value"))} if op(event, op="list") else None
-    )
-    assert check("lost_writes", open_write).outcome == "pass"
-
-
-def test_a_watch_that_lost_its_place_is_unknown_and_fails_where_something_was_missed(
-    good: History,
-) -> None:
-    lost = plus(good, Event(11.61, "watch", {"rv": "290", "key": "", "type": "LOST"}))
-    assert check("watch", lost).outcome == "unknown"
-    assert (
-        check(
-            "watch",
-            without(lost, lambda event: event.kind == "watch" and event.get("key") == "k050"),
-        ).outcome
-        == "fail"
-    )
-
-
-def test_bookmarks_and_the_end_of_a_watch_are_no_gaps(good: History) -> None:
-    newest = max(int(event.get("rv")) for event in good.of("watch") if event.t < 15)
-    marks = (
-        Event(14.995, "watch", {"rv": str(newest), "key": "", "type": "BOOKMARK"}),
-        Event(15.0, "watch", {"rv": "", "key": "", "type": "END"}),
-    )
-    closed = without(good, lambda event: event.kind == "watch" and event.t > 15)
-    assert check("watch", closed).outcome == "fail"
-    assert check("watch", plus(closed, *marks)).outcome == "pass"
-
-
-def test_two_leaders_in_different_terms_are_legal(good: History) -> None:
-    deposed = {"value": {"leader": True, "term": 2, "member": "id-m"}, "ok": True}
-    verdict = check(
-        "one_leader",
-        changed(good, lambda event: deposed if probe(event, "etcd.m", 10.0, 11.5) else None),
-    )
-    assert verdict.outcome == "pass"
-    assert next(figure.value for figure in verdict.figures if figure.name == "leader_changes") == 1
-
-
-def test_one_double_answer_is_an_overlap_of_an_interval(good: History) -> None:
-    verdict = check(
-        "vip_unique",
-        changed(
-            good,
-            lambda event: {"value": ["m", "m2"]} if probe(event, "vip.arp", 11.4, 11.41) else None,
-        ),
-    )
-    assert verdict.outcome == "fail"
-    assert verdict.figures[0].value == pytest.approx(0.02)
-    assert len(vip_holders.overlaps(good)) == 0
-
-
-def test_failover_in_phases(good: History) -> None:
-    (group,) = failover_phases.fault_groups(good)
-    assert (group.t, group.faults, group.nodes, group.healed) == (FIRE, ("crash",), ("m",), HEAL)
-    phases = {phase.name: phase for phase in group.phases}
-    expected = {
-        "membership": 0.5,
-        "fenced": 0.8,
-        "vip_start": 1.3,
-        "vip_up": 1.4,
-        "vip": 1.5,
-        "write": 1.6,
-        "leader": 0.9,
-    }
-    expected |= {"not_ready": 8.0, "endpoint": 8.2, "pods": 9.1}
-    assert {name: phase.seconds for name, phase in phases.items()} == pytest.approx(
-        expected, abs=0.01
-    )
-    assert group.missing == ("token_lost",)
-    assert phases["leader"].detail == "m3, term 3"
-    assert phases["vip_up"].detail == "m2"
-    assert phases["pods"].detail == "1 pod replaced: c"
-    assert phases["vip"].resolution == histories.INTERVAL
-    assert failover.figure(good, "api.vip").value == pytest.approx(2.003, abs=1e-6)
-    assert failover.figure(good, "dns").value is None
-
-
-def test_what_follows_the_healing_is_no_failover(good: History) -> None:
-    back = changed(good, lambda event: {"value": ["m"]} if probe(event, "vip.arp", 21.0) else None)
-    calm = without(
-        back,
-        lambda event: (
-            event.kind == "log"
-            or (event.kind == "probe" and event.t < HEAL and event.get("probe") != "vip.arp")
-        ),
-    )
-    steady = changed(
-        calm, lambda event: {"value": ["m2"]} if probe(event, "vip.arp", 0, 21.0) else None
-    )
-    (group,) = failover_phases.fault_groups(steady)
-    assert "vip_up" in group.missing
-
-
-def test_faults_that_fire_together_are_one_blow(good: History) -> None:
-    def fire(t: float, node: str) -> Event:
-        return Event(
-            t,
-            "fault",
-            {
-                "action": "fire",
-                "id": node,
-                "fault": "hang",
-                "node": node,
-                "word": "minority",
-                "detail": "",
-            },
-        )
-
-    rows = failover_phases.fault_groups(plus(good, fire(FIRE + 0.1, "m2"), fire(15.0, "w1")))
-    assert [(group.faults, group.nodes) for group in rows] == [
-        (("crash", "hang"), ("m", "m2")),
-        (("hang",), ("w1",)),
-    ]
-    assert rows[0].until == 15.0
 
 
 def test_odd_values_raise_nothing() -> None:
@@ -504,58 +310,3 @@ def test_odd_values_raise_nothing() -> None:
     ]
     for name in checkers.names():
         assert json.dumps(check(name, history(rows)).reasons)
-
-
-def test_the_worst_of_verdicts() -> None:
-    def made(outcome: verdicts.Outcome) -> verdicts.Verdict:
-        return verdicts.Verdict("x", outcome)
-
-    assert verdicts.worst([made("pass"), made("unknown"), made("fail")]) == "fail"
-    assert verdicts.worst([made("pass"), made("unknown")]) == "unknown"
-    assert verdicts.worst([made("pass")]) == "pass"
-    assert verdicts.worst([]) == "unknown"
-    assert verdicts.EXIT_CODES == {"pass": 0, "fail": 4, "unknown": 5}
-    with pytest.raises(KeyError):
-        checkers.find("vip")
-
-
-def test_a_status_read_in_the_middle_of_an_election_is_no_second_leader(good: History) -> None:
-    """etcd reads leader and term one after the other: here the leader is new and the term old."""
-    torn = {"value": {"leader": True, "term": 3, "member": "id-m2", "has_leader": True}}
-    moment = next(event.t for event in good.samples("etcd.m2") if event.t > 15.0)
-    assert (
-        check(
-            "one_leader",
-            changed(
-                good,
-                lambda event: torn if probe(event, "etcd.m2", moment, moment + 0.001) else None,
-            ),
-        ).outcome
-        == "pass"
-    )
-    twice = changed(
-        good, lambda event: torn if probe(event, "etcd.m2", moment, moment + 0.3) else None
-    )
-    assert check("one_leader", twice).outcome == "fail"
-
-
-def late_term(good: History, seconds: float) -> History:
-    """Return a history in which the new leader tells the old one's term for so long."""
-    led = [event for event in good.samples("etcd.m3") if event.get("value", {}).get("leader")]
-    late = {"value": {**led[0].get("value"), "term": led[0].get("value")["term"] - 1}, "ok": True}
-    begin = led[0].t
-    return changed(
-        good, lambda event: late if probe(event, "etcd.m3", begin, begin + seconds) else None
-    )
-
-
-def test_a_new_leader_that_tells_the_old_term_for_a_while_is_no_second_leader(
-    good: History,
-) -> None:
-    """etcd tells the term of the last applied entry: on a slow disk the old one for 0.4 s."""
-    before, after = check("one_leader", good), check("one_leader", late_term(good, 0.4))
-    assert (after.outcome, after.figures) == ("pass", before.figures)
-
-
-def test_a_leader_that_never_gets_to_a_term_of_its_own_is_a_second_one(good: History) -> None:
-    assert check("one_leader", late_term(good, 1000)).outcome == "fail"
