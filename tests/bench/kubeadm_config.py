@@ -41,9 +41,9 @@ After=containerd.service
 StartLimitIntervalSec=0
 
 [Service]
-Environment=KUBELET_KUBECONFIG_ARGS=--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf \
---kubeconfig=/etc/kubernetes/kubelet.conf
-Environment=KUBELET_CONFIG_ARGS=--config=/var/lib/kubelet/config.yaml
+Environment="KUBELET_KUBECONFIG_ARGS=--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf \
+--kubeconfig=/etc/kubernetes/kubelet.conf"
+Environment="KUBELET_CONFIG_ARGS=--config=/var/lib/kubelet/config.yaml"
 EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
 ExecStart=/usr/local/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS
 Delegate=yes
@@ -206,11 +206,11 @@ def flannel(topology: Topology) -> dict[str, Any]:
     settings = _meta("ConfigMap", "kube-flannel-cfg", **space)
     settings["data"] = {"net-conf.json": json.dumps(network)}
     account = _meta("ServiceAccount", "flannel", **space)
-    items = [account, role, binding, settings, _flannel_set(space)]
+    items = [account, role, binding, settings, _flannel_set(topology, space)]
     return {"apiVersion": "v1", "kind": "List", "items": items}
 
 
-def _flannel_set(space: dict[str, str]) -> dict[str, Any]:
+def _flannel_set(topology: Topology, space: dict[str, str]) -> dict[str, Any]:
     labels = {"app": "flannel"}
     folders = {"run": "/run/flannel", "cni": "/etc/cni/net.d", "lock": "/run/xtables.lock"}
     kinds = {"lock": "FileOrCreate"}
@@ -227,12 +227,21 @@ def _flannel_set(space: dict[str, str]) -> dict[str, Any]:
         name: {"fieldRef": {"fieldPath": f"metadata.{path}"}}
         for name, path in {"POD_NAME": "name", "POD_NAMESPACE": "namespace"}.items()
     }
+    # Not by the Service: its rules may not be there yet, and a pod that failed twice waits for ten
+    # seconds. kind's own network plugin asks the endpoint, too.
+    server = {
+        "KUBERNETES_SERVICE_HOST": str(topology.loadbalancer.ip),
+        "KUBERNETES_SERVICE_PORT": str(KUBERNETES_PORT),
+    }
     run = "halab-cni & exec flannel --kube-subnet-mgr --iface=eth0 --ip-masq"
     container = {
         "name": "kube-flannel",
         "image": f"{REPOSITORY}/flannel:{IMAGE_TAG}",
         "command": ["sh", "-c", run],
-        "env": [{"name": name, "valueFrom": source} for name, source in own.items()],
+        "env": [
+            *({"name": name, "valueFrom": source} for name, source in own.items()),
+            *({"name": name, "value": value} for name, value in server.items()),
+        ],
         "resources": {"requests": {"cpu": "100m", "memory": "50Mi"}},
         "securityContext": {"capabilities": {"add": ["NET_ADMIN", "NET_RAW"]}},
         "volumeMounts": [{"name": name, "mountPath": path} for name, path in mounts.items()],

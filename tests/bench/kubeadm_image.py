@@ -30,8 +30,9 @@ FROM ${NODE} AS machine
 RUN set -eu; out=/slim/usr/local/sbin; mkdir -p $out /slim/etc /slim/tmp /slim/run; \\
     for program in busybox xtables-nft-multi; do \\
         path=$(readlink -f "$(command -v $program)"); cp "$path" $out; \\
-        ldd "$path" | grep -o '/[^ ]*' | xargs -I{} cp --parents -L {} /slim; \\
     done; \\
+    ldd $out/* /usr/lib/*/xtables/*.so | grep -o '=> /[^ ]*\\|/lib64/[^ ]*' | sed 's/=> //' \\
+        | sort -u | xargs -I{} cp --parents -L {} /slim; \\
     cp --parents -r /usr/lib/*/xtables /slim; \\
     mkdir -p /slim/bin; ln -s /usr/local/sbin/busybox /slim/bin/sh; \\
     for name in cat mkdir mv sleep; do ln -s busybox $out/$name; done; \\

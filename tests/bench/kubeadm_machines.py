@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from lab.engine.spec import ContainerSpec, Desired
     from lab.topology.model import Node, Topology
 
-STEP_TIMEOUT_S = 600
+STEP_TIMEOUT_S = 180
 EVERY_S = 0.4
 """As often as `halab start` asks."""
 NAME = "kubernetes.default.svc.cluster.local"
