@@ -82,8 +82,10 @@ test-engines: images ## the docker tests and a part of the e2e tests on Docker 2
 test-engine-smoke: images ## the smallest part of that, on Docker 28 with containerd's image store; skipped where no other engine can run
 	@$(BIN)/python tests/engines/run.py --smoke $(ENGINES)
 
-bench: images ## measure start, memory, stop, failover; prints a table
+bench: images ## measure start, memory, stop, failover, beside kubeadm and with 1 to 16 nodes; prints tables
 	@$(BIN)/python tests/bench/bench.py
+	@$(BIN)/python tests/bench/kubeadm.py --snapshot --others
+	@$(BIN)/python tests/bench/growth.py
 
 pictures: $(READY) ## make README's pictures anew: the watch, a status, a report's time-line; no Docker
 	@$(BIN)/python tests/bench/pictures.py

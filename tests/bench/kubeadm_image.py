@@ -31,7 +31,7 @@ RUN set -eu; out=/slim/usr/local/sbin; mkdir -p $out /slim/etc /slim/tmp /slim/r
     for program in busybox xtables-nft-multi; do \\
         path=$(readlink -f "$(command -v $program)"); cp "$path" $out; \\
     done; \\
-    ldd $out/* /usr/lib/*/xtables/*.so | grep -o '=> /[^ ]*\\|/lib64/[^ ]*' | sed 's/=> //' \\
+    ldd $out/* /usr/lib/*/xtables/*.so | grep -o '=> /[^ ]*\\|/lib[^ ]*/ld-[^ ]*' | sed 's/=> //' \\
         | sort -u | xargs -I{} cp --parents -L {} /slim; \\
     cp --parents -r /usr/lib/*/xtables /slim; \\
     mkdir -p /slim/bin; ln -s /usr/local/sbin/busybox /slim/bin/sh; \\
