@@ -83,10 +83,9 @@ class Figures:
         }
         lines += [_row(what, values, max) for what, values in self.rows.items()]
         lines += [_row(what, values, min) for what, values in ratios.items() if values]
-        return "\n".join([*lines, *(f"{what:44} skipped: {why}" for what, why in self._left())])
-
-    def _left(self) -> list[tuple[str, str]]:
-        return list(self.skipped.items())
+        return "\n".join(
+            [*lines, *(f"{what:44} skipped: {why}" for what, why in self.skipped.items())]
+        )
 
 
 def _row(what: str, values: list[float], worst: Any) -> str:
@@ -128,6 +127,7 @@ class Bench:
                 self.figures.note(f"kubeadm: {step}", cluster.steps.seconds[step])
             self.figures.note(KUBEADM_BOOTED, cluster.steps.since_boot())
             self.figures.note(KUBEADM_TOTAL, cluster.steps.total())
+            self._spent("kubeadm", KUBEADM)
             self._look("kubeadm", KUBEADM)
         finally:
             cluster.remove()
@@ -141,6 +141,7 @@ class Bench:
                 "start", str(TOPOLOGY), "--name", OURS, "--distribution", "upstream", *words
             )
             self.figures.note(START, took)
+            self._spent("halab", OURS)
             self._look("halab", OURS)
             if self.snapshot and FROM not in self.figures.rows:
                 halab("snapshot", "save", OURS, SNAPSHOT)
@@ -157,6 +158,10 @@ class Bench:
         finally:
             destroy(self.engine, OURS, Silent())
 
+    def _spent(self, side: str, lab: str) -> None:
+        spent = resources.spent(f"{LABEL}={lab}")
+        self.figures.note(f"{side}: until ready (core-seconds)", spent)
+
     def _look(self, side: str, lab: str) -> None:
         if self.idle_s:
             time.sleep(SETTLE_S)
@@ -170,7 +175,7 @@ class Bench:
             sides = [("kubeadm", self.kubeadm), ("halab", self.halab)]
             for name, side in reversed(sides) if number % 2 else sides:
                 if only in {"", name}:
-                    print(f"run {number + 1}, {name}, load {load():.1f}", file=sys.stderr)
+                    self.figures.note(f"load of the host before {name}", load())
                     side()
 
 
