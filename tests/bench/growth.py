@@ -90,7 +90,8 @@ def main() -> None:
     chosen = parser.parse_args()
     sizes = [int(number) for number in chosen.nodes.split(",")]
     found: dict[int, list[list[float]]] = {nodes: [] for nodes in sizes}
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for one in (signal.SIGTERM, signal.SIGINT):  # also where the shell has it ignored
+        signal.signal(one, signal.default_int_handler)
     halab("destroy", LAB)
     try:
         with tempfile.TemporaryDirectory() as folder:

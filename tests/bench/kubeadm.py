@@ -190,7 +190,8 @@ def removing(engine: Engine) -> Iterator[None]:
             [*HALAB, "-q", "snapshot", "remove", SNAPSHOT], capture_output=True, check=False
         )
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for one in (signal.SIGTERM, signal.SIGINT):  # also where the shell has it ignored
+        signal.signal(one, signal.default_int_handler)
     clear()
     try:
         yield
