@@ -88,8 +88,10 @@ test-engine-smoke: images ## the smallest part of that, on Docker 28 with contai
 test-recipes: $(READY) ## the recipes for CI: yamllint, actionlint, and each step of the action and the release walked in an empty home
 	@$(BIN)/python tests/recipes/run.py
 
-bench: images ## measure start, memory, stop, failover; prints a table
+bench: images ## measure start, memory, stop, failover, beside kubeadm and with 1 to 16 nodes; prints tables
 	@$(BIN)/python tests/bench/bench.py
+	@$(BIN)/python tests/bench/kubeadm.py --snapshot --others
+	@$(BIN)/python tests/bench/growth.py
 
 pictures: $(READY) ## make README's pictures anew: the watch, a status, a report's time-line; no Docker
 	@$(BIN)/python tests/bench/pictures.py
