@@ -261,6 +261,25 @@ def test_masters_form_a_cluster_and_the_address_follows_health_and_quorum(
         "all are members", lambda: "Online: [ m m2 m3 ]" in first.run("crm_mon", "-1")[1]
     )
 
+    def judge(name: str, verdict: str) -> None:
+        change = ("attrd_updater", "-n", cib.ATTRIBUTE, "-U", verdict, "-d", "0", "-N", name)
+        assert machines[name].run(*change)[0] == 0
+
+    late = holders(machines, vip)[0]
+    judge(late, "late")
+    first.eventually(
+        "the address leaves a late master", lambda: holders(machines, vip) not in ([late], [])
+    )
+    prompt = holders(machines, vip)
+    for name in machines:
+        judge(name, "late")
+    assert first.run("crm_resource", "--wait")[0] == 0
+    assert holders(machines, vip) == prompt, "nobody is better: the address stays"
+    for name in machines:
+        judge(name, "1")
+    assert first.run("crm_resource", "--wait")[0] == 0
+    assert holders(machines, vip) == prompt, "it stays where it is when others are prompt again"
+
     sick = holders(machines, vip)[0]
     machines[sick].run("systemctl", "stop", "web")
     first.eventually(

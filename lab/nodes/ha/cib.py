@@ -23,6 +23,7 @@ VIP_RESOURCE = "FAILOVER-ADDR"
 """The reference installation's name for the floating address."""
 HEALTH_RESOURCE = "apiserver-health"
 ATTRIBUTE = "apiserver"
+"""The watcher's verdict: 1 serves, 0 does not, late."""
 FENCE_PREFIX = "fence-"
 """A fencing device is named by this prefix and its master's name."""
 FENCING_OPTION = "opt-stonith-enabled"
@@ -98,10 +99,11 @@ def _properties(topology: Topology) -> str:
 def _watcher(health: HealthCheck) -> str:
     """Render the watcher of the API server, which runs on every master.
 
-    It is a process of its own that asks every second over a kept connection. Two bad answers move
-    the address, and so do three late ones: nine seconds of a server that answers nobody while its
-    machine lives. Pacemaker's monitor only looks whether the watcher lives, since each question of
-    Pacemaker's own costs 25 ms of a core on each master.
+    It is a process of its own that asks every second over a kept connection. Two bad answers take
+    the address away. Three late ones, nine seconds of a server that answers nobody while its
+    machine lives, move it to a master that is prompt; on a busy host, where healthy servers are
+    late, it takes ten. Pacemaker's monitor only looks whether the watcher lives, since each question
+    of Pacemaker's own costs 25 ms of a core on each master.
     """
     parameters = {
         "url": health.url,
@@ -186,12 +188,21 @@ def _not_itself(topology: Topology) -> str:
 
 
 def _needs_apiserver() -> str:
-    """Keep the address off masters whose API server is not known to be healthy."""
+    """Keep the address off masters whose API server is not known to serve; prefer a prompt one.
+
+    A late server's master may hold the address: if all are late, because the host is busy, taking
+    it from everybody would help nobody. A preference, not a negative score for the late one, which
+    Pacemaker takes for a ban. It is greater than the stickiness.
+    """
     return (
         f'<rsc_location id="vip-needs-apiserver" rsc="{VIP_RESOURCE}">'
         '<rule id="vip-rule" score="-INFINITY" boolean-op="or">\n'
         f'<expression id="vip-unknown" attribute="{ATTRIBUTE}" operation="not_defined"/>\n'
-        f'<expression id="vip-unhealthy" attribute="{ATTRIBUTE}" operation="ne" value="1"/>'
+        f'<expression id="vip-unhealthy" attribute="{ATTRIBUTE}" operation="eq" value="0"/>'
+        "</rule></rsc_location>\n"
+        f'<rsc_location id="vip-prefers-prompt" rsc="{VIP_RESOURCE}">'
+        '<rule id="vip-prompt-rule" score="1000">'
+        f'<expression id="vip-prompt" attribute="{ATTRIBUTE}" operation="eq" value="1"/>'
         "</rule></rsc_location>"
     )
 
