@@ -102,8 +102,8 @@ def _watcher(health: HealthCheck) -> str:
     It is a process of its own that asks every second over a kept connection. Two bad answers take
     the address away. Three late ones, nine seconds of a server that answers nobody while its
     machine lives, move it to a master that is prompt; on a busy host, where healthy servers are
-    late, it takes ten. Pacemaker's monitor only looks whether the watcher lives, since each question
-    of Pacemaker's own costs 25 ms of a core on each master.
+    late, it takes ten. Pacemaker's monitor only looks whether the watcher lives, since each
+    question of Pacemaker's own costs 25 ms of a core on each master.
     """
     parameters = {
         "url": health.url,
