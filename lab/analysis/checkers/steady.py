@@ -23,10 +23,12 @@ def _last(probe: Series) -> tuple[Event, ...]:
 
 
 def _blind(probe: Series) -> str:
-    """Return why the end of a probe's samples was not seen; empty if it was."""
-    trouble = probe.trouble()
-    if trouble:
-        return trouble
+    """Return why the end of a probe's samples was not seen; empty if it was.
+
+    Only the end counts: who asks from a pod of a worker that is off cannot ask most of the time.
+    """
+    if too_little := probe.too_little():
+        return too_little
     end = probe.samples[-1].t
     tail = [stall for stall in probe.stalls if stall[1] >= end]
     return f"{probe.name}: no samples at the end, since {tail[-1][0]:.2f} s" if tail else ""

@@ -76,12 +76,18 @@ class Series:
         """For how long the instrument did not ask, seconds."""
         return sum(end - begin for begin, end in self.stalls)
 
-    def trouble(self) -> str:
-        """Return why nothing can be said of this probe; empty if something can."""
+    def too_little(self) -> str:
+        """Return why nothing can be said of any moment of this probe; empty if something can."""
         if not self.interval:
             return f"{self.name}: no instrument says at which interval it sampled"
         if len(self.asked) < FEWEST:
             return f"{self.name}: {len(self.asked)} samples are too few (at least {FEWEST})"
+        return ""
+
+    def trouble(self) -> str:
+        """Return why nothing can be said of this probe's whole time; empty if something can."""
+        if too_little := self.too_little():
+            return too_little
         if self.stalled * 2 > self.samples[-1].t - self.samples[0].t:
             return (
                 f"{self.name}: the instrument did not sample for {self.stalled:.1f} s, "
