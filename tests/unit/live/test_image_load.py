@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from lab.base.errors import CommandFailed, EngineError, InputError
 from lab.cli import image as command
 from lab.engine.commands import Result
+from lab.live import node_images
 from lab.live.image_load import LOADED, OFF, PRESENT, NodeImage, load
 from lab.live.lab import Lab
 from lab.topology import loader
@@ -166,8 +167,9 @@ def test_a_node_that_goes_off_meanwhile_is_off(lab: Lab, engine: EngineDouble) -
 
 
 def test_a_node_that_cannot_take_it_is_an_error_and_the_others_have_it(
-    lab: Lab, engine: EngineDouble
+    lab: Lab, engine: EngineDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(node_images, "STOPPING_S", 0.0)  # it runs, and goes on
     engine.full = "m"
     with pytest.raises(CommandFailed, match="no space left"):
         load(lab, ["app:dev"])

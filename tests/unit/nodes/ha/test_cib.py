@@ -20,7 +20,14 @@ def test_the_cib_is_consistent(topology: Topology) -> None:
     assert location.attrib["rsc"] in {item.attrib["id"] for item in root.iter("primitive")}
     values = {item.attrib["id"]: item.attrib["value"] for item in root.iter("nvpair")}
     assert (values["vip-ip"], values["vip-cidr_netmask"]) == ("172.30.0.50", "32")
-    assert {item.attrib["operation"] for item in root.iter("expression")} == {"not_defined", "ne"}
+    rules = {rule.attrib["id"]: rule for rule in root.iter("rule")}
+    judged = {
+        name: (rule.attrib["score"], [item.get("value") for item in rule.iter("expression")])
+        for name, rule in rules.items()
+    }
+    assert judged == {"vip-rule": ("-INFINITY", [None, "0"]), "vip-prompt-rule": ("1000", ["1"])}
+    # A prompt master draws the address away from a late one, but not from another prompt one.
+    assert 0 < int(values["rsc-resource-stickiness"]) < 1000
     orders = {
         (item.attrib["first"], item.attrib["then"], item.attrib["kind"])
         for item in root.iter("rsc_order")
