@@ -76,7 +76,12 @@ def _remove_all(engine: Engine, name: str, reporter: Reporter) -> Plan:
     try:
         until(what, remove, timeout_s=LATE_S, every_s=LATE_EVERY_S)
     except WaitTimeout as error:
-        hint = f"`docker ps -a` shows who has it; remove that, then `halab destroy {name}` again"
+        # An engine may forget a container and keep its place in a network (seen with Docker 20.10,
+        # whose restart gave it up).
+        hint = (
+            "`docker ps -a` shows who has it: remove that, or restart Docker if nobody has it;"
+            f" then `halab destroy {name}` again"
+        )
         raise WaitTimeout(what, error.seconds, error.last, hint) from None
     return first
 
