@@ -12,7 +12,6 @@ import argparse
 import os
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,8 +19,8 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import resources
+from halab_command import timed
 
-HALAB = [sys.executable, "-m", "lab"]
 LAB = "kadm-growth"
 SUBNET = "172.31.241.0/24"
 MASTERS = 3
@@ -52,27 +51,18 @@ def topology(nodes: int, subnet: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def halab(*words: str) -> float:
-    """Run this checkout's halab; return the seconds it took."""
-    begin = time.monotonic()
-    done = subprocess.run([*HALAB, "-q", *words], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"halab {' '.join(words)}: {done.stderr[-2000:]}")
-    return time.monotonic() - begin
-
-
 def measure(file: Path, distribution: str, idle_s: float) -> list[float]:
     """Return a lab's figures, in the order of COLUMNS."""
-    started = halab("start", str(file), "--distribution", distribution)
+    started = timed("start", str(file), "--distribution", distribution)
     time.sleep(SETTLE_S if idle_s else 0)
     usage = resources.used(f"halab.lab={LAB}", idle_s) if idle_s else resources.Usage(0, 0)
-    return [started, halab("destroy", LAB), usage.gib, usage.cores]
+    return [started, timed("destroy", LAB), usage.gib, usage.cores]
 
 
-def table(found: dict[int, list[list[float]]]) -> str:
+def table(measured: dict[int, list[list[float]]]) -> str:
     """Return the medians: a row for each number of nodes."""
     lines = [f"{'nodes':>5} {'shape':>7} " + " ".join(f"{name:>17}" for name in COLUMNS)]
-    for nodes, runs in found.items():
+    for nodes, runs in measured.items():
         masters, workers = shape(nodes)
         middle = [statistics.median(values) for values in zip(*runs, strict=True)]
         figures = " ".join(f"{value:17.2f}" for value in middle)
@@ -89,23 +79,24 @@ def main() -> None:
     parser.add_argument("--subnet", default=SUBNET)
     chosen = parser.parse_args()
     sizes = [int(number) for number in chosen.nodes.split(",")]
-    found: dict[int, list[list[float]]] = {nodes: [] for nodes in sizes}
+    measured: dict[int, list[list[float]]] = {nodes: [] for nodes in sizes}
     for one in (signal.SIGTERM, signal.SIGINT):  # also where the shell has it ignored
         signal.signal(one, signal.default_int_handler)
-    halab("destroy", LAB)
+    timed("destroy", LAB)
     try:
         with tempfile.TemporaryDirectory() as folder:
             for nodes in sizes * chosen.runs:
                 file = Path(folder) / f"{nodes}.yaml"
                 file.write_text(topology(nodes, chosen.subnet))
                 load = os.getloadavg()[0]
-                found[nodes].append(measure(file, chosen.distribution, chosen.idle))
+                measured[nodes].append(measure(file, chosen.distribution, chosen.idle))
                 print(
-                    f"  {nodes} nodes, load before {load:.1f}: {found[nodes][-1]}", file=sys.stderr
+                    f"  {nodes} nodes, load before {load:.1f}: {measured[nodes][-1]}",
+                    file=sys.stderr,
                 )
     finally:
-        halab("destroy", LAB)
-    print(table(found))
+        timed("destroy", LAB)
+    print(table(measured))
 
 
 if __name__ == "__main__":

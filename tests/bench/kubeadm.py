@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import others
 import resources
+from halab_command import HALAB, timed
 from kubeadm_machines import STEPS, Cluster
 
 from lab.base.progress import Silent
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
     from lab.engine.client import Engine
 
-HALAB = [sys.executable, "-m", "lab"]
 ROOT = Path(__file__).parents[2]
 TOPOLOGY = ROOT / "topologies" / "3m3w.yaml"
 KUBEADM, OURS, SNAPSHOT = "kadm", "kadm-halab", "kadm-snapshot"
@@ -93,15 +93,6 @@ def _row(what: str, values: list[float], worst: Any) -> str:
     return f"{what:44} {statistics.median(values):8.2f} {worst(values):8.2f}  {each}"
 
 
-def halab(*words: str) -> float:
-    """Run this checkout's halab; return the seconds it took."""
-    begin = time.monotonic()
-    done = subprocess.run([*HALAB, "-q", *words], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"halab {' '.join(words)}: {done.stderr[-2000:]}")
-    return time.monotonic() - begin
-
-
 @dataclass
 class Bench:
     """The two sides, and what was measured."""
@@ -137,14 +128,14 @@ class Bench:
         settings = (f"network.subnet={self.subnet}", "loadbalancer.host_port=0")
         words = [word for setting in settings for word in ("--set", setting)]
         try:
-            took = halab(
+            seconds = timed(
                 "start", str(TOPOLOGY), "--name", OURS, "--distribution", "upstream", *words
             )
-            self.figures.note(START, took)
+            self.figures.note(START, seconds)
             self._spent("halab", OURS)
             self._look("halab", OURS)
             if self.snapshot and FROM not in self.figures.rows:
-                halab("snapshot", "save", OURS, SNAPSHOT)
+                timed("snapshot", "save", OURS, SNAPSHOT)
         finally:
             destroy(self.engine, OURS, Silent())
         if self.snapshot:
@@ -153,8 +144,8 @@ class Bench:
     def _restored(self) -> None:
         words = ("--set", f"network.subnet={self.subnet}")
         try:
-            took = halab("start", "--from", SNAPSHOT, "--name", OURS, *words)
-            self.figures.note(FROM, took)
+            seconds = timed("start", "--from", SNAPSHOT, "--name", OURS, *words)
+            self.figures.note(FROM, seconds)
         finally:
             destroy(self.engine, OURS, Silent())
 
@@ -219,11 +210,11 @@ def main() -> None:
     with removing(engine):
         bench.turns(chosen.runs, chosen.only)
         if chosen.others:
-            others.measure_all(KUBEADM, lambda what, result: _heard(bench.figures, what, result))
+            others.measure_all(KUBEADM, lambda what, result: _note(bench.figures, what, result))
     print(bench.figures.table())
 
 
-def _heard(figures: Figures, what: str, result: float | str) -> None:
+def _note(figures: Figures, what: str, result: float | str) -> None:
     if isinstance(result, str):
         figures.skipped[what] = result
     else:
