@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from lab.live.status import LabStatus, NodeStatus
+    from lab.nodes.ha.fencings import Fencing
     from lab.topology.model import MachineSize
 
 GAP = "  "
@@ -191,12 +192,18 @@ def status(lab: LabStatus) -> None:
         columns.append("AT MOST")
         rows = [[*row, limit] for row, limit in zip(rows, limits, strict=True)]
     table(columns, rows)
+    off = {node.name for node in lab.nodes if node.state == "exited"}
     for fencing in lab.fencings:
-        click.echo(fencing.sentence())
+        click.echo(f"{fencing.sentence()}{_remedy(lab, fencing) if fencing.node in off else ''}")
     for fault in lab.faults:
         click.echo(f"fault on: {fault} (`halab fault heal {lab.name}`)")
     for problem in lab.problems:
         click.echo(f"! {problem}", err=True)
+
+
+def _remedy(lab: LabStatus, fencing: Fencing) -> str:
+    """Return how a fenced machine that is off comes back; halab's own faults say so themselves."""
+    return "" if fencing.faults else f"; `halab start {lab.name} {fencing.node}` powers it on"
 
 
 def _limits(size: MachineSize) -> str:
