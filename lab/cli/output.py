@@ -192,9 +192,10 @@ def status(lab: LabStatus) -> None:
         columns.append("AT MOST")
         rows = [[*row, limit] for row, limit in zip(rows, limits, strict=True)]
     table(columns, rows)
-    off = {node.name for node in lab.nodes if node.state == "exited"}
+    nodes_off = {node.name for node in lab.nodes if node.state == "exited"}
     for fencing in lab.fencings:
-        click.echo(f"{fencing.sentence()}{_remedy(lab, fencing) if fencing.node in off else ''}")
+        remedy = _remedy(lab, fencing) if fencing.node in nodes_off else ""
+        click.echo(f"{fencing.sentence()}{remedy}")
     for fault in lab.faults:
         click.echo(f"fault on: {fault} (`halab fault heal {lab.name}`)")
     for problem in lab.problems:
