@@ -216,12 +216,12 @@ def everything(
     Raises LabError if the API does not answer.
     """
     types = resource_types(cluster)
-    found = listing(cluster, filter(wanted, types), whole)
-    defined = [key.name for key in found.objects if key.resource == DEFINITIONS]
+    listed = listing(cluster, filter(wanted, types), whole)
+    defined = [key.name for key in listed.objects if key.resource == DEFINITIONS]
     late = late_types(cluster, (each.name for each in types), defined)
     if late:
-        found = found.joined(listing(cluster, filter(wanted, late), whole))
-    return (*types, *late), found
+        listed = listed.joined(listing(cluster, filter(wanted, late), whole))
+    return (*types, *late), listed
 
 
 def listing(

@@ -140,8 +140,10 @@ def refuse_changes(start: Context) -> None:
 
 def _made_otherwise(start: Context, nodes: tuple[str, ...]) -> str:
     """Return what these nodes of a running lab were made from, against what is asked for now."""
-    made_from = start.observed.topology
-    settings = difference.settings(from_json(made_from), start.lab.topology) if made_from else ()
+    settings: tuple[str, ...] = ()
+    # The label is not there if the network is not, and another halab may have written it.
+    with contextlib.suppress(ValueError, LookupError):
+        settings = difference.settings(from_json(start.observed.topology), start.lab.topology)
     if not settings:
         return f"from another topology or other images ({', '.join(nodes)} would differ)"
     more = f"; and {len(settings) - SETTINGS_SHOWN} more" if settings[SETTINGS_SHOWN:] else ""
