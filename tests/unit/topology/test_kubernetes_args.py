@@ -162,5 +162,6 @@ def test_what_upstreams_units_set_is_refused_or_harmless(plain: Topology, compon
     words = render(plain, plain.nodes[0]).decode().split()
     own = {word[2:].partition("=")[0] for word in words if word.startswith("--")}
     # Options of curl, which waits for the API server.
-    own -= {"max-time", "cacert", "leader-elect-lease-duration", "leader-elect-renew-deadline"}
+    own -= {"rate", "max-time", "cacert"}
+    own -= {"leader-elect-lease-duration", "leader-elect-renew-deadline"}
     assert own - set(OWN[component]) == HARMLESS[component]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.nodes.arguments import listed, replaced
 from lab.nodes.distributions.k3s.keys import AGENT, SERVER
-from lab.nodes.files import LOG_LIMIT, NO_LEADER, OPEN_FILES, PAUSE_IMAGE
+from lab.nodes.files import HEARTBEATS, LOG_LIMIT, NO_LEADER, OPEN_FILES, PAUSE_IMAGE
 from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:
@@ -87,13 +87,12 @@ def kubelet() -> bytes:
     """Render the settings that kubelet takes from a file only, as JSON.
 
     K3s's leases last 40 s and are renewed every 10 s, but a topology may want nodes NotReady after
-    10 s. An unchanged status is reported every 5 minutes; here every 4 s, as upstream's.
+    10 s.
     """
     config = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
-        "nodeLeaseDurationSeconds": 20,
-        "nodeStatusReportFrequency": "4s",
+        **HEARTBEATS,
     }
     return json.dumps(config, indent=1).encode()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lab.nodes import registries
 from lab.nodes.distributions.upstream import units as kubeunits
 from lab.nodes.distributions.upstream.units import K8S
-from lab.nodes.files import PAUSE_IMAGE
+from lab.nodes.files import HEARTBEATS, PAUSE_IMAGE
 from lab.topology.model import Role
 
 if TYPE_CHECKING:
@@ -56,10 +56,8 @@ def kubelet_config(topology: Topology, node: Node) -> bytes:
         "imageGCHighThresholdPercent": 100,
         # Without CAP_SYS_RESOURCE no process may have a score below its parent's.
         "oomScoreAdj": 0,
-        # Less than half of the shortest grace period that a topology may set (10 s): one lost
-        # update does not make a node NotReady.
         "nodeStatusUpdateFrequency": "4s",
-        "nodeLeaseDurationSeconds": 20,
+        **HEARTBEATS,
         "registerWithTaints": taints,
     }
     return json.dumps(config, indent=1).encode()
