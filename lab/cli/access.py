@@ -17,6 +17,7 @@ from lab.cli.options import (
     complete_node,
     find_lab,
     lab_and_node,
+    node_name,
     option_output,
 )
 from lab.cli.verbosity import hint
@@ -25,6 +26,7 @@ from lab.kube import kubeconfig
 from lab.live.power import VERBS
 
 if TYPE_CHECKING:
+    from lab.engine.node import NodeHandle
     from lab.live.lab import Lab
 
 PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
@@ -51,16 +53,26 @@ def _interactive(arguments: list[str]) -> NoReturn:
 def exec_command(lab: str, node: str, command: tuple[str, ...], timeout: float) -> int:
     """Run a command on a node and exit with its exit code.
 
+    NODE is a name, or @vip-holder, @leader, @first-master: the node that is it now.
     Standard input is passed on, unless it is a terminal.
     """
     command = command[1:] if command[0] == "--" else command
     if not command:
         raise InputError("no command to run", "for example `halab exec 3m3w m -- crm_mon -1`")
-    handle = find_lab(lab).node(node)
+    owner = find_lab(lab)
+    handle = owner.node(node_name(owner, node))
+    _expect_running(handle)
     stdin = sys.stdin.buffer.read() if _has_input() else None
     result = handle.run(command, check=False, timeout_s=timeout, stdin=stdin)
     click.echo(result.output, nl=False)
     raise SystemExit(result.code)
+
+
+def _expect_running(node: NodeHandle) -> None:
+    """Raise LabError, with what to do, if no command can run on a node."""
+    if node.exists and not node.running:
+        hint_ = f"`halab start {node.lab} {node.name}`, or `halab fault heal {node.lab}`"
+        raise LabError(f"{node.name} is off or frozen: no command runs there", hint_)
 
 
 def _has_input() -> bool:
@@ -83,12 +95,15 @@ def _has_input() -> bool:
 def shell_command(arguments: tuple[str, ...]) -> None:
     """Open a shell on a node."""
     lab, node = lab_and_node(arguments)
-    _interactive(["exec", "-it", find_lab(lab).node(node).container, "bash", "-l"])
+    owner = find_lab(lab)
+    handle = owner.node(node_name(owner, node))
+    _expect_running(handle)
+    _interactive(["exec", "-it", handle.container, "bash", "-l"])
 
 
 @click.command(
     "logs",
-    epilog="Examples: halab logs 3m3w m -u etcd · halab logs 3m3w -n 5 · halab logs 3m3w w1 -f",
+    epilog="Examples: halab logs 3m3w m -u etcd · halab logs 3m3w -n 5 · halab logs 3m3w @leader",
 )
 @click.argument("lab", required=False, shell_complete=complete_lab)
 @click.argument("node", required=False, shell_complete=complete_node)
@@ -101,6 +116,7 @@ def logs_command(lab: str | None, node: str | None, unit: str, lines: int, follo
     """Show the journal of a node, or of all nodes one after the other."""
     handle = find_lab(lab)
     machines = [machine.name for machine in handle.topology.machines]
+    node = node_name(handle, node) if node else None
     if follow:
         if not node:
             raise InputError("-f follows one node", f"nodes: {', '.join(machines)}")

@@ -12,6 +12,7 @@ from lab.base.errors import InputError, WaitTimeout
 from lab.base.wait import Observation, tried, until
 from lab.cli.fault import seconds
 from lab.cli.options import complete_lab, find_lab, load_topology, option_output
+from lab.cli.verbosity import hint
 from lab.engine import client
 
 if TYPE_CHECKING:
@@ -267,6 +268,8 @@ def give_hint(lab: str, output: str) -> None:
         out.answer({"hint": number, "of": of, "text": text})
     else:
         click.echo(f"hint {number} of {of}: {text}")
+        if number == of:
+            hint("that is the last one; `halab lesson next --skip` leaves the step out")
 
 
 @lesson_command.command(
@@ -299,7 +302,7 @@ def check(lab: str, patience: str, output: str) -> None:
         rows = {"step": step.name, "ok": result.ok, **asdict(result)}
         out.answer(rows)
     else:
-        lesson_output.show_checks(result)
+        lesson_output.show_checks(result, handle.name)
     raise SystemExit(0 if result.ok else EXIT_FAIL)
 
 

@@ -10,6 +10,7 @@ import click
 from lab.cli import output as out
 from lab.cli.verbosity import hint
 from lab.lessons import debrief
+from lab.lessons.checks import WRONG_ANSWER
 from lab.lessons.lab_view import LabView
 from lab.lessons.model import with_names
 
@@ -45,7 +46,7 @@ def plain(lesson: Lesson, progress: LessonProgress | None) -> dict[str, Any]:
     }
 
 
-def show_checks(result: StepAnswer) -> None:
+def show_checks(result: StepAnswer, lab: str) -> None:
     """Print what checks say, and what to do next."""
     for answer in result.answers:
         click.echo(f"{'passed' if answer.ok else 'not yet'}  {answer.check}: {answer.seen}")
@@ -58,6 +59,8 @@ def show_checks(result: StepAnswer) -> None:
     elif result.lost:
         hint("only starting again helps: halab lesson reset")
     else:
+        if any(WRONG_ANSWER in answer.seen for answer in result.answers):
+            hint(f"to change an answer: halab kubectl {lab} -- edit configmap lesson")
         hint("halab lesson hint helps; halab lesson check --wait 1m looks until it passes")
 
 

@@ -141,6 +141,22 @@ def complete_node(
     return [node.name for node in lab.topology.machines if node.name.startswith(incomplete)]
 
 
+def node_name(lab: Lab, target: str) -> str:
+    """Return the one node that a name or a selector, such as @vip-holder, means now.
+
+    Raises InputError if it means none or several.
+    """
+    if not target.startswith("@"):
+        return target
+    from lab.chaos import targets
+    from lab.live import status
+
+    names = targets.resolve_one(target, lab.topology, lambda: status.look(lab), 0)
+    if len(names) != 1:
+        raise InputError(f"{target} is {', '.join(names)} now", "give the name of one of them")
+    return names[0]
+
+
 def lab_and_node(arguments: tuple[str, ...]) -> tuple[str | None, str]:
     """Read `[LAB] NODE`: one argument alone is the node of the only lab."""
     if len(arguments) == 1:

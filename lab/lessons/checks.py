@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     Look = Callable[[LabView, LessonCheck], Observation]
 
+WRONG_ANSWER = "not so"
+"""What is said of what the learner wrote, if it is wrong."""
 SHOWN = 120
 """The most characters of an answer's detail, and of a command's output in it."""
 CONDITIONS: dict[str, Callable[[Lab], Observation]] = {
@@ -227,7 +229,7 @@ def _answer(view: LabView, check: LessonCheck) -> Observation:
     right = ",".join(view.targets(expected)) if expected.startswith("@") else expected
     if not given:
         return Observation(ok=False, detail=f"the ConfigMap `lesson` has no key `{check.subject}`")
-    verdict = "right" if given.strip() == right else "not so"
+    verdict = "right" if given.strip() == right else WRONG_ANSWER
     return Observation(ok=verdict == "right", detail=f"you wrote `{given}`: {verdict}")
 
 

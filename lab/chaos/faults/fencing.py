@@ -35,7 +35,12 @@ class FencingOff(Base):
         del options
         if site.node.role != "master":
             return f"{site.node.name} is not a master"
-        return "" if value(site) == "true" else "fencing is off already (`ha: {fencing: none}`)"
+        if value(site) == "true":
+            return ""
+        if not site.topology.ha.fencing:
+            return "fencing is off already (`ha: {fencing: none}`)"
+        on = " ".join((*ATTRIBUTE, "--update", "true"))
+        return f"somebody turned fencing off already; on a master `{on}` turns it on"
 
     def inject(self, site: FaultSite, active: ActiveFault) -> None:
         """Set the property."""

@@ -222,6 +222,21 @@ def test_exec_passes_output_and_exit_code_on(engine: FakeEngine) -> None:
     assert halab("exec", "3m3w", "m", "--", "false", code=7).stdout == "no\n"
 
 
+def test_a_selector_is_the_node_that_it_means_now(engine: FakeEngine) -> None:
+    halab("exec", "3m3w", "@first-master", "--", "uptime")
+    assert engine.commands[-1].endswith("uptime")
+    assert halab("logs", "3m3w", "@first-master").stdout.startswith("--- m\n")
+    unknown = halab("exec", "3m3w", "@holder", "--", "uptime", code=2).stderr
+    assert "did you mean `@vip-holder`?" in unknown
+
+
+def test_no_command_runs_on_a_machine_that_is_off(engine: FakeEngine) -> None:
+    engine.containers["halab-3m3w-w3"].state = "exited"
+    refused = halab("exec", "3m3w", "w3", "--", "uptime", code=1)
+    assert "w3 is off or frozen" in refused.stderr
+    assert "halab start 3m3w w3" in refused.stderr
+
+
 @dataclass
 class Programs:
     """Programs of the host: what is run of them."""
@@ -533,11 +548,16 @@ def test_lesson_leads_through_its_steps(
     assert "Step 1 of 4: before" in first.stdout
     assert "halab kubectl 3m3w -- create configmap lesson" in first.stdout
     assert "hint 1 of 2" in halab("lesson", "hint").stdout
+    assert "that is the last one" in halab("lesson", "hint").stderr
     assert answer("lesson", "show")["step"] == "before"
     assert "has not passed yet" in halab("lesson", "next", code=2).stderr
     usual = dict(engine.answers)
     engine.answers = {"configmaps": Result(0, '{"items": []}'), **usual}
     assert "0 of 1 checks passed" in halab("lesson", "check", code=4).stdout
+    wrong = '{"items": [{"data": {"holder": "w1"}}]}'
+    engine.answers = {"configmaps": Result(0, wrong), **usual}
+    looked = halab("lesson", "check", code=4)
+    assert "to change an answer: halab kubectl 3m3w -- edit configmap lesson" in looked.stderr
     right = '{"items": [{"data": {"holder": "m"}}]}'
     engine.answers = {"configmaps": Result(0, right), **usual}
     assert answer("lesson", "check")["ok"] is True
