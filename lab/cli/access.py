@@ -15,6 +15,7 @@ from lab.base.errors import InputError, LabError
 from lab.cli.options import (
     complete_lab,
     complete_node,
+    complete_node_or_selector,
     find_lab,
     lab_and_node,
     node_name,
@@ -45,7 +46,7 @@ def _interactive(arguments: list[str]) -> NoReturn:
 
 @click.command("exec", context_settings=PASS_ON, epilog="Example: halab exec 3m3w m -- crm_mon -1")
 @click.argument("lab", shell_complete=complete_lab)
-@click.argument("node", shell_complete=complete_node)
+@click.argument("node", shell_complete=complete_node_or_selector)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option(
     "--timeout", default=600.0, show_default=True, help="Seconds until the command is ended."
@@ -106,7 +107,7 @@ def shell_command(arguments: tuple[str, ...]) -> None:
     epilog="Examples: halab logs 3m3w m -u etcd · halab logs 3m3w -n 5 · halab logs 3m3w @leader",
 )
 @click.argument("lab", required=False, shell_complete=complete_lab)
-@click.argument("node", required=False, shell_complete=complete_node)
+@click.argument("node", required=False, shell_complete=complete_node_or_selector)
 @click.option("-u", "--unit", default="", help="Show only this systemd unit.")
 @click.option(
     "-n", "--lines", default=50, show_default=True, help="Number of lines from each node."

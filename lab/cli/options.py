@@ -141,6 +141,17 @@ def complete_node(
     return [node.name for node in lab.topology.machines if node.name.startswith(incomplete)]
 
 
+def complete_node_or_selector(
+    ctx: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem | str]:
+    """Complete the nodes of the lab that was named before, and what selects one of them."""
+    from lab.chaos import targets
+
+    selectors = [name for name in targets.SELECTORS if name.startswith("@")]
+    nodes = complete_node(ctx, parameter, incomplete)
+    return [*nodes, *(name for name in selectors if name.startswith(incomplete))]
+
+
 def node_name(lab: Lab, target: str) -> str:
     """Return the one node that a name or a selector, such as @vip-holder, means now.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 import yaml
 from fake_cluster import FakeCluster, node_item
@@ -26,7 +27,7 @@ from lab.analysis.history import events, run_folders
 from lab.base import locks
 from lab.base.errors import LabError
 from lab.base.wait import Observation
-from lab.cli import lesson
+from lab.cli import access, lesson
 from lab.engine import client
 from lab.engine.commands import Result
 from lab.engine.files import File
@@ -211,6 +212,24 @@ def test_init_writes_a_file_that_is_valid() -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script(shell: str) -> None:
     assert "_HALAB_COMPLETE" in halab("completion", shell).stdout
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize(
+    ("command", "typed", "offered"),
+    [
+        (access.exec_command, "m", ["m", "m2", "m3"]),
+        (access.logs_command, "@v", ["@vip-holder"]),
+        (access.power_command, "@v", []),
+    ],
+)
+def test_nodes_and_selectors_are_completed(
+    command: click.Command, typed: str, offered: list[str]
+) -> None:
+    context = click.Context(command)
+    context.params["lab"] = "3m3w"
+    (node,) = [each for each in command.params if each.name == "node"]
+    assert [item.value for item in node.shell_complete(context, typed)] == offered
 
 
 # --- exec, shell, logs, kubectl, kubeconfig, power ---
