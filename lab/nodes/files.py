@@ -12,13 +12,13 @@ PAUSE_IMAGE = "docker.io/halab/pause:1.0.0"
 
 images/versions.yaml names it, too; a unit test keeps the two equal.
 """
-HEARTBEATS = {"nodeLeaseDurationSeconds": 16, "nodeStatusReportFrequency": "5m"}
+HEARTBEATS = {"nodeLeaseDurationSeconds": 20, "nodeStatusReportFrequency": "4s"}
 """Settings of every kubelet: it renews its lease after a quarter of this time.
 
-That is less than half of the shortest grace period that a topology may set (10 s): one lost renewal
-does not make a node NotReady. A lease is small and one controller watches it. A node's status goes
-to each kube-proxy, flannel and scheduler; it is written when it changes, and else every 5 minutes,
-as everywhere.
+4 s is less than half of the shortest grace period that a topology may set (10 s): one lost report
+does not make a node NotReady. Leases alone would save a third of an idle lab's writes. But when
+quorum is back after a minute, a lease comes up to 7 s late (kubelet waits longer after each
+failure), the controllers call healthy nodes dead, and Services had nobody for 5 s (measured).
 """
 OPEN_FILES = "LimitNOFILE=1048576"
 """For the units that start pods, which inherit it; containerd's and K3s's own number.
