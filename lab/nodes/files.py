@@ -16,9 +16,9 @@ HEARTBEATS = {"nodeLeaseDurationSeconds": 20, "nodeStatusReportFrequency": "4s"}
 """Settings of every kubelet: it renews its lease after a quarter of this time.
 
 4 s is less than half of the shortest grace period that a topology may set (10 s): one lost report
-does not make a node NotReady. Leases alone would save a third of an idle lab's writes. But when
-quorum is back after a minute, a lease comes up to 7 s late (kubelet waits longer after each
-failure), the controllers call healthy nodes dead, and Services had nobody for 5 s (measured).
+does not make a node NotReady. Leases alone would save a third of an idle lab's writes. But after a
+failure a kubelet waits for up to 7 s with its lease, and in the one run that lost its quorum with
+leases alone, Services had nobody for 5 s afterwards (workers' weights differed in it, too).
 """
 OPEN_FILES = "LimitNOFILE=1048576"
 """For the units that start pods, which inherit it; containerd's and K3s's own number.
