@@ -54,7 +54,7 @@ def _interactive(arguments: list[str]) -> NoReturn:
 def exec_command(lab: str, node: str, command: tuple[str, ...], timeout: float) -> int:
     """Run a command on a node and exit with its exit code.
 
-    NODE is a name, or @vip-holder, @leader, @first-master: the node that is it now.
+    NODE is a name, or a selector: @vip-holder is the master that has the VIP now.
     Standard input is passed on, unless it is a terminal.
     """
     command = command[1:] if command[0] == "--" else command

@@ -59,7 +59,7 @@ def show_checks(result: StepAnswer, lab: str) -> None:
     elif result.lost:
         hint("only starting again helps: halab lesson reset")
     else:
-        if any(WRONG_ANSWER in answer.seen for answer in result.answers):
+        if any(answer.seen.endswith(WRONG_ANSWER) for answer in result.answers):
             hint(f"to change an answer: halab kubectl {lab} -- edit configmap lesson")
         hint("halab lesson hint helps; halab lesson check --wait 1m looks until it passes")
 

@@ -10,6 +10,7 @@ import watched
 from playwright.sync_api import expect
 from staged import StagedLab, StagedLabs, served
 
+from lab.base.wait import Observation, until
 from lab.chaos import targets
 from lab.watch import web
 from lab.watch.broadcast import Broadcast
@@ -167,12 +168,18 @@ def test_a_tab_that_is_one_too_many_says_so(visit: Callable[..., Visitor]) -> No
         tabs = [visitor.page, *(visitor.context.new_page() for _ in range(6))]
         for tab in tabs:
             tab.goto(server.address)
-        for tab in tabs:
-            shown = tab.locator("#lab").get_by_text("3m3w (replay)")
-            expect(shown.or_(tab.get_by_text("six tabs at most"))).to_be_visible()
+
+        def waiting() -> list[Page]:
+            return [tab for tab in tabs if tab.locator("#lab").inner_text() != "3m3w (replay)"]
+
+        def one_waits() -> Observation:
+            count = len(waiting())
+            return Observation(ok=count == 1, detail=f"{count} tabs wait")
+
         # Which one is too many is the browser's to say.
-        late = [tab for tab in tabs if tab.get_by_text("six tabs at most").is_visible()]
-        assert len(late) == 1
+        until("six of seven tabs show the lab", one_waits, timeout_s=90)
+        late = waiting()
+        expect(late[0].locator("#notice")).to_contain_text("six tabs at most")
         next(tab for tab in tabs if tab not in late).close()
         expect(late[0].locator("#lab")).to_have_text("3m3w (replay)")
         # Not hidden: this lab says nothing more, and after three seconds the page says that.
