@@ -99,10 +99,8 @@ class LabGrid:
         return tuple(control for control in controls if control is not None)
 
     def close(self) -> None:
-        """End all watches."""
-        labs = list(self._labs.values())
-        self._labs = {}
-        self._end(labs)
+        """End all watches. Whoever asks for a lab meanwhile hears that its watch has ended."""
+        self._end(list(self._labs.values()))
 
     def _end(self, labs: list[_LabOfGrid]) -> None:
         for one in labs:

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from lab.topology.model import Node, Role, Topology
 
 
-MASTERS_SHARES = 4 * CPU_SHARES
-"""The CPU weight of masters, of the controllers that fence them, and of the load balancer.
+MACHINE_SHARES = 4 * CPU_SHARES
+"""The CPU weight of a machine: four times that of any other container.
 
-On a busy host, workloads must wait, but not Corosync's token, whose loss costs a master its power,
-nor nginx, which needs little and which everybody waits for. The weight is four times a worker's:
-real masters share no processor with workers at all.
+On a busy host a lab must not wait for a program of the host's: neither Corosync's token, whose loss
+costs a master its power, nor the load balancer, for which everybody waits. All machines weigh the
+same, since real ones share no processor. With workers at a quarter, a master that boots, and needs
+two processors for ten seconds, kept pods on workers from theirs: they had no DNS for up to 0.8 s
+after a crash, and with equal weights none for 0.2 s (tests/bench/README.md).
 """
 
 
@@ -39,7 +41,7 @@ class Traits:
     """Whether the container is on the lab's own network."""
     machine: bool = True
     engine_socket: bool = False
-    cpu_shares: int = MASTERS_SHARES
+    cpu_shares: int = MACHINE_SHARES
     sysctls: dict[str, str] = field(default_factory=dict)
 
 

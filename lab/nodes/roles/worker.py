@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab.engine.spec import CPU_SHARES
 from lab.nodes.roles import Traits
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 class Worker:
     """The role that runs workloads."""
 
-    traits: Traits = field(default=Traits(cpu_shares=CPU_SHARES), init=False)
+    traits: Traits = field(default=Traits(), init=False)
 
     def image(self, distribution: Distribution) -> str:
         """Return the distribution's image."""

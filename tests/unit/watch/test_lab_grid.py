@@ -120,6 +120,16 @@ def test_labs_that_are_not_followed_any_more_are_let_go(grid: LabGrid, labs: Dou
     assert labs.open == []
 
 
+def test_whoever_asks_while_all_watches_end_is_told_the_end(
+    server: web.PageServer, grid: LabGrid
+) -> None:
+    """A page that was just opened asked for `/control` then, and failed with 404."""
+    grid.close()
+    assert list(heard(ask(server, "/events?lab=ben")))[-1] == ("end", {})
+    answer = ask(server, "/control?lab=ben")
+    assert (answer.status, json.loads(answer.read())["targets"][-1]) == (200, "m")
+
+
 def test_a_lab_that_cannot_be_watched_says_why_and_is_tried_again(
     grid: LabGrid, labs: DoubleLabs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
