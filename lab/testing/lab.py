@@ -24,7 +24,7 @@ from lab.testing.broken import Faults
 from lab.testing.log import LOG, LogReporter
 from lab.testing.measuring import Measuring
 from lab.testing.node import LabNode
-from lab.testing.spec import DEFAULT_TOPOLOGY, LabSpec, differences, overrides
+from lab.testing.spec import DEFAULT, LabSpec, differences, overrides
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -72,7 +72,7 @@ class HalabLab:
         """Of all that was measured, the newest last."""
         self._name = name
         self._reuse = False
-        self._default = DEFAULT_TOPOLOGY
+        self._default = DEFAULT
         self._conditions: list[WaitStrategy] = []
         self._reporter: Reporter = reporter or LogReporter()
         self._claim: Claim | None = None
@@ -82,13 +82,11 @@ class HalabLab:
         self._cluster: Any = None
 
     @classmethod
-    def attach(
-        cls, name: str, spec: LabSpec | None = None, default: str = DEFAULT_TOPOLOGY
-    ) -> Self:
+    def attach(cls, name: str, spec: LabSpec | None = None, default: LabSpec = DEFAULT) -> Self:
         """Describe a lab that is there already, or is started as `spec` says; it is never removed.
 
-        `default` is the topology to start it with where the spec names none. Processes that share
-        it take turns by `sessions.shared`.
+        A lab that is there must be what the spec says; what `default` says counts for one that is
+        started. Processes that share it take turns by `sessions.shared`.
         """
         made = cls(name=name)
         made.spec, made._reuse, made._default = spec or LabSpec(), True, default

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Mapping
 
     from lab.testing.lab import HalabLab
     from lab.testing.spec import LabSpec
@@ -34,6 +34,8 @@ KEEP = pytest.StashKey[set["LabSpec"]]()
 """Of the session: what the markers with keep=True ask for."""
 CURRENT = pytest.StashKey["HalabLab"]()
 """Of the session: the lab that tests share now."""
+OF_OPTIONS = ("topology", "distribution")
+"""What options say of labs whose marker does not."""
 REPORT_LINES = 40
 """Of a run's report in a failed test's: verdicts and figures; the rest is in the folder."""
 
@@ -46,6 +48,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="",
         metavar="NAME|FILE",
         help="The lab of tests whose marker names none; 3m3w by default.",
+    )
+    group.addoption(
+        "--halab-distribution",
+        default="",
+        metavar="NAME",
+        help="What the labs of tests run whose marker names no distribution: k3s or upstream.",
     )
     group.addoption(
         "--halab-keep", action="store_true", help="Leave the labs running when the tests are over."
@@ -63,18 +71,17 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and judge the options."""
     config.addinivalue_line("markers", HELP)
     config.stash[KEPT], config.stash[KEEP] = set(), set()
-    reuse, topology = config.getoption("halab_reuse"), config.getoption("halab_topology")
-    if not (reuse or topology):
-        return
-    from lab.base.names import check_name
-    from lab.testing.spec import read
+    if reuse := config.getoption("halab_reuse"):
+        from lab.base.names import check_name
 
-    if reuse:
         with _usage("--halab-reuse"):
             check_name(reuse)
-    if topology:
-        with _usage("--halab-topology"):
-            read({"topology": topology})
+    for key in OF_OPTIONS:
+        if value := config.getoption(f"halab_{key}"):
+            from lab.testing.spec import read
+
+            with _usage(f"--halab-{key}"):
+                read({key: value})
 
 
 @contextlib.contextmanager
@@ -112,11 +119,12 @@ def _id(spec: LabSpec) -> str:
     return "-".join(part for part in parts if part)
 
 
-def _default(config: pytest.Config) -> str:
-    """Return the topology of tests whose marker names none."""
-    from lab.testing.spec import DEFAULT_TOPOLOGY
+def _of_options(config: pytest.Config) -> LabSpec:
+    """Return what labs are where neither marker nor fixture says otherwise."""
+    from lab.testing.spec import DEFAULT, LabSpec
 
-    return config.getoption("halab_topology") or DEFAULT_TOPOLOGY
+    said = {key: config.getoption(f"halab_{key}") for key in OF_OPTIONS}
+    return LabSpec(**said, keep=bool(config.getoption("halab_keep"))).or_else(DEFAULT)
 
 
 def _marked(item: pytest.Item | pytest.Function, config: pytest.Config) -> LabSpec:
@@ -130,7 +138,7 @@ def _marked(item: pytest.Item | pytest.Function, config: pytest.Config) -> LabSp
     if marker.args:
         raise pytest.UsageError(f"{what}: its arguments have names: {HELP.partition(':')[0]}")
     with _usage(what):
-        return read(marker.kwargs, item.path.parent, _default(config))
+        return read(marker.kwargs, item.path.parent, _of_options(config))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -161,8 +169,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def halab_lab(request: pytest.FixtureRequest) -> Iterator[HalabLab]:
-    """A lab that tests share: as the marker asks for, or --halab-topology says.
+def halab_defaults() -> Mapping[str, object]:
+    """What a test's lab is where its marker does not say: a marker's arguments, as a dict.
+
+    Override it in a conftest.py, for values that all labs of a project have.
+    """
+    return {}
+
+
+@pytest.fixture(scope="session")
+def halab_lab(
+    request: pytest.FixtureRequest, halab_defaults: Mapping[str, object]
+) -> Iterator[HalabLab]:
+    """A lab that tests share: as the marker asks for, or options and `halab_defaults` say.
 
     Its faults are healed when their block ends, and it is whole again after a test that failed.
     """
@@ -171,7 +190,8 @@ def halab_lab(request: pytest.FixtureRequest) -> Iterator[HalabLab]:
     config = request.config
     spec = getattr(request, "param", LabSpec())  # without a parameter: the test has no marker
     reuse = config.getoption("halab_reuse")
-    lab = _shared_lab(config, reuse, spec) if reuse else _own_lab(config, spec)
+    default = _read_defaults(config, halab_defaults)
+    lab = _shared_lab(reuse, spec, default) if reuse else _own_lab(config, spec, default)
     with _started(config, lab):
         config.stash[CURRENT] = lab
         try:
@@ -181,29 +201,44 @@ def halab_lab(request: pytest.FixtureRequest) -> Iterator[HalabLab]:
 
 
 @pytest.fixture
-def halab_fresh_lab(request: pytest.FixtureRequest) -> Iterator[HalabLab]:
+def halab_fresh_lab(
+    request: pytest.FixtureRequest, halab_defaults: Mapping[str, object]
+) -> Iterator[HalabLab]:
     """A lab for one test alone: started for it, removed after it."""
     spec = _marked(request.node, request.config)
-    lab = _own_lab(request.config, spec)
+    default = _read_defaults(request.config, halab_defaults)
+    lab = _own_lab(request.config, spec, default)
     with _started(request.config, lab):
         yield lab
 
 
-def _own_lab(config: pytest.Config, spec: LabSpec) -> HalabLab:
+def _read_defaults(config: pytest.Config, given: Mapping[str, object]) -> LabSpec:
+    """Return what `halab_defaults` says; where it says nothing, what options say."""
+    from lab.base.errors import LabError
+    from lab.testing.spec import read
+
+    options = _of_options(config)
+    try:
+        return read(given, default=options).or_else(options)
+    except LabError as error:
+        pytest.fail(f"the fixture halab_defaults: {error}", pytrace=False)
+
+
+def _own_lab(config: pytest.Config, spec: LabSpec, default: LabSpec) -> HalabLab:
     from dataclasses import replace
 
     from lab.testing.lab import HalabLab
 
-    keep = spec in config.stash[KEEP] or bool(config.getoption("halab_keep"))
+    whole = spec.or_else(default)
     lab = HalabLab()
-    lab.spec = replace(spec.or_else(_default(config)), keep=keep)
+    lab.spec = replace(whole, keep=whole.keep or spec in config.stash[KEEP])
     return lab
 
 
-def _shared_lab(config: pytest.Config, name: str, spec: LabSpec) -> HalabLab:
+def _shared_lab(name: str, spec: LabSpec, default: LabSpec) -> HalabLab:
     from lab.testing.lab import HalabLab
 
-    return HalabLab.attach(name, spec, _default(config))
+    return HalabLab.attach(name, spec, default)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,9 +46,19 @@ class LabSpec:
         path = topology_file(self.topology or DEFAULT_TOPOLOGY)
         return loader.load(path, (*added, *self.overrides), name).topology
 
-    def or_else(self, topology: str) -> LabSpec:
-        """Return the spec with a topology for one that names none."""
-        return self if self.topology else replace(self, topology=topology)
+    def or_else(self, default: LabSpec) -> LabSpec:
+        """Return the spec, with the default's values where it says nothing itself."""
+        own = {setting.partition("=")[0] for setting in self.overrides}
+        more = (each for each in default.overrides if each.partition("=")[0] not in own)
+        return LabSpec(
+            self.topology or default.topology,
+            self.distribution or default.distribution,
+            tuple(sorted((*more, *self.overrides))),
+            self.keep or default.keep,
+        )
+
+
+DEFAULT = LabSpec(DEFAULT_TOPOLOGY)
 
 
 def differences(spec: LabSpec, there: Topology, distribution: str) -> list[str]:
@@ -86,12 +96,14 @@ def topology_file(topology: str) -> Path:
 
 
 def read(
-    given: Mapping[str, object], folder: Path | None = None, default: str = DEFAULT_TOPOLOGY
+    given: Mapping[str, object],
+    folder: Path | None = None,
+    default: LabSpec = DEFAULT,
 ) -> LabSpec:
     """Read a marker's arguments. Raises InputError, or TopologyError with all that is wrong.
 
-    A relative path starts from `folder`, that of the test, where there is such a file. Where no
-    topology is named, the values are judged with the `default` one.
+    A relative path starts from `folder`, that of the test, where there is such a file. What is not
+    said is judged with the default's values.
     """
     unknown = [key for key in given if key not in KEYS]
     if unknown:

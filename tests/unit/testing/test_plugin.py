@@ -84,6 +84,55 @@ def test_marked_tests_get_the_lab_that_they_ask_for(run: Any, engine: Any) -> No
     result.stdout.fnmatch_lines(["*::test_one?1m1w-k3s-ha.token=400ms? PASSED*"])
 
 
+DEFAULTS = """
+    import pytest
+
+    @pytest.fixture(scope="session")
+    def halab_defaults():
+        return {values}
+"""
+
+
+def test_what_no_marker_says_is_said_by_option_or_fixture(
+    run: Any, engine: Any, pytester: pytest.Pytester
+) -> None:
+    values = {"distribution": "k3s", "set": {"ha.token": "400ms", "ha.fencing": "none"}}
+    pytester.makeconftest(textwrap.dedent(DEFAULTS.format(values=values)))
+    result = run(
+        """
+        def test_plain(halab_lab):
+            assert (halab_lab.topology.ha.token_ms, halab_lab.topology.name) == (400, "test-5m2w")
+
+        @pytest.mark.halab(topology="1m1w", distribution="upstream", set={"ha.token": "2s"})
+        def test_marked(halab_fresh_lab):
+            ha = halab_fresh_lab.topology.ha
+            assert (ha.token_ms, ha.fencing) == (2000, False)
+    """,
+        "--halab-topology=5m2w",
+        "--halab-distribution=upstream",
+    )
+    result.assert_outcomes(passed=2)
+    assert [line for line in engine.log if line.startswith("start")] == [
+        "start test-5m2w k3s",
+        "start test-1m1w upstream",
+    ]
+
+
+def test_option_says_what_labs_run(run: Any, engine: Any) -> None:
+    run("def test_one(halab_lab): pass", "--halab-distribution=k3s").assert_outcomes(passed=1)
+    assert engine.log[0] == "start test-3m3w k3s"
+
+
+def test_defaults_that_are_wrong_are_an_error_without_a_traceback(
+    run: Any, engine: Any, pytester: pytest.Pytester
+) -> None:
+    pytester.makeconftest(textwrap.dedent(DEFAULTS.format(values={"sets": {}})))
+    result = run("def test_one(halab_lab): pass")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["the fixture halab_defaults: no argument `sets`*"])
+    assert not engine.log
+
+
 def test_fresh_lab_is_for_one_test(run: Any, engine: Any) -> None:
     result = run("""
         pytestmark = pytest.mark.halab(topology="1m1w")
@@ -190,6 +239,7 @@ def test_bad_marker_fails_a_test_of_an_xdist_worker(
     [
         ("--halab-topology=3m3", "--halab-topology: no topology `3m3`"),
         ("--halab-topology=./none.yaml", "--halab-topology: none.yaml: there is no such file"),
+        ("--halab-distribution=k3", "--halab-distribution: no distribution `k3`"),
         ("--halab-reuse=../mine", "--halab-reuse: no lab has such a name"),
     ],
 )
