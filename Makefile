@@ -57,7 +57,7 @@ test: images browser ## set everything up and run all tests
 	@$(BIN)/pytest $(UNIT) --durations=20
 	@$(BIN)/pytest $(RERUN) tests/docker tests/e2e --durations=20 \
 		-m "not addons and not ceph and not lessons and not services and not double"
-	@$(BIN)/pytest $(RERUN) tests/e2e --distribution k3s -m distribution --durations=10
+	@$(BIN)/pytest $(RERUN) tests/e2e --halab-distribution k3s -m distribution --durations=10
 	@$(BIN)/python tests/engines/run.py --smoke
 
 test-addons: images browser ## every add-on used on a real lab; the first time their programs are built, which takes minutes
@@ -77,7 +77,7 @@ test-services: images ## a database and a shop of one's own measured while their
 
 test-k3s: images ## all e2e tests on K3s: yours, the release, or the double where neither can be had
 	@$(BIN)/pytest $(RERUN) tests/docker -m double
-	@$(BIN)/pytest $(RERUN) tests/e2e --distribution k3s
+	@$(BIN)/pytest $(RERUN) tests/e2e --halab-distribution k3s
 
 test-engines: images ## the docker tests and a part of the e2e tests on Docker 26 and 28, both image stores; ENGINES=28-containerd for one
 	@$(BIN)/python tests/engines/run.py $(ENGINES)

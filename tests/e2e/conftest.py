@@ -1,19 +1,23 @@
-"""Real labs, driven by the installed `halab` as a user would.
+"""Real labs, driven by the installed `halab` as a user would, and lent by halab's own plug-in.
 
-One 3m3w lab is shared by all tests that leave it as they found it.
+One 3m3w lab, the plug-in's `halab_lab`, is shared by all tests that leave it as they found it. The
+plug-in makes it whole after a test that failed; its options choose another (tests/README.md).
 """
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import k3s_source
 import pytest
-from labs import BESIDE_OTHERS, HALAB, TOPOLOGIES, Cli, Distribution, Inside, command
+from labs import HALAB, TOPOLOGIES, Cli, Distribution, Inside, command
+
+from lab.base import paths
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
+
+    from lab.testing import HalabLab
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,71 +27,48 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def halab(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+def halab() -> Iterator[Cli]:
+    """The installed command; this process, and so the plug-in, works in the same home.
+
+    The home is the same for each run, so the plug-in removes the lab of a run that was killed.
+    """
     if not HALAB.exists():
         pytest.fail(f"{HALAB} is missing: `make e2e` installs it")
-    cli = command(tmp_path_factory.mktemp("home"))
+    cli = command(paths.cache() / "e2e-home")
     for row in cli.json("list"):  # what a killed run of these tests left has their subnet and names
         if row["name"].startswith("e2e"):
             cli("destroy", row["name"])
-    return cli
-
-
-FAILED = pytest.StashKey[bool]()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item,
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    # Each try of a test begins with its set-up.
-    before = report.when != "setup" and item.stash.get(FAILED, False)
-    item.stash[FAILED] = before or report.failed
-    return report
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--distribution",
-        default="upstream",
-        choices=["upstream", "k3s"],
-        help="Which distribution e2e labs run.",
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("XDG_STATE_HOME", "XDG_DATA_HOME", "KUBECONFIG"):
+            patch.setenv(name, cli.environment[name])
+        yield cli
 
 
 @pytest.fixture(scope="session")
 def distribution(request: pytest.FixtureRequest) -> Distribution:
-    if request.config.getoption("--distribution") == "upstream":
-        return Distribution("upstream", ("--distribution", "upstream"))
-    found = k3s_source.find()
-    values = [word for value in found.words for word in ("--set", value)]
-    return Distribution("k3s", ("--distribution", "k3s", *values), found.double)
+    if request.config.getoption("halab_distribution") != "k3s":
+        return Distribution("upstream")
+    k3s = k3s_source.find()
+    return Distribution("k3s", k3s.settings, k3s.double)
 
 
 @pytest.fixture(scope="session")
-def lab3(halab: Cli, distribution: Distribution) -> Iterator[str]:
-    """The reference lab.
+def halab_defaults(halab: Cli, distribution: Distribution) -> dict[str, Any]:
+    """What the plug-in's labs are; they are started in the home that `halab` has made."""
+    del halab
+    return {
+        "topology": str(TOPOLOGIES / "3m3w.yaml"),
+        "distribution": distribution.name,
+        "set": distribution.settings,
+    }
 
-    HALAB_LAB names one that runs already, of any subnet, for whoever works on the tests.
-    """
-    if running := os.environ.get("HALAB_LAB"):
-        yield running
-        return
-    name = "e2e"
-    halab("destroy", name)
-    words = ("--name", name, *BESIDE_OTHERS, *distribution.words)
-    halab("start", str(TOPOLOGIES / "3m3w.yaml"), *words, timeout=1800)
-    yield name
-    if "HALAB_KEEP" not in os.environ:
-        halab("destroy", name)
+
+@pytest.fixture(scope="session")
+def lab3(halab_lab: HalabLab) -> str:
+    """The reference lab's name."""
+    return halab_lab.name
 
 
 @pytest.fixture
-def inside(halab: Cli, lab3: str, request: pytest.FixtureRequest) -> Iterator[Inside]:
-    yield Inside(halab, lab3)
-    if request.node.stash.get(
-        FAILED, False
-    ):  # one defect is one failure: the next test finds a whole lab
-        halab("fault", "heal", lab3)
-        halab("start", lab3)
+def inside(halab: Cli, lab3: str) -> Inside:
+    return Inside(halab, lab3)

@@ -42,9 +42,9 @@ DOUBLE = "K3s double, not K3s"
 
 @dataclass(frozen=True)
 class K3s:
-    """The words for `halab start`, and whether they name the double."""
+    """The values of a topology that name it, and whether they name the double."""
 
-    words: tuple[str, ...]
+    settings: dict[str, str]
     double: bool
 
 
@@ -54,23 +54,20 @@ def find() -> K3s:
     HALAB_K3S_IMAGES names the images that go with a binary.
     """
     if binary := os.environ.get("HALAB_K3S_BINARY"):
-        archive = os.environ.get("HALAB_K3S_IMAGES", "")
-        return K3s(
-            (f"images.k3s_binary={binary}", *([f"images.k3s_images={archive}"] if archive else [])),
-            double=False,
-        )
+        settings = {"images.k3s_binary": binary}
+        if archive := os.environ.get("HALAB_K3S_IMAGES"):
+            settings["images.k3s_images"] = archive
+        return K3s(settings, double=False)
     table = versions.read(paths.shipped("images"))
     if components.reachable(
         k3s_release.binary(table.components["k3s"].version, architecture()).url
     ):
-        return K3s((), double=False)
+        return K3s({}, double=False)
     folder = paths.cache() / "k3s-double"
     folder.mkdir(exist_ok=True)
-    archive = _archive(folder, table)
-    return K3s(
-        (f"images.k3s_binary={_program(folder, table)}", f"images.k3s_images={archive}"),
-        double=True,
-    )
+    program, archive = _program(folder, table), _archive(folder, table)
+    settings = {"images.k3s_binary": str(program), "images.k3s_images": str(archive)}
+    return K3s(settings, double=True)
 
 
 def _program(folder: Path, table: versions.Versions) -> Path:

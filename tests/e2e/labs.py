@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +68,7 @@ def command(home: Path) -> Cli:
             "HOME": str(home),
             "XDG_CACHE_HOME": cache,
             "XDG_STATE_HOME": str(home / "state"),
+            "XDG_DATA_HOME": str(home / "data"),
             "KUBECONFIG": "",
         }
     )
@@ -75,11 +76,19 @@ def command(home: Path) -> Cli:
 
 @dataclass(frozen=True)
 class Distribution:
-    """What a lab of these tests runs: the words for `halab start`, and where the two differ."""
+    """What a lab of these tests runs: its values of the topology, and where the two differ."""
 
     name: str
-    words: tuple[str, ...]
+    settings: dict[str, str] = field(default_factory=dict)
     double: bool = False
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What `halab start` is told."""
+        values = (
+            word for key, value in self.settings.items() for word in ("--set", f"{key}={value}")
+        )
+        return ("--distribution", self.name, *values)
 
     @property
     def api_unit(self) -> str:

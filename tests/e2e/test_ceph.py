@@ -30,14 +30,14 @@ NAME = "e2e-ceph"
 
 
 @pytest.fixture(scope="module")
-def own(halab: Cli, distribution: Distribution) -> Iterator[str]:
+def own(halab: Cli, distribution: Distribution, request: pytest.FixtureRequest) -> Iterator[str]:
     halab("destroy", NAME)
     values = ("network.subnet=172.30.41.0/24", "loadbalancer.host_port=0")
     changes = [word for value in values for word in ("--set", value)]
     words = (*changes, *distribution.words)
     halab("start", str(TOPOLOGIES / "3m3w.yaml"), "--name", NAME, *words, timeout=1800)
     yield NAME
-    if "HALAB_KEEP" not in os.environ:
+    if not request.config.getoption("halab_keep"):
         numbers = disk.numbers(found().topology).values()
         halab("destroy", NAME)
         assert not [number for number in numbers if attached(number)], "loop devices were left"

@@ -22,7 +22,7 @@ SERVER = "/var/lib/rancher/k3s/server"
 @pytest.fixture(autouse=True)
 def only_k3s(distribution: Distribution) -> None:
     if distribution.name != "k3s":
-        pytest.skip("these are about K3s: run with --distribution k3s")
+        pytest.skip("these are about K3s: run with --halab-distribution k3s")
 
 
 def voters(inside: Inside) -> dict[str, str]:

@@ -103,7 +103,10 @@ def test_next_one_finds_a_whole_lab(halab_lab):
 
 
 def command(cli: Cli, folder: Path, *options: str) -> dict[str, Any]:
-    """Return what runs pytest in a folder of its own, as the installed halab's user."""
+    """Return what runs pytest in a folder of its own, as the installed halab's user.
+
+    That user has a state folder of his own: this session holds the shared lab's lock in its own.
+    """
     known = any(point.name == "halab" for point in entry_points(group="pytest11"))
     plugin = () if known else ("-p", "lab.testing.plugin")
     return {
@@ -113,6 +116,7 @@ def command(cli: Cli, folder: Path, *options: str) -> dict[str, Any]:
             **cli.environment,
             "PYTHONPATH": str(ROOT),
             "XDG_DATA_HOME": str(folder / "data"),
+            "XDG_STATE_HOME": str(folder / "state"),
         },
     }
 
@@ -179,8 +183,11 @@ with HalabLab("1m1w", name=NAME, distribution=DISTRIBUTION, set=SETTINGS) as lab
 @pytest.fixture
 def killed(halab: Cli, distribution: Distribution, tmp_path: Path) -> Iterator[str]:
     """A lab whose session was killed: nobody has removed it, and its record is there."""
-    settings = dict(word.split("=", 1) for word in distribution.words if "=" in word)
-    values = {"NAME": LAB, "DISTRIBUTION": distribution.name, "SETTINGS": settings}
+    values = {
+        "NAME": LAB,
+        "DISTRIBUTION": distribution.name,
+        "SETTINGS": distribution.settings,
+    }
     text = "".join(f"{name} = {value!r}\n" for name, value in values.items())
     (tmp_path / "session.py").write_text(f"{text}{KILLED}")
     (tmp_path / "test_turns.py").write_text(TURNS)
@@ -215,5 +222,38 @@ def test_lab_of_a_killed_session_is_reused_by_two_workers_that_take_turns(
     assert first[1] <= second[0]
     # It was named by the option: it runs on, and is nobody's to remove any more.
     assert killed in {row["name"] for row in halab.json("list")}
-    state = Path(halab.environment["XDG_STATE_HOME"])
-    assert not list(state.rglob(f"{killed}.test"))
+    assert not list((tmp_path / "state").rglob(f"{killed}.test"))
+
+
+OWN = """
+import pathlib
+import pytest
+
+@pytest.fixture(scope="session")
+def halab_defaults():
+    return {"topology": "1m1w", "distribution": DISTRIBUTION, "set": SETTINGS}
+
+@pytest.mark.parametrize("number", range(2))
+def test_own_lab(halab_lab, number, worker_id):
+    ready = halab_lab.kubectl("get", "nodes")["items"]
+    subnet = halab_lab.topology.network.subnet
+    pathlib.Path(f"own-{number}").write_text(f"{worker_id} {halab_lab.name} {subnet} {len(ready)}")
+"""
+
+
+@pytest.mark.docker
+def test_each_xdist_worker_has_a_lab_of_its_own(
+    halab: Cli, distribution: Distribution, tmp_path: Path
+) -> None:
+    values = f"DISTRIBUTION, SETTINGS = {distribution.name!r}, {distribution.settings!r}\n"
+    (tmp_path / "test_own.py").write_text(values + OWN)
+    done = run(halab, tmp_path, "--numprocesses=2", "--dist=load")
+    assert "2 passed" in done.stdout, done.stdout[-5000:] + done.stderr[-2000:]
+    rows = [(tmp_path / f"own-{number}").read_text().split() for number in range(2)]
+    assert {(name, worker) for worker, name, *_ in rows} == {
+        ("test-1m1w-gw0", "gw0"),
+        ("test-1m1w-gw1", "gw1"),
+    }
+    assert len({subnet for _, _, subnet, _ in rows}) == 2
+    assert {ready for *_, ready in rows} == {"2"}
+    assert not {name for _, name, *_ in rows} & {row["name"] for row in halab.json("list")}

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from labs import Cli, Distribution
 
 LAB = SNAPSHOT = "e2e-snapshot"
+SECOND = "e2e-snapshot-2"
 
 
 @pytest.fixture
@@ -23,9 +24,15 @@ def small(halab: Cli, distribution: Distribution) -> Iterator[str]:
         yield LAB
     finally:
         halab("destroy", LAB)
+        halab("destroy", SECOND)
         for row in halab.json("snapshot", "list"):
             if row["name"] == SNAPSHOT:
                 halab("snapshot", "remove", SNAPSHOT)
+
+
+def saved(halab: Cli, lab: str) -> str:
+    words = ("get", "configmap", "before", "-o", "jsonpath={.data.a}")
+    return halab("kubectl", lab, "--", *words).stdout
 
 
 def test_a_lab_from_a_snapshot_has_what_the_first_one_had(halab: Cli, small: str) -> None:
@@ -34,5 +41,14 @@ def test_a_lab_from_a_snapshot_has_what_the_first_one_had(halab: Cli, small: str
     halab("destroy", small)
     status = halab.json("start", "--from", SNAPSHOT)
     assert {row["kubernetes"] for row in status["nodes"] if row["name"] in {"m", "w1"}} == {"Ready"}
-    words = ("get", "configmap", "before", "-o", "jsonpath={.data.a}")
-    assert halab("kubectl", small, "--", *words).stdout == "saved"
+    assert saved(halab, small) == "saved"
+    # A second lab of the same snapshot runs beside it: nothing of the two clashes.
+    beside = ("--set", "network.subnet=172.30.10.0/24")
+    halab("start", "--from", SNAPSHOT, "--name", SECOND, *beside)
+    assert saved(halab, SECOND) == "saved"
+    halab("kubectl", SECOND, "--", "delete", "configmap", "before")
+    assert saved(halab, small) == "saved"
+    ids = {
+        halab("exec", lab, "m", "--", "cat", "/etc/machine-id").stdout for lab in (small, SECOND)
+    }
+    assert len(ids) == 2

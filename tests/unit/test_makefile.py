@@ -71,7 +71,7 @@ def test_make_test_runs_all_folders_and_leaves_out_what_has_a_target_of_its_own(
     left = ("addons", "ceph", "lessons", "services", "double")
     assert left_out[1] == " and ".join(f"not {marker}" for marker in left)
     assert "-m " not in lines[0]
-    assert "--distribution k3s -m distribution" in lines[2]
+    assert "--halab-distribution k3s -m distribution" in lines[2]
     assert "tests/engines/run.py --smoke" in lines[3]
 
 

@@ -82,7 +82,7 @@ def test_readme_names_every_environment_variable_of_the_program() -> None:
 
 def test_the_tests_readme_names_every_environment_variable_of_the_tests() -> None:
     named = {name for name in read_by("tests/e2e") if name.startswith("HALAB_")}
-    assert "HALAB_LAB" in named
+    assert "HALAB_SEED" in named
     assert named <= code((ROOT / "tests" / "README.md").read_text())
 
 

@@ -220,10 +220,10 @@ def test_action_fails_if_the_lab_does_not_start(machine: Walker) -> None:
 
 
 def test_walker_runs_in_an_empty_home(machine: Walker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HALAB_LAB", "mine")
+    monkeypatch.setenv("HALAB_SEED", "mine")
     assert not list(Path(machine.environment["HOME"]).iterdir())
     made = Walker(Path(machine.cache), machine.cache)
-    assert "HALAB_LAB" not in made.environment
+    assert "HALAB_SEED" not in made.environment
     assert made.environment["PATH"].endswith(os.environ["PATH"])
 
 

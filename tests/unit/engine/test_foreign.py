@@ -58,10 +58,10 @@ def test_each_engine_has_a_place_of_its_own() -> None:
 def test_who_uses_an_engine_writes_into_no_home_but_the_runs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("HALAB_LAB", "mine")
+    monkeypatch.setenv("HALAB_SEED", "mine")
     monkeypatch.setenv("DOCKER_CONTEXT", "other")
     environment = foreign.Foreign(foreign.KINDS[foreign.SMALLEST]).environment(tmp_path)
-    assert not {"HALAB_LAB", "DOCKER_CONTEXT"} & set(environment)
+    assert not {"HALAB_SEED", "DOCKER_CONTEXT"} & set(environment)
     assert {
         environment[name].startswith(str(tmp_path))
         for name in ("HOME", "XDG_STATE_HOME", "XDG_DATA_HOME")
