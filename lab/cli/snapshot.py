@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from ipaddress import IPv4Network
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 SUBNET = "network.subnet"
 HOUR, DAY = 3600, 86400
+MEGABYTE = 10**6
 
 
 def complete_snapshot(
@@ -117,6 +119,48 @@ def save_command(lab: str, name: str, output: str) -> None:
         hint(f"saved {lab} as {name} ({_megabytes(row)}); try `halab start --from {name}`")
 
 
+@snapshot_command.command(
+    "export", epilog="Example: halab snapshot export before-upgrade before-upgrade.tar"
+)
+@click.argument("name", shell_complete=complete_snapshot)
+@click.argument("file", type=click.Path(path_type=Path))
+@option_output
+def export_command(name: str, file: Path, output: str) -> None:
+    """Write a snapshot to a new FILE, for another machine: `snapshot import` reads it there.
+
+    Keep it private: it holds the lab's keys.
+    """
+    from lab.cli import output as out
+    from lab.live import snapshot_file
+
+    with out.Progress(f"writing {name} to {file}") as progress:
+        snapshot_file.write(client.connect(), name, file, progress)
+    size = file.stat().st_size
+    if output == "json":
+        out.answer({"name": name, "file": str(file), "size_bytes": size})
+    else:
+        hint(f"wrote {name} to {file} ({size / MEGABYTE:.0f} MB)")
+
+
+@snapshot_command.command("import", epilog="Example: halab snapshot import before-upgrade.tar")
+@click.argument("file", type=click.Path(path_type=Path))
+@option_output
+def import_command(file: Path, output: str) -> None:
+    """Load a snapshot from a FILE that `snapshot export` wrote.
+
+    A lab can be started from it by the same build of halab, on the same architecture.
+    """
+    from lab.cli import output as out
+    from lab.live import snapshot_file
+
+    with out.Progress(f"reading {file}") as progress:
+        snapshot = snapshot_file.read(client.connect(), file, progress)
+    if output == "json":
+        out.answer(_row(snapshot))
+    else:
+        hint(f"read {snapshot.name}; try `halab start --from {snapshot.name}`")
+
+
 @snapshot_command.command("list", epilog="Example: halab snapshot list -o json")
 @option_output
 def list_command(output: str) -> None:
@@ -177,7 +221,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 
 def _megabytes(row: dict[str, Any]) -> str:
-    return f"{row['size_bytes'] / 1e6:.0f} MB"
+    return f"{row['size_bytes'] / MEGABYTE:.0f} MB"
 
 
 def _age(seconds: int) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import json
+import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fake_engine import FakeEngine, FakeVolume
+from fake_engine import FakeEngine, FakeImage, FakeVolume
 
 from lab.base.errors import EngineError
 from lab.engine.files import File
 from lab.lifecycle.volumes_archive import PACK, TARS, UNPACK, VOLUMES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 NEVER = 10_000
 
@@ -32,6 +35,35 @@ class SnapshotEngine(FakeEngine):
     """It hears nothing more after so many calls: its caller was killed."""
     interrupts: str = ""
     """What is called so ends by ^C."""
+
+    def save(self, tags: Sequence[str], arch: str) -> Iterator[bytes]:
+        """A tar as Docker writes it: the list of names, and what else it has of each image."""
+        self._call("save", f"{' '.join(tags)} {arch}")
+        rows = [{"Config": f"{number}.json", "RepoTags": [tag]} for number, tag in enumerate(tags)]
+        parts = {"manifest.json": json.dumps(rows)} | {
+            f"{number}.json": json.dumps(self.committed[tag].labels)
+            for number, tag in enumerate(tags)
+        }
+        target = io.BytesIO()
+        with tarfile.open(fileobj=target, mode="w") as archive:
+            for name, text in parts.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(text.encode())
+                archive.addfile(member, io.BytesIO(text.encode()))
+        yield target.getvalue()
+
+    def load(self, data: Iterable[bytes]) -> Iterator[str]:
+        with tarfile.open(fileobj=io.BytesIO(b"".join(data))) as archive:
+            parts = {
+                one.name: json.load(archive.extractfile(one) or io.BytesIO()) for one in archive
+            }
+        for row in parts["manifest.json"]:
+            (tag,) = row["RepoTags"]
+            if not self._room():
+                raise EngineError("loading images: no space left on device")
+            self.committed[tag] = FakeImage(parts[row["Config"]])
+            self._call("load", tag)
+            yield f"Loaded image: {tag}"
 
     def create_helper(
         self,
