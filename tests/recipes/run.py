@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 LAB = "recipe-walk"
+SNAPSHOT = "kept"
+"""The action's, of a lab that it keeps; the engine is the same for all machines of a walk."""
 RECIPES = (".github", ".gitlab")
 WORKFLOWS = ROOT / ".github/workflows"
 ACTIONLINT = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.7"
@@ -72,6 +74,7 @@ def lab_of(walker: Walker, name: str) -> Iterator[None]:
     finally:
         if shutil.which("halab", path=walker.environment["PATH"]):
             halab(walker, "destroy", name, check=False)
+            halab(walker, "snapshot", "remove", SNAPSHOT, check=False)
 
 
 def halab(walker: Walker, *words: str, check: bool = True) -> None:
@@ -86,18 +89,18 @@ def action(distribution: str = "") -> None:
     """Walk the action on two machines with one cache: the second loads what the first kept."""
     with machine() as first:
         _act(first, distribution)
-        if "Build the images" not in first.walked:
-            raise StepFailed("the first machine found images in an empty cache")
+        if not {"Build the images", "Save the lab"} <= set(first.walked):
+            raise StepFailed("the first machine found images or a lab in an empty cache")
         with tempfile.TemporaryDirectory(prefix="halab-recipe-") as folder:
             second = Walker(Path(folder), first.cache)
             _act(second, distribution)
-            if "Load the images" not in second.walked:
+            if "Load the images" not in second.walked or "Save the lab" in second.walked:
                 raise StepFailed("the second machine did not load what the first kept")
 
 
 def _act(walker: Walker, distribution: str) -> None:
     walker.checkout()
-    given = {"topology": own_topology(walker), "distribution": distribution}
+    given = {"topology": own_topology(walker), "distribution": distribution, "snapshot": "true"}
     with lab_of(walker, LAB):
         outputs = walker.action(
             walker.workspace / ".github/actions/start", {**given, "set": "network.subnet=auto"}

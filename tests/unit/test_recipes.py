@@ -123,7 +123,9 @@ echo "${{0##*/}} $*" >>{log}
 case "${{0##*/}} $1 $2" in
 "halab images list") echo '[{{"tag": "halab/b:2"}}, {{"tag": "halab/a:1"}}]' ;;
 "halab images save") echo saved >"$3" ;;
-"halab start "*) [ "$2" != broken.yaml ] && echo '{{"kubeconfig": "/home/lab.kubeconfig"}}' ;;
+"halab start "*)
+    [ "$2" != broken.yaml ] && echo '{{"lab": "mine", "kubeconfig": "/home/lab.kubeconfig"}}' ;;
+"halab snapshot export") echo saved >"$4" ;;
 esac
 """
 
@@ -170,6 +172,33 @@ def test_action_builds_images_once_and_loads_them_from_then_on(
     second.action(ACTION.parent, more)
     assert "Load the images" in second.walked
     assert not {"Build the images", "Keep the images"} & set(second.walked)
+
+
+def test_action_keeps_a_lab_and_starts_from_it_until_something_differs(
+    machine: Walker, tmp_path: Path
+) -> None:
+    def walked(name: str, **more: str) -> tuple[list[str], Walker]:
+        (tmp_path / name).mkdir()
+        walker = Walker(
+            tmp_path / name, machine.cache, programs=machine.programs, say=lambda _: None
+        )
+        (tmp_path / "log").write_text("")
+        outputs = walker.action(ACTION.parent, {"topology": "1m1w", "snapshot": "true", **more})
+        assert outputs == {"kubeconfig": "/home/lab.kubeconfig"}
+        told = (line.replace(f"{walker.folder}/temp/", "") for line in called(machine))
+        return [line for line in told if line.split()[1] in {"start", "snapshot"}], walker
+
+    made = [
+        "halab start 1m1w -o json",
+        "halab snapshot save mine kept",
+        "halab snapshot export kept halab-lab.tar",
+    ]
+    again = ["halab snapshot import halab-lab.tar", "halab start --from kept -o json"]
+    assert walked("first")[0] == made
+    lines, second = walked("second")
+    assert lines == again
+    assert not {"Save the lab", "Keep the lab"} & set(second.walked)
+    assert walked("other", set="a.b=1")[0][0] == "halab start 1m1w --set a.b=1 -o json"
 
 
 def test_action_pulls_what_a_list_names(machine: Walker) -> None:
