@@ -124,7 +124,7 @@ case "${{0##*/}} $1 $2" in
 "halab images list") echo '[{{"tag": "halab/b:2"}}, {{"tag": "halab/a:1"}}]' ;;
 "halab images save") echo saved >"$3" ;;
 "halab start "*)
-    [ "$2" != broken.yaml ] && echo '{{"lab": "mine", "kubeconfig": "/home/lab.kubeconfig"}}' ;;
+    [ "$2" != broken.yaml ] && echo '{{"name": "mine", "kubeconfig": "/home/lab.kubeconfig"}}' ;;
 "halab snapshot export") echo saved >"$4" ;;
 esac
 """
