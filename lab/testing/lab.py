@@ -277,6 +277,16 @@ class HalabLab:
         address = kubectl.outside_address(service, self.vip)
         return f"{scheme}://{address}"
 
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[str]:
+        """Let another process of the same user test on this lab for a block; return its name.
+
+        For tests that call pytest, or a program that does: `--halab-reuse NAME` would wait for this
+        session's end. After the block it is waited for until the other is done.
+        """
+        with sessions.lent(self.name, self._claim):
+            yield self.name
+
     # --- use ---
 
     def kubectl(self, *arguments: str, stdin: bytes | None = None) -> Any:  # noqa: ANN401 (JSON or text)

@@ -283,16 +283,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     if not (reuse and _uses(item, LAB)):
         return (yield)
     with contextlib.ExitStack() as turn:
-        _take_turn(turn, reuse)
+        _take_turn(turn, reuse, item.config)
         return (yield)
 
 
-def _take_turn(turn: contextlib.ExitStack, name: str) -> None:
+def _take_turn(turn: contextlib.ExitStack, name: str, config: pytest.Config) -> None:
     from lab.base.errors import LabError
     from lab.testing.sessions import shared
 
     try:
-        turn.enter_context(shared(name))
+        turn.enter_context(shared(name, lambda text: _write_line(config, f"halab: {text}")))
     except LabError as error:
         pytest.exit(f"halab: {error}", returncode=pytest.ExitCode.TESTS_FAILED)
 
@@ -350,6 +350,13 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
         with _without_traceback():
             lab.make_whole()
     return result
+
+
+def _write_line(config: pytest.Config, line: str) -> None:
+    """Tell whoever watches the tests. A worker of pytest-xdist has no terminal."""
+    if terminal := config.pluginmanager.get_plugin("terminalreporter"):
+        terminal.ensure_newline()
+        terminal.write_line(line)
 
 
 def pytest_terminal_summary(

@@ -21,7 +21,7 @@ from lab.lifecycle import removal
 from lab.topology.moving import AUTO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from lab.base.progress import Reporter
@@ -38,8 +38,8 @@ SHARED_S = 3600.0
 """For another process's test on a shared lab: a scenario may take many minutes."""
 EVERY_S = 0.2
 TRIES = 100
-_SHARED: set[str] = set()
-"""Labs that this process holds together with others, one test at a time."""
+_SHARED: dict[str, locks.Lock] = {}
+"""Labs that this process uses in turn with others, a test at a time, and whose turn it is now."""
 
 
 @dataclass(slots=True)
@@ -132,12 +132,16 @@ def _choosing() -> Iterator[None]:
         lock.release()
 
 
-def _acquire(lock: locks.Lock, what: str, timeout_s: float) -> None:
+def _acquire(
+    lock: locks.Lock, what: str, timeout_s: float, say: Callable[[str], None] = lambda _: None
+) -> None:
+    """Wait for a lock. `say` hears once that somebody else has it."""
     until(
         what,
         lambda: Observation(ok=lock.acquire(), detail=f"{lock.path} is held"),
         timeout_s=timeout_s,
         every_s=EVERY_S,
+        on_change=say,
     )
 
 
@@ -167,16 +171,40 @@ def remove_abandoned(engine: Engine, reporter: Reporter, *, keep: str = "") -> t
 
 
 @contextlib.contextmanager
-def shared(name: str) -> Iterator[None]:
-    """Hold a lab that several processes share, for a block. Waits; can be nested."""
+def shared(name: str, say: Callable[[str], None] = lambda _: None) -> Iterator[None]:
+    """Hold a lab that several processes share, for a block. Waits; can be nested.
+
+    `say` hears once that another process has the lab.
+    """
     if name in _SHARED:
         yield
         return
     lock = locks.Lock(name, KIND)
-    _acquire(lock, f"lab {name} is free for a test", SHARED_S)
-    _SHARED.add(name)
+    waits = f"lab {name} is in use by another test session; waiting for it"
+    _acquire(lock, f"lab {name} is free for a test", SHARED_S, lambda _: say(waits))
+    _SHARED[name] = lock
     try:
         yield
     finally:
-        _SHARED.discard(name)
-        lock.release()
+        _SHARED.pop(name).release()
+
+
+@contextlib.contextmanager
+def lent(name: str, claim: Claim | None) -> Iterator[None]:
+    """Let other processes use a lab that this one has claimed, or has its turn on, in a block.
+
+    Meanwhile it has no record: a third session would remove a lab that nobody holds.
+    """
+    lock = claim.lock if claim else _SHARED.get(name)
+    if lock is None:
+        yield
+        return
+    if claim:
+        _path(name).unlink(missing_ok=True)
+    lock.release()
+    try:
+        yield
+    finally:
+        _acquire(lock, f"lab {name} is given back", SHARED_S)
+        if claim:
+            claim.record()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from labs import Cli, Distribution, Inside
 
+    from lab.testing import HalabLab
+
 ROOT = Path(__file__).parents[2]
 SHOP = """
 apiVersion: apps/v1
@@ -103,10 +105,7 @@ def test_next_one_finds_a_whole_lab(halab_lab):
 
 
 def command(cli: Cli, folder: Path, *options: str) -> dict[str, Any]:
-    """Return what runs pytest in a folder of its own, as the installed halab's user.
-
-    That user has a state folder of his own: this session holds the shared lab's lock in its own.
-    """
+    """Return what runs pytest in a folder of its own, as the installed halab's user."""
     known = any(point.name == "halab" for point in entry_points(group="pytest11"))
     plugin = () if known else ("-p", "lab.testing.plugin")
     return {
@@ -116,7 +115,6 @@ def command(cli: Cli, folder: Path, *options: str) -> dict[str, Any]:
             **cli.environment,
             "PYTHONPATH": str(ROOT),
             "XDG_DATA_HOME": str(folder / "data"),
-            "XDG_STATE_HOME": str(folder / "state"),
         },
     }
 
@@ -135,8 +133,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.docker
-def test_plugin_on_the_shared_lab(inside: Inside, folder: Path) -> None:
-    done = run(inside.cli, folder, f"--halab-reuse={inside.lab}", "--junit-xml=junit.xml")
+def test_plugin_on_the_shared_lab(inside: Inside, halab_lab: HalabLab, folder: Path) -> None:
+    with halab_lab.lent() as name:
+        done = run(inside.cli, folder, f"--halab-reuse={name}", "--junit-xml=junit.xml")
     assert "3 passed" in done.stdout, done.stdout[-5000:]
     assert "1 failed" in done.stdout
     # The one that failed on purpose says where its run is.
@@ -150,10 +149,13 @@ def test_plugin_on_the_shared_lab(inside: Inside, folder: Path) -> None:
 
 
 @pytest.mark.docker
-def test_plugin_refuses_a_lab_of_another_shape(inside: Inside, folder: Path) -> None:
+def test_plugin_refuses_a_lab_of_another_shape(
+    inside: Inside, halab_lab: HalabLab, folder: Path
+) -> None:
     text = "import pytest\n@pytest.mark.halab(topology='1m1w')\ndef test_x(halab_lab): pass\n"
     (folder / "test_shop.py").write_text(text)
-    done = run(inside.cli, folder, f"--halab-reuse={inside.lab}")
+    with halab_lab.lent() as name:
+        done = run(inside.cli, folder, f"--halab-reuse={name}")
     assert done.returncode == 1
     assert "not 1m1w" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
@@ -222,7 +224,8 @@ def test_lab_of_a_killed_session_is_reused_by_two_workers_that_take_turns(
     assert first[1] <= second[0]
     # It was named by the option: it runs on, and is nobody's to remove any more.
     assert killed in {row["name"] for row in halab.json("list")}
-    assert not list((tmp_path / "state").rglob(f"{killed}.test"))
+    state = Path(halab.environment["XDG_STATE_HOME"])
+    assert not list(state.rglob(f"{killed}.test"))
 
 
 OWN = """

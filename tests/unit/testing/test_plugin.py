@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import fake_labs
 import pytest
 
+from lab.base import locks
+from lab.testing import sessions
 from lab.testing.measurement import Measurement
 
 if TYPE_CHECKING:
@@ -184,6 +186,21 @@ def test_reused_lab_is_started_once_for_several_runs(run: Any, engine: Any) -> N
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*halab: lab mine is 1m1w, not 3m3w*"])
     result.stdout.no_fnmatch_line("*another exception*")
+
+
+def test_who_waits_for_a_lab_says_so(
+    run: Any, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "SHARED_S", 0.3)
+    lock = locks.Lock("mine", sessions.KIND)
+    assert lock.acquire()
+    try:
+        result = run("def test_one(halab_lab): pass", "--halab-reuse=mine")
+    finally:
+        lock.release()
+    waits = "halab: lab mine is in use by another test session; waiting for it"
+    result.stdout.fnmatch_lines([waits, "*Exit: halab: lab mine is free for a test*"])
+    assert not engine.log
 
 
 def test_lab_that_cannot_be_started_is_an_error_without_a_traceback(run: Any, engine: Any) -> None:

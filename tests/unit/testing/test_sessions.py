@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import fake_labs
 import pytest
@@ -17,6 +18,9 @@ from lab.base.progress import Silent
 from lab.lifecycle import removal
 from lab.testing import sessions
 from lab.testing.spec import read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[3]
 TOPOLOGY = read({"topology": "1m1w"}).load()
@@ -145,3 +149,71 @@ def test_shared_lab_is_held_by_one_process_at_a_time(
     with sessions.shared("mine"), sessions.shared("mine"):
         assert sessions.Claim.take("mine") is None
     assert sessions.Claim.take("mine")
+
+
+USER = """
+import sys
+from lab.base import locks
+from lab.testing.sessions import shared
+locks.PLACES = ()
+with shared("test-1m1w", lambda text: print(text, flush=True)):
+    print("has it", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def user_of_the_lab() -> Iterator[subprocess.Popen[str]]:
+    """Another process that uses the lab test-1m1w in its turn."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", USER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    return process.stdout.readline().strip()
+
+
+WAITS = "lab test-1m1w is in use by another test session; waiting for it"
+
+
+def test_lent_lab_is_anothers_until_the_block_ends(
+    engine: fake_labs.FakeLabs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "SHARED_S", 0.5)
+    name, _, claim = claimed(engine)
+    with contextlib.ExitStack() as stack:
+        with sessions.lent(name, claim):
+            process = stack.enter_context(user_of_the_lab())
+            assert line(process) == "has it"
+            # A session that starts now must not take it for one that was left.
+            assert sessions.remove_abandoned(engine, Silent()) == ()  # type: ignore[arg-type]
+            process.communicate("")
+        assert sessions._recorded() == [name]
+        process = stack.enter_context(user_of_the_lab())
+        assert line(process) == WAITS
+        claim.release()
+        assert line(process) == "has it"
+
+
+def test_lab_of_a_turn_can_be_lent_too(engine: fake_labs.FakeLabs) -> None:
+    del engine
+    with (
+        sessions.shared("test-1m1w"),
+        sessions.lent("test-1m1w", None),
+        user_of_the_lab() as process,
+    ):
+        assert line(process) == "has it"
+        process.communicate("")
+    with sessions.lent("of-nobody", None):
+        pass
