@@ -42,6 +42,8 @@ webhook answers."""
 UNAVAILABLE_TIMEOUT_S = 60
 """For a server that answers 503: K3s does, while it boots (pkg/server/handlers, APIServer), and the
 load balancer leads to such a master until it has looked twice, in two to four seconds."""
+CLOSE = {"Connection": "close"}
+"""A header: the server closes the connection after its answer (RFC 9112, 9.6)."""
 CONNECTIONS = 32
 """That are kept: more than are asked side by side."""
 NOT_FOUND = 404
@@ -139,13 +141,15 @@ class KubeApi:
         kind: str = "application/json",
         accept: str = "application/json, */*",
         timeout_s: float = TIMEOUT_S,
+        once: bool = False,
     ) -> Any:  # noqa: ANN401 (any JSON value)
         """Send one request; return the decoded JSON, or the text of an answer that is none.
 
-        `kind` is the body's content type, `accept` the answer's. Raises LabError if there is no
+        `kind` is the body's content type, `accept` the answer's. With `once` the connection is not
+        kept: the load balancer chooses a master for each connection. Raises LabError if there is no
         answer, and ApiError, with the API's own message, if the answer is an error.
         """
-        headers = {"Accept": accept, "Content-Type": kind}
+        headers = {"Accept": accept, "Content-Type": kind, **(CLOSE if once else {})}
         send = partial(
             self._pool.request,
             method,
@@ -185,9 +189,13 @@ class KubeApi:
             return send()
 
     def readyz(self) -> bool:
-        """Whether the API server that is reached says that it can serve."""
+        """Whether the API server that is reached says that it can serve.
+
+        By a connection of its own: a kept one would ask a server that boots until it has booted,
+        while others serve already.
+        """
         try:
-            return str(self.request("GET", "/readyz", timeout_s=2)) == "ok"
+            return str(self.request("GET", "/readyz", timeout_s=2, once=True)) == "ok"
         except LabError:
             return False
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import urllib3
 import urllib3.exceptions
 
 from lab.base.errors import ApplyError, LabError, WaitTimeout
@@ -45,6 +48,40 @@ def test_what_may_not_be_done_twice_is_sent_once_and_nothing_for_ever(
     with pytest.raises(LabError, match="does not answer"):
         client.request(method, "/api")
     assert sent == [method] * times
+
+
+class Booting(BaseHTTPRequestHandler):
+    """Of the first connection, a server that boots; of any other, one that serves."""
+
+    protocol_version = "HTTP/1.1"
+    connections = 0
+
+    def setup(self) -> None:
+        type(self).connections += 1
+        self.number = self.connections
+        super().setup()
+
+    def do_GET(self) -> None:
+        body = b"booting" if self.number == 1 else b"ok"
+        self.send_response(500 if self.number == 1 else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_a_server_that_boots_is_not_asked_twice_by_one_connection() -> None:
+    """The load balancer chooses a master for each connection; another one may serve."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Booting) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        client: Any = object.__new__(KubeApi)
+        client.server = f"http://127.0.0.1:{server.server_port}"
+        client._pool = urllib3.PoolManager(retries=False)
+        assert [client.readyz(), client.readyz()] == [False, True]
+        client._pool.clear()
+        server.shutdown()
 
 
 RUNTIME = "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady"

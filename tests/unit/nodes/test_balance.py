@@ -13,7 +13,10 @@ import pytest
 
 PROGRAM = Path(__file__).parents[3] / "images/loadbalancer/files/usr/local/sbin/halab-balance"
 # Each sleep begins a round; where no answers are left the program ends.
-SLEEP = '#!/bin/sh\nn=$(($(cat "$ROUND") + 1)); echo $n > "$ROUND"; test -e "$ANSWERS/$n"\n'
+SLEEP = """#!/bin/sh
+echo "$1" >> "$ANSWERS/pauses"
+n=$(($(cat "$ROUND") + 1)); echo $n > "$ROUND"; test -e "$ANSWERS/$n"
+"""
 CURL = '#!/bin/sh\necho "$@" > "$ANSWERS/asked"\ncat "$ANSWERS/$(cat "$ROUND")"\n'
 NGINX = '#!/bin/sh\ncp "$HALAB_ETC/upstream.conf" "$ANSWERS/reloaded.$(cat "$ROUND")"\n'
 SS = '#!/bin/sh\necho "$@" >> "$ANSWERS/cut"\n'
@@ -22,6 +25,7 @@ BUSY = "late 200 200"
 UP = "200 200 200"
 REFUSED = "401 200 200"
 NOBODY = "000 500 000"
+ONE = "000 200 000"
 
 
 def answer(index: int, code: str) -> str:
@@ -88,12 +92,30 @@ def play(folder: Path, *rounds: str) -> tuple[list[str], dict[int, list[str]]]:
             ],
             {0: [], 2: []},
         ),
+        (
+            (NOBODY, NOBODY, ONE, UP, UP),
+            [
+                "m does not serve (answer: 000)",
+                "m2 does not serve (answer: 500)",
+                "m3 does not serve (answer: 000)",
+                "m2 serves",  # at once: where nobody serves, any is better than none
+                "m serves",
+                "m3 serves",
+            ],
+            {0: [], 2: [], 3: ["m", "m3"], 5: []},
+        ),
     ],
 )
 def test_two_answers_in_a_row_make_a_change_and_somebody_is_always_tried(
     tmp_path: Path, rounds: tuple[str, ...], said: list[str], down: dict[int, list[str]]
 ) -> None:
     assert play(tmp_path, *rounds) == (said, down)
+
+
+def test_masters_are_asked_more_often_while_nobody_serves(tmp_path: Path) -> None:
+    play(tmp_path, NOBODY, NOBODY, ONE, UP)
+    pauses = (tmp_path / "answers" / "pauses").read_text().split()
+    assert pauses == ["1", "1", "0.3", "1", "1"]
 
 
 def test_masters_are_asked_with_a_certificate(tmp_path: Path) -> None:
@@ -117,7 +139,9 @@ CUT = "-K dst 172.30.0.49 dport = :6443\n"
         (((BUSY,) * 8 + (UP,)) * 2, ""),
         ((BUSY, BUSY, BUSY, DOWN), CUT),  # it hung, and was fenced: at once
         (("000 000 000",) * 5, ""),  # where nobody answers, it may be the host
-        ((NOBODY,) * 3 + (DOWN, DOWN), CUT),
+        ((NOBODY,) * 3 + (DOWN, DOWN), CUT * 2),
+        # Late ones are not counted while nobody serves: the host had no time, perhaps.
+        (("late late late",) * 20 + (BUSY,) * 2, ""),
     ],
 )
 def test_connections_to_a_master_that_does_not_even_answer_are_ended(

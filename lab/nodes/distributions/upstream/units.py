@@ -25,6 +25,9 @@ CONTROL_PLANE_TAINT = "node-role.kubernetes.io/control-plane"
 
 PRINT_CODE = r"-w '%%{stderr}%%{http_code}\\n'"
 """An option of curl, as systemd reads it: print the code to standard error, which has no buffer."""
+ONCE = "--http1.1 -H 'Connection: close'"
+"""Options of curl: each question by a connection of its own. Behind the load balancer a kept one
+would ask a master that boots until it has booted, while others serve already."""
 
 
 def unit(
@@ -268,7 +271,7 @@ def flannel(node: Node, server: str) -> bytes:
     It waits until the node has its pod range: earlier, flannel stalls for 30 s and exits.
     """
     tls = f"--cacert {K8S}/ca.crt --cert {K8S}/flannel.crt --key {K8S}/flannel.key"
-    wait = await_answer(tls, f"{server}/api/v1/nodes/{node.name}", "podCIDR")
+    wait = await_answer(f"{ONCE} {tls}", f"{server}/api/v1/nodes/{node.name}", "podCIDR")
     argv = [
         "/usr/local/bin/flannel",
         "--kube-subnet-mgr",

@@ -30,7 +30,12 @@ class Booting(BaseHTTPRequestHandler):
     """Says 500 and an empty object a few times, then 200 and a node."""
 
     protocol_version = "HTTP/1.1"
-    asked = 0
+    asked = connections = 0
+
+    def setup(self) -> None:
+        """Count a connection."""
+        type(self).connections += 1
+        super().setup()
 
     def do_GET(self) -> None:
         """Answer one question."""
@@ -56,7 +61,7 @@ def curl_keeps_a_rate() -> bool:
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    Booting.asked = 0
+    Booting.asked = Booting.connections = 0
     with ThreadingHTTPServer(("127.0.0.1", 0), Booting) as http:
         threading.Thread(target=http.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{http.server_port}/readyz"
@@ -73,10 +78,11 @@ def shell_command(line: str) -> str:
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS's bash 3.2 has no $! for this")
 @pytest.mark.skipif(not curl_keeps_a_rate(), reason="curl is missing or older than 7.84 (--rate)")
 @pytest.mark.parametrize(
-    ("options", "word"), [("-o /dev/null " + units.PRINT_CODE, "200"), ("", "podCIDR")]
+    ("options", "word", "connections"),
+    [("-o /dev/null " + units.PRINT_CODE, "200", 1), (units.ONCE, "podCIDR", LATE + 1)],
 )
 def test_a_unit_waits_for_an_answer_and_leaves_nothing_behind(
-    server: str, options: str, word: str
+    server: str, options: str, word: str, connections: int
 ) -> None:
     command = shell_command(units.await_answer(options, server, word))
     bash = subprocess.Popen(["bash", "-c", command], stderr=subprocess.PIPE, process_group=0)
@@ -84,6 +90,8 @@ def test_a_unit_waits_for_an_answer_and_leaves_nothing_behind(
         _, errors = bash.communicate(timeout=60)
         assert (bash.returncode, errors) == (0, b"")
         assert Booting.asked > LATE
+        assert Booting.connections >= connections
+        assert (Booting.connections == 1) == (connections == 1)
         until("curl has ended", partial(gone, bash.pid), timeout_s=60)
     finally:
         with contextlib.suppress(ProcessLookupError):
