@@ -16,7 +16,7 @@ def read() -> tuple[bytes, bytes]:
     found = k3s_source.find()
     if not found.double:
         pytest.skip("a real K3s is here: nothing stands in for it")
-    paths = dict(word.split("=", 1) for word in found.words)
+    paths = found.settings
     return Path(paths["images.k3s_binary"]).read_bytes(), Path(
         paths["images.k3s_images"]
     ).read_bytes()
