@@ -265,6 +265,11 @@ def test_masters_form_a_cluster_and_the_address_follows_health_and_quorum(
         change = ("attrd_updater", "-n", cib.ATTRIBUTE, "-U", verdict, "-d", "0", "-N", name)
         assert machines[name].run(*change)[0] == 0
 
+    def idle() -> None:
+        """Wait until Pacemaker has nothing to do. One wait was seen not to end in two minutes."""
+        wait = ("crm_resource", "--wait", "--timeout=30")
+        first.eventually("Pacemaker has nothing to do", lambda: first.run(*wait)[0] == 0)
+
     late = holders(machines, vip)[0]
     judge(late, "late")
     first.eventually(
@@ -273,11 +278,11 @@ def test_masters_form_a_cluster_and_the_address_follows_health_and_quorum(
     prompt = holders(machines, vip)
     for name in machines:
         judge(name, "late")
-    assert first.run("crm_resource", "--wait")[0] == 0
+    idle()
     assert holders(machines, vip) == prompt, "nobody is better: the address stays"
     for name in machines:
         judge(name, "1")
-    assert first.run("crm_resource", "--wait")[0] == 0
+    idle()
     assert holders(machines, vip) == prompt, "it stays where it is when others are prompt again"
 
     sick = holders(machines, vip)[0]
