@@ -2,6 +2,7 @@
 
 MIB = 1024**2
 GIB = 1024 * MIB
+MEGABYTE = 10**6
 
 
 def spell(amount: int) -> str:

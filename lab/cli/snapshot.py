@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lab.base.errors import InputError, LabError
+from lab.base.sizes import MEGABYTE
 from lab.cli.options import complete_lab, find_lab, option_output
 from lab.cli.verbosity import hint
 from lab.engine import client
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 SUBNET = "network.subnet"
 HOUR, DAY = 3600, 86400
-MEGABYTE = 10**6
 
 
 def complete_snapshot(

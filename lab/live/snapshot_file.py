@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from lab.base.errors import InputError, LabError
+from lab.base.sizes import MEGABYTE, MIB
 from lab.images import archive
 from lab.live import snapshots
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from lab.engine.client import Engine
     from lab.live.snapshots import Snapshot
 
-MEGABYTE = 10**6
-CHUNK = 1024**2
 OFTEN = 100 * MEGABYTE
 """Between two messages: a second, about."""
 MODE = 0o600
@@ -52,7 +51,8 @@ def write(engine: Engine, name: str, path: Path, reporter: Reporter) -> Snapshot
             part.rename(path)
         except OSError as error:
             raise LabError(
-                f"cannot write {path}: {error.strerror or error}", "nothing is left of it"
+                f"cannot write {path}: {error.strerror or error}",
+                "name a folder that exists, with room for some gigabytes; nothing is left of it",
             ) from None
         finally:
             part.unlink(missing_ok=True)
@@ -71,7 +71,7 @@ def read(engine: Engine, path: Path, reporter: Reporter) -> Snapshot:
         snapshots.require_free(engine, name)
         try:
             with path.open("rb") as file:
-                chunks = _counted(iter(lambda: file.read(CHUNK), b""), name, "read", reporter)
+                chunks = _counted(iter(lambda: file.read(MIB), b""), name, "read", reporter)
                 for line in engine.load(chunks):
                     if line:
                         reporter.say(name, line)

@@ -172,7 +172,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def halab_defaults() -> Mapping[str, object]:
     """What a test's lab is where its marker does not say: a marker's arguments, as a dict.
 
-    Override it in a conftest.py, for values that all labs of a project have.
+    Override it in a conftest.py, for values that all labs of a project have. A relative path of a
+    topology starts from pytest's root folder.
     """
     return {}
 
@@ -219,7 +220,7 @@ def _read_defaults(config: pytest.Config, given: Mapping[str, object]) -> LabSpe
 
     options = _of_options(config)
     try:
-        return read(given, default=options).or_else(options)
+        return read(given, config.rootpath, options).or_else(options)
     except LabError as error:
         pytest.fail(f"the fixture halab_defaults: {error}", pytrace=False)
 

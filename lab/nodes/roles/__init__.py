@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 MACHINE_SHARES = 4 * CPU_SHARES
-"""The CPU weight of a machine: four times that of any other container.
+"""The CPU weight of a machine: four times the engine's default.
 
 On a busy host a lab must not wait for a program of the host's: neither Corosync's token, whose loss
 costs a master its power, nor the load balancer, for which everybody waits. All machines weigh the
 same, since real ones share no processor. With workers at a quarter, a master that boots, and needs
 two processors for ten seconds, kept pods on workers from theirs: they had no DNS for up to 0.8 s
-after a crash, and with equal weights none for 0.2 s (tests/bench/README.md).
+after a crash; with equal weights it was 0.4 s at most (tests/bench/README.md).
 """
 
 

@@ -71,6 +71,7 @@ def test_file_that_cannot_be_written_is_said_and_nothing_is_left(engine: Snapsho
     del engine
     done = halab("snapshot", "export", "whole", "none/x.tar", code=1)
     assert "cannot write none/x.tar: No such file or directory" in done.stderr
+    assert "name a folder that exists" in done.stderr
 
 
 def test_snapshot_that_is_there_already_is_not_touched(engine: SnapshotEngine) -> None:
