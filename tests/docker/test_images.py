@@ -261,6 +261,9 @@ def test_masters_form_a_cluster_and_the_address_follows_health_and_quorum(
         "all are members", lambda: "Online: [ m m2 m3 ]" in first.run("crm_mon", "-1")[1]
     )
 
+    syncs = "grep -l libeatmydata /proc/$(pgrep -x pacemaker-based)/maps"
+    assert first.run("sh", "-c", syncs)[0] == 0, "Pacemaker waits for the disk"
+
     def judge(name: str, verdict: str) -> None:
         change = ("attrd_updater", "-n", cib.ATTRIBUTE, "-U", verdict, "-d", "0", "-N", name)
         assert machines[name].run(*change)[0] == 0
@@ -366,5 +369,12 @@ def test_the_node_image_holds_binaries_and_pods_images(machine: Make) -> None:
         return all(f"docker.io/{name}" in listed for name in table.pods.values())
 
     node.eventually("containerd answers, and has the pods' images", has_the_pods_images)
+    volume = int(node.run("du", "-sm", "/var/lib/containerd")[1].split()[0])
+    assert volume < 10, f"{volume} MB are copied into each node's volume"
+    name = f"docker.io/{table.pods['coredns']}"
+    version = ("ctr", "-n", "k8s.io", "run", "--rm", "--net-host", name, "once")
+    code, answer = node.run(*version, "/coredns", "-version")
+    assert code == 0, answer
+    assert f"CoreDNS-{table.components['coredns'].version.lstrip('v')}" in answer
     assert table.components["kubernetes"].version in node.run("kubelet", "--version")[1]
     assert table.components["containerd"].version in node.run("containerd", "--version")[1]

@@ -278,12 +278,16 @@ def flannel(node: Node, server: str) -> bytes:
         f"--kubeconfig-file={K8S}/flannel.conf",
         "--iface=eth0",
         "--ip-masq",
+        # A machine forwards packets anyway: its chain FORWARD accepts what no rule refuses.
+        "--iptables-forward-rules=false",
         # How often it checks its rules, in seconds; 5 by default. In a lab nobody else writes
-        # rules.
-        "--iptables-resync=60",
+        # rules, and each check begins a dozen programs on every node.
+        "--iptables-resync=3600",
     ]
     service = (
         f"Environment=NODE_NAME={node.name}",
+        # It says when the node's range is written down: until then halab-cni has nothing to read.
+        "Type=notify",
         wait,
         "ExecStartPost=/usr/local/sbin/halab-cni",
         "TimeoutStartSec=infinity",
