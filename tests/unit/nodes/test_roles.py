@@ -6,14 +6,11 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pytest
 from rendered import SECRETS, UPSTREAM, files
 
 from lab.lifecycle.desired_state import desired
 from lab.nodes.distributions import upstream
-from lab.nodes.files import heartbeats
 from lab.nodes.ha import cib
-from lab.topology import loader
 
 if TYPE_CHECKING:
     from lab.topology.model import Topology
@@ -64,17 +61,6 @@ def test_machines_weigh_the_same_and_more_than_a_program_of_the_host(topology: T
     assert {spec.cpu_shares for spec in containers} == {4096}
     files = {file.path: file.content for file in cib.files(topology, SECRETS, UPSTREAM.health)}
     assert b"CPUWeight=10000" in files["/etc/systemd/system/corosync.service.d/halab.conf"]
-
-
-@pytest.mark.parametrize("grace_ms", [*loader.GRACE_MS, 20_000])
-def test_a_node_reports_twice_in_its_grace_period(topology: Topology, grace_ms: int) -> None:
-    """A kubelet reports at the first look after its report is due."""
-    kubernetes = replace(topology.kubernetes, node_monitor_grace_ms=grace_ms)
-    told = heartbeats(replace(topology, kubernetes=kubernetes))
-    look = int(str(told["nodeStatusUpdateFrequency"]).removesuffix("ms"))
-    due = int(str(told["nodeStatusReportFrequency"]).removesuffix("ms"))
-    assert due + 1.04 * look <= grace_ms / 2
-    assert look < due, "it would report at each look"
 
 
 def test_a_start_begins_no_programs_that_others_begin_too(topology: Topology) -> None:

@@ -99,7 +99,7 @@ class K3s:
                 path=f"{DATA}/agent/etc/containerd/config-v3.toml.d/10-halab.toml",
                 content=k3s_config.CONTAINERD,
             ),
-            File(path=KUBELET_FILE, content=k3s_config.kubelet(topology)),
+            File(path=KUBELET_FILE, content=k3s_config.kubelet()),
         )
         role, unit = ("server", "k3s") if node.role is Role.MASTER else ("agent", "k3s-agent")
         units = (

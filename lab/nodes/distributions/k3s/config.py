@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.nodes.arguments import listed, replaced
 from lab.nodes.distributions.k3s.keys import AGENT, SERVER
-from lab.nodes.files import LOG_LIMIT, NO_LEADER, OPEN_FILES, PAUSE_IMAGE, heartbeats
+from lab.nodes.files import HEARTBEATS, LOG_LIMIT, NO_LEADER, OPEN_FILES, PAUSE_IMAGE
 from lab.topology.model import KUBERNETES_PORT
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _own(config: Config, given: Pairs, allowed: frozenset[str]) -> None:
             config[key] = {"true": True, "false": False}.get(chosen[-1], chosen[-1])
 
 
-def kubelet(topology: Topology) -> bytes:
+def kubelet() -> bytes:
     """Render the settings that kubelet takes from a file only, as JSON.
 
     K3s's leases last 40 s and are renewed every 10 s, but a topology may want nodes NotReady after
@@ -92,7 +92,7 @@ def kubelet(topology: Topology) -> bytes:
     config = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
-        **heartbeats(topology),
+        **HEARTBEATS,
     }
     return json.dumps(config, indent=1).encode()
 

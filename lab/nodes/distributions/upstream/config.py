@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lab.nodes import registries
 from lab.nodes.distributions.upstream import units as kubeunits
 from lab.nodes.distributions.upstream.units import K8S
-from lab.nodes.files import PAUSE_IMAGE, heartbeats
+from lab.nodes.files import HEARTBEATS, PAUSE_IMAGE
 from lab.topology.model import Role
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def kubelet_config(topology: Topology, node: Node) -> bytes:
         "imageGCHighThresholdPercent": 100,
         # Without CAP_SYS_RESOURCE no process may have a score below its parent's.
         "oomScoreAdj": 0,
-        **heartbeats(topology),
+        **HEARTBEATS,
         "registerWithTaints": taints,
         # Its rule against foreign packets for 127.0.0.0/8 is kube-proxy's, too (kubelet's source
         # says so). Without its own it begins nineteen programs less on each node at every start.

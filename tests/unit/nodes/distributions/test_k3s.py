@@ -173,7 +173,7 @@ def test_a_node_renews_its_lease_twice_in_the_shortest_grace(name: str) -> None:
     assert written["kind"] == "KubeletConfiguration"
     renewal_ms = written["nodeLeaseDurationSeconds"] * 1000 / 4  # kubelet: each quarter
     assert renewal_ms <= loader.GRACE_MS[0] / 2
-    assert written["nodeStatusReportFrequency"] == "5800ms"
+    assert written["nodeStatusReportFrequency"] == written["nodeStatusUpdateFrequency"] == "4s"
 
 
 def test_pods_may_not_open_a_thousand_million_files() -> None:
