@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lab.addons import catalog
+from lab.base import whole_file
 from lab.base.errors import EngineError, InputError, LabError
 from lab.cli.options import option_output
 from lab.cli.verbosity import hint
@@ -166,16 +167,11 @@ def save_command(file: Path) -> None:
     ]
     if not tags:
         raise LabError("no images are built", "`halab images build` builds them")
-    part = file.with_name(f".{file.name}.part")
     try:
-        with part.open("wb") as target:
-            for chunk in builder.engine.save(tags, builder.sources.arch):
-                target.write(chunk)
-        part.replace(file)
+        with whole_file.replacing(file, whole_file.PUBLIC) as target:
+            target.writelines(builder.engine.save(tags, builder.sources.arch))
     except OSError as error:
         raise LabError(f"cannot write {file}: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
     hint(f"saved {', '.join(tags)} to {file} ({file.stat().st_size / 1e6:.0f} MB)")
 
 

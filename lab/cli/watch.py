@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 import threading
 import time
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lab.base import whole_file
 from lab.base.durations import milliseconds
 from lab.base.errors import EngineError, InputError
 from lab.cli.options import complete_lab, find_lab, option_output
@@ -287,17 +287,13 @@ def _exists(file: Path) -> InputError:
 
 def _write_new(file: Path, content: bytes) -> None:
     """Write a file that is whole or not there. Raises OSError, FileExistsError if there is one."""
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    file.touch(exist_ok=False)  # takes the name: a rename alone would overwrite a file
     try:
-        draft.write_bytes(content)
-        file.touch(exist_ok=False)  # takes the name: a rename alone would overwrite a file
-        try:
-            draft.replace(file)
-        except BaseException:
-            file.unlink()
-            raise
-    finally:
-        draft.unlink(missing_ok=True)
+        with whole_file.replacing(file, whole_file.PUBLIC) as draft:
+            draft.write(content)
+    except BaseException:
+        file.unlink()
+        raise
 
 
 def _history(run: str) -> History:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
-from lab.base import kernel, paths
+from lab.base import kernel, paths, whole_file
 from lab.base.errors import EngineError
 from lab.engine.labels import LABEL_HELPER
 
@@ -105,9 +104,8 @@ def _remembered() -> dict[str, bool]:
 
 def _remember(answers: dict[str, bool]) -> None:
     """Replace the file in one move: another halab may read it at any moment."""
-    part = paths.cache() / f"{CACHE}.{os.getpid()}.part"
-    part.write_text(json.dumps(answers))
-    part.replace(paths.cache() / CACHE)
+    with whole_file.replacing(paths.cache() / CACHE) as file:
+        file.write(json.dumps(answers).encode())
 
 
 def _ends_well(engine: Engine, image: str, command: Sequence[str], *, privileged: bool) -> bool:

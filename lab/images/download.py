@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING
 import requests
 from filelock import FileLock
 
+from lab.base import whole_file
 from lab.base.errors import ImageError
 
 if TYPE_CHECKING:
@@ -51,20 +50,14 @@ def fetch(
             expected = _listed(checksums, name or dest.name, sha256_url)
         if dest.exists() and expected and _sha256(dest) == expected:
             return dest
-        handle, part = tempfile.mkstemp(dir=dest.parent, prefix=f".{dest.name}.")
-        os.close(handle)
-        try:
-            _stream(url, Path(part), remedy, pause)
-            actual = _sha256(Path(part))
+        with whole_file.replacing(dest, whole_file.PUBLIC) as file:
+            _stream(url, Path(file.name), remedy, pause)
+            actual = _sha256(Path(file.name))
             if expected and actual != expected:
                 raise ImageError(
                     f"{url}: wrong checksum: it is {actual}, but {expected} is published",
                     remedy or "try again; if it happens again, do not use the file",
                 )
-            Path(part).chmod(0o644)
-            Path(part).replace(dest)
-        finally:
-            Path(part).unlink(missing_ok=True)
     return dest
 
 

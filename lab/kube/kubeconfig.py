@@ -9,11 +9,10 @@ import base64
 import contextlib
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.base import paths
+from lab.base import paths, whole_file
 from lab.base.errors import InputError, LabError
 from lab.kube.secrets import Pair
 
@@ -110,17 +109,11 @@ def write(path: Path, content: dict[str, Any]) -> None:
     from lab.base import yaml_files
 
     target = path.resolve()  # a link to the real file stays a link
-    handle, part = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(yaml_files.dump(content))
-            file.flush()
-            os.fsync(file.fileno())
-        mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
-        Path(part).chmod(mode)
-        Path(part).replace(target)
-    finally:
-        Path(part).unlink(missing_ok=True)
+    mode = target.stat().st_mode & 0o777 if target.exists() else whole_file.PRIVATE
+    with whole_file.replacing(target, mode) as file:
+        file.write(yaml_files.dump(content).encode())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextlib.contextmanager

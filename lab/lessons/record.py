@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from lab.base import paths
+from lab.base import paths, whole_file
 from lab.base.errors import InputError, LabError
 from lab.base.locks import EVERY_S, Lock
 
@@ -91,12 +91,9 @@ def current(lab: str = "") -> LessonProgress:
 
 
 def write(progress: LessonProgress) -> None:
-    """Write the progress atomically: a reader sees the old file or the new one."""
-    path = _path(progress.lab, progress.lesson)
-    draft = path.with_suffix(".new")
-    draft.touch(mode=0o600)
-    draft.write_text(json.dumps(asdict(progress)) + "\n", encoding="utf-8")
-    draft.replace(path)
+    """Write the progress in one move."""
+    with whole_file.replacing(_path(progress.lab, progress.lesson)) as file:
+        file.write(f"{json.dumps(asdict(progress))}\n".encode())
 
 
 @contextlib.contextmanager

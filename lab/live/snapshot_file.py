@@ -6,9 +6,9 @@ they stand, is in it, too; an engine that has those layers keeps its own.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
+from lab.base import whole_file
 from lab.base.errors import InputError, LabError
 from lab.base.sizes import MEGABYTE, MIB
 from lab.images import archive
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 OFTEN = 100 * MEGABYTE
 """Between two messages: a second, about."""
-MODE = 0o600
-"""The file holds the lab's keys."""
 REGISTRY = "docker.io/"
 """What a full name begins with that names no registry."""
 
@@ -43,19 +41,14 @@ def write(engine: Engine, name: str, path: Path, reporter: Reporter) -> Snapshot
         record = snapshot.record
         arch = record.architecture if record else ""
         chunks = _counted(engine.save(snapshot.tags, arch), name, "written", reporter)
-        part = path.with_name(f".{path.name}.part")
         try:
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, MODE)
-            with os.fdopen(descriptor, "wb") as file:
+            with whole_file.replacing(path) as file:  # readable by its owner only: it holds keys
                 file.writelines(chunks)
-            part.rename(path)
         except OSError as error:
             raise LabError(
                 f"cannot write {path}: {error.strerror or error}",
                 "name a folder that exists, with room for some gigabytes; nothing is left of it",
             ) from None
-        finally:
-            part.unlink(missing_ok=True)
         return snapshot
 
 

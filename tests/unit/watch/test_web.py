@@ -387,7 +387,7 @@ def test_export_writes_one_file_and_overwrites_none(run: str, tmp_path: Path) ->
     )
 
 
-@pytest.mark.parametrize("step", ["write_bytes", "replace"])
+@pytest.mark.parametrize("step", ["open", "replace"])
 def test_export_that_fails_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
