@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from chromium import Visitor
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 SEQUENCE = (
     "⚡ fault crash on m2",
@@ -184,6 +184,23 @@ def test_a_tab_that_is_one_too_many_says_so(visit: Callable[..., Visitor]) -> No
         expect(late[0].locator("#lab")).to_have_text("3m3w (replay)")
         # Not hidden: this lab says nothing more, and after three seconds the page says that.
         expect(late[0].locator("#notice")).not_to_contain_text("six tabs at most")
+
+
+def test_a_tab_whose_first_try_failed_says_that_it_waits(visit: Callable[..., Visitor]) -> None:
+    """On a busy machine the first connection may be cut before it is answered."""
+    visitor, broadcast = visit(), Broadcast()
+    tries: list[Route] = []
+
+    def first_fails_and_second_waits(route: Route) -> None:
+        tries.append(route)
+        if len(tries) == 1:
+            route.abort()
+
+    visitor.page.route("**/events", first_fails_and_second_waits)
+    with web.serving(broadcast) as server:
+        visitor.page.goto(server.address)
+        expect(visitor.page.locator("#notice")).to_contain_text("six tabs at most")
+    assert len(tries) > 1
 
 
 def test_several_labs_have_a_health_word_each_and_a_click_opens_one(
