@@ -74,6 +74,15 @@ def lab_of(walker: Walker, name: str) -> Iterator[None]:
     finally:
         if shutil.which("halab", path=walker.environment["PATH"]):
             halab(walker, "destroy", name, check=False)
+
+
+@contextlib.contextmanager
+def no_snapshot_left(walker: Walker) -> Iterator[None]:
+    """Remove the snapshot that the action saves, after the block."""
+    try:
+        yield
+    finally:
+        if shutil.which("halab", path=walker.environment["PATH"]):
             halab(walker, "snapshot", "remove", SNAPSHOT, check=False)
 
 
@@ -101,7 +110,7 @@ def action(distribution: str = "") -> None:
 def _act(walker: Walker, distribution: str) -> None:
     walker.checkout()
     given = {"topology": own_topology(walker), "distribution": distribution, "snapshot": "true"}
-    with lab_of(walker, LAB):
+    with no_snapshot_left(walker), lab_of(walker, LAB):
         outputs = walker.action(
             walker.workspace / ".github/actions/start", {**given, "set": "network.subnet=auto"}
         )
