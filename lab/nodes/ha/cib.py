@@ -79,8 +79,8 @@ def _properties(topology: Topology) -> str:
         # The machines of a lab boot seconds apart: one that is slow to join must not be fenced.
         "startup-fencing": "false",
         # How long the first node waits for another's election. The default is 20 s, but all masters
-        # boot together.
-        "dc-deadtime": "2s",
+        # boot together; a lone one waits for nobody.
+        "dc-deadtime": "2s" if len(topology.masters) > 1 else "100ms",
         "no-quorum-policy": "stop",
         # Pacemaker's controller sleeps a whole second, often twice, if it asks the scheduler while
         # a dead node's last updates of the CIB are still on their way (do_pe_invoke_callback in its

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rendered import UPSTREAM
@@ -46,3 +47,11 @@ def test_one_slow_answer_of_a_resource_moves_nothing(topology: Topology) -> None
             assert 10 < limit < forgotten
     # An address that is gone is found as soon as before.
     assert operations["vip-monitor"]["interval"] == "5s"
+
+
+def test_a_lone_master_waits_for_no_other(topology: Topology) -> None:
+    for masters, waits in ((3, "2s"), (1, "100ms")):
+        few = replace(topology, nodes=topology.masters[:masters])
+        root = ET.fromstring(cib.cib(few, UPSTREAM.health, "secret"))  # noqa: S314 (our own text)
+        values = {item.attrib["name"]: item.attrib["value"] for item in root.iter("nvpair")}
+        assert values["dc-deadtime"] == waits
