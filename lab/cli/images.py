@@ -168,7 +168,7 @@ def save_command(file: Path) -> None:
     if not tags:
         raise LabError("no images are built", "`halab images build` builds them")
     try:
-        with whole_file.replacing(file, whole_file.PUBLIC) as target:
+        with whole_file.replacing(file, whole_file.USUAL) as target:
             target.writelines(builder.engine.save(tags, builder.sources.arch))
     except OSError as error:
         raise LabError(f"cannot write {file}: {error.strerror}") from error

@@ -287,12 +287,15 @@ def _exists(file: Path) -> InputError:
 
 def _write_new(file: Path, content: bytes) -> None:
     """Write a file that is whole or not there. Raises OSError, FileExistsError if there is one."""
-    file.touch(exist_ok=False)  # takes the name: a rename alone would overwrite a file
+    taken = False
     try:
-        with whole_file.replacing(file, whole_file.PUBLIC) as draft:
+        with whole_file.replacing(file, whole_file.USUAL) as draft:
             draft.write(content)
+            file.touch(exist_ok=False)  # takes the name: a rename alone would overwrite a file
+            taken = True
     except BaseException:
-        file.unlink()
+        if taken:
+            file.unlink()
         raise
 
 

@@ -46,9 +46,9 @@ done
 """Unpacks the images, then puts what never changes outside the volume, with links in its place.
 
 The engine copies what is in the image at a volume's place into each node's volume: 100 MB for each
-node, a second of processor time at a start of 3m3w. Outside, all nodes read the same files, and the
-host's memory holds them once. overlayfs permits its lower layers, but not the upper one, to lie on
-another overlayfs. A file's name says what is in it: no link ever leads to other content.
+node, a second of processor time at a start of 3m3w. Outside, all nodes read the same files.
+overlayfs permits its lower layers, but not the upper one, to lie on another overlayfs. A file's
+name says what is in it: no link ever leads to other content.
 """
 STORES = {"containerd.tar": "/var/lib/containerd", "store.tar": "/usr/lib/halab/store"}
 """What the image gets of the helper's: archive → folder."""
@@ -95,7 +95,7 @@ def _store(bench: Workbench, context: Path) -> None:
     # The store needs a volume: overlayfs cannot write to the container's overlayfs.
     host = engine.machine(privileged=privileged(engine, bench.tags["node"]))
     host["Mounts"] = [{"Type": "volume", "Target": "/var/lib/containerd"}]
-    command = ["sh", "-c", IMPORT, "sh", *one_platform(bench.sources.arch)]
+    command = ["bash", "-o", "pipefail", "-c", IMPORT, "bash", *one_platform(bench.sources.arch)]
     helper = engine.create_helper(bench.tags["node"], command, LABEL_HELPER, host)
     try:
         for tar in sorted((context / "images").glob("*.tar")):

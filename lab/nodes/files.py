@@ -20,10 +20,11 @@ HEARTBEATS = {
 """Settings of every kubelet: it renews its lease after a quarter of this time.
 
 4 s is less than half of the shortest grace period that a topology may set (10 s): one lost report
-does not make a node NotReady. A report also shows a kubelet that its connection leads to a dead
-master; it then makes another. Reports are a third of an idle lab's writes, but both times that they
-were left out (leases alone), or came only every 8 s, workers were NotReady 20 s after a lost quorum
-was there again, and Services had nobody for 4 to 5 s.
+does not make a node NotReady. A report that fails also makes a kubelet connect anew (it closes its
+connections, kubelet_node_status.go): the old one may lead to a dead master. Reports are a third of
+an idle lab's writes. But with leases alone Services had nobody for 5 s after a lost quorum, in one
+run; with a report every 8 s for 4 s, in one run of two, where workers were NotReady 20 s after the
+quorum was back.
 """
 OPEN_FILES = "LimitNOFILE=1048576"
 """For the units that start pods, which inherit it; containerd's and K3s's own number.

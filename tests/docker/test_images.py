@@ -261,8 +261,8 @@ def test_masters_form_a_cluster_and_the_address_follows_health_and_quorum(
         "all are members", lambda: "Online: [ m m2 m3 ]" in first.run("crm_mon", "-1")[1]
     )
 
-    syncs = "grep -l libeatmydata /proc/$(pgrep -x pacemaker-based)/maps"
-    assert first.run("sh", "-c", syncs)[0] == 0, "Pacemaker waits for the disk"
+    without_sync = "grep -l libeatmydata /proc/$(pgrep -x pacemaker-based)/maps"
+    assert first.run("sh", "-c", without_sync)[0] == 0, "Pacemaker waits for the disk"
 
     def judge(name: str, verdict: str) -> None:
         change = ("attrd_updater", "-n", cib.ATTRIBUTE, "-U", verdict, "-d", "0", "-N", name)

@@ -39,6 +39,15 @@ FORGOTTEN = "60s"
 """When a failure stops counting; must be longer than any operation (Pacemaker Explained)."""
 HACLUSTER = 189
 """The uid and gid that images/node gives to hacluster, who owns the CIB."""
+NO_SYNC = b"Environment=LD_PRELOAD=libeatmydata.so\n"
+"""Pacemaker does not wait until the disk has its files: all machines share the host's disk.
+
+The host outlives its machines, so what is written is there after a power failure without it. With
+it, a disk that stores nothing for some seconds (16 s seen) stops the scheduler, which stores each
+plan before it tells it. And pacemaker-based takes a whole processor on each master meanwhile: its
+main loop does not sleep while one process writes the CIB and another is to follow (crm_trigger in
+lib/common/mainloop.c; seen for 17 s). etcd does wait for its disk, for that is what it is about.
+"""
 
 
 def cib(topology: Topology, health: HealthCheck, password: str) -> str:
@@ -224,17 +233,6 @@ def _nvpairs(prefix: str, values: dict[str, str]) -> str:
         f'<nvpair id="{prefix}-{name}" name="{name}" value={quoteattr(value)}/>'
         for name, value in values.items()
     )
-
-
-NO_SYNC = b"Environment=LD_PRELOAD=libeatmydata.so\n"
-"""Pacemaker does not wait until the disk has its files: all machines share the host's disk.
-
-The host outlives its machines, so what is written is there after a power failure without it. With
-it, a disk that stores nothing for some seconds (16 s seen) stops the scheduler, which stores each
-plan before it tells it. And pacemaker-based takes a whole processor on each master meanwhile: its
-main loop does not sleep while one process writes the CIB and another is to follow (crm_trigger in
-lib/common/mainloop.c; seen for 17 s). etcd does wait for its disk, for that is what it is about.
-"""
 
 
 def files(topology: Topology, secrets: Secrets, health: HealthCheck) -> tuple[File, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,6 +32,16 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_the_usual_rights_are_what_the_umask_leaves(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with whole_file.replacing(tmp_path / "images.tar", whole_file.USUAL):
+            pass
+    finally:
+        os.umask(before)
+    assert (tmp_path / "images.tar").stat().st_mode & 0o777 == whole_file.PRIVATE
 
 
 def test_the_mode_is_the_callers(tmp_path: Path) -> None:

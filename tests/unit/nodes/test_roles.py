@@ -64,12 +64,11 @@ def test_machines_weigh_the_same_and_more_than_a_program_of_the_host(topology: T
 
 
 def test_a_start_begins_no_programs_that_others_begin_too(topology: Topology) -> None:
-    """Each of these begins some tens of `iptables`, on every node."""
+    """Rules that kube-proxy makes, too, or that change nothing; and a program for each look."""
     for name in ("m", "w1"):
         own = files(topology, name)
-        assert json.loads(own["/etc/kubernetes/kubelet.yaml"].content)[
-            "makeIPTablesUtilChains"
-        ] is (False)
+        kubelet = json.loads(own["/etc/kubernetes/kubelet.yaml"].content)
+        assert kubelet["makeIPTablesUtilChains"] is False
         flannel = own["/etc/systemd/system/flannel.service"].content
         assert b"--iptables-forward-rules=false" in flannel
         assert b"\nType=notify\n" in flannel
